@@ -1,0 +1,1 @@
+"""Decisions, sans I/O: time is an argument, and nothing here owns a socket or a clock."""

@@ -1,0 +1,1 @@
+"""Edges: the TAP reader, TCP and UDP links, the clock, netlink."""

@@ -1,0 +1,1 @@
+"""Lifetimes: one service a part; node.py is the only place where parts meet."""

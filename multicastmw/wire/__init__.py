@@ -1,0 +1,1 @@
+"""Bytes to values and back: construct declarations and their struct twins."""
