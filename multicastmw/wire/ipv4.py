@@ -1,12 +1,12 @@
 """IPv4 headers and the Internet checksum (RFC 791, RFC 1071, RFC 1624).
 
-    0                   1                   2                   3
-    |version|  IHL  |      TOS      |         total length          |
-    |        identification         |0|D|M|    fragment offset      |
-    |      TTL      |   protocol    |        header checksum        |
-    |                        source address                         |
-    |                      destination address                      |
-    |                 options, IHL x 4 - 20 bytes                   |
+0                   1                   2                   3
+|version|  IHL  |      TOS      |         total length          |
+|        identification         |0|D|M|    fragment offset      |
+|      TTL      |   protocol    |        header checksum        |
+|                        source address                         |
+|                      destination address                      |
+|                 options, IHL x 4 - 20 bytes                   |
 """
 
 from socket import AF_INET, inet_ntop, inet_pton
@@ -58,9 +58,19 @@ class Header(NamedTuple):
         """The header's bytes with a right checksum."""
         first = 0x40 | self.size // 4
         head = bytearray(
-            HEADER.pack(first, self.tos, self.total_length, self.identification, self.flags_and_offset,
-                        self.ttl, self.protocol, 0, self.source, self.destination)
-        )  # fmt: skip
+            HEADER.pack(
+                first,
+                self.tos,
+                self.total_length,
+                self.identification,
+                self.flags_and_offset,
+                self.ttl,
+                self.protocol,
+                0,
+                self.source,
+                self.destination,
+            )
+        )
         head += self.options
         head[10:12] = checksum(head).to_bytes(2, "big")
         return bytes(head)
@@ -81,7 +91,9 @@ def set_ttl(packet: bytearray | memoryview, start: int, ttl: int) -> None:
     if old == ttl:
         return
     # HC' = ~(~HC + ~m + m'), where m is the 16-bit word of TTL and protocol, of which only TTL moves.
-    total = (0xFFFF ^ (packet[start + 10] << 8 | packet[start + 11])) + ((0xFF ^ old) << 8 | 0xFF) + (ttl << 8)
+    total = (
+        (0xFFFF ^ (packet[start + 10] << 8 | packet[start + 11])) + ((0xFF ^ old) << 8 | 0xFF) + (ttl << 8)
+    )
     total = (total & 0xFFFF) + (total >> 16)
     total = 0xFFFF ^ ((total & 0xFFFF) + (total >> 16))
     packet[start + 8] = ttl

@@ -1,0 +1,95 @@
+"""Asks a running node over its control socket: HTTP with JSON over a UNIX socket.
+
+Every way in which that can fail is one exception with one line for people, so that a command needs
+no try of its own but `except ControlError`.
+"""
+
+import http.client
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 5.0  # seconds; a snapshot takes a node some milliseconds
+LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
+
+
+class ControlError(Exception):
+    """The node could not be asked; the text is a line for people."""
+
+
+class NodeNotRunning(ControlError):
+    """Nobody listens on the control socket."""
+
+
+class ControlDenied(ControlError):
+    """This user may not open the control socket."""
+
+
+class NodeSilent(ControlError):
+    """The node listens but did not answer in time."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a UNIX socket; the host name in the request is a formality."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class ControlClient:
+    """One node's control socket; every question is a connection of its own."""
+
+    def __init__(self, socket_path: str | os.PathLike[str], timeout: float = PATIENCE) -> None:
+        self.path = Path(socket_path)
+        self._timeout = timeout
+
+    def get(self, resource: str) -> dict[str, Any]:
+        """The JSON object at `resource`, such as "/status".  Raises a ControlError."""
+        return self._ask("GET", resource, None)
+
+    def post(self, resource: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Sends a JSON object and gives the answer's.  Raises a ControlError."""
+        return self._ask("POST", resource, body or {})
+
+    def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        connection = _UnixConnection(str(self.path), self._timeout)
+        headers = {"Accept": "application/json"}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+        try:
+            connection.request(method, resource, body=data, headers=headers)
+            answer = connection.getresponse()
+            text = answer.read(LONGEST_ANSWER)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise NodeNotRunning(f"no node is running behind {self.path}") from error
+        except PermissionError as error:
+            raise ControlDenied(f"{self.path}: permission denied; ask as root or the node's user") from error
+        except TimeoutError as error:
+            raise NodeSilent(f"{self.path}: no answer within {self._timeout:g} s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
+        finally:
+            connection.close()
+        return self._understand(resource, answer.status, text)
+
+    def _understand(self, resource: str, status: int, text: bytes) -> dict[str, Any]:
+        try:
+            value = json.loads(text) if text else {}
+        except ValueError as error:
+            raise ControlError(f"{self.path}: {resource} is not JSON (HTTP {status})") from error
+        if status >= 400:
+            why = value.get("error") if isinstance(value, dict) else None
+            raise ControlError(f"{self.path}: {resource}: {why or http.client.responses.get(status, status)}")
+        if not isinstance(value, dict):
+            raise ControlError(f"{self.path}: {resource} is not a JSON object")
+        return value

@@ -1,0 +1,221 @@
+"""`mcmw demo`: the paper's experiment on this machine.
+
+Four hosts, which are network namespaces, with an internet between them that carries no multicast; a node on
+each; a sends a film of 1.4 Mbit/s, b receives it and passes it on to c and d, which receive it, too.
+The numbers go to stdout, everything else (report, pictures, recordings, logs) into a folder.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from multicastmw.cli import film as films
+from multicastmw.cli.announcer import Silence, announcer
+from multicastmw.cli.client import ControlError
+from multicastmw.cli.lab import Lab, LabError, NotPossibleHere, TimedOut, take_down
+from multicastmw.cli.lab.tools import find_tool
+from multicastmw.cli.main import Failure
+from multicastmw.cli.mpegts import NotTransportStream
+from multicastmw.cli.overlay import DEVICE, FigureFour
+from multicastmw.cli.performance import GROUP, PORT, RECEIVERS, Network, Performance, examine
+from multicastmw.cli.verdict import WIDTH, Outcome
+
+PREFIX = "mcmw-demo"
+TUN = Path("/dev/net/tun")
+
+
+class NotHere(Failure):
+    """What this machine lacks."""
+
+    exit_code = 3
+
+
+@click.command()
+@click.option("--film", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="A film of your own, encoded as a Video CD; a transport stream goes as it is.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=0), default=20.0, show_default=True,
+              help="How much of the film is sent; 0: all of --film.")  # fmt: skip
+@click.option("--tcp", is_flag=True, help="Carry the film over TCP only.")
+@click.option("--keep", is_flag=True, help="Leave the hosts up, with the film in a loop.")
+@click.option("--down", is_flag=True, help="Take down the hosts that --keep left up.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="mcmw-demo",
+              show_default=True, help="Where report, pictures, recordings and logs go.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="The report on stdout, and nothing else.")
+@click.pass_context
+def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool, keep: bool, down: bool,
+         out: Path, as_json: bool) -> None:  # fmt: skip
+    """Send a film from one host to three, all on this machine.
+
+    It needs root, /dev/net/tun, iproute2 and ffmpeg.  Host a sends; b receives and replicates to c and d.
+    The exit code is 0 if all three received every packet once and in order and every frame decodes.
+    """
+    if not film and not seconds:
+        raise click.UsageError("--seconds 0 means all of a film; give one with --film")
+    try:
+        check_machine(down)
+        if down:
+            _show_taken_down(take_down(PREFIX), as_json)
+            return
+        piece = Piece(film, seconds, out, keep)
+        outcome, kept = perform(piece, FigureFour(udp=not tcp), announcer(as_json))
+    except (NotPossibleHere, films.NoFfmpeg) as error:
+        raise NotHere(str(error)) from error
+    except (LabError, TimedOut, ControlError, films.FilmError, NotTransportStream) as error:
+        raise Failure(f"{error} (logs are in {out})") from error
+    finally:
+        give_to_caller(out)
+    show(outcome, kept, out, as_json)
+    ctx.exit(1 if outcome.problems() else 0)
+
+
+def check_machine(only_root: bool = False) -> None:
+    """Raises NotPossibleHere or NoFfmpeg with what to do."""
+    if os.geteuid():
+        raise NotPossibleHere("network namespaces need root: sudo mcmw demo")
+    if only_root:
+        return
+    find_tool("ip")
+    try:
+        os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+    except OSError as error:
+        raise NotPossibleHere(
+            f"{TUN}: {error.strerror}: modprobe tun, or start the container with --device {TUN}"
+        ) from error
+    films.find_ffmpeg()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Hosts that stay up: their namespaces and control sockets by name."""
+
+    namespaces: dict[str, str]
+    sockets: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What the user asks to be played and where it shall go."""
+
+    film: Path | None  # None: one of our own
+    seconds: float
+    out: Path
+    keep: bool = False
+
+
+def perform(piece: Piece, network: Network, audience: Silence) -> tuple[Outcome, Kept | None]:
+    """Makes the film and the hosts, plays it, and writes the report into the folder."""
+    with _folder(piece.out):
+        target = piece.out / "film.ts"
+        make_film(piece, target, audience)
+        film = examine(target)
+        with Lab(PREFIX, piece.out) as lab:
+            audience.line(f"four hosts are up: namespaces {lab.name}-a to {lab.name}-d")
+            performance = Performance(lab, network, film, audience)
+            outcome = performance.run()
+            (piece.out / "report.json").write_text(json.dumps(outcome.document(), indent=1) + "\n")
+            kept = None
+            if piece.keep:
+                performance.start_streamer("--loop")
+                lab.keep()
+                kept = Kept({host.name: host.namespace for host in lab.hosts},
+                            {host.name: str(host.socket) for host in lab.hosts})  # fmt: skip
+        return outcome, kept
+
+
+def make_film(piece: Piece, target: Path, audience: Silence) -> None:
+    """The film as it will be sent."""
+    source = piece.film.name if piece.film else "our own"
+    with audience.bars(f"making the film: {source}, as a Video CD", {"film": 100}) as tell:
+
+        def progress(share: float) -> None:
+            tell({"film": round(share * 100)})
+
+        if piece.film:
+            films.take(piece.film, target, piece.seconds, progress)
+        else:
+            films.draw(target, piece.seconds, progress)
+
+
+def show(outcome: Outcome, kept: Kept | None, out: Path, as_json: bool) -> None:
+    """The result on stdout: one JSON document, or a table and where the rest is."""
+    if as_json:
+        document = {**outcome.document(), "out": str(out), "kept": asdict(kept) if kept else None}
+        click.echo(json.dumps(document))
+        return
+    terminal = Console(width=min(WIDTH, Console().width) if Console().is_terminal else WIDTH)
+    terminal.print(outcome.table())
+    problems = outcome.problems()
+    if problems:
+        click.echo(f"FAILED: {'; '.join(problems)}")
+    else:
+        click.echo("Every host received every packet once and in order, and every frame decodes.")
+    click.echo(f"pictures: {' '.join(str(each.picture) for each in outcome.receivers if each.picture)}")
+    click.echo(f"report, recordings and logs: {out}")
+    if kept:
+        click.echo(invitation(kept))
+
+
+def invitation(kept: Kept) -> str:
+    """How to join the hosts that stay up."""
+    user = os.environ.get("SUDO_USER") or "nobody"
+    enter = f"ip netns exec {kept.namespaces['c']}"
+    url = f"--miface={DEVICE} rtp://@{GROUP}:{PORT}"
+    return "\n".join(
+        (
+            "",
+            f"The hosts stay up, and a sends the film in a loop to {GROUP}:{PORT}.  As root:",
+            "  watch it on c, on your screen:",
+            f"    {enter} runuser -u {user} -- vlc {url}",
+            "  or record what VLC receives there:",
+            f"    {enter} runuser -u {user} -- cvlc {url} --sout file/ts:/tmp/c.ts",
+            "  ask b's node, which replicates:",
+            f"    mcmw --socket {kept.sockets['b']} show",
+            "  a shell on d:",
+            f"    ip netns exec {kept.namespaces['d']} bash",
+            "  end it:",
+            "    mcmw demo --down",
+        )
+    )
+
+
+def give_to_caller(out: Path) -> None:
+    """Under sudo the folder belongs to whoever called."""
+    owner = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
+    if os.geteuid() or not all(part.isdigit() for part in owner) or not out.is_dir():
+        return
+    for path in (out, *out.iterdir()):
+        os.chown(path, int(owner[0]), int(owner[1]), follow_symlinks=False)
+
+
+def _show_taken_down(names: list[str], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"removed": names}))
+    else:
+        click.echo(f"removed {', '.join(names)}" if names else "no demo is up")
+
+
+@contextlib.contextmanager
+def _folder(out: Path) -> Iterator[None]:
+    """Makes the folder and has it for this demo alone; what an earlier one left in it goes."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotPossibleHere(f"{out}: {error.strerror}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotPossibleHere(f"another demo writes to {out}: name another folder with --out") from error
+        for name in ("report.json", *(f"{host}.{kind}" for host in RECEIVERS for kind in ("ts", "png"))):
+            (out / name).unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,113 @@
+"""`mcmw [--socket PATH | -c NODE.INI] COMMAND`: finds the command, and says in one line what went wrong.
+
+A command is imported when it is called, so that `mcmw --help` and shell completion are quick and a command
+pays only for what it shows.  It is a click command that gets a `Target` as the context's object and raises
+`Failure`, or `BadConfig`, for what the user has to be told.
+
+With --json anywhere behind `mcmw`, stdout is one JSON document and stderr is empty: an error is
+{"error": "..."}, with the same exit code as the line on stderr would have.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+import click
+
+from multicastmw import __version__
+
+# name: where it is, and what --help says of it without importing it.
+COMMANDS = {
+    "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
+    "show": ("multicastmw.cli.show:show", "Show what a running node does."),
+    "demo": ("multicastmw.cli.demo:demo", "Send a video through nodes on this machine."),
+}
+INTERRUPTED = 130  # exit code of what Ctrl-C ended, as shells have it
+
+
+@dataclass(frozen=True)
+class Target:
+    """Which node a command is for; both None: the only one under /run/mcmw."""
+
+    socket: str | None = None
+    config: str | None = None
+
+
+class Failure(click.ClickException):
+    """What a user has to be told, in one line."""
+
+    exit_code = 1
+
+
+class BadConfig(Failure):
+    """Why a configuration is none."""
+
+    exit_code = 2
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.option("--socket", metavar="PATH", help="The control socket of the node that is meant.")
+@click.option("-c", "--config", metavar="NODE.INI", help="The configuration of the node that is meant.")
+@click.version_option(__version__, message="mcmw %(version)s")
+@click.pass_context
+def mcmw(ctx: click.Context, socket: str | None, config: str | None) -> None:
+    """IP multicast for every program, over an overlay of unicast links.
+
+    Without --socket or -c, commands mean the only node that runs on this host.  A node is started with
+    `twistd mcmw -c NODE.INI`.
+    """
+    if socket is not None and config is not None:
+        raise click.UsageError("--socket and -c both say which node is meant; give one")
+    ctx.obj = Target(socket, config)
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        ctx.exit(2)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Runs a command and leaves with its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = mcmw.main(arguments, prog_name="mcmw", standalone_mode=False)
+    except click.Abort:
+        code = INTERRUPTED
+    except click.ClickException as error:
+        _tell(error, as_json="--json" in arguments)
+        code = error.exit_code
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _tell(error: click.ClickException, as_json: bool) -> None:
+    line = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError):
+        command = error.ctx.command_path if error.ctx else "mcmw"
+        line = f"{command}: {line} (see {command} --help)"
+    if as_json:
+        click.echo(json.dumps({"error": line}))
+    else:
+        click.echo(line, err=True)
+
+
+if __name__ == "__main__":
+    main()

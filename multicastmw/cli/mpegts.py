@@ -1,0 +1,107 @@
+"""When is each piece of an MPEG transport stream due?  Read off its program clock (ISO/IEC 13818-1, 2.4.2).
+
+    sync 0x47 | ...PID (13) | ..AF (2).... | adaptation length | flags, 0x10: PCR | PCR base (33) ... ext (9)
+
+A sender that follows the program clock reference is a play-out: the receivers' buffers stay as the
+encoder planned them.  Between two references the stream is taken as evenly paced; where the clock jumps
+(two films joined, a broadcast cut), it goes on at the pace it had.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+PACKET = 188  # bytes
+SYNC = 0x47
+CLOCK = 27_000_000  # Hz
+WRAP = (1 << 33) * 300  # the base's 33 bits at 90 kHz, times 300
+
+# References come at least ten times a second; two that are further apart than this are a cut.
+CUT = CLOCK
+
+Buffer = bytes | memoryview
+
+
+class NotTransportStream(ValueError):
+    """The bytes are no transport stream that can be paced; the text says why."""
+
+
+class Mark(NamedTuple):
+    """A program clock reference: the packet that holds it, and the clock (27 MHz)."""
+
+    packet: int
+    clock: int
+
+
+def looks_like_ts(data: Buffer) -> bool:
+    """Sync bytes where they belong in the first packets."""
+    return len(data) >= PACKET and all(byte == SYNC for byte in data[: PACKET * 8 : PACKET])
+
+
+def marks(stream: Buffer) -> Iterator[Mark]:
+    """The references of the first PID that carries any.  Raises NotTransportStream where the sync is lost."""
+    chosen = -1
+    for at in range(0, len(stream) - PACKET + 1, PACKET):
+        if stream[at] != SYNC:
+            raise NotTransportStream(f"no sync byte at {at}")
+        # Adaptation field there, long enough for a PCR, and with one.
+        if stream[at + 3] & 0x20 and stream[at + 4] >= 7 and stream[at + 5] & 0x10:
+            pid = (stream[at + 1] & 0x1F) << 8 | stream[at + 2]
+            if chosen < 0:
+                chosen = pid
+            if pid == chosen:
+                base = int.from_bytes(stream[at + 6 : at + 10], "big") << 1 | stream[at + 10] >> 7
+                extension = (stream[at + 10] & 1) << 8 | stream[at + 11]
+                yield Mark(at // PACKET, base * 300 + extension)
+
+
+class Timeline:
+    """Seconds from the first packet at which each packet of the stream is due."""
+
+    def __init__(self, stream: Buffer) -> None:
+        self.packets = len(stream) // PACKET
+        self._points = _unrolled(marks(stream))
+        if len(self._points) < 2:
+            raise NotTransportStream("fewer than two clock references: it cannot be paced")
+        # The pace at both ends, for what lies before the first reference and behind the last.
+        self._points = _with_ends(self._points, self.packets)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first packet to the end of the last."""
+        return self._points[-1][1]
+
+    def due(self, step: int) -> Iterator[float]:
+        """When the packets 0, step, 2 step, ... are due."""
+        points = iter(self._points)
+        left, right = next(points), next(points)
+        for packet in range(0, self.packets, step):
+            while packet >= right[0] and (following := next(points, None)) is not None:
+                left, right = right, following
+            yield left[1] + (packet - left[0]) * (right[1] - left[1]) / (right[0] - left[0])
+
+
+def _unrolled(found: Iterator[Mark]) -> list[tuple[int, float]]:
+    """(packet, seconds since the first reference): wraps undone, cuts bridged at the pace before them."""
+    points: list[tuple[int, float]] = []
+    pace = 0.0  # seconds a packet
+    last = None
+    for mark in found:
+        if last is None:
+            points.append((mark.packet, 0.0))
+        else:
+            passed = (mark.clock - last.clock) % WRAP
+            packets = mark.packet - last.packet
+            if 0 < passed <= CUT:
+                pace = passed / CLOCK / packets
+            points.append((mark.packet, points[-1][1] + packets * pace))
+        last = mark
+    return points
+
+
+def _with_ends(points: list[tuple[int, float]], packets: int) -> list[tuple[int, float]]:
+    (p0, t0), (p1, t1) = points[0], points[1]
+    lead = p0 * (t1 - t0) / (p1 - p0)
+    shifted = [(packet, seconds + lead) for packet, seconds in points]
+    (q0, u0), (q1, u1) = shifted[-2], shifted[-1]
+    end = u1 + (packets - q1) * (u1 - u0) / (q1 - q0)
+    return [*([(0, 0.0)] if p0 else []), *shifted, *([(packets, end)] if packets > q1 else [])]

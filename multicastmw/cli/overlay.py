@@ -1,0 +1,74 @@
+"""Figure 4 of the paper on the lab's hosts: a sends; b receives and replicates to c and d.
+
+    a --- b --- c          b listens; a, c and d dial it.
+          +---- d
+"""
+
+from functools import partial
+from typing import Any
+
+from multicastmw.cli.lab import Lab
+
+DEVICE = "mcmw0"
+HUB = "b"
+PORT = 4600
+HOPS = {"b": 1, "c": 2, "d": 2}  # links from a
+PATIENCE = 30.0  # seconds for each step of the start; it takes a fraction
+
+
+class FigureFour:
+    """Four nodes and what has to be true before the film begins."""
+
+    device = DEVICE
+
+    def __init__(self, udp: bool) -> None:
+        self._udp = udp
+        self.transport = "udp" if udp else "tcp"
+
+    def start(self, lab: Lab) -> None:
+        """Starts the nodes and returns when all links are up, with data where it is meant to go."""
+        for host in lab.hosts:
+            host.start_node(self.ini(lab, host.name), ready=None)
+        for host in lab.hosts:
+            host.await_status(lambda status: status["tap"]["state"] == "up", PATIENCE, "its TAP")
+        for host in lab.hosts:
+            others = HOPS.keys() - {HUB} | {"a"} if host.name == HUB else {HUB}
+            host.await_status(
+                partial(self._linked, others), PATIENCE,
+                f"links over {self.transport} with {', '.join(sorted(others))}",
+            )  # fmt: skip
+
+    def await_interest(self, lab: Lab, group: str) -> None:
+        """Returns when b knows that c and d want the group, and a that b does."""
+        lab.host(HUB).await_status(
+            lambda status: all(wants(status, peer, group) for peer in ("c", "d")), PATIENCE,
+            f"c and d want {group}",
+        )  # fmt: skip
+        lab.host("a").await_status(lambda status: wants(status, HUB, group), PATIENCE, f"b wants {group}")
+
+    def ttl(self, host: str, sent: int) -> int:
+        """The TTL that packets should have at a host."""
+        return sent - HOPS[host]
+
+    def ini(self, lab: Lab, name: str) -> str:
+        """The node.ini of a host."""
+        host, hub = lab.host(name), lab.host(HUB)
+        endpoint = f"tcp:{PORT}:interface={hub.address}" if name == HUB else ""
+        dial = "" if name == HUB else f"\n[peer:{HUB}]\nendpoint = tcp:{hub.address}:{PORT}\n"
+        return (
+            f"[node]\nname = {name}\n\n"
+            f"[tap]\ndevice = {DEVICE}\naddress = 10.88.0.{host.index}/24\n\n"
+            f"[listen]\nendpoint = {endpoint}\nudp-port = {PORT if self._udp else ''}\n{dial}"
+        )
+
+    def _linked(self, others: set[str], status: dict[str, Any]) -> bool:
+        links = {peer["name"]: peer for peer in status["peers"]}
+        return all(
+            name in links and links[name]["state"] == "up" and links[name]["data"] == self.transport
+            for name in others
+        )
+
+
+def wants(status: dict[str, Any], peer: str, group: str) -> bool:
+    """Has this peer told the node that it wants the group?"""
+    return any(channel["group"] == group and peer in channel["wanted_by"] for channel in status["groups"])

@@ -1,0 +1,124 @@
+"""Receives an RTP stream from a multicast group, records it and measures it.
+
+    python -m multicastmw.cli.recorder --group 239.1.2.3 --port 5004 --interface mcmw0 --record b.ts
+
+It ends after the sender's farewell (see rtp.py), after --idle seconds of silence, or on a signal, and says
+in one JSON line what it got: reception.py has the meaning of each count.  With --progress there is a line
+{"ready": true} once the group is joined, and then one with the packets so far every so many seconds.
+"""
+
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from select import POLLIN, poll
+from typing import BinaryIO
+
+import click
+
+from multicastmw.cli.multicast import Arrival, close_all, open_receiver, receive
+from multicastmw.cli.reception import Reception
+from multicastmw.cli.rtp import Farewell, NotRtp, Packet
+from multicastmw.cli.streamer import say
+
+LINGER = 1.0  # seconds of silence behind the farewell: duplicates and stragglers still count
+GLANCE = 0.1  # seconds between two looks at the clock and at signals
+
+
+class Recorder:
+    """The sockets of one stream, data and control, and the recording."""
+
+    def __init__(self, data: socket.socket, control: socket.socket, recording: BinaryIO | None) -> None:
+        self.reception = Reception()
+        self.socket_drops = 0
+        self.stopping = False
+        self._data = data
+        self._control = control
+        self._recording = recording
+        self._poll = poll()
+        self._poll.register(data, POLLIN)
+        self._poll.register(control, POLLIN)
+        self._heard_at = 0.0
+
+    def run(self, patience: float, idle: float, progress: float) -> None:
+        """Records until the stream is over; `patience` is for its first packet."""
+        began = spoke = time.monotonic()
+        while not self.stopping:
+            self._poll.poll(GLANCE * 1000)
+            self._drain()
+            now = time.monotonic()
+            if progress and now - spoke >= progress:
+                spoke = now
+                say({"progress": self.reception.received})
+            if self._heard_at:
+                limit = LINGER if self.reception.farewell else idle
+                if now - self._heard_at >= limit:
+                    break
+            elif now - began >= patience:
+                break
+        self._write(self.reception.finish())
+
+    def _drain(self) -> None:
+        while (arrival := receive(self._data)) is not None:
+            self._heard_at = time.monotonic()
+            self.socket_drops = max(self.socket_drops, arrival.dropped)
+            self._accept(arrival)
+        while (arrival := receive(self._control)) is not None:
+            self._heard_at = time.monotonic()
+            try:
+                farewell = Farewell.parse(arrival.data)
+            except NotRtp:
+                continue
+            if farewell and self.reception.ssrc in (None, farewell.ssrc):
+                self.reception.farewell = farewell
+
+    def _accept(self, arrival: Arrival) -> None:
+        try:
+            packet = Packet.parse(arrival.data)
+        except NotRtp:
+            self.reception.foreign += 1
+            return
+        self._write(self.reception.accept(packet, arrival.at_ns, arrival.ttl))
+
+    def _write(self, payload: bytes) -> None:
+        if payload and self._recording is not None:
+            self._recording.write(payload)
+
+
+@click.command()
+@click.option("--group", default="239.1.2.3", show_default=True)
+@click.option("--port", type=click.IntRange(1, 65534), default=5004, show_default=True)
+@click.option("--interface", required=True, help="Where to join, such as mcmw0.")
+@click.option("--source", default="", help="Join this source only (SSM).")
+@click.option("--record", type=click.Path(dir_okay=False, path_type=Path), help="The payload, in order.")
+@click.option("--wait", "patience", default=60.0, show_default=True, help="Seconds for a first packet.")
+@click.option("--idle", default=5.0, show_default=True, help="Seconds of silence that end it.")
+@click.option("--progress", type=float, default=0.0, help="Seconds between progress lines; 0: none.")
+def main(*, group: str, port: int, interface: str, source: str, record: Path | None, patience: float,
+         idle: float, progress: float) -> None:  # fmt: skip
+    """Record an RTP stream from a multicast group and measure it."""
+    try:
+        data = open_receiver(interface, group, port, source)
+        control = open_receiver(interface, group, port + 1, source)
+    except OSError as error:
+        raise click.ClickException(f"{group} on {interface}: {error.strerror or error}") from error
+    recording = record.open("wb") if record else None
+    recorder = Recorder(data, control, recording)
+
+    def stop(_number: int, _frame: object) -> None:
+        recorder.stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    if progress:
+        say({"ready": True})
+    recorder.run(patience, idle, progress)
+    if recording:
+        recording.close()
+    close_all(data, control)
+    say({**recorder.reception.report(), "socket_drops": recorder.socket_drops})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

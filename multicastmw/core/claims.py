@@ -1,0 +1,90 @@
+"""Who holds what: the arithmetic under both tables, of channels and of reachable nodes.
+
+A *holder* claims *keys*.  What a holder is told is what the others claim, all of them but itself; so its
+view of a key changes only when the first other claim comes or the last other claim goes.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+H = TypeVar("H", bound=Hashable)
+
+
+class Claims(Generic[K, H]):
+    """A relation between keys and holders that reports whose view of a key a change has altered."""
+
+    def __init__(self, changed: Callable[[H, K], None]) -> None:
+        self._changed = changed
+        self._holders: dict[K, dict[H, None]] = {}
+        self._held: dict[H, dict[K, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._holders)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._holders)
+
+    def join(self, holder: H) -> None:
+        """From now on the holder is told of changes."""
+        self._held.setdefault(holder, {})
+
+    def leave(self, holder: H) -> list[K]:
+        """The holder is gone, and its claims (which are returned) with it."""
+        keys = list(self._held.get(holder, ()))
+        for key in keys:
+            self.remove(holder, key)
+        self._held.pop(holder, None)
+        return keys
+
+    def add(self, holder: H, key: K) -> bool:
+        """The holder claims the key; False if it did already."""
+        holders = self._holders.setdefault(key, {})
+        if holder in holders:
+            return False
+        before = list(holders)
+        holders[holder] = None
+        self._held[holder][key] = None
+        self._report(key, holder, before)
+        return True
+
+    def remove(self, holder: H, key: K) -> bool:
+        """The holder claims the key no longer; False if it did not."""
+        holders = self._holders.get(key, {})
+        if holder not in holders:
+            return False
+        del holders[holder]
+        del self._held[holder][key]
+        if not holders:
+            del self._holders[key]
+        self._report(key, holder, list(holders))
+        return True
+
+    def _report(self, key: K, holder: H, others: list[H]) -> None:
+        """One claim came or went beside those of `others`: with two others nobody's view has changed."""
+        affected: Iterable[H] = self._held if not others else others if len(others) == 1 else ()
+        for other in list(affected):
+            if other is not holder:
+                self._changed(other, key)
+
+    def holders(self, key: K) -> tuple[H, ...]:
+        return tuple(self._holders.get(key, ()))
+
+    def held(self, holder: H) -> tuple[K, ...]:
+        return tuple(self._held.get(holder, ()))
+
+    def count(self, holder: H) -> int:
+        return len(self._held.get(holder, ()))
+
+    def members(self) -> tuple[H, ...]:
+        """All who joined."""
+        return tuple(self._held)
+
+    def besides(self, holder: H, key: K) -> bool:
+        """Does anybody but the holder claim the key?"""
+        holders = self._holders.get(key, ())
+        return len(holders) > (holder in holders)
+
+    def all_besides(self, holder: H) -> Iterator[K]:
+        """Every key that somebody else claims: the whole view of one holder."""
+        return (key for key in self._holders if self.besides(holder, key))

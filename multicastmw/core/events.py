@@ -1,0 +1,179 @@
+"""The vocabulary: everything that a node has to say, once.
+
+Log, status and tests read these.  Each is a value with a sentence; `text` is the sentence's format and
+`level` one of twisted.logger's names.  `warning`s that a stranger can provoke are thinned by whoever prints
+them: see services/journal.py.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened: `text` makes a sentence of the fields, `level` is a log level's name."""
+
+    text: ClassVar[str]
+    level: ClassVar[str] = "info"
+
+    def fields(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """The event as people read it."""
+        return self.text.format(**asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Ready(Event):
+    """The node does its work."""
+
+    node: str
+    device: str
+    text = "{node} is ready on {device}"
+
+
+@dataclass(frozen=True, slots=True)
+class TapUp(Event):
+    """The TAP is open and configured."""
+
+    device: str
+    address: str
+    mtu: int
+    text = "{device} is up: {address}, MTU {mtu}"
+
+
+@dataclass(frozen=True, slots=True)
+class TapPending(Event):
+    """The TAP is not usable; it is tried again."""
+
+    device: str
+    why: str
+    text = "{device} is pending: {why}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp(Event):
+    """Both sides have said Open."""
+
+    peer: str
+    address: str
+    text = "{peer} at {address} is up"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown(Event):
+    """A peer that was up is gone."""
+
+    peer: str
+    address: str
+    why: str
+    text = "{peer} at {address} is down: {why}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUnreachable(Event):
+    """A dial failed; it is tried again for ever."""
+
+    peer: str
+    endpoint: str
+    why: str
+    text = "{peer} at {endpoint} is not reached: {why}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRefused(Event):
+    """We closed a connection because of what the other side did."""
+
+    peer: str
+    address: str
+    why: str
+    text = "closed the link with {peer} at {address}: {why}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class PeerIsMisnamed(Event):
+    """Somebody else answers at the endpoint of a [peer:NAME]."""
+
+    peer: str
+    address: str
+    name: str
+    text = "the node at {address} calls itself {name}, node.ini calls it {peer}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class SameNodeTwice(Event):
+    """One node id at two addresses: cloned hosts must be named apart."""
+
+    peer: str
+    first: str
+    second: str
+    text = "{peer} is at {first} and at {second}: give each node a [node] name of its own"
+    level = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnName(Event):
+    """A peer has our own node id."""
+
+    peer: str
+    address: str
+    text = "the node at {address} is named {peer}, as this one is: a clone, or a dial to ourselves"
+    level = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle(Event):
+    """A node is reachable over two links."""
+
+    node: str
+    first: str
+    second: str
+    text = "{node} is reachable over {first} and over {second}: the overlay has a cycle there"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class DataMoved(Event):
+    """Data of a link changed between UDP and TCP."""
+
+    peer: str
+    to: str
+    why: str
+    text = "data to {peer} goes over {to}: {why}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger(Event):
+    """Something came that is not what it claims to be, and was dropped."""
+
+    what: str
+    text = "{what}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit(Event):
+    """A bound was reached; what is above it does not work."""
+
+    what: str
+    text = "{what}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Note(Event):
+    """Something that an operator may want to mend."""
+
+    what: str
+    text = "{what}"
+    level = "warn"
+
+
+Tell = Callable[[Event], None]

@@ -1,0 +1,279 @@
+"""A packet's way through the node: checked, numbered or held against its window, and fanned out.
+
+Two doors lead in.  `originate` takes an IP packet that stands at 60 of its buffer and writes the message's
+header in front of it; `relay` takes a whole IP Data message and changes only its hop limit (and each link its
+token).  Behind both, a dictionary gives the stream, the stream its route, the route its fan-out.
+
+Nothing here allocates what lives longer than the call, but for a stream's first packet, so the garbage
+collector has nothing to do with traffic.
+"""
+
+from multicastmw.core.addressing import Channel
+from multicastmw.core.counters import Counters
+from multicastmw.core.packet import Packet
+from multicastmw.core.routing import Destination, Route, Router
+from multicastmw.core.window import Budget, Window
+from multicastmw.wire.cops import CLIENT_TYPE
+from multicastmw.wire.data import (
+    FIRST,
+    FORWARDING_HEADER,
+    HEADER_SIZE,
+    HOP_LIMIT_OFFSET,
+    IPV4,
+    NUMBERED_BY_KERNEL,
+    PACKET,
+    TWIN,
+)
+
+# What the specification says: a stream unheard for this long starts afresh.
+STALE = 10.0
+
+# What we chose.
+STREAMS_MAX = 8_192  # streams at a time, our own and others'; what comes above is dropped and counted
+FORGET = 300.0  # a stream and its counters are kept this long for people to look at
+SWEEP = 10.0
+WINDOW_BYTES = 96 << 20  # for all duplicate windows together
+
+_ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
+
+
+class Drops(Counters):
+    """Why a packet went no further than this node's door."""
+
+    __slots__ = ("from_ourselves", "hop_limit_zero", "malformed", "too_many_streams")
+    from_ourselves: int
+    hop_limit_zero: int
+    malformed: int
+    too_many_streams: int
+
+
+class Sending:
+    """One (S, G) that starts here, and its count."""
+
+    __slots__ = ("heard", "route", "sequence")
+
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self.sequence = 0
+        self.heard = 0.0
+
+    @property
+    def numbered(self) -> int:
+        """Packets that somebody wanted, modulo 2^32."""
+        return self.sequence
+
+
+class Stream:
+    """One (origin, overlay address, count) that comes over a link."""
+
+    __slots__ = ("epoch", "heard", "origin", "route", "window")
+
+    def __init__(self, origin: int, route: Route, window: Window) -> None:
+        self.epoch = route.epoch
+        self.origin = origin
+        self.route = route
+        self.window = window
+        self.heard = 0.0
+
+
+class Forwarder:
+    """All streams through this node.  `origin` is our own, 64 bits."""
+
+    def __init__(self, router: Router, origin: int, now: float) -> None:
+        self.drops = Drops()
+        self.origin = origin
+        self._router = router
+        self._sendings: dict[tuple[int, int], Sending] = {}
+        self._streams: dict[tuple[int, int, int, int], Stream] = {}
+        self._budget = Budget(WINDOW_BYTES)
+        self._sweep_at = now + SWEEP
+
+    def originate(
+        self,
+        packet: Packet,
+        ingress: Destination,
+        group: int,
+        source: int,
+        ttl: int,
+        service_class: int,
+        origin_time: int,
+    ) -> None:
+        """An IP packet of `packet.length` bytes stands at 60; `origin_time` in us, modulo 2^32."""
+        sending = self._sendings.get((group, source)) or self._new_sending(group, source, packet.now)
+        if sending is None:
+            return
+        sending.heard = packet.now
+        route, length = sending.route, packet.length
+        route.packets += 1
+        route.bytes += length
+        if ttl < 2:  # said before "nobody wants it" is, for it is what its sender must mend first
+            route.died_of_ttl += 1
+            return
+        others = route.fan_outs.get(ingress)
+        if others is None:
+            others = route.fan_out(ingress)
+        if not others:
+            route.to_nobody += 1
+            return
+        buffer = packet.buffer
+        end = HEADER_SIZE + length
+        size = end + 3 & ~3
+        if size != end:
+            buffer[end:size] = _ZEROS[size - end]
+        sequence = sending.sequence
+        sending.sequence = sequence + 1 & 0xFFFFFFFF
+        TWIN.pack_into(
+            buffer,
+            0,
+            FIRST,
+            CLIENT_TYPE,
+            size,
+            FORWARDING_HEADER,
+            0,
+            self.origin,
+            group,
+            source,
+            sequence,
+            origin_time,
+            ttl - 1,
+            service_class,
+            0,
+            0,
+            length + 4,
+            PACKET,
+            IPV4,
+        )
+        packet.hop_limit = ttl
+        packet.kind = IPV4
+        packet.message = packet.view[:size]
+        for destination in others:
+            destination.deliver(packet)
+
+    def relay(self, packet: Packet, size: int, ingress: Destination) -> bool:
+        """A whole message of `size` bytes stands at 0; False if it is malformed."""
+        (
+            first,
+            client_type,
+            length,
+            forwarding_header,
+            _,
+            origin,
+            group,
+            source,
+            sequence,
+            _,
+            hop_limit,
+            _,
+            flags,
+            _,
+            object_length,
+            c_num,
+            kind,
+        ) = TWIN.unpack_from(packet.buffer)
+        if (
+            size <= HEADER_SIZE
+            or length != size
+            or object_length + HEADER_SIZE - 1 & ~3 != size
+            or object_length < 5
+            or first != FIRST
+            or client_type != CLIENT_TYPE
+            or forwarding_header != FORWARDING_HEADER
+            or c_num != PACKET
+        ):
+            self.drops.malformed += 1
+            return False
+        if hop_limit == 0:
+            self.drops.hop_limit_zero += 1
+            return True
+        now = packet.now
+        count = flags & NUMBERED_BY_KERNEL
+        key = (origin, group, source, count)
+        stream = self._streams.get(key) or self._new_stream(key, now)
+        if stream is None:
+            return True
+        stream.heard = now
+        route = stream.route
+        if stream.epoch != route.epoch:  # nobody here wanted it for a while: what passed then is no loss
+            stream.epoch = route.epoch
+            stream.window.lapse()
+        if not stream.window.accept(sequence, now):
+            return True
+        route.packets += 1
+        route.bytes += object_length - 4
+        others = route.fan_outs.get(ingress)
+        if others is None:
+            others = route.fan_out(ingress)
+        if not others:
+            route.to_nobody += 1
+            return True
+        packet.length = object_length - 4
+        packet.hop_limit = hop_limit
+        packet.kind = kind
+        packet.message = packet.view[:size]
+        packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1
+        if hop_limit == 1:
+            others = self._last_hop(route, others)
+        for destination in others:
+            destination.deliver(packet)
+        return True
+
+    def _last_hop(self, route: Route, others: tuple[Destination, ...]) -> tuple[Destination, ...]:
+        """Only what is here may still have it."""
+        near = tuple(destination for destination in others if destination.local)
+        route.died_of_ttl += len(near) < len(others)
+        return near
+
+    def _new_sending(self, group: int, source: int, now: float) -> Sending | None:
+        if not self._room(now):
+            return None
+        sending = self._sendings[group, source] = Sending(self._router.route(Channel(group, source)))
+        return sending
+
+    def _new_stream(self, key: tuple[int, int, int, int], now: float) -> Stream | None:
+        origin, group, source, _ = key
+        if origin == self.origin:
+            self.drops.from_ourselves += 1  # a loop, of which duplicate windows elsewhere see the rest
+            return None
+        if not self._room(now):
+            return None
+        route = self._router.route(Channel(group, source))
+        stream = self._streams[key] = Stream(origin, route, Window(self._budget))
+        return stream
+
+    def _room(self, now: float) -> bool:
+        """Is there a place for one more stream?  Those in use never yield theirs."""
+        if len(self._sendings) + len(self._streams) < STREAMS_MAX:
+            return True
+        if now >= self._sweep_at - SWEEP / 2:  # a flood of new streams sweeps every 5 s, not every packet
+            self.sweep(now, STALE)
+        if len(self._sendings) + len(self._streams) < STREAMS_MAX:
+            return True
+        self.drops.too_many_streams += 1
+        return False
+
+    def deadline(self) -> float:
+        return self._sweep_at
+
+    def tick(self, now: float) -> None:
+        if now >= self._sweep_at:
+            self.sweep(now, FORGET)
+
+    def sweep(self, now: float, unheard: float) -> None:
+        """Forgets the streams that were unheard for so many seconds, and routes that have none left."""
+        self._sweep_at = now + SWEEP
+        horizon = now - unheard
+        self._sendings = {k: s for k, s in self._sendings.items() if s.heard >= horizon}
+        gone = [k for k, s in self._streams.items() if s.heard < horizon]
+        for key in gone:
+            self._streams.pop(key).window.close()
+        kept = {sending.route for sending in self._sendings.values()}
+        kept.update(stream.route for stream in self._streams.values())
+        for route in self._router.routes():
+            if route not in kept:
+                self._router.forget(route)
+
+    def streams(self) -> list[Stream]:
+        return list(self._streams.values())
+
+    def sendings(self) -> list[Sending]:
+        return list(self._sendings.values())

@@ -1,0 +1,510 @@
+"""One TCP connection with one peer, and the data path beside it: a destination once both have said Open.
+
+          start            Open arrives               Close, an error, silence
+    ( ) --------> OPENING --------------------> UP ------------------------------> LEAVING ---> GONE
+                     |   refused, late                                                ^   connection lost
+                     +----------------------------------------------------------------+
+
+What goes out: control at once; routes as the difference between what the others want and what the peer was
+told, once a turn; data on UDP if its probes are answered, else on TCP behind a bounded queue.
+"""
+
+from collections.abc import Callable
+from enum import Enum, auto
+from errno import EMSGSIZE
+from typing import Protocol
+
+from multicastmw.core.addressing import Channel
+from multicastmw.core.counters import Counters
+from multicastmw.core.datapath import DataPath
+from multicastmw.core.dataqueue import DataQueue
+from multicastmw.core.events import Cycle, DataMoved
+from multicastmw.core.liveness import Duty, Liveness
+from multicastmw.core.packet import Packet
+from multicastmw.core.room import Room
+from multicastmw.wire.cops import Code, Op, Unable, message_length
+from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
+from multicastmw.wire.errors import PeerError
+from multicastmw.wire.framing import Framer
+from multicastmw.wire.messages import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    AddRoute,
+    Close,
+    Echo,
+    Group,
+    KeepAlive,
+    Node,
+    Open,
+    RemoveRoute,
+    Unknown,
+    decode,
+    encode,
+    encode_routes,
+)
+
+# What the specification says (DESIGN, "The conduct of a link").
+OPEN_WITHIN = 5.0
+
+# What we chose.
+OPEN_MAX = 2_048  # bytes of a first message: names are short, and a stranger has shown nothing yet
+CHANNELS_MAX = 16_384  # channels that one peer may hold: 4,096 groups with some sources each
+NODES_MAX = 4_096  # nodes behind one link
+LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
+
+put_token = TOKEN_TWIN.pack_into
+
+REASONS: dict[tuple[int, int], str] = {
+    (Code.BAD_FORMAT, 0): "bad format",
+    (Code.UNABLE, Unable.CYCLE): "this link would close a cycle",
+    (Code.UNABLE, Unable.DUPLICATE_LINK): "there is another link with the same node",
+    (Code.UNABLE, Unable.SELF): "it has the same name",
+    (Code.UNABLE, Unable.TOO_MANY): "too many",
+    (Code.CLIENT_TYPE, 0): "another client type",
+    (Code.OBJECT_MISSING, 0): "an object is missing",
+    (Code.SILENT, 0): "silence",
+    (Code.SHUTTING_DOWN, 0): "it is shutting down",
+    (Code.AUTHENTICATION, 0): "authentication failed",
+    (Code.TLS_REQUIRED, 0): "TLS is required",
+}
+
+
+class Outlet(Protocol):
+    """The connection as a link sees it.  Addresses are numeric texts, without a port."""
+
+    address: str
+    local_address: str
+
+    def write(self, message: bytes) -> None: ...
+    def finish(self) -> None:
+        """Closes when all that was written is out."""
+
+    def abort(self) -> None:
+        """Closes at once."""
+
+    def wake(self) -> None:
+        """The link's deadline may have moved nearer."""
+
+
+class Datagrams(Protocol):
+    """The connected UDP socket of a link; both senders raise OSError as `socket.send` does."""
+
+    remote: tuple[str, int]
+
+    def send(self, message: memoryview | bytes) -> object: ...
+    def repoint(self, remote: tuple[str, int]) -> None:
+        """The peer's datagrams come from there (NAT)."""
+
+    def drops(self) -> int:
+        """Datagrams that the kernel had no room for."""
+
+    def close(self) -> None: ...
+
+
+def _no_socket(message: memoryview | bytes) -> None:
+    raise OSError("this link has no data path")
+
+
+class Phase(Enum):
+    OPENING = auto()
+    UP = auto()
+    LEAVING = auto()
+    GONE = auto()
+
+
+class LinkCounters(Counters):
+    """Packets and bytes of IP Data messages, and what a link lost or had to treat otherwise."""
+
+    __slots__ = (
+        "bad_probes",
+        "over_tcp_too_long",
+        "received",
+        "received_bytes",
+        "received_tcp",
+        "send_errors",
+        "sent",
+        "sent_bytes",
+        "sent_tcp",
+        "socket_full",
+        "unknown_messages",
+        "unknown_objects",
+    )
+    bad_probes: int
+    over_tcp_too_long: int
+    received: int
+    received_bytes: int
+    received_tcp: int
+    send_errors: int
+    sent: int
+    sent_bytes: int
+    sent_tcp: int
+    socket_full: int
+    unknown_messages: int
+    unknown_objects: int
+
+
+class Link:
+    """A peer's link: what the room (see room.py) is to all links, this is to one."""
+
+    local = False
+
+    def __init__(self, room: "Room", outlet: Outlet, section: str | None, now: float) -> None:
+        self.room = room
+        self.section = section  # the NAME of [peer:NAME] that dialled; None: the peer dialled
+        self.name = section or outlet.address
+        self.address = outlet.address
+        self.node = 0
+        self.phase = Phase.OPENING
+        self.why = ""
+        self.since = now
+        self.counters = LinkCounters()
+        self.token = room.new_token()
+        self.path: DataPath | None = None
+        self.queue = DataQueue()
+        self._outlet = outlet
+        self._framer = Framer(OPEN_MAX)
+        self._due = now + OPEN_WITHIN
+        self._liveness: Liveness | None = None
+        self._datagrams: Datagrams | None = None
+        self._send: Callable[[memoryview | bytes], object] = _no_socket  # a call less for each packet
+        self._on_udp = False
+        self._peers_token = 0
+        self._writable = True
+        self._told: set[Channel] = set()
+        self._told_nodes: set[int] = set()
+        self._stale: dict[Channel, None] = {}
+        self._stale_nodes: dict[int, None] = {}
+
+    @property
+    def dialled(self) -> bool:
+        """Did this side dial?"""
+        return self.section is not None
+
+    @property
+    def on_udp(self) -> bool:
+        """Do data go out on UDP now?"""
+        return self._on_udp
+
+    @property
+    def data_address(self) -> tuple[str, int] | None:
+        """Where data on UDP go to."""
+        return self._datagrams.remote if self._datagrams else None
+
+    @property
+    def kernel_drops(self) -> int:
+        """Datagrams of this peer that found the socket's buffer full."""
+        return self._datagrams.drops() if self._datagrams else 0
+
+    def start(self) -> None:
+        """The connection is there: both sides say Open at once."""
+        self._outlet.write(encode(self.room.our_open(self.token)))
+
+    # --- what comes in
+
+    def bytes_received(self, chunk: bytes, now: float) -> None:
+        """A piece of the TCP stream."""
+        if self.phase in (Phase.LEAVING, Phase.GONE):
+            return
+        if self._liveness:
+            self._liveness.heard(now)
+        try:
+            for message in self._framer.feed(chunk):
+                self._accept(message, now)
+                if self.phase is not Phase.UP:
+                    return
+        except PeerError as error:
+            self.leave(error.code, error.sub_code, str(error), now)
+
+    def _accept(self, message: memoryview, now: float) -> None:
+        if message[1] == Op.IP_DATA and self.phase is Phase.UP:
+            self._accept_data(message, now)
+            return
+        decoded = decode(message)
+        self.counters.unknown_objects += decoded.skipped
+        match decoded.message:
+            case Open() as opened if self.phase is Phase.OPENING:
+                self._accept_open(opened, now)
+            case Close(code, sub_code):
+                self._accept_close(code, sub_code, now)
+            case _ if self.phase is Phase.OPENING:
+                raise PeerError(Code.BAD_FORMAT, 0, "the first message was not Open")
+            case Open():
+                raise PeerError(Code.BAD_FORMAT, 0, "a second Open")
+            case AddRoute(entries):
+                self._accept_add(entries)
+            case RemoveRoute(entries):
+                self._accept_remove(entries)
+            case Unknown():
+                self.counters.unknown_messages += 1
+
+    def _accept_data(self, message: memoryview, now: float) -> None:
+        packet, size = self.room.packet, len(message)
+        packet.buffer[:size] = message
+        packet.now = now
+        self.counters.received_tcp += 1
+        self._relay(packet, size)
+
+    def _relay(self, packet: Packet, size: int) -> None:
+        self.counters.received += 1
+        self.counters.received_bytes += size
+        if not self.room.forwarder.relay(packet, size, self):
+            raise PeerError(Code.BAD_FORMAT, 0, "a malformed IP Data message")
+
+    def datagram_received(self, packet: Packet, size: int, origin: tuple[str, int] | None) -> None:
+        """A datagram with this link's token stands at 0; `origin` is its source if the peer's socket did not
+        take it.  A datagram can be forged, so a bad one costs the link nothing."""
+        if origin and self._datagrams and origin != self._datagrams.remote:
+            self._datagrams.repoint(origin)
+        try:
+            if packet.buffer[1] == Op.IP_DATA:
+                self._relay(packet, size)
+            elif message_length(packet.view) == size:
+                self._accept_probe(decode(packet.view[:size]).message, packet.now)
+            else:
+                self.counters.bad_probes += 1
+        except PeerError:
+            self.counters.bad_probes += 1
+
+    def _accept_probe(self, message: object, now: float) -> None:
+        match message:
+            case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REQUEST and self._datagrams:
+                self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REPLY, clock))))
+            case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REPLY and self.path:
+                if self.path.answered(clock, not self.queue, now):
+                    self._move_data(True, "its probes are answered")
+                self._outlet.wake()
+            case _:
+                self.counters.bad_probes += 1
+
+    def _accept_open(self, opened: Open, now: float) -> None:
+        self.name = opened.name
+        self.node = opened.node
+        self.room.admit(self, opened, now)  # raises where the link cannot be
+        self.phase = Phase.UP
+        self.since = now
+        self._framer.longest = self.room.message_max
+        patience = self.room.here.keep_alive
+        self._liveness = Liveness(patience, opened.keep_alive, now, self.room.pick)
+        if opened.data_port and self.room.here.data_port:
+            self._peers_token = opened.data_port.token
+            self._datagrams = self.room.open_datagrams(
+                self, self._outlet.local_address, (self.address, opened.data_port.port)
+            )
+            if self._datagrams:
+                self.path = DataPath(now)
+                self._send = self._datagrams.send
+        self.room.router.attach(self)
+        self.room.reach.join(self)
+        self.room.reach.add(self, self.node, self.name)
+        self._stale.update(dict.fromkeys(self.room.router.all_wanted_besides(self)))
+        self._stale_nodes.update(dict.fromkeys(self.room.reach.all_besides(self)))
+        self._outlet.wake()
+
+    def _accept_close(self, code: int, sub_code: int, now: float) -> None:
+        why = REASONS.get((code, sub_code), f"error {code}/{sub_code}")
+        self._end(Phase.LEAVING, f"closed by the peer: {why}")
+        self._due = now + LEAVE_WITHIN
+        self._outlet.finish()
+        self._outlet.wake()
+
+    def _accept_add(self, entries: tuple[Group | Node, ...]) -> None:
+        router, reach = self.room.router, self.room.reach
+        for entry in entries:
+            if isinstance(entry, Node):
+                self._accept_node(entry)
+            elif router.subscriptions(self) >= CHANNELS_MAX:
+                raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
+            else:
+                router.subscribe(self, Channel(entry.group, entry.source))
+        if len(reach.behind(self)) > NODES_MAX:
+            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
+
+    def _accept_node(self, entry: Node) -> None:
+        """A node's own id is never accepted from a peer."""
+        reach = self.room.reach
+        if entry.node == self.room.here.node:
+            self.room.tell(Cycle("this node", self.name, "another link"))
+        elif reach.add(self, entry.node, entry.name) and reach.besides(self, entry.node):
+            other = next(link for link in reach.links(entry.node) if link is not self)
+            self.room.tell(Cycle(entry.name or f"{entry.node:016x}", other.name, self.name))
+
+    def _accept_remove(self, entries: tuple[Group | Node, ...]) -> None:
+        for entry in entries:
+            if isinstance(entry, Node):
+                if entry.node != self.node:
+                    self.room.reach.remove(self, entry.node)
+            else:
+                self.room.router.unsubscribe(self, Channel(entry.group, entry.source))
+
+    def lost(self, why: str) -> None:
+        """The connection is gone."""
+        self._end(Phase.GONE, why)
+        self.room.forget(self)
+
+    # --- what goes out: data
+
+    def deliver(self, packet: Packet) -> None:
+        """Sends a packet whose header stands ready but for the token."""
+        counters = self.counters
+        if not self._on_udp:
+            self._deliver_tcp(packet)
+            return
+        put_token(packet.buffer, TOKEN_OFFSET, self._peers_token)
+        try:
+            self._send(packet.message)
+        except OSError as error:
+            self._not_sent(error, packet)
+            return
+        counters.sent += 1
+        counters.sent_bytes += len(packet.message)
+
+    def _not_sent(self, error: OSError, packet: Packet) -> None:
+        """The socket did not take it: full, too long for the path, or an earlier datagram's ICMP error."""
+        if isinstance(error, BlockingIOError):
+            self.counters.socket_full += 1
+        elif error.errno == EMSGSIZE:
+            self.counters.over_tcp_too_long += 1
+            self._deliver_tcp(packet)
+        else:
+            self.counters.send_errors += 1
+            self._deliver_tcp(packet)
+
+    def _deliver_tcp(self, packet: Packet) -> None:
+        put_token(packet.buffer, TOKEN_OFFSET, 0)
+        message = bytes(packet.message)
+        if self._writable and not self.queue:
+            self._write_data(message)
+        else:
+            self.queue.put(message, packet.now)
+
+    def _write_data(self, message: bytes) -> None:
+        self._outlet.write(message)
+        self.counters.sent += 1
+        self.counters.sent_tcp += 1
+        self.counters.sent_bytes += len(message)
+
+    def paused(self) -> None:
+        """The connection takes no more for now; data wait, and the oldest are dropped."""
+        self._writable = False
+
+    def resumed(self, now: float) -> None:
+        """The connection takes data again."""
+        self._writable = True
+        while self._writable and (message := self.queue.get(now)) is not None:
+            self._write_data(message)
+
+    def _move_data(self, to_udp: bool, why: str) -> None:
+        self._on_udp = to_udp
+        self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
+
+    # --- what goes out: control
+
+    def others_changed(self, channel: Channel) -> None:
+        """Said to the peer at the end of this turn, if it then still is a change."""
+        self._stale[channel] = None
+        self._outlet.wake()
+
+    def nodes_changed(self, node: int) -> None:
+        """The same for a node that the others reach."""
+        self._stale_nodes[node] = None
+        self._outlet.wake()
+
+    def _announce(self, now: float) -> None:
+        """Tells the peer the difference; what comes is said before what goes, so that nothing has a gap."""
+        router, reach = self.room.router, self.room.reach
+        add: list[Group | Node] = []
+        remove: list[Group | Node] = []
+        for node in self._stale_nodes:
+            if node != self.node and reach.besides(self, node) != (node in self._told_nodes):
+                gone = node in self._told_nodes
+                (remove if gone else add).append(Node(node, None if gone else reach.name(node)))
+                self._told_nodes ^= {node}
+        for channel in self._stale:
+            if router.wanted_besides(self, channel) != (channel in self._told):
+                (remove if channel in self._told else add).append(Group(*channel))
+                self._told ^= {channel}
+        self._stale.clear()
+        self._stale_nodes.clear()
+        for message in encode_routes(AddRoute, add) + encode_routes(RemoveRoute, remove):
+            self._control(message, now)
+
+    def _control(self, message: bytes, now: float) -> None:
+        self._outlet.write(message)
+        if self._liveness:
+            self._liveness.spoke(now)
+
+    def _send_datagram(self, message: bytes) -> None:
+        try:
+            self._send(message)
+        except OSError:
+            self.counters.send_errors += 1  # the next probe tells whether that lasts
+
+    def leave(self, code: int, sub_code: int, why: str, now: float) -> None:
+        """Says Close with this error and goes; a peer that takes nothing is cut off after a second."""
+        if self.phase in (Phase.LEAVING, Phase.GONE):
+            return
+        self._outlet.write(encode(Close(code, sub_code)))
+        self._outlet.finish()
+        self.room.refused(self, code, sub_code, why)
+        self._end(Phase.LEAVING, why)
+        self._due = now + LEAVE_WITHIN
+        self._outlet.wake()
+
+    def _end(self, phase: Phase, why: str) -> None:
+        """Out of the tables at once; the connection may take its time."""
+        was_up = self.phase is Phase.UP
+        if self.phase is not Phase.LEAVING:
+            self.why = why
+        self.phase = phase
+        if not was_up:
+            return
+        self._on_udp = False
+        if self._datagrams:
+            self._datagrams.close()
+            self._datagrams = None
+            self._send = _no_socket
+        self.room.router.detach(self)
+        self.room.reach.leave(self)
+        self.room.down(self, why)
+
+    # --- time
+
+    def deadline(self) -> float:
+        if self._liveness is None or self.phase is not Phase.UP:
+            return self._due if self.phase is not Phase.GONE else float("inf")
+        if self._stale or self._stale_nodes:
+            return float("-inf")
+        return min(self._liveness.deadline(), self.path.deadline() if self.path else float("inf"))
+
+    def tick(self, now: float) -> None:
+        if self._liveness is None or self.phase is not Phase.UP:
+            self._tick_unopened(now)
+            return
+        if self._stale or self._stale_nodes:
+            self._announce(now)
+        match self._liveness.tick(now):
+            case Duty.GIVE_UP:
+                self._end(Phase.LEAVING, f"silent for {self.room.here.keep_alive} s")
+                self._outlet.abort()  # `finish` would wait for bytes that nobody takes
+                return
+            case Duty.SPEAK:
+                self._control(encode(KeepAlive()), now)
+        self._probe(now)
+
+    def _tick_unopened(self, now: float) -> None:
+        if now < self._due or self.phase is Phase.GONE:
+            return
+        if self.phase is Phase.OPENING:
+            self.leave(Code.SILENT, 0, f"no Open within {OPEN_WITHIN:.0f} s", now)
+        else:
+            self._due = float("inf")
+            self._outlet.abort()
+
+    def _probe(self, now: float) -> None:
+        if not self.path:
+            return
+        clock = self.path.tick(now)
+        if self._on_udp and not self.path.on_udp:
+            self._move_data(False, "three probes unanswered")
+        if clock is not None:
+            self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REQUEST, clock))))

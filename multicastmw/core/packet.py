@@ -1,0 +1,32 @@
+"""The one packet that is under way, in a buffer that is used again for the next.
+
+The reader puts the bytes where they are needed last: an IP Data message stands at 0, so the inner packet at
+60; a frame from the TAP is read to 46, so that its IP packet stands at 60 too and the message's header is
+written over the Ethernet header in front of it.  Nobody copies a packet to forward it, and whoever wants to
+keep one (a queue) copies it itself.
+"""
+
+from multicastmw.wire.cops import MESSAGE_MAX
+from multicastmw.wire.data import HEADER_SIZE, IPV4
+
+ETHERNET_SIZE = 14
+FRAME_START = HEADER_SIZE - ETHERNET_SIZE
+
+
+class Packet:
+    """A message in place: `buffer` holds it, `view` sees all of the buffer, `message` the whole message.
+
+    `length` is the inner packet's in bytes, `hop_limit` the hops that it has (a link sends one less, which
+    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.
+    """
+
+    __slots__ = ("buffer", "hop_limit", "kind", "length", "message", "now", "view")
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(MESSAGE_MAX + 64)
+        self.view = memoryview(self.buffer)
+        self.message = self.view[:0]
+        self.length = 0
+        self.hop_limit = 0
+        self.kind = IPV4
+        self.now = 0.0

@@ -1,0 +1,61 @@
+"""Which nodes are behind which link.  Over a tree that is all there is to know of it.
+
+A link is told the nodes behind the other links, as it is told their channels.  That a node is reachable over
+two links means that there is a cycle (DESIGN, 5).
+"""
+
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from multicastmw.core.claims import Claims
+
+L = TypeVar("L", bound=Hashable)
+
+
+class Reach(Generic[L]):
+    """Nodes by id, with their names and the links that lead to them."""
+
+    def __init__(self, changed: Callable[[L, int], None]) -> None:
+        self._claims: Claims[int, L] = Claims(changed)
+        self._names: dict[int, str] = {}
+
+    def join(self, link: L) -> None:
+        self._claims.join(link)
+
+    def leave(self, link: L) -> None:
+        """The link is gone, and what was behind it is no longer reachable over it."""
+        for node in self._claims.leave(link):
+            self._forget_name(node)
+
+    def add(self, link: L, node: int, name: str | None) -> bool:
+        """True if the node was not known behind this link."""
+        if name is not None:
+            self._names[node] = name
+        return self._claims.add(link, node)
+
+    def remove(self, link: L, node: int) -> None:
+        self._claims.remove(link, node)
+        self._forget_name(node)
+
+    def _forget_name(self, node: int) -> None:
+        if not self._claims.holders(node):
+            self._names.pop(node, None)
+
+    def besides(self, link: L, node: int) -> bool:
+        """Is the node reachable over any other link?"""
+        return self._claims.besides(link, node)
+
+    def all_besides(self, link: L) -> list[int]:
+        return list(self._claims.all_besides(link))
+
+    def name(self, node: int) -> str | None:
+        return self._names.get(node)
+
+    def behind(self, link: L) -> tuple[int, ...]:
+        return self._claims.held(link)
+
+    def links(self, node: int) -> tuple[L, ...]:
+        return self._claims.holders(node)
+
+    def nodes(self) -> list[int]:
+        return list(self._claims)

@@ -1,0 +1,173 @@
+"""Where all links meet: who may have one, who is there already, and what they share.
+
+Two links with one node cannot be.  From the same dialler the newer one replaces the older, for the dialler
+knows best that the older is dead; dialled from both sides, the one that the smaller node id dialled stays, as
+both can tell without asking.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from multicastmw.core.counters import Counters
+from multicastmw.core.events import (
+    OwnName,
+    PeerDown,
+    PeerIsMisnamed,
+    PeerRefused,
+    PeerUp,
+    SameNodeTwice,
+    Tell,
+)
+from multicastmw.core.liveness import Pick
+from multicastmw.core.packet import Packet
+from multicastmw.core.reach import Reach
+from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
+from multicastmw.wire.errors import PeerError
+from multicastmw.wire.messages import DataPort, Open
+
+if TYPE_CHECKING:
+    from multicastmw.core.forwarding import Forwarder
+    from multicastmw.core.link import Datagrams, Link, Outlet
+    from multicastmw.core.routing import Router
+
+# What the specification says (DESIGN, "The conduct of a link").
+UNOPENED_MAX = 64
+UNOPENED_MAX_OF_ONE = 16
+
+
+class Here(NamedTuple):
+    """This node: `keep_alive` in seconds, `data_port` the UDP port that takes data, or None."""
+
+    name: str
+    node: int
+    keep_alive: int
+    data_port: int | None
+
+
+class Watcher(Protocol):
+    """Who dials wants to know."""
+
+    def link_up(self, link: "Link") -> None: ...
+    def link_down(self, link: "Link", why: str) -> None: ...
+
+
+class RoomCounters(Counters):
+    """What strangers and peers did at the door."""
+
+    __slots__ = ("datagrams_dropped", "datagrams_short", "links_refused", "opened", "turned_away")
+    datagrams_dropped: int
+    datagrams_short: int
+    links_refused: int
+    opened: int
+    turned_away: int
+
+
+OpenDatagrams = Callable[["Link", str, tuple[str, int]], "Datagrams | None"]
+
+
+class Room:
+    """All links of a node, by connection, by token and, once they are up, by node id."""
+
+    message_max = MESSAGE_MAX
+
+    def __init__(
+        self,
+        here: Here,
+        router: "Router",
+        forwarder: "Forwarder",
+        *,
+        pick: Pick,
+        draw_token: Callable[[], int],
+        open_datagrams: OpenDatagrams,
+        tell: Tell,
+        watcher: Watcher,
+    ) -> None:
+        self.here = here
+        self.router = router
+        self.forwarder = forwarder
+        self.reach: Reach[Link] = Reach(lambda link, node: link.nodes_changed(node))
+        self.pick = pick
+        self.open_datagrams = open_datagrams
+        self.tell = tell
+        self.watcher = watcher
+        self.packet = Packet()
+        self.counters = RoomCounters()
+        self.links: list[Link] = []
+        self.by_token: dict[int, Link] = {}
+        self.by_node: dict[int, Link] = {}
+        self._draw_token = draw_token
+
+    def our_open(self, token: int) -> Open:
+        """What this node says first."""
+        port = self.here.data_port
+        data_port = DataPort(port, token) if port else None
+        return Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
+
+    def new_token(self) -> int:
+        """One that no other link has; never 0, which says TCP."""
+        while not (token := self._draw_token()) or token in self.by_token:
+            pass
+        return token
+
+    def enter(self, link: "Link") -> None:
+        """A connection stands; its link is told nothing yet."""
+        self.links.append(link)
+        self.by_token[link.token] = link
+
+    def forget(self, link: "Link") -> None:
+        """A connection is gone."""
+        if link in self.links:
+            self.links.remove(link)
+        self.by_token.pop(link.token, None)
+
+    def turns_away(self, outlet: "Outlet") -> bool:
+        """Is this caller one too many?  Only who has not said Open counts."""
+        waiting = Counter(link.address for link in self.links if not link.node and not link.dialled)
+        if waiting.total() < UNOPENED_MAX and waiting[outlet.address] < UNOPENED_MAX_OF_ONE:
+            return False
+        self.counters.turned_away += 1
+        return True
+
+    def admit(self, link: "Link", opened: Open, now: float) -> None:
+        """The peer has said who it is; raises PeerError where the link cannot be."""
+        if opened.node == self.here.node:
+            self.tell(OwnName(opened.name, link.address))
+            raise PeerError(Code.UNABLE, Unable.SELF, "it has our own node id")
+        older = self.by_node.get(opened.node)
+        if older:
+            self._choose(older, link, now)
+        if link.section and link.section != opened.name:
+            self.tell(PeerIsMisnamed(link.section, link.address, opened.name))
+        self.by_node[opened.node] = link
+        self.counters.opened += 1
+        self.tell(PeerUp(opened.name, link.address))
+        self.watcher.link_up(link)
+
+    def _choose(self, older: "Link", newer: "Link", now: float) -> None:
+        if older.address != newer.address:
+            self.tell(SameNodeTwice(newer.name, older.address, newer.address))
+        ours_stays = self.here.node < newer.node
+        both_dialled = older.dialled != newer.dialled
+        if both_dialled and newer.dialled != ours_stays:
+            raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, "there is another link with the same node")
+        older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, "a newer link with the same node replaces it", now)
+
+    def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
+        """A link was closed from this side; that one of two goes is no news."""
+        if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
+            return
+        self.counters.links_refused += 1
+        self.tell(PeerRefused(link.name, link.address, why))
+
+    def down(self, link: "Link", why: str) -> None:
+        """A link that was up is out of the tables."""
+        if self.by_node.get(link.node) is link:
+            del self.by_node[link.node]
+        self.tell(PeerDown(link.name, link.address, why))
+        self.watcher.link_down(link, why)
+
+    def leave(self, now: float) -> None:
+        """The node goes: every peer is told."""
+        for link in list(self.links):
+            link.leave(Code.SHUTTING_DOWN, 0, "this node is shutting down", now)

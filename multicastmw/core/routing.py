@@ -1,0 +1,142 @@
+"""The routing service: a table between destinations, which are all alike.
+
+A destination subscribes to channels, is told what the others want, and takes the packets that it asked for.
+A packet (S, G) goes to whoever subscribed to (S, G) or to (any, G), but never back to where it came from.
+
+The table answers once and the answer is cached: a Route is the fan-out of one (S, G) that has been seen, and
+is mended in place when a subscription changes, so whoever holds a Route never looks anything up.
+"""
+
+from collections.abc import Hashable
+from typing import Protocol
+
+from multicastmw.core.addressing import ANY, Channel
+from multicastmw.core.claims import Claims
+from multicastmw.core.packet import Packet
+
+
+class Destination(Hashable, Protocol):
+    """A TAP, a link to a peer, or whatever else wants packets."""
+
+    name: str
+    local: bool  # a delivery to it does not leave this node, so costs no hop
+
+    def deliver(self, packet: Packet) -> None:
+        """Takes a packet; it is gone when this returns."""
+
+    def others_changed(self, channel: Channel) -> None:
+        """What the others want of this channel may have changed: `Router.wanted_besides` says how it is."""
+
+
+class Route:
+    """One (S, G): who gets it, and what became of it.  Counters are packets, `bytes` inner bytes.
+
+    `epoch` counts how often somebody wanted it after nobody had.
+    """
+
+    __slots__ = ("bytes", "channel", "died_of_ttl", "epoch", "fan_outs", "packets", "takers", "to_nobody")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.takers: tuple[Destination, ...] = ()
+        self.fan_outs: dict[Destination, tuple[Destination, ...]] = {}
+        self.epoch = 0
+        self.packets = 0
+        self.bytes = 0
+        self.to_nobody = 0
+        self.died_of_ttl = 0
+
+    def fan_out(self, ingress: Destination) -> tuple[Destination, ...]:
+        """All takers but the one that the packet came from (split horizon)."""
+        others = self.fan_outs.get(ingress)
+        if others is None:
+            others = self.fan_outs[ingress] = tuple(t for t in self.takers if t is not ingress)
+        return others
+
+
+class Router:
+    """The table.  It bounds nothing itself: who subscribes on behalf of strangers counts what they hold."""
+
+    def __init__(self) -> None:
+        self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
+        self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
+
+    # --- what a destination says
+
+    def attach(self, destination: Destination) -> None:
+        """A destination that wants nothing yet."""
+        self._claims.join(destination)
+
+    def detach(self, destination: Destination) -> None:
+        """The destination is gone, and its subscriptions with it."""
+        for channel in self._claims.leave(destination):
+            self._mend(channel)
+        for routes in self._routes.values():
+            for route in routes.values():
+                route.fan_outs.pop(destination, None)
+
+    def subscribe(self, destination: Destination, channel: Channel) -> None:
+        """Idempotent."""
+        if self._claims.add(destination, channel):
+            self._mend(channel)
+
+    def unsubscribe(self, destination: Destination, channel: Channel) -> None:
+        """Idempotent."""
+        if self._claims.remove(destination, channel):
+            self._mend(channel)
+
+    # --- what a destination asks
+
+    def wanted_besides(self, destination: Destination, channel: Channel) -> bool:
+        """Does any other destination want the channel?"""
+        return self._claims.besides(destination, channel)
+
+    def all_wanted_besides(self, destination: Destination) -> list[Channel]:
+        """Everything that the others want."""
+        return list(self._claims.all_besides(destination))
+
+    def subscriptions(self, destination: Destination) -> int:
+        """How many channels the destination holds."""
+        return self._claims.count(destination)
+
+    # --- what a packet asks
+
+    def route(self, channel: Channel) -> Route:
+        """The route of an (S, G), made when it is first asked for and kept until `forget`."""
+        routes = self._routes.setdefault(channel.group, {})
+        route = routes.get(channel)
+        if route is None:
+            route = routes[channel] = Route(channel)
+            route.takers = self._takers(channel)
+        return route
+
+    def forget(self, route: Route) -> None:
+        """Nothing has come along this route for long."""
+        routes = self._routes.get(route.channel.group, {})
+        routes.pop(route.channel, None)
+        if not routes:
+            self._routes.pop(route.channel.group, None)
+
+    # --- what an operator asks
+
+    def routes(self) -> list[Route]:
+        return [route for routes in self._routes.values() for route in routes.values()]
+
+    def wanted(self) -> list[tuple[Channel, tuple[Destination, ...]]]:
+        """Every channel that somebody wants, and who."""
+        return [(channel, self._claims.holders(channel)) for channel in self._claims]
+
+    # --- inside
+
+    def _mend(self, channel: Channel) -> None:
+        routes = self._routes.get(channel.group, {})
+        touched = routes.values() if channel.source == ANY else filter(None, [routes.get(channel)])
+        for route in touched:
+            takers = self._takers(route.channel)
+            route.epoch += bool(takers) and not route.takers
+            route.takers = takers
+            route.fan_outs.clear()
+
+    def _takers(self, channel: Channel) -> tuple[Destination, ...]:
+        exact = self._claims.holders(channel)
+        return tuple(dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY))))

@@ -1,0 +1,137 @@
+"""What a node is doing, as one frozen value: everything shown anywhere is rendered from this.
+
+Addresses and ids are texts as people read them; times are seconds; rates are left to who reads twice.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    name: str
+    id: str
+    origin: str
+    version: str
+    engine: str
+    uptime: float
+    ready: bool
+    pid: int
+    listening: str | None
+    data_port: int | None
+
+
+@dataclass(frozen=True)
+class TapStatus:
+    """`state` is up or pending, and `why` says what a pending one waits for."""
+
+    device: str
+    state: str
+    why: str
+    address: str | None
+    mtu: int
+    longest: int  # the longest IP packet that goes unsplit
+    ttl_floor: int
+    kernel_drops: int  # frames that the TAP's queue had no room for: the node was too slow
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class QuerierView:
+    state: str  # querier, standing by (another asks), or off
+    address: str
+    querier: str  # who asks
+    version: int
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PeerStatus:
+    """`state` is up, dialling, or waiting (for the next dial); `why` is the last failure."""
+
+    name: str
+    id: str | None
+    state: str
+    why: str
+    endpoint: str | None  # where this node dials it
+    address: str | None
+    dialled_by: str | None  # us or them
+    since: float  # seconds in this state
+    data: str | None  # udp or tcp
+    data_address: str | None
+    rtt: float | None
+    attempts: int
+    channels: int  # that it wants
+    nodes: tuple[str, ...]  # behind it, itself among them
+    queue: int
+    queue_drops: int
+    kernel_drops: int
+    falls: int  # times that data fell back to TCP
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class GroupStatus:
+    """A channel that somebody wants."""
+
+    group: str
+    source: str  # an address, or any
+    wanted_by: tuple[str, ...]
+    version: int | None  # of IGMP, where hosts on the TAP want it
+    mode: str | None
+    reporter: str | None
+    expires_in: float | None
+    pinned: bool
+
+
+@dataclass(frozen=True)
+class StreamStatus:
+    """One origin's packets of a route, counted against their sequence numbers."""
+
+    origin: str
+    node: str | None
+    received: int
+    lost: int
+    duplicates: int
+    reordered: int
+    late: int
+
+
+@dataclass(frozen=True)
+class RouteStatus:
+    """An (S, G) that packets came along."""
+
+    group: str
+    source: str
+    to: tuple[str, ...]
+    packets: int
+    bytes: int
+    to_nobody: int
+    died_of_ttl: int
+    sent_from_here: int | None  # how many this node has numbered, where it is the origin
+    streams: tuple[StreamStatus, ...]
+
+
+@dataclass(frozen=True)
+class ReachStatus:
+    """A node of the overlay, and the peer behind which it is."""
+
+    name: str | None
+    id: str
+    via: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Status:
+    node: NodeStatus
+    tap: TapStatus
+    querier: QuerierView
+    peers: tuple[PeerStatus, ...]
+    groups: tuple[GroupStatus, ...]
+    routes: tuple[RouteStatus, ...]
+    nodes: tuple[ReachStatus, ...]
+    counters: dict[str, int]
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)

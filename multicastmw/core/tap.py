@@ -1,0 +1,275 @@
+"""The TAP as a destination: what the operating system sends becomes packets, and packets become frames.
+
+Up: an IP multicast packet in any Ethernet frame (also a unicast one) is originated; IGMP goes to the querier,
+whose answers become subscriptions.  Down: the hop limit is written into the TTL, and the frame gets the
+group's own MAC (RFC 1112, 6.4).
+"""
+
+from collections.abc import Callable
+from struct import Struct as Twin
+
+from multicastmw.core.addressing import Channel, Mapping
+from multicastmw.core.admission import Admission
+from multicastmw.core.counters import Counters
+from multicastmw.core.forwarding import Forwarder
+from multicastmw.core.fragments import Reassembler, split
+from multicastmw.core.packet import ETHERNET_SIZE, FRAME_START, Packet
+from multicastmw.core.routing import Router
+from multicastmw.wire.data import HEADER_SIZE, IPV4
+from multicastmw.wire.errors import Malformed
+from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, PROTOCOL_IGMP, set_ttl
+
+# EtherType, then the IPv4 header: both are read at once.
+FRAME_TWIN = Twin("!HBBHHHBBHII")
+TYPE_OFFSET = FRAME_START + 12
+ETHERTYPE_IPV4 = 0x0800
+IPV4_TWIN = Twin("!BBHHHBBHII")
+FIRST_FORWARDED = 0xE0000100  # 224.0.0.0/24 never leaves its link (RFC 5771, 4)
+
+# What we chose: verdicts of the allow and deny lists that are remembered.
+VERDICTS_MAX = 8_192
+
+
+class TapCounters(Counters):
+    """What the TAP gave and took, in packets and inner bytes, and why some went no further."""
+
+    __slots__ = (
+        "delivered",
+        "delivered_bytes",
+        "denied",
+        "failed",
+        "filtered",
+        "fragments_made",
+        "igmp",
+        "link_local",
+        "malformed",
+        "not_ip_multicast",
+        "received",
+        "received_bytes",
+        "ttl_raised",
+        "unknown_kind",
+    )
+    delivered: int
+    delivered_bytes: int
+    denied: int
+    failed: int
+    filtered: int
+    fragments_made: int
+    igmp: int
+    link_local: int
+    malformed: int
+    not_ip_multicast: int
+    received: int
+    received_bytes: int
+    ttl_raised: int
+    unknown_kind: int
+
+
+def _no_device(frame: tuple[bytes, memoryview]) -> None:
+    raise OSError("the TAP is not open")
+
+
+class TapDestination:
+    """One TAP's side of the routing service.
+
+    `write` puts (Ethernet header, IP packet) onto the device and raises OSError where it cannot; it is there
+    while the device is open.  `igmp` takes an IGMP packet and the time.  `longest` is the longest IP packet
+    (bytes) that fits every link's datagram.
+    """
+
+    local = True
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        router: Router,
+        forwarder: Forwarder,
+        mapping: Mapping,
+        admission: Admission,
+        mac: bytes,
+        longest: int,
+        ttl_floor: int,
+        reassembler: Reassembler | None,
+    ) -> None:
+        self.name = name
+        self.counters = TapCounters()
+        self.ttl_floor = ttl_floor
+        self.longest = longest
+        self.reassembler = reassembler
+        self._router = router
+        self._forwarder = forwarder
+        self._mapping = mapping
+        self._admission = admission
+        self.write: Callable[[tuple[bytes, memoryview]], object] = _no_device
+        self.igmp: Callable[[bytes, float], None] = lambda packet, now: None
+        self._mac = mac
+        self._wanted: dict[int, dict[int, int]] = {}  # group -> source -> how often (a report, a pin)
+        self._heads: dict[int, bytes] = {}
+        self._admitted: dict[int, bool] = {}
+        self._identification = 0
+        router.attach(self)
+
+    # --- what the host wants
+
+    def want(self, group: int, source: int) -> None:
+        """The host, or a pin, wants (source, group); source 0 is any.  Wants are counted."""
+        if not self.admits(group):
+            self.counters.denied += 1
+            return
+        sources = self._wanted.setdefault(group, {})
+        sources[source] = sources.get(source, 0) + 1
+        self._router.subscribe(self, self._mapping.channel(group, source))
+
+    def unwant(self, group: int, source: int) -> None:
+        """Takes one want back; without one it does nothing."""
+        sources = self._wanted.get(group, {})
+        if source not in sources:
+            return
+        sources[source] -= 1
+        if sources[source]:
+            return
+        del sources[source]
+        if not sources:
+            del self._wanted[group]
+            self._heads.pop(group, None)
+        self._router.unsubscribe(self, self._mapping.channel(group, source))
+        self._keep_colliding(group, source)
+
+    def _keep_colliding(self, group: int, source: int) -> None:
+        """Under a mapping that is not exact, another group may still need the overlay address."""
+        if self._mapping.exact:
+            return
+        channel = self._mapping.channel(group, source)
+        if any(
+            self._mapping.channel(g, s) == channel for g, sources in self._wanted.items() for s in sources
+        ):
+            self._router.subscribe(self, channel)
+
+    def wanted(self) -> list[tuple[int, int]]:
+        """(group, source) pairs."""
+        return [(group, source) for group, sources in self._wanted.items() for source in sources]
+
+    def admits(self, group: int) -> bool:
+        """What the allow and deny lists say of the group."""
+        verdict = self._admitted.get(group)
+        if verdict is None:
+            if len(self._admitted) >= VERDICTS_MAX:
+                self._admitted.clear()
+            verdict = self._admitted[group] = group in self._mapping and self._admission.admits(group)
+        return verdict
+
+    # --- TAP to overlay
+
+    def frame_received(self, packet: Packet, size: int, origin_time: int) -> None:
+        """An Ethernet frame of `size` bytes stands at 46; `origin_time`: wall clock in us, modulo 2^32."""
+        counters = self.counters
+        if size < ETHERNET_SIZE + 20:
+            counters.not_ip_multicast += 1
+            return
+        ethertype, first, tos, total, _, _, ttl, protocol, _, source, group = FRAME_TWIN.unpack_from(
+            packet.buffer, TYPE_OFFSET
+        )
+        if ethertype != ETHERTYPE_IPV4 or group >> 28 != 14:
+            counters.not_ip_multicast += 1
+            return
+        if first >> 4 != 4 or not 20 <= (first & 15) * 4 <= total <= size - ETHERNET_SIZE or not source:
+            counters.malformed += 1
+            return
+        if protocol == PROTOCOL_IGMP:
+            counters.igmp += 1
+            self.igmp(bytes(packet.view[HEADER_SIZE : HEADER_SIZE + total]), packet.now)
+            return
+        if group < FIRST_FORWARDED:
+            counters.link_local += 1
+            return
+        if not (self._admitted[group] if group in self._admitted else self.admits(group)):
+            counters.denied += 1
+            return
+        counters.received += 1
+        counters.received_bytes += total
+        if ttl < self.ttl_floor:
+            ttl = self.ttl_floor
+            counters.ttl_raised += 1
+        mapping = self._mapping
+        if total > self.longest:
+            channel = mapping.channel(group, source)
+            self._split(packet, total, channel, ttl, tos >> 5, origin_time)
+            return
+        packet.length = total
+        self._forwarder.originate(
+            packet, self, mapping.group_key(group), mapping.source_key(source), ttl, tos >> 5, origin_time
+        )
+
+    def _split(
+        self, packet: Packet, total: int, channel: Channel, ttl: int, service_class: int, origin_time: int
+    ) -> None:
+        """By ordinary IP fragmentation, before numbering; each piece is an IP Data of its own."""
+        whole = bytes(packet.view[HEADER_SIZE : HEADER_SIZE + total])
+        try:
+            pieces = split(whole, self.longest, self._next_identification)
+        except Malformed:
+            self.counters.malformed += 1
+            return
+        for piece in pieces:
+            self.counters.fragments_made += 1
+            packet.length = len(piece)
+            packet.view[HEADER_SIZE : HEADER_SIZE + len(piece)] = piece
+            self._forwarder.originate(packet, self, *channel, ttl, service_class, origin_time)
+
+    def _next_identification(self) -> int:
+        self._identification = self._identification + 1 & 0xFFFF
+        return self._identification
+
+    # --- overlay to TAP
+
+    def others_changed(self, channel: Channel) -> None:
+        """The operating system is told nothing: it sends, and the node drops what nobody wants."""
+
+    def deliver(self, packet: Packet) -> None:
+        """Checks the inner packet (a relay never did), writes the TTL, and hands it to the host."""
+        length, view = packet.length, packet.view
+        if packet.kind != IPV4:
+            self.counters.unknown_kind += 1
+            return
+        if length < 20:
+            self.counters.malformed += 1
+            return
+        first, _, total, _, fragment, _, protocol, _, source, group = IPV4_TWIN.unpack_from(view, HEADER_SIZE)
+        right = first >> 4 == 4 and 20 <= (first & 15) * 4 <= total == length
+        if not right or protocol == PROTOCOL_IGMP:
+            self.counters.malformed += 1
+            return
+        sources = self._wanted.get(group)
+        if sources is None or (0 not in sources and source not in sources):
+            self.counters.filtered += 1  # two groups at one overlay address, or a peer that errs
+            return
+        set_ttl(packet.buffer, HEADER_SIZE, packet.hop_limit)
+        inner = view[HEADER_SIZE : HEADER_SIZE + length]
+        if self.reassembler is not None and fragment & (MORE_FRAGMENTS | OFFSET_MASK):
+            whole = self.reassembler.accept(inner, packet.now)
+            if whole is None:
+                return
+            inner = memoryview(whole)
+        try:
+            self.write((self._heads.get(group) or self._head(group), inner))
+        except OSError:
+            self.counters.failed += 1  # the interface is down or gone; the device says so by itself
+            return
+        self.counters.delivered += 1
+        self.counters.delivered_bytes += length
+
+    def send(self, packet: bytes) -> None:
+        """An IP multicast packet of the node's own, to the hosts on the TAP alone: a query."""
+        group = int.from_bytes(packet[16:20], "big")
+        try:
+            self.write((self._head(group), memoryview(packet)))
+        except OSError:
+            self.counters.failed += 1
+
+    def _head(self, group: int) -> bytes:
+        """The Ethernet header of a group: 01:00:5e and its lower 23 bits (RFC 1112, 6.4)."""
+        head = bytes.fromhex("01005e") + (group & 0x7FFFFF).to_bytes(3, "big") + self._mac + b"\x08\x00"
+        if group in self._wanted:
+            self._heads[group] = head
+        return head

@@ -1,0 +1,158 @@
+"""Twisted endpoint strings in node.ini, checked before anything listens or dials.
+
+Twisted has the last word: what its parser refuses is refused here.  But its errors are Python's ("missing
+1 required positional argument"), and it accepts ports, interfaces and hosts that fail only at listen() or
+at every dial, so the usual kinds are looked at first, in the user's words.
+"""
+
+import re
+import warnings
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from multicastmw.literals import MAX_SOCKET_PATH, did_you_mean, nearest, shown, words
+
+IPV6_HINT = r"the colons of an IPv6 address want a backslash, as in tcp:host=fd00\:\:1:port=4600"
+
+
+class Arguments(NamedTuple):
+    """What an endpoint takes: by place, in this order, or by name; the others by name only."""
+
+    placed: tuple[str, ...]
+    named: tuple[str, ...] = ()
+
+
+SERVERS = {
+    "tcp": Arguments(("port", "interface", "backlog")),
+    "tcp6": Arguments(("port", "backlog", "interface")),
+    "unix": Arguments(("address", "mode", "backlog", "lockfile")),
+}
+CLIENTS = {
+    "tcp": Arguments(("host", "port"), ("timeout", "bindAddress")),
+    "unix": Arguments(("path",), ("timeout", "lockfile")),
+}
+
+
+def server(text: str) -> str:
+    """An endpoint that listens."""
+    _listening(text)
+    _ask_twisted("server", text)
+    return text
+
+
+def local_server(text: str) -> str:
+    """An endpoint that listens where only this host reaches it."""
+    kind, given = _listening(text)
+    where = given.get("interface", "")
+    if kind != "unix" and where != "localhost" and not (where and ip_address(where).is_loopback):
+        raise ValueError(f"{shown(text)} is open to others; add interface=127.0.0.1 or use unix:PATH")
+    _ask_twisted("server", text)
+    return text
+
+
+def client(text: str) -> str:
+    """An endpoint that dials."""
+    kind, given = _arguments(text, CLIENTS)
+    if kind == "tcp":
+        _check_host(text, given.get("host", ""))
+        _check_port(text, given.get("port", ""), lowest=1)
+    elif kind == "unix":
+        _check_path(text, given.get("path", ""))
+    _ask_twisted("client", text)
+    return text
+
+
+def clients(text: str) -> tuple[str, ...]:
+    """Endpoints to dial, as a list."""
+    return tuple(client(word) for word in words(text))
+
+
+def _listening(text: str) -> tuple[str, dict[str, str]]:
+    kind, given = _arguments(text, SERVERS)
+    if kind == "stdio":
+        raise ValueError("a node cannot serve on its standard input")
+    if kind in ("tcp", "tcp6"):
+        # Port 0 is any free one: of little use to a peer, but what tests listen on.
+        _check_port(text, given.get("port", ""), lowest=0)
+        where = given.get("interface", "")
+        if where and where != "localhost" and not _is_address(where):
+            raise ValueError(f"interface={where}: that is the address to listen at, not a device")
+    elif kind == "unix":
+        _check_path(text, given.get("address", ""))
+    return kind, given
+
+
+def _arguments(text: str, known: dict[str, Arguments]) -> tuple[str, dict[str, str]]:
+    """The endpoint's kind, and what it was given by the arguments' names if it is a usual one."""
+    kind, *parts = re.split(r"(?<!\\):", text)
+    if not re.fullmatch(r"[A-Za-z][\w-]*", kind):
+        example = "tcp:4600" if known is SERVERS else "tcp:b.example.net:4600"
+        raise ValueError(f"{shown(text)} is not an endpoint, as {example} is")
+    if kind == "udp":
+        raise ValueError(f"{shown(text)} is not a stream; for data on UDP there is [listen] udp-port")
+    if kind not in known:
+        return kind, {}
+    pairs = [[_plain(half) for half in re.split(r"(?<!\\)=", part, maxsplit=1)] for part in parts]
+    given = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    order, others = known[kind]
+    for name in given:
+        if name not in order + others:
+            hint = did_you_mean(nearest(name, order + others))
+            raise ValueError(f"{shown(text)}: {kind} has no argument {shown(name)}{hint}")
+    places = [name for name in order if name not in given]
+    placed = [pair[0] for pair in pairs if len(pair) == 1]
+    if len(placed) > len(places):
+        raise ValueError(f"{shown(text)} has too many parts; {IPV6_HINT}")
+    return kind, given | dict(zip(places, placed, strict=False))
+
+
+def _plain(part: str) -> str:
+    return re.sub(r"\\(.)", r"\1", part)
+
+
+def _check_port(text: str, port: str, lowest: int) -> None:
+    if not re.fullmatch("[0-9]{1,5}", port) or not lowest <= int(port) <= 65_535:
+        raise ValueError(f"{shown(text)} has no port from {lowest} to 65,535")
+
+
+def _check_host(text: str, host: str) -> None:
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        host = ""
+    if not host or not host.isprintable() or " " in host:
+        raise ValueError(f"{shown(text)} names no host to dial, as tcp:b.example.net:4600 does")
+
+
+def _check_path(text: str, path: str) -> None:
+    if not 1 <= len(path.encode()) <= MAX_SOCKET_PATH:
+        raise ValueError(f"{shown(text)}: a socket's path has 1 to {MAX_SOCKET_PATH} bytes")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _ask_twisted(side: str, text: str) -> None:
+    # Imported here: what names no endpoint does not wait for Twisted.
+    from twisted.internet.endpoints import clientFromString, serverFromString
+
+    try:
+        with warnings.catch_warnings():
+            # The reactor is only kept in what these return, which is thrown away; None will do, though
+            # HostnameEndpoint says that it is an old one.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            (serverFromString if side == "server" else clientFromString)(None, text)
+    except Exception as error:  # noqa: BLE001  parsers are plugins, and raise what they like
+        why = str(error) or type(error).__name__
+        raise ValueError(f"{shown(text)} is not a {side} endpoint of Twisted ({why})") from None
+
+
+def client_host(text: str) -> str | None:
+    """The host that a checked client endpoint dials; None where it is no TCP endpoint."""
+    kind, given = _arguments(text, CLIENTS)
+    return given.get("host") if kind == "tcp" else None

@@ -1,0 +1,68 @@
+"""The one place that knows what time it is, and winds the machines that have deadlines.
+
+A machine says `deadline()` and does its duty in `tick(now)`.  Winding is lazy: a deadline that moves away
+costs nothing, for an early ring finds nothing due and winds itself again; only one that moves nearer must
+call `wind`.
+"""
+
+import time
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+NEVER = float("inf")
+
+
+def monotonic(reactor: Any) -> Any:
+    """Makes a reactor count by the monotonic clock: by the wall clock, as it comes, a correction by an hour
+    would stop every timer for that long."""
+    reactor.seconds = time.monotonic
+    return reactor
+
+
+def wall_us() -> int:
+    """The wall clock in microseconds, modulo 2^32: the origin time of a packet."""
+    return time.time_ns() // 1000 & 0xFFFFFFFF
+
+
+class Machine(Protocol):
+    """What a clockwork winds."""
+
+    def deadline(self) -> float: ...
+    def tick(self, now: float) -> Any: ...
+
+
+class Clockwork:
+    """One machine's clockwork; `tick` is called soon after each deadline, on the reactor's clock."""
+
+    def __init__(self, clock: IReactorTime, machine: Machine) -> None:
+        self._clock = clock
+        self._machine = machine
+        self._call: IDelayedCall | None = None
+        self._rings_at = NEVER
+
+    def wind(self) -> None:
+        """The machine's deadline may have moved nearer."""
+        deadline = self._machine.deadline()
+        if deadline >= self._rings_at:
+            return
+        delay = max(0.0, deadline - self._clock.seconds())
+        if self._call:
+            self._call.cancel()
+        self._rings_at = deadline
+        self._call = self._clock.callLater(delay, self._ring)
+
+    def _ring(self) -> None:
+        self._call = None
+        self._rings_at = NEVER
+        try:
+            self._machine.tick(self._clock.seconds())
+        finally:
+            self.wind()
+
+    def stop(self) -> None:
+        """Rings no more."""
+        if self._call:
+            self._call.cancel()
+            self._call = None
+        self._rings_at = float("-inf")

@@ -1,0 +1,178 @@
+"""What the kernel is told about the TAP, and asked about routes: pyroute2, and a few ioctls.
+
+Routes carry a protocol number of our own, by which they are known again; another's route is never replaced.
+"""
+
+import fcntl
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from ipaddress import IPv4Interface, IPv4Network, ip_address
+from typing import Any
+
+from multicastmw.core.events import Note, Tell
+
+# What we chose.
+ROUTE_PROTOCOL = 77  # "M"; free in the kernel's list and in iproute2's rt_protos
+ALIAS = "mcmw"  # a TAP with this alias was made by a node, and is configured again by the next one
+DEFAULT_MTU = 1500
+
+SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFMTU = 0x8913, 0x8927, 0x8921
+IFF_UP = 1
+IFNAMSIZ = 16
+
+
+class Netlink:
+    """One rtnetlink socket for as long as the node runs.  Methods raise OSError with the kernel's errno."""
+
+    def __init__(self) -> None:
+        self._socket: Any = None
+
+    @property
+    def _route(self) -> Any:
+        """Opened when it is first used: that is after a daemon's fork."""
+        if self._socket is None:
+            from pyroute2 import IPRoute
+
+            self._socket = IPRoute()
+        return self._socket
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    # --- the TAP
+
+    def configure(self, device: str, *, address: IPv4Interface | None, mtu: int, ours: bool) -> None:
+        """Address before link up.  A TAP that somebody else made keeps what it has."""
+        index = socket.if_nametoindex(device)
+        with kernel_says():
+            if ours:
+                self._route.link("set", index=index, ifalias=ALIAS, mtu=mtu)
+                self._drop_other_addresses(index, address)
+            has_address = any(True for _ in self._addresses(index))
+            if address and (ours or not has_address):
+                self._add_address(index, address)
+            if not flags(device) & IFF_UP:
+                self._route.link("set", index=index, state="up")
+
+    def is_ours(self, device: str) -> bool:
+        """Was the TAP made by a node?"""
+        links = self._route.get_links(socket.if_nametoindex(device))
+        return bool(links) and links[0].get_attr("IFLA_IFALIAS") == ALIAS
+
+    def _addresses(self, index: int) -> Any:
+        return self._route.get_addr(family=socket.AF_INET, index=index)
+
+    def _add_address(self, index: int, address: IPv4Interface) -> None:
+        with suppress(FileExistsError), kernel_says():
+            self._route.addr("add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+
+    def _drop_other_addresses(self, index: int, address: IPv4Interface | None) -> None:
+        for found in list(self._addresses(index)):
+            text, length = found.get_attr("IFA_LOCAL"), found["prefixlen"]
+            if address is None or (text, length) != (str(address.ip), address.network.prefixlen):
+                self._route.addr("del", index=index, address=text, prefixlen=length)
+
+    # --- routes
+
+    def add_routes(self, device: str, groups: tuple[IPv4Network, ...], tell: Tell) -> None:
+        """Routes the groups to the TAP; one that another has routed stays so, and is told."""
+        index = socket.if_nametoindex(device)
+        for group in groups:
+            other = self._routed_by_another(group, index)
+            if other:
+                tell(
+                    Note(
+                        f"{group} is routed to {other} already: programs that name no interface use it; "
+                        f"`ip route del {group} dev {other}` leaves it to {device}"
+                    )
+                )
+            else:
+                with kernel_says():
+                    self._route.route("replace", dst=str(group), oif=index, scope=253, proto=ROUTE_PROTOCOL)
+
+    def remove_routes(self, groups: tuple[IPv4Network, ...]) -> None:
+        """Takes back what `add_routes` put there."""
+        for group in groups:
+            for route in self._exactly(group):
+                if route["proto"] == ROUTE_PROTOCOL:
+                    with suppress(OSError), kernel_says():
+                        oif = route.get_attr("RTA_OIF")
+                        self._route.route("del", dst=str(group), oif=oif, proto=ROUTE_PROTOCOL)
+
+    def _exactly(self, group: IPv4Network) -> list[Any]:
+        found = self._route.get_routes(family=socket.AF_INET, dst=str(group))
+        return [r for r in found if r["dst_len"] == group.prefixlen and r["table"] == 254]
+
+    def _routed_by_another(self, group: IPv4Network, index: int) -> str | None:
+        for route in self._exactly(group):
+            if route["proto"] != ROUTE_PROTOCOL and route.get_attr("RTA_OIF") != index:
+                return name_of(route.get_attr("RTA_OIF"))
+        return None
+
+    # --- the way to a peer
+
+    def device_towards(self, address: str) -> str | None:
+        """The interface that a packet to this address would leave by; None where there is no route."""
+        try:
+            with kernel_says():
+                found = list(self._route.route("get", dst=str(ip_address(address.partition("%")[0]))))
+        except OSError:
+            return None
+        return name_of(found[0].get_attr("RTA_OIF")) if found else None
+
+    def uplink_mtu(self, addresses: list[str]) -> int:
+        """The smallest MTU on the way to these (else to anywhere); a loopback's says nothing."""
+        devices = {self.device_towards(address) for address in addresses or ["192.0.2.1"]}
+        mtus = [mtu(device) for device in devices if device and device != "lo"]
+        return min(mtus, default=DEFAULT_MTU)
+
+
+@contextmanager
+def kernel_says() -> Iterator[None]:
+    """pyroute2's own errors as the OSErrors that they mean."""
+    from pyroute2 import NetlinkError
+
+    try:
+        yield
+    except NetlinkError as error:
+        raise OSError(error.code, os.strerror(error.code)) from error
+
+
+def name_of(index: int) -> str:
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"interface {index}"
+
+
+def exists(device: str) -> bool:
+    return os.path.exists(f"/proc/sys/net/ipv4/conf/{device}")
+
+
+def flags(device: str) -> int:
+    """Interface flags; raises OSError (ENODEV) where there is none such."""
+    return int(struct.unpack_from("H", _ioctl(SIOCGIFFLAGS, device), IFNAMSIZ)[0])
+
+
+def dropped(device: str) -> int:
+    """Packets that the kernel had for the device and no room; 0 where there is no such device."""
+    try:
+        with open("/proc/net/dev") as table:
+            lines = [line.split(":", 1) for line in table if ":" in line]
+    except OSError:
+        return 0
+    return next((int(numbers.split()[11]) for name, numbers in lines if name.strip() == device), 0)
+
+
+def mtu(device: str) -> int:
+    return int(struct.unpack_from("i", _ioctl(SIOCGIFMTU, device), IFNAMSIZ)[0])
+
+
+def _ioctl(request: int, device: str) -> bytes:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+        return fcntl.ioctl(asker, request, struct.pack("16s24x", device.encode()))

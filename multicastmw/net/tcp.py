@@ -1,0 +1,115 @@
+"""A link's TCP connection, on both sides: Twisted's protocol, as thin as it can be."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from multicastmw.net.clockwork import Clockwork
+
+# What we chose: unsent bytes that the kernel may hold, for control waits behind them.
+UNSENT = 64 << 10
+TCP_NOTSENT_LOWAT = 25
+
+
+class LinkMachine(Protocol):
+    """A link, as its connection sees it."""
+
+    def start(self) -> None: ...
+    def bytes_received(self, chunk: bytes, now: float) -> None: ...
+    def paused(self) -> None: ...
+    def resumed(self, now: float) -> None: ...
+    def lost(self, why: str) -> None: ...
+    def deadline(self) -> float: ...
+    def tick(self, now: float) -> Any: ...
+
+
+MakeLink = Callable[["PeerConnection"], LinkMachine | None]
+
+
+@implementer(IPushProducer)
+class PeerConnection(TwistedProtocol):
+    """Bytes to the link and from it.  `make_link` gives None for a caller that is one too many."""
+
+    transport: Any
+
+    def __init__(self, clock: IReactorTime, make_link: MakeLink, gone: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._make_link = make_link
+        self._gone = gone
+        self._link: LinkMachine | None = None
+        self._clockwork: Clockwork | None = None
+        self.address = self.local_address = ""
+
+    def connectionMade(self) -> None:
+        self.address = numeric(self.transport.getPeer())
+        self.local_address = numeric(self.transport.getHost())
+        self._tune()
+        self._link = self._make_link(self)
+        if self._link is None:
+            self.transport.loseConnection()
+            return
+        self._clockwork = Clockwork(self._clock, self._link)
+        self.transport.registerProducer(self, True)
+        self._link.start()
+        self._clockwork.wind()
+
+    def _tune(self) -> None:
+        with suppress(OSError, AttributeError):
+            if ITCPTransport.providedBy(self.transport):
+                self.transport.setTcpNoDelay(True)
+            self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._link:
+            self._link.bytes_received(data, self._clock.seconds())
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._clockwork:
+            self._clockwork.stop()
+        why = reason.getErrorMessage().rstrip(".")
+        if self._link:
+            self._link.lost(why)
+            self._link = None
+        self._gone(why)
+
+    # --- as a link's outlet
+
+    def write(self, message: bytes) -> None:
+        self.transport.write(message)
+
+    def finish(self) -> None:
+        self.transport.unregisterProducer()  # with one, a full connection would wait for it for ever
+        self.transport.loseConnection()
+
+    def abort(self) -> None:
+        self.transport.abortConnection()
+
+    def wake(self) -> None:
+        if self._clockwork:
+            self._clockwork.wind()
+
+    # --- as the transport's producer
+
+    def pauseProducing(self) -> None:
+        if self._link:
+            self._link.paused()
+
+    def resumeProducing(self) -> None:
+        if self._link:
+            self._link.resumed(self._clock.seconds())
+
+    def stopProducing(self) -> None:
+        """The connection is lost; connectionLost says so too."""
+
+
+def numeric(address: Any) -> str:
+    """The numeric address of a Twisted address; an IPv4 one that came over an IPv6 socket is IPv4."""
+    host = str(getattr(address, "host", "") or "")
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -1,0 +1,232 @@
+"""Data on UDP: one socket that everybody reaches, and one connected socket a peer.
+
+A connected socket saves the kernel a route look-up for each packet that is sent, and takes its peer's
+datagrams before the common one does.  All are bound to the same port; who a datagram is from is said by its
+token alone, so it does not matter at which of them it arrives.
+"""
+
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from multicastmw.core.events import Note, Tell
+from multicastmw.core.packet import Packet
+from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
+
+# What we chose.
+BATCH = 64  # datagrams of one wake-up
+BUFFER = 8 << 20  # bytes asked for; of a video some 3,600 packets, as the kernel counts them
+SHORTEST = 20  # bytes up to and with the token
+
+SO_MEMINFO, MEMINFO_DROPS = 55, 8
+IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
+
+
+class TokenHolder(Protocol):
+    """A link, as a datagram sees it."""
+
+    def datagram_received(self, packet: Packet, size: int, origin: tuple[str, int] | None) -> None: ...
+
+
+class DoorCounters(Protocol):
+    datagrams_dropped: int
+    datagrams_short: int
+
+
+class DataPort:
+    """All data sockets of a node.  `links` is by token, `counters` for what has no link."""
+
+    def __init__(
+        self,
+        port: int,
+        reactor: IReactorFDSet,
+        clock: Callable[[], float],
+        links: "Mapping[int, TokenHolder]",
+        counters: DoorCounters,
+        tell: Tell,
+    ) -> None:
+        self.port = port
+        self.links = links
+        self.counters = counters
+        self.clock = clock
+        self.packet = Packet()
+        self._reactor = reactor
+        self._tell = tell
+        self._warned = False
+        self._common: list[DataReader] = []
+
+    def open(self) -> None:
+        """Binds the common sockets; raises OSError where the port is another's."""
+        for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+            try:
+                bound = self._bound(family, anywhere)
+            except OSError:
+                if family == socket.AF_INET6 and self._common:
+                    continue  # a host without IPv6
+                self.close()
+                raise
+            self._common.append(DataReader(bound, self, common=True))
+        for reader in self._common:
+            self._reactor.addReader(reader)
+
+    def close(self) -> None:
+        for reader in self._common:
+            self.drop(reader)
+        self._common.clear()
+
+    def connect(self, local: str, remote: tuple[str, int]) -> "PeerSocket":
+        """A socket of one peer; raises OSError where there is no way to it."""
+        family = socket.AF_INET6 if ":" in remote[0] else socket.AF_INET
+        connected = self._bound(family, local)
+        try:
+            connected.connect(remote)
+        except OSError:
+            connected.close()
+            raise
+        reader = DataReader(connected, self, common=False)
+        self._reactor.addReader(reader)
+        return PeerSocket(reader, remote, self)
+
+    def drop(self, reader: "DataReader") -> None:
+        self._reactor.removeReader(reader)
+        reader.socket.close()
+
+    def kernel_drops(self) -> int:
+        """Datagrams that found the common sockets' buffers full."""
+        return sum(drops_of(reader.socket) for reader in self._common)
+
+    def _bound(self, family: socket.AddressFamily, address: str) -> socket.socket:
+        bound = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            bound.setblocking(False)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            if family == socket.AF_INET6:
+                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                bound.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_DO)
+            else:
+                bound.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_DO)
+            self._enlarge(bound, socket.SO_RCVBUF, 33, "net.core.rmem_max")
+            self._enlarge(bound, socket.SO_SNDBUF, 32, "net.core.wmem_max")
+            bound.bind((address, self.port))
+        except OSError:
+            bound.close()
+            raise
+        return bound
+
+    def _enlarge(self, bound: socket.socket, option: int, force: int, sysctl: str) -> None:
+        """Asks, reads back, and says once what line gives more.  The forced one takes CAP_NET_ADMIN."""
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, force, BUFFER)
+        except OSError:
+            bound.setsockopt(socket.SOL_SOCKET, option, BUFFER)
+        got = (
+            bound.getsockopt(socket.SOL_SOCKET, option) // 2
+        )  # the kernel tells the double of what it was told
+        if got < BUFFER and not self._warned:
+            self._warned = True
+            self._tell(
+                Note(
+                    f"UDP buffers of {got} bytes instead of {BUFFER}, so bursts may be lost; "
+                    f"`sysctl -w {sysctl}={BUFFER}` allows more"
+                )
+            )
+
+
+class PeerSocket:
+    """A connected socket, as a link uses it."""
+
+    def __init__(self, reader: "DataReader", remote: tuple[str, int], port: DataPort) -> None:
+        self.remote = remote
+        self.send = reader.socket.send
+        self._reader = reader
+        self._port = port
+
+    def repoint(self, remote: tuple[str, int]) -> None:
+        """Connects anew, to where the peer's datagrams come from."""
+        try:
+            self._reader.socket.connect(remote)
+        except OSError:
+            return
+        self.remote = remote
+
+    def drops(self) -> int:
+        """Datagrams that found the buffer full."""
+        return drops_of(self._reader.socket)
+
+    def close(self) -> None:
+        self._port.drop(self._reader)
+
+
+@implementer(IReadDescriptor)
+class DataReader:
+    """Datagrams of one socket to the links that their tokens name, in batches."""
+
+    def __init__(self, bound: socket.socket, port: DataPort, common: bool) -> None:
+        self.socket = bound
+        self._port = port
+        self._common = common
+
+    def fileno(self) -> int:
+        return self.socket.fileno()
+
+    def logPrefix(self) -> str:
+        return "data"
+
+    def doRead(self) -> None:
+        """Datagrams until there is none, or the batch is full."""
+        packet = self._port.packet
+        packet.now = self._port.clock()
+        try:
+            if self._common:
+                self._read_common(packet)
+            else:
+                self._read_connected(packet)
+        except BlockingIOError:
+            pass
+        except OSError:
+            pass  # an ICMP error about something that was sent: the probes tell what it means
+
+    def _read_connected(self, packet: Packet) -> None:
+        receive, buffer, links = self.socket.recv_into, packet.buffer, self._port.links
+        token_of = TOKEN_TWIN.unpack_from
+        for _ in range(BATCH):
+            size = receive(buffer)
+            link = links.get(token_of(buffer, TOKEN_OFFSET)[0])
+            if link is None or size < SHORTEST:
+                self._drop(size)
+            else:
+                link.datagram_received(packet, size, None)
+
+    def _read_common(self, packet: Packet) -> None:
+        receive, buffer, links = self.socket.recvfrom_into, packet.buffer, self._port.links
+        token_of = TOKEN_TWIN.unpack_from
+        for _ in range(BATCH):
+            size, origin = receive(buffer)
+            link = links.get(token_of(buffer, TOKEN_OFFSET)[0])
+            if link is None or size < SHORTEST:
+                self._drop(size)
+            else:
+                link.datagram_received(packet, size, origin[:2])
+
+    def _drop(self, size: int) -> None:
+        if size < SHORTEST:
+            self._port.counters.datagrams_short += 1
+        else:
+            self._port.counters.datagrams_dropped += 1
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor gives the descriptor up; the link falls back to TCP by its probes."""
+
+
+def drops_of(bound: socket.socket) -> int:
+    """The kernel's count of datagrams that a full receive buffer cost."""
+    try:
+        memory = bound.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("9I", memory)[MEMINFO_DROPS])

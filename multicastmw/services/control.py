@@ -1,0 +1,83 @@
+"""The control socket: HTTP with JSON on a UNIX socket, for `mcmw` and for whoever has a script.
+
+GET /status        the status snapshot
+"""
+
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IListeningPort
+
+from multicastmw.services.errors import CannotStart
+
+MODE = 0o660
+
+
+class ControlService(Service):
+    """Answers on a UNIX socket.  A stale one is tried, then replaced; one that answers is another node's."""
+
+    def __init__(self, path: str, status: Callable[[], dict[str, Any]], reactor: Any) -> None:
+        self.path = path
+        self._status = status
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        from twisted.web.server import Site
+
+        class Quiet(Site):
+            noisy = False
+
+            def log(self, request: object) -> None:
+                """Who watches a node must not fill its log."""
+
+        try:
+            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
+            self._clear()
+            site = Quiet(self._root())
+            site.displayTracebacks = False
+            self._port = self._reactor.listenUNIX(self.path, site, mode=MODE)
+        except OSError as error:
+            raise CannotStart(f"[control] socket: {self.path}: {error.strerror or error}") from error
+
+    def _clear(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            try:
+                trial.connect(self.path)
+            except FileNotFoundError:
+                return
+            except ConnectionRefusedError:
+                os.unlink(self.path)
+                return
+        raise CannotStart(f"[control] socket: another node answers at {self.path}")
+
+    def _root(self) -> Any:
+        from twisted.web.resource import Resource
+
+        root = Resource()
+        root.putChild(b"status", json_resource(self._status))
+        return root
+
+    def stopService(self) -> Any:
+        super().stopService()
+        return self._port.stopListening() if self._port else None
+
+
+def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
+    """A leaf that answers GET with a JSON object."""
+    from twisted.web.resource import Resource
+    from twisted.web.server import Request
+
+    class Leaf(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: Request) -> bytes:
+            request.setHeader(b"content-type", b"application/json")
+            return json.dumps(value()).encode() + b"\n"
+
+    return Leaf()

@@ -1,0 +1,186 @@
+"""Whom the node talks to: one service listens, and one a [peer:NAME] dials, for ever."""
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.error import TimeoutError as ConnectTimeout
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from multicastmw.core.dialling import DIAL_TIMEOUT, Backoff
+from multicastmw.core.events import PeerUnreachable
+from multicastmw.core.identity import node_id
+from multicastmw.core.link import Link
+from multicastmw.core.liveness import Pick
+from multicastmw.core.room import Room
+from multicastmw.net.tcp import PeerConnection
+from multicastmw.sections import PeerConfig
+from multicastmw.services.errors import CannotStart
+from multicastmw.wire.cops import Code, Unable
+from multicastmw.wire.messages import Close, encode
+
+
+class Accepting(Factory):
+    """Connections that peers dialled."""
+
+    noisy = False
+
+    def __init__(self, room: Room, reactor: Any) -> None:
+        self._room = room
+        self._reactor = reactor
+
+    def buildProtocol(self, address: Any) -> PeerConnection:
+        return PeerConnection(self._reactor, self._link, lambda why: None)
+
+    def _link(self, connection: PeerConnection) -> Link | None:
+        if self._room.turns_away(connection):
+            connection.write(encode(Close(Code.UNABLE, Unable.TOO_MANY)))
+            return None
+        return _entered(self._room, connection, None, self._reactor.seconds())
+
+
+def _entered(room: Room, connection: PeerConnection, section: str | None, now: float) -> Link:
+    link = Link(room, connection, section, now)
+    room.enter(link)
+    return link
+
+
+class ListeningService(Service):
+    """Takes what peers dial.  Raises CannotStart where the endpoint cannot be had."""
+
+    def __init__(self, endpoint: str, room: Room, reactor: Any) -> None:
+        self.endpoint = endpoint
+        self._room = room
+        self._reactor = reactor
+        self._port: IListeningPort | None = None
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        listening = serverFromString(self._reactor, self.endpoint).listen(
+            Accepting(self._room, self._reactor)
+        )
+        listening.addCallbacks(self._listens, self._failed)
+
+    def _listens(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def _failed(self, failure: Failure) -> None:
+        raise CannotStart(f"[listen] endpoint: {self.endpoint}: {reason(failure)}")
+
+    def stopService(self) -> Any:
+        super().stopService()
+        return self._port.stopListening() if self._port else None
+
+
+class DiallingService(Service):
+    """One [peer:NAME]: dialled until it is up, and again when it is down.
+
+    While the peer is up over a link that it dialled itself, this side waits.
+    """
+
+    def __init__(self, config: PeerConfig, room: Room, reactor: Any, dial_reactor: Any, pick: Pick) -> None:
+        self.config = config
+        self.state = "waiting"
+        self.why = ""
+        self.since = reactor.seconds()
+        self.link: Link | None = None
+        self.backoff = Backoff(self.since, pick)
+        self._node = node_id(config.name)
+        self._room = room
+        self._reactor = reactor
+        self._endpoint = clientFromString(dial_reactor, config.endpoint)
+        self._attempt: Deferred[Any] | None = None
+        self._again: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._dial()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        if self._attempt:
+            self._attempt.cancel()
+
+    def _enter(self, state: str) -> None:
+        self.state = state
+        self.since = self._reactor.seconds()
+
+    def _dial(self) -> None:
+        self._again = None
+        present = self._room.by_node.get(self._node)
+        if present:
+            self.link = present
+            self._enter("up")
+            return
+        self._enter("dialling")
+        factory = Factory.forProtocol(lambda: PeerConnection(self._reactor, self._link, self._gone))
+        factory.noisy = False
+        self._attempt = self._endpoint.connect(factory)
+        self._attempt.addTimeout(DIAL_TIMEOUT, self._reactor)
+        self._attempt.addCallbacks(self._connected, self._failed)
+
+    def _link(self, connection: PeerConnection) -> Link:
+        return _entered(self._room, connection, self.config.name, self._reactor.seconds())
+
+    def _connected(self, _: Any) -> None:
+        self._attempt = None
+
+    def _failed(self, failure: Failure) -> None:
+        self._attempt = None
+        if self.running:
+            self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, reason(failure)))
+            self._wait(reason(failure))
+
+    def _gone(self, why: str) -> None:
+        """A connection that was made is over; if its link was up, `link_down` has been told."""
+        if self.running and self.state == "dialling":
+            self._wait(self.why or why)
+
+    def _wait(self, why: str) -> None:
+        self.why = why
+        self._enter("waiting")
+        if self._again is None:
+            self._again = self._reactor.callLater(self.backoff.wait(self._reactor.seconds()), self._dial)
+
+    # --- what the room tells
+
+    def link_up(self, link: Link) -> None:
+        """Any link is up; is it with this peer?"""
+        if link.section == self.config.name:
+            self._node = link.node
+        elif link.node != self._node:
+            return
+        if self._again:
+            self._again.cancel()
+            self._again = None
+        self.link = link
+        self.why = ""
+        self._enter("up")
+
+    def link_down(self, link: Link, why: str) -> None:
+        """A link that was up is down."""
+        if link is self.link:
+            self.link = None
+            self.backoff.succeeded(self._reactor.seconds())
+            if self.running:
+                self._wait(why)
+
+
+def reason(failure: Failure) -> str:
+    """Why a dial or a port failed, without Twisted's decoration."""
+    if failure.check(CancelledError, ConnectTimeout):
+        return f"no answer within {DIAL_TIMEOUT:.0f} s"
+    error = failure.value
+    inner = getattr(error, "socketError", None)
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    text = getattr(error, "osError", None)
+    if isinstance(text, OSError) and text.strerror:
+        return text.strerror
+    return failure.getErrorMessage().rstrip(".")

@@ -1,0 +1,217 @@
+"""Takes the status snapshot: reads every part once, changes none."""
+
+import os
+from typing import TYPE_CHECKING
+
+from multicastmw import __version__
+from multicastmw.core.addressing import ANY
+from multicastmw.core.forwarding import Stream
+from multicastmw.core.identity import node_of
+from multicastmw.core.link import Link
+from multicastmw.core.routing import Route
+from multicastmw.core.status import (
+    GroupStatus,
+    NodeStatus,
+    PeerStatus,
+    QuerierView,
+    ReachStatus,
+    RouteStatus,
+    Status,
+    StreamStatus,
+    TapStatus,
+)
+from multicastmw.wire import ipv4
+
+if TYPE_CHECKING:
+    from multicastmw.services.node import NodeService
+    from multicastmw.services.peers import DiallingService
+
+
+def take(node: "NodeService", now: float) -> Status:
+    """The node as it is now."""
+    return Status(
+        node=_node(node, now),
+        tap=_tap(node),
+        querier=_querier(node, now),
+        peers=_peers(node, now),
+        groups=_groups(node, now),
+        routes=_routes(node),
+        nodes=_nodes(node),
+        counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
+        warnings=node.config.warnings,
+    )
+
+
+def key_text(key: int) -> str:
+    """An overlay key as people read it: an IPv4 address, any, or a hash."""
+    if key == ANY:
+        return "any"
+    return ipv4.text(key) if key < 1 << 32 else f"{key:016x}"
+
+
+def _kernel(node: "NodeService") -> dict[str, int]:
+    return {"udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0}
+
+
+def _node(node: "NodeService", now: float) -> NodeStatus:
+    here = node.room.here
+    return NodeStatus(
+        name=here.name,
+        id=f"{here.node:016x}",
+        origin=f"{node.forwarder.origin:016x}",
+        version=__version__,
+        engine=node.config.overlay.engine,
+        uptime=round(now - node.started, 3),
+        ready=node.tap.up,
+        pid=os.getpid(),
+        listening=node.config.listen.endpoint,
+        data_port=here.data_port,
+    )
+
+
+def _tap(node: "NodeService") -> TapStatus:
+    tap, destination = node.tap, node.destination
+    return TapStatus(
+        device=tap.config.device,
+        state="up" if tap.up else "pending",
+        why=tap.why,
+        address=str(tap.config.address) if tap.config.address else None,
+        mtu=tap.mtu,
+        longest=destination.longest,
+        ttl_floor=destination.ttl_floor,
+        kernel_drops=tap.kernel_drops(),
+        counters=destination.counters.as_dict(),
+    )
+
+
+def _querier(node: "NodeService", now: float) -> QuerierView:
+    status = node.tap.querier.snapshot(now)
+    state = "off" if not status.running else "querier" if status.is_querier else "standing by"
+    return QuerierView(
+        state, ipv4.text(status.address), ipv4.text(status.querier), status.version, status.counters
+    )
+
+
+def _peers(node: "NodeService", now: float) -> tuple[PeerStatus, ...]:
+    """Every [peer:NAME], and every link that a peer dialled."""
+    diallers = {dialler.link: dialler for dialler in node.diallers if dialler.link}
+    idle = [dialler for dialler in node.diallers if not dialler.link]
+    links = [_peer(node, link, diallers.get(link), now) for link in node.room.by_node.values()]
+    return tuple(sorted(links + [_absent(dialler, now) for dialler in idle], key=lambda peer: peer.name))
+
+
+def _peer(node: "NodeService", link: Link, dialler: "DiallingService | None", now: float) -> PeerStatus:
+    reach = node.room.reach
+    return PeerStatus(
+        name=link.name,
+        id=f"{link.node:016x}",
+        state="up",
+        why="",
+        endpoint=dialler.config.endpoint if dialler else None,
+        address=link.address,
+        dialled_by="us" if link.dialled else "them",
+        since=round(now - link.since, 3),
+        data="udp" if link.on_udp else "tcp",
+        data_address="{}:{}".format(*link.data_address) if link.data_address else None,
+        rtt=link.path.rtt if link.path else None,
+        attempts=dialler.backoff.attempts if dialler else 0,
+        channels=node.router.subscriptions(link),
+        nodes=tuple(reach.name(n) or f"{n:016x}" for n in reach.behind(link)),
+        queue=len(link.queue),
+        queue_drops=link.queue.dropped,
+        kernel_drops=link.kernel_drops,
+        falls=link.path.falls if link.path else 0,
+        counters=link.counters.as_dict(),
+    )
+
+
+def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
+    return PeerStatus(
+        name=dialler.config.name,
+        id=None,
+        state=dialler.state,
+        why=dialler.why,
+        endpoint=dialler.config.endpoint,
+        address=None,
+        dialled_by=None,
+        since=round(now - dialler.since, 3),
+        data=None,
+        data_address=None,
+        rtt=None,
+        attempts=dialler.backoff.attempts,
+        channels=0,
+        nodes=(),
+        queue=0,
+        queue_drops=0,
+        kernel_drops=0,
+        falls=0,
+        counters={},
+    )
+
+
+def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
+    here = {status.group: status for status in node.tap.querier.snapshot(now).groups}
+    pins = {(pin.group, pin.source) for pin in node.config.groups.pin}
+    found = []
+    for channel, destinations in sorted(node.router.wanted(), key=lambda item: item[0]):
+        local = here.get(channel.group) if node.destination in destinations else None
+        found.append(
+            GroupStatus(
+                group=key_text(channel.group),
+                source=key_text(channel.source),
+                wanted_by=tuple(destination.name for destination in destinations),
+                version=local.version if local else None,
+                mode=local.mode if local else None,
+                reporter=ipv4.text(local.reporter) if local else None,
+                expires_in=round(local.expires_in, 3) if local else None,
+                pinned=channel in pins,
+            )
+        )
+    return tuple(found)
+
+
+def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
+    streams: dict[Route, list[Stream]] = {}
+    for stream in node.forwarder.streams():
+        streams.setdefault(stream.route, []).append(stream)
+    sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
+    return tuple(
+        _route(node, route, streams.get(route, []), sent.get(route))
+        for route in sorted(node.router.routes(), key=lambda route: route.channel)
+    )
+
+
+def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int | None) -> RouteStatus:
+    return RouteStatus(
+        group=key_text(route.channel.group),
+        source=key_text(route.channel.source),
+        to=tuple(destination.name for destination in route.takers),
+        packets=route.packets,
+        bytes=route.bytes,
+        to_nobody=route.to_nobody,
+        died_of_ttl=route.died_of_ttl,
+        sent_from_here=sent,
+        streams=tuple(_stream(node, stream) for stream in streams),
+    )
+
+
+def _stream(node: "NodeService", stream: Stream) -> StreamStatus:
+    window = stream.window
+    return StreamStatus(
+        origin=f"{stream.origin:016x}",
+        node=node.room.reach.name(node_of(stream.origin)),
+        received=window.received,
+        lost=window.lost,
+        duplicates=window.duplicates,
+        reordered=window.reordered,
+        late=window.late,
+    )
+
+
+def _nodes(node: "NodeService") -> tuple[ReachStatus, ...]:
+    reach = node.room.reach
+    found = [
+        ReachStatus(reach.name(n), f"{n:016x}", tuple(link.name for link in reach.links(n)))
+        for n in reach.nodes()
+    ]
+    return tuple(sorted(found, key=lambda each: each.name or each.id))

@@ -1,0 +1,221 @@
+"""The TAP's life: opened as root, configured, watched; pending while it cannot be had, and tried again."""
+
+import socket
+from contextlib import suppress
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+
+from multicastmw.core.events import Ready, TapPending, TapUp, Tell
+from multicastmw.core.igmp import Querier, Send, Want
+from multicastmw.core.tap import TapDestination
+from multicastmw.net import netlink
+from multicastmw.net.clockwork import Clockwork
+from multicastmw.net.netlink import Netlink
+from multicastmw.net.tap import TapDevice, TapReader
+from multicastmw.sections import TapConfig
+from multicastmw.wire.data import HEADER_SIZE
+
+# What we chose.
+WATCH = 1.0  # seconds between looks at the interface, and between attempts to have one
+OUTER = 28  # bytes of IPv4 and UDP in front of a message
+OUTER_IPV6 = 48
+
+
+class TapService(Service):
+    """Keeps a TAP open.  `uplinks` are the peers' numeric addresses as far as node.ini says them."""
+
+    def __init__(
+        self,
+        config: TapConfig,
+        node: str,
+        destination: TapDestination,
+        querier: Querier,
+        links: Netlink,
+        uplinks: list[str],
+        reactor: Any,
+        tell: Tell,
+    ) -> None:
+        self.config = config
+        self.why = "not opened yet"
+        self.mtu = 0
+        self.querier = querier
+        self.up = False
+        self._node = node
+        self._destination = destination
+        self._netlink = links
+        self._reactor = reactor
+        self._tell = tell
+        self._uplinks = uplinks
+        self._device: TapDevice | None = None
+        self._reader: TapReader | None = None
+        self._index = 0
+        self._questions = Clockwork(reactor, self)
+        self._watch = LoopingCall(self._look)
+        self._watch.clock = reactor
+
+    # --- life
+
+    def privilegedStartService(self) -> None:
+        """Opens and configures while there are privileges; without them the TAP is pending."""
+        super().privilegedStartService()
+        self._destination.longest = self._longest()
+        self._try_open()
+
+    def startService(self) -> None:
+        super().startService()
+        if self._device and self.up:
+            self._begin()
+        self._watch.start(WATCH, now=False)
+
+    def stopService(self) -> None:
+        """A clean exit takes the routes and leaves a persistent TAP."""
+        super().stopService()
+        if self._watch.running:
+            self._watch.stop()
+        self._questions.stop()
+        if self._device:
+            self._netlink.remove_routes(self.config.groups)
+        self._release()
+
+    # --- having a device
+
+    def _longest(self) -> int:
+        """The longest IP packet that fits a datagram behind our header on every uplink."""
+        outer = OUTER_IPV6 if any(":" in address for address in self._uplinks) else OUTER
+        return self._netlink.uplink_mtu(self._uplinks) - outer - HEADER_SIZE & ~3
+
+    def _try_open(self) -> None:
+        device = self.config.device
+        try:
+            existed = netlink.exists(device)
+            self._device = TapDevice(device)
+            self._configure(existed)
+        except OSError as error:
+            self._release()
+            self._pending(explain(error, device))
+            return
+        self.up, self.why = True, ""
+        self._destination.write = self._device.write
+        self._tell(TapUp(device, str(self.config.address or "no address"), self.mtu))
+        self._tell(Ready(self._node, device))
+
+    def _configure(self, existed: bool) -> None:
+        """All of what is ours; of a TAP that was made beforehand, what it lacks and we may."""
+        config = self.config
+        ours = not existed or self._netlink.is_ours(config.device)
+        mtu = config.mtu or self._destination.longest
+        try:
+            self._netlink.configure(config.device, address=config.address, mtu=mtu, ours=ours)
+            self._netlink.add_routes(config.device, config.groups, self._tell)
+        except PermissionError:
+            if not existed:
+                raise
+        if ours and self._device:
+            with suppress(OSError):
+                self._device.persist(config.persist)
+        self._index = socket.if_nametoindex(config.device)
+        self.mtu = netlink.mtu(config.device)
+        if not netlink.flags(config.device) & netlink.IFF_UP:
+            raise OSError(f"it is down; `ip link set {config.device} up` puts it up")
+
+    def _begin(self) -> None:
+        """The reactor runs and the device is there."""
+        if self._device is None:
+            return
+        self._reader = TapReader(
+            self._device, self._reactor, self._reactor.seconds, self._destination, self._broken
+        )
+        self._reader.start()
+        self._do(self.querier.start(self._reactor.seconds()))
+
+    def _release(self) -> None:
+        self.up = False
+        self._destination.write = _no_device
+        if self._reader:
+            self._reader.stop()
+            self._reader = None
+        if self._device:
+            self._device.close()
+            self._device = None
+
+    def _broken(self, why: str) -> None:
+        """The device died under us; the hosts' memberships went with it."""
+        self._release()
+        self._do(self.querier.stop())
+        self._pending(why)
+
+    def _pending(self, why: str) -> None:
+        if why != self.why:
+            self._tell(TapPending(self.config.device, why))
+        self.up, self.why = False, why
+
+    def _look(self) -> None:
+        """Once a second: is it there, and up?"""
+        if self._device is None:
+            self._try_open()
+            if self._device:
+                self._begin()
+            return
+        try:
+            alive = socket.if_nametoindex(self.config.device) == self._index
+            up = alive and netlink.flags(self.config.device) & netlink.IFF_UP
+        except OSError:
+            alive = up = False
+        if not alive:
+            self._broken("the interface is gone")
+        elif not up:
+            self._pending(f"it is down; `ip link set {self.config.device} up` puts it up")
+        elif not self.up:
+            self._came_up()
+
+    def _came_up(self) -> None:
+        """Somebody put it up again: routes went when it went down, and hosts are asked anew."""
+        self.up, self.why = True, ""
+        with suppress(OSError):
+            self._netlink.add_routes(self.config.device, self.config.groups, self._tell)
+        self._tell(TapUp(self.config.device, str(self.config.address or "no address"), self.mtu))
+        self._do(self.querier.start(self._reactor.seconds()))
+
+    def kernel_drops(self) -> int:
+        """Frames that the TAP's queue had no room for, since the device is there."""
+        return netlink.dropped(self.config.device)
+
+    # --- the querier's hands
+
+    def igmp_received(self, packet: bytes, now: float) -> None:
+        self._do(self.querier.accept(packet, now))
+
+    def deadline(self) -> float:
+        return self.querier.deadline()
+
+    def tick(self, now: float) -> None:
+        self._do(self.querier.tick(now))
+
+    def _do(self, actions: Any) -> None:
+        for action in actions:
+            if isinstance(action, Send):
+                self._destination.send(action.packet)
+            elif isinstance(action, Want):
+                self._destination.want(action.group, action.source)
+            else:
+                self._destination.unwant(action.group, action.source)
+        self._questions.wind()
+
+
+def _no_device(frame: tuple[bytes, memoryview]) -> None:
+    raise OSError("the TAP is not open")
+
+
+def explain(error: OSError, device: str) -> str:
+    """What stands in the way, and what to do about it."""
+    text = error.strerror or str(error)
+    if isinstance(error, PermissionError):
+        made = f"`ip tuntap add {device} mode tap user $USER`"
+        return f"{text}: run as root, grant CAP_NET_ADMIN, or have it made beforehand with {made}"
+    if isinstance(error, FileNotFoundError):
+        return f"{text}: is there a /dev/net/tun?  `modprobe tun` makes it"
+    if error.errno == 16:  # EBUSY
+        return f"{text}: another process has it open; is another node running?"
+    return text
