@@ -1,0 +1,188 @@
+"""`mcmw show`: what a running node does, rendered from its status snapshot alone."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+from rich.console import Console
+
+from multicastmw.cli.client import ControlError
+from multicastmw.cli.main import Failure, Target
+from multicastmw.cli.text import Columns, amount, milliseconds, say, screen, some, span
+from multicastmw.cli.which import control_of
+
+Status = dict[str, Any]
+
+PARTS = ("node", "peers", "groups", "routes")
+
+
+@click.command()
+@click.argument("part", type=click.Choice(PARTS), required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the tables.")
+@click.pass_obj
+def show(target: Target, part: str | None, as_json: bool) -> None:
+    """Show what a running node does.
+
+    \b
+    node    the node, its TAP and its querier, and what went wrong
+    peers   the links: state, data on UDP or TCP, delay, traffic, nodes behind
+    groups  every channel that somebody wants, and who
+    routes  every source and group that packets came from: where they go,
+            how many nobody wanted, died of their TTL, or were lost
+
+    Without an argument all four.  Exit code 0: the node answered.  1: it did not.
+    """
+    try:
+        status = control_of(target).get("/status")
+    except ControlError as error:
+        raise Failure(str(error)) from None
+    if as_json:
+        click.echo(json.dumps(_document(status, part)))
+        return
+    console = screen()
+    for index, name in enumerate([part] if part else PARTS):
+        if index:
+            console.print()
+        RENDER[name](console, status)
+
+
+def _document(status: Status, part: str | None) -> Any:
+    """A part of the snapshot as it is; that of the node is all that is about itself."""
+    if part is None:
+        return status
+    if part == "node":
+        return {key: status[key] for key in ("node", "tap", "querier", "nodes", "counters", "warnings")}
+    return {part: status[part]}
+
+
+def _node(console: Console, status: Status) -> None:
+    node, tap, querier = status["node"], status["tap"], status["querier"]
+    counters = tap["counters"]
+    say(
+        console,
+        "node",
+        f"{node['name']}  id {node['id']}  version {node['version']}  up {span(node['uptime'])}",
+    )
+    if tap["state"] == "up":
+        what = f"{tap['device']} is up  {tap['address'] or 'no address'}  MTU {tap['mtu']}"
+        floor = tap["ttl_floor"]
+        say(console, "TAP", what + (f"  TTL raised to {floor}" if floor else ""), "green")
+    else:
+        say(console, "TAP", f"{tap['device']} is pending: {tap['why']}", "red")
+    say(
+        console,
+        "",
+        f"{amount(counters['received'])} packets from programs, {amount(counters['delivered'])} to them",
+    )
+    listening = node["listening"] or "nowhere"
+    port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
+    say(console, "listens", f"{listening}, {port}")
+    asks = {"querier": "asks itself", "standing by": f"{querier['querier']} asks", "off": "is off"}
+    say(console, "IGMP", f"version {querier['version']}, {asks[querier['state']]}, from {querier['address']}")
+    reached = [each["name"] or each["id"] for each in status["nodes"]]
+    say(
+        console,
+        "reaches",
+        f"{len(reached)} node{'' if len(reached) == 1 else 's'}: {some(reached, 50)}"
+        if reached
+        else "nobody",
+    )
+    for label, value in _troubles(status):
+        say(console, label, value, "yellow")
+
+
+def _troubles(status: Status) -> list[tuple[str, str]]:
+    """What an operator may want to mend, said only where there is some."""
+    found: list[tuple[str, str]] = [("warning", text) for text in status["warnings"]]
+    routes, tap = status["routes"], status["tap"]["counters"]
+    died = sum(route["died_of_ttl"] for route in routes)
+    if died:
+        found.append(("TTL", f"{amount(died)} packets died of their TTL; [tap] ttl-floor raises it"))
+    for name, text in TROUBLES.items():
+        count = tap.get(name, status["counters"].get(name, 0))
+        if count:
+            found.append(("dropped", f"{amount(count)} {text}"))
+    if status["tap"]["kernel_drops"]:
+        found.append(
+            ("dropped", f"{amount(status['tap']['kernel_drops'])} frames that this node was too slow for")
+        )
+    return found
+
+
+TROUBLES = {
+    "denied": "packets or joins of groups that [groups] keeps out",
+    "malformed": "malformed packets",
+    "filtered": "packets of groups that nobody here wants",
+    "failed": "packets that the TAP did not take",
+    "unknown_kind": "packets that are not IPv4",
+    "from_ourselves": "of our own packets that came back",
+    "too_many_streams": "packets of streams above the bound",
+    "datagrams_dropped": "datagrams without a right token",
+    "udp_buffer_full": "datagrams that found the socket's buffer full",
+    "links_refused": "links, refused",
+    "turned_away": "callers, turned away",
+}
+
+
+def _peers(console: Console, status: Status) -> None:
+    table = Columns(
+        "peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it, or why"
+    )
+    for peer in status["peers"]:
+        if peer["state"] != "up":
+            table.row(peer["name"], peer["state"], "", "", "", "", "", "", _why(peer), style="red")
+            continue
+        counters = peer["counters"]
+        lost = peer["queue_drops"] + peer["kernel_drops"] + counters["socket_full"]
+        behind = [name for name in peer["nodes"] if name != peer["name"]]
+        table.row(
+            peer["name"],
+            "up",
+            (peer["data"] or "").upper(),
+            milliseconds(peer["rtt"]),
+            amount(counters["sent"]),
+            amount(counters["received"]),
+            amount(lost),
+            peer["channels"],
+            some(behind, 24),
+        )
+    console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
+
+
+def _why(peer: dict[str, Any]) -> str:
+    return f"{peer['why'] or peer['endpoint']}"
+
+
+def _groups(console: Console, status: Status) -> None:
+    table = Columns("group", "source", "IGMP>", "expires>", "wanted by")
+    for group in status["groups"]:
+        version = f"v{group['version']}" if group["version"] else "pin" if group["pinned"] else ""
+        expires = span(group["expires_in"]) if group["expires_in"] is not None else ""
+        table.row(group["group"], group["source"], version, expires, some(group["wanted_by"], 32))
+    console.print(table if status["groups"] else "no group is wanted by anybody")
+
+
+def _routes(console: Console, status: Status) -> None:
+    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "double>", "to")
+    for route in status["routes"]:
+        streams = route["streams"]
+        table.row(
+            route["group"],
+            route["source"],
+            amount(route["packets"]),
+            amount(route["to_nobody"]),
+            amount(route["died_of_ttl"]),
+            amount(sum(s["lost"] for s in streams)),
+            amount(sum(s["duplicates"] for s in streams)),
+            some(route["to"], 20),
+        )
+    console.print(table if status["routes"] else "no packet has come yet")
+
+
+RENDER: dict[str, Callable[[Console, Status], None]] = {
+    "node": _node,
+    "peers": _peers,
+    "groups": _groups,
+    "routes": _routes,
+}

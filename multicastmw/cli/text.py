@@ -1,0 +1,84 @@
+"""How figures and names are written for people."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 80
+
+
+def plain(text: object) -> str:
+    """A text from outside, safe on a terminal: what is not printable becomes a question mark."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text))
+
+
+def amount(count: float) -> str:
+    """A count in at most five signs: 950, 12.3k, 4.56M."""
+    if count < 10_000:
+        return f"{count:.0f}"
+    size, unit = next(((s, u) for s, u in ((1e3, "k"), (1e6, "M")) if count < 999.5 * s), (1e9, "G"))
+    return f"{count / size:.3g}{unit}"
+
+
+def span(seconds: float) -> str:
+    """A duration in its two largest units: 8 s, 3 min 5 s, 2 d 4 h."""
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    left, parts = int(seconds), []
+    for size, name in units:
+        if left >= size or (name == "s" and not parts):
+            parts.append(f"{left // size} {name}")
+            left %= size
+        if len(parts) == 2:
+            break
+    return " ".join(parts)
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.3g} ms"
+
+
+def some(names: list[str], room: int) -> str:
+    """As many names as fit, and how many more there are."""
+    safe = [plain(name) for name in names]
+    for shown in range(len(safe), 0, -1):
+        more = f" +{len(safe) - shown}" if shown < len(safe) else ""
+        text = ", ".join(safe[:shown]) + more
+        if len(text) <= room:
+            return text
+    return f"{len(safe)} of them" if safe else ""
+
+
+class Columns:
+    """A table in 80 columns, with colours on terminals only; figures stand to the right."""
+
+    def __init__(self, *titles: str) -> None:
+        self._table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
+        for title in titles:
+            right = title.endswith(">")
+            self._table.add_column(
+                title.rstrip(">"), justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
+            )
+
+    def row(self, *cells: object, style: str | None = None) -> None:
+        from rich.text import Text
+
+        self._table.add_row(*(Text(plain(cell)) for cell in cells), style=style)
+
+    def __rich__(self) -> Table:
+        return self._table
+
+
+def screen() -> Console:
+    """Standard output: as wide as the terminal, 80 columns elsewhere."""
+    console = Console(highlight=False, emoji=False, markup=False)
+    return (
+        console if console.is_terminal else Console(highlight=False, emoji=False, markup=False, width=WIDTH)
+    )
+
+
+def say(console: Console, label: str, value: Any, style: str | None = None) -> None:
+    """One line of a card: a label and what it is."""
+    from rich.text import Text
+
+    console.print(Text(f"{label:<11}", style="bold").append(plain(value), style=style or "not bold"))

@@ -1,0 +1,38 @@
+"""Which node a command is for: the one that is named, else the only one that runs here."""
+
+import socket
+from pathlib import Path
+
+from multicastmw.cli.client import ControlClient
+from multicastmw.cli.main import BadConfig, Failure, Target
+
+RUN = Path("/run/mcmw")
+
+
+def control_of(target: Target) -> ControlClient:
+    """The control socket of the node that is meant; raises Failure or BadConfig."""
+    if target.socket is not None:
+        return ControlClient(target.socket)
+    return ControlClient(_configured(target.config) if target.config is not None else _only_one())
+
+
+def _configured(path: str) -> str:
+    from multicastmw.config import ConfigError, load
+
+    try:
+        config = load(path, socket.gethostname())
+    except ConfigError as error:
+        raise BadConfig(str(error)) from None
+    if config.control.socket is None:
+        raise Failure(f"{path}: [control] socket: is empty, so this node answers nobody")
+    return config.control.socket
+
+
+def _only_one() -> Path:
+    found = sorted(RUN.glob("*.sock")) if RUN.is_dir() else []
+    if not found:
+        raise Failure(f"no node runs here: {RUN} has no socket; --socket PATH or -c NODE.INI names one")
+    if len(found) > 1:
+        names = ", ".join(path.stem for path in found[:5])
+        raise Failure(f"several nodes run here ({names}); --socket PATH or -c NODE.INI says which is meant")
+    return found[0]
