@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multicastmw.core.counters import Counters
 from multicastmw.core.events import (
+    Limit,
     OwnName,
     PeerDown,
     PeerIsMisnamed,
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 # What the specification says (DESIGN, "The conduct of a link").
 UNOPENED_MAX = 64
 UNOPENED_MAX_OF_ONE = 16
+
+# What we chose: links at a time, of two sockets each; without TLS a stranger can invent nodes.
+LINKS_MAX = 1_024
 
 
 class Here(NamedTuple):
@@ -137,6 +141,9 @@ class Room:
         older = self.by_node.get(opened.node)
         if older:
             self._choose(older, link, now)
+        elif len(self.by_node) >= LINKS_MAX:
+            self.tell(Limit(f"{LINKS_MAX} links are up, and {opened.name} at {link.address} is one too many"))
+            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {LINKS_MAX} links")
         if link.section and link.section != opened.name:
             self.tell(PeerIsMisnamed(link.section, link.address, opened.name))
         self.by_node[opened.node] = link
