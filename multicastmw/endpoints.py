@@ -152,7 +152,7 @@ def _ask_twisted(side: str, text: str) -> None:
         raise ValueError(f"{shown(text)} is not a {side} endpoint of Twisted ({why})") from None
 
 
-def client_host(text: str) -> str | None:
-    """The host that a checked client endpoint dials; None where it is no TCP endpoint."""
+def dialled(text: str) -> dict[str, str]:
+    """What a checked client endpoint of TCP dials: host, port and perhaps bindAddress; else nothing."""
     kind, given = _arguments(text, CLIENTS)
-    return given.get("host") if kind == "tcp" else None
+    return given if kind == "tcp" else {}

@@ -26,6 +26,7 @@ MISTAKES = [
     ("[tap]\nmtu = 1500 # bridge\n", "[tap] mtu: '1500 # bridge': a comment has a line of its own"),
     ("[tap]\ndevice = a\n  mtu = 1500\n", "[tap] device: the indented line 'mtu = 1500' continues this value; options begin at the margin"),
     ("[tap]\ngroups = 239.0.0.0/8\n  mtu = 1500\n", "[tap] groups: the indented line 'mtu = 1500' continues this value; options begin at the margin"),
+    ("[session:X]\ngroup = 239.1.1.1\nport = 5004\ndescription = one\n  two\n", "[session:X] description: the indented line 'two' continues this value; options begin at the margin"),
     ("[tap]\nmtu = 9\x01\n", "line 2: a control character, '\\x01'"),
     ("[node]\nname = a b\n", "[node] name: 'a b': a name has no spaces, slashes or control characters"),
     ("[node]\nname = a/b\n", "[node] name: 'a/b': a name has no spaces, slashes or control characters"),

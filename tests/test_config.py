@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
+from tempfile import mkstemp
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -96,9 +97,12 @@ A_NODE = "[node]\nname = a\n[tap]\naddress = 10.88.0.1/24\n"
 
 class ConfigCase(SynchronousTestCase):
     def written(self, text: str | bytes) -> str:
-        path = Path(self.mktemp())
-        path.write_bytes(text.encode() if isinstance(text, str) else text)
-        return str(path)
+        # Not mktemp(): under pytest that litters the folder one stands in.
+        number, path = mkstemp(suffix=".ini")
+        self.addCleanup(os.unlink, path)
+        with open(number, "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
+        return path
 
     def read(self, text: str | bytes, hostname: str = "host") -> Config:
         return load(self.written(text), hostname)
@@ -164,6 +168,14 @@ class ValueTests(ConfigCase):
     def test_a_session_without_a_title_is_called_as_its_section(self) -> None:
         config = self.read("[session:news]\ngroup = 239.1.1.1\nport = 5004\n")
         self.assertEqual(config.sessions[0].name, "news")
+
+    def test_what_stands_behind_an_empty_line_continues_nothing(self) -> None:
+        self.assertEqual(self.read("[tap]\ngroups = 239.0.0.0/8\n\n  mtu = 1500\n").tap.mtu, 1500)
+
+    def test_a_subnet_of_two_has_no_address_that_is_not_a_hosts(self) -> None:
+        self.assertEqual(
+            self.read("[tap]\naddress = 10.88.0.0/31\n").tap.address, IPv4Interface("10.88.0.0/31")
+        )
 
     def test_a_byte_order_mark_and_dos_line_ends_are_nothing(self) -> None:
         self.assertEqual(self.read(b"\xef\xbb\xbf[node]\r\nname = a\r\n").node.name, "a")

@@ -5,6 +5,7 @@ import io
 import sys
 from pathlib import Path
 from subprocess import PIPE, Popen, run
+from tempfile import TemporaryDirectory
 from types import ModuleType
 from unittest.mock import patch
 
@@ -41,8 +42,9 @@ class CommandLineTests(SynchronousTestCase):
         return [(*process.communicate(timeout=60), process.returncode) for process in started]
 
     def test_a_wrong_configuration_is_one_line_on_stderr_and_exit_code_2(self) -> None:
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir()
+        scratch = TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        folder = Path(scratch.name)
         expected = []
         for number, (text, line) in enumerate(TOLD_BY_TWISTD):
             path = folder / f"{number}.ini"

@@ -4,6 +4,7 @@ All of it goes to stderr; stdout is for the result.
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
@@ -22,7 +23,7 @@ class Silence:
         """One step, done at once or soon."""
 
     def bars(self, title: str, totals: Mapping[str, int]) -> AbstractContextManager[Tell]:
-        """A stage that takes its time; inside, the value is called with what is done of each total."""
+        """A stage that takes its time; inside, call it with what is done of each total (0: unknown)."""
         del title, totals
         return contextlib.nullcontext(lambda done: None)
 
@@ -46,7 +47,7 @@ class Lines(Silence):
 
         def tell(done: Mapping[str, int]) -> None:
             nonlocal told
-            share = min(done.get(name, 0) / (total or 1) for name, total in totals.items())
+            share = min(done.get(name, 0) / (total or math.inf) for name, total in totals.items())
             if int(share * QUARTERS) > told:
                 told = int(share * QUARTERS)
                 counts = ", ".join(f"{name} {done[name]:,} of {total:,}" for name, total in totals.items())
@@ -64,7 +65,7 @@ class Bars(Lines):
         name, counts = TextColumn("  {task.description}"), MofNCompleteColumn()
         columns = (name, BarColumn(), TaskProgressColumn(), counts)
         with Progress(*columns, console=self._console, transient=True) as progress:
-            tasks = {name: progress.add_task(name, total=total) for name, total in totals.items()}
+            tasks = {name: progress.add_task(name, total=total or None) for name, total in totals.items()}
 
             def tell(done: Mapping[str, int]) -> None:
                 for name, count in done.items():

@@ -9,12 +9,12 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from multicastmw.cli import film as films
 from multicastmw.cli.announcer import Silence, announcer
@@ -24,11 +24,13 @@ from multicastmw.cli.lab.tools import find_tool
 from multicastmw.cli.main import Failure
 from multicastmw.cli.mpegts import NotTransportStream
 from multicastmw.cli.overlay import DEVICE, FigureFour
-from multicastmw.cli.performance import GROUP, PORT, RECEIVERS, Network, Performance, examine
-from multicastmw.cli.verdict import WIDTH, Outcome
+from multicastmw.cli.performance import GROUP, PORT, Network, Performance, examine
+from multicastmw.cli.text import screen
+from multicastmw.cli.verdict import Outcome
 
 PREFIX = "mcmw-demo"
 TUN = Path("/dev/net/tun")
+OURS = re.compile(r"film\.ts|report\.json|[a-d](\.(ts|png|ini)|-(node|recorder|streamer)\.(log|out))")
 
 
 class NotHere(Failure):
@@ -39,7 +41,7 @@ class NotHere(Failure):
 
 @click.command()
 @click.option("--film", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="A film of your own, encoded as a Video CD; a transport stream goes as it is.")  # fmt: skip
+              help="A film of your own; encoded as a Video CD, unless it is a transport stream.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0), default=20.0, show_default=True,
               help="How much of the film is sent; 0: all of --film.")  # fmt: skip
 @click.option("--tcp", is_flag=True, help="Carry the film over TCP only.")
@@ -67,10 +69,10 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
         outcome, kept = perform(piece, FigureFour(udp=not tcp), announcer(as_json))
     except (NotPossibleHere, films.NoFfmpeg) as error:
         raise NotHere(str(error)) from error
-    except (LabError, TimedOut, ControlError, films.FilmError, NotTransportStream) as error:
+    except (films.FilmError, NotTransportStream) as error:
+        raise Failure(str(error)) from error
+    except (LabError, TimedOut, ControlError) as error:
         raise Failure(f"{error} (logs are in {out})") from error
-    finally:
-        give_to_caller(out)
     show(outcome, kept, out, as_json)
     ctx.exit(1 if outcome.problems() else 0)
 
@@ -132,10 +134,11 @@ def perform(piece: Piece, network: Network, audience: Silence) -> tuple[Outcome,
 def make_film(piece: Piece, target: Path, audience: Silence) -> None:
     """The film as it will be sent."""
     source = piece.film.name if piece.film else "our own"
-    with audience.bars(f"making the film: {source}, as a Video CD", {"film": 100}) as tell:
+    frames = round(piece.seconds * films.FRAME_RATE)  # 0: as long as the film is
+    with audience.bars(f"making the film: {source}, as a Video CD", {"frames": frames}) as tell:
 
         def progress(share: float) -> None:
-            tell({"film": round(share * 100)})
+            tell({"frames": round(share * frames)})
 
         if piece.film:
             films.take(piece.film, target, piece.seconds, progress)
@@ -149,14 +152,16 @@ def show(outcome: Outcome, kept: Kept | None, out: Path, as_json: bool) -> None:
         document = {**outcome.document(), "out": str(out), "kept": asdict(kept) if kept else None}
         click.echo(json.dumps(document))
         return
-    terminal = Console(width=min(WIDTH, Console().width) if Console().is_terminal else WIDTH)
+    terminal = screen()
     terminal.print(outcome.table())
+    terminal.print()
     problems = outcome.problems()
     if problems:
         click.echo(f"FAILED: {'; '.join(problems)}")
     else:
         click.echo("Every host received every packet once and in order, and every frame decodes.")
-    click.echo(f"pictures: {' '.join(str(each.picture) for each in outcome.receivers if each.picture)}")
+    pictures = [str(out / each.picture.name) for each in outcome.receivers if each.picture]
+    click.echo(f"pictures: {' '.join(pictures)}")
     click.echo(f"report, recordings and logs: {out}")
     if kept:
         click.echo(invitation(kept))
@@ -185,13 +190,17 @@ def invitation(kept: Kept) -> str:
     )
 
 
-def give_to_caller(out: Path) -> None:
-    """Under sudo the folder belongs to whoever called."""
+def give_to_caller(paths: Iterable[Path]) -> None:
+    """Under sudo, what was made belongs to whoever called."""
     owner = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
-    if os.geteuid() or not all(part.isdigit() for part in owner) or not out.is_dir():
-        return
-    for path in (out, *out.iterdir()):
-        os.chown(path, int(owner[0]), int(owner[1]), follow_symlinks=False)
+    if os.geteuid() == 0 and all(part.isdigit() for part in owner):
+        for path in paths:
+            os.chown(path, int(owner[0]), int(owner[1]), follow_symlinks=False)
+
+
+def made_by_us(out: Path) -> list[Path]:
+    """The demo's files in a folder that may hold others."""
+    return [path for path in out.iterdir() if OURS.fullmatch(path.name)]
 
 
 def _show_taken_down(names: list[str], as_json: bool) -> None:
@@ -204,6 +213,7 @@ def _show_taken_down(names: list[str], as_json: bool) -> None:
 @contextlib.contextmanager
 def _folder(out: Path) -> Iterator[None]:
     """Makes the folder and has it for this demo alone; what an earlier one left in it goes."""
+    new = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -214,8 +224,12 @@ def _folder(out: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise NotPossibleHere(f"another demo writes to {out}: name another folder with --out") from error
-        for name in ("report.json", *(f"{host}.{kind}" for host in RECEIVERS for kind in ("ts", "png"))):
-            (out / name).unlink(missing_ok=True)
-        yield
+        # Removed, not overwritten: the hosts that an earlier demo kept still read and write theirs.
+        for path in made_by_us(out):
+            path.unlink()
+        try:
+            yield
+        finally:
+            give_to_caller([*([out] if new else []), *made_by_us(out)])
     finally:
         os.close(descriptor)

@@ -113,9 +113,13 @@ def count_frames(film: Path) -> Decoded:
 def take_picture(film: Path, at: float, target: Path) -> None:
     """The picture `at` seconds into the film, as PNG; raises FilmError where there is none."""
     target.unlink(missing_ok=True)
-    _run(["-ss", f"{at:.2f}", "-i", str(film), "-frames:v", "1", str(target)])
-    if not target.exists():
-        raise FilmError(f"{film}: no picture at {at:.1f} s")
+    source, place = ["-i", str(film)], ["-ss", f"{at:.2f}"]
+    # By a jump; where no key frame follows, by decoding all that comes before.
+    for way in ([*place, *source], [*source, *place]):
+        _run([*way, "-frames:v", "1", str(target)])
+        if target.exists():
+            return
+    raise FilmError(f"{film}: no picture at {at:.1f} s")
 
 
 def digest(path: Path) -> str:

@@ -8,6 +8,7 @@ encoder planned them.  Between two references the stream is taken as evenly pace
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 PACKET = 188  # bytes
@@ -15,8 +16,7 @@ SYNC = 0x47
 CLOCK = 27_000_000  # Hz
 WRAP = (1 << 33) * 300  # the base's 33 bits at 90 kHz, times 300
 
-# References come at least ten times a second; two that are further apart than this are a cut.
-CUT = CLOCK
+CUT = 1.0  # seconds; references come at least ten times a second, so two further apart are a cut
 
 Buffer = bytes | memoryview
 
@@ -82,19 +82,19 @@ class Timeline:
 
 def _unrolled(found: Iterator[Mark]) -> list[tuple[int, float]]:
     """(packet, seconds since the first reference): wraps undone, cuts bridged at the pace before them."""
-    points: list[tuple[int, float]] = []
-    pace = 0.0  # seconds a packet
-    last = None
-    for mark in found:
-        if last is None:
-            points.append((mark.packet, 0.0))
-        else:
-            passed = (mark.clock - last.clock) % WRAP
-            packets = mark.packet - last.packet
-            if 0 < passed <= CUT:
-                pace = passed / CLOCK / packets
-            points.append((mark.packet, points[-1][1] + packets * pace))
-        last = mark
+    references = list(found)
+    steps = [
+        (after.packet - before.packet, (after.clock - before.clock) % WRAP / CLOCK)
+        for before, after in pairwise(references)
+    ]
+    # A cut before any pace is known takes the first that is.
+    pace = next((seconds / packets for packets, seconds in steps if 0 < seconds <= CUT), 0.0)
+    points = [(reference.packet, 0.0) for reference in references[:1]]
+    for packets, seconds in steps:
+        if 0 < seconds <= CUT:
+            pace = seconds / packets
+        packet, due = points[-1]
+        points.append((packet + packets, due + packets * pace))
     return points
 
 

@@ -1,7 +1,7 @@
 """Figure 4 of the paper on the lab's hosts: a sends; b receives and replicates to c and d.
 
-    a --- b --- c          b listens; a, c and d dial it.
-          +---- d
+a --- b --- c          b listens; a, c and d dial it.
+      +---- d
 """
 
 from functools import partial

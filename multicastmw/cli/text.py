@@ -24,7 +24,8 @@ def amount(count: float) -> str:
 def span(seconds: float) -> str:
     """A duration in its two largest units: 8 s, 3 min 5 s, 2 d 4 h."""
     units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-    left, parts = int(seconds), []
+    left = int(seconds)
+    parts: list[str] = []
     for size, name in units:
         if left >= size or (name == "s" and not parts):
             parts.append(f"{left // size} {name}")

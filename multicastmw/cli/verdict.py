@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
-WIDTH = 80
 COLUMNS = ("sent", "received", "lost", "dup.", "reord.", "TTL", "p50 ms", "p99 ms", "p99.9", "frames")
+TIGHT = 100_000  # packets; from there on the columns stand close
 
 
 @dataclass(frozen=True)
@@ -107,23 +106,28 @@ class Outcome:
         }
 
     def table(self) -> Table:
-        """A row a host, at most 80 columns wide."""
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-        table.add_column("host", no_wrap=True)
+        """A row a host, at most 80 columns wide; red where something is wrong."""
+        film, sent = self.film, self.sender.sent
+        tight = sent >= TIGHT
+        table = Table(box=None, padding=(0, 1 if tight else 2, 0, 0), pad_edge=False, header_style="bold")
+        table.add_column("host")
         for name in COLUMNS:
-            table.add_column(name, justify="right", no_wrap=True)
-        film, sent = self.film, f"{self.sender.sent:,}"
-        table.add_row(self.sender.host, sent, "", "", "", "", str(film.ttl), "", "", "", str(film.frames))
+            table.add_column(name, justify="right")
+
+        def amount(count: int) -> str:
+            return f"{count:d}" if tight else f"{count:,d}"
+
+        table.add_row(self.sender.host, amount(sent), *[""] * 4, str(film.ttl), *[""] * 3, str(film.frames))
         for each in self.receivers:
-            report = each.report
-            delay = report["delay_ms"] or {}
+            report, delay = each.report, each.report["delay_ms"]
             table.add_row(
                 each.host,
                 "",
-                *(f"{report[name]:,}" for name in ("received", "lost", "duplicated", "reordered")),
-                ",".join(map(str, report["ttl"])),
+                *(amount(report[name]) for name in ("received", "lost", "duplicated", "reordered")),
+                ",".join(map(str, report["ttl"])) or "-",
                 *(f"{delay[name]:.2f}" if delay else "-" for name in ("p50", "p99", "p999")),
                 f"{each.frames}/{film.frames}",
+                style="red" if _complaints(each, sent, film) else None,
             )
         return table
 

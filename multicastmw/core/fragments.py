@@ -164,7 +164,7 @@ class _Set:
             return _Fit.CONTRADICTS
         if at > 0 and self.offsets[at - 1] + len(self.payloads[at - 1]) > offset:
             return _Fit.CONTRADICTS
-        if self.end is not None and (last or end > self.end):
+        if self.end is not None and end > self.end:
             return _Fit.CONTRADICTS
         return _Fit.NEW
 

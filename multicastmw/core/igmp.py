@@ -16,7 +16,7 @@ from math import inf
 
 from multicastmw.core.deadlines import Deadlines
 from multicastmw.core.igmp_election import Election
-from multicastmw.core.igmp_group import NO_SOURCES, Asked, Membership
+from multicastmw.core.igmp_group import NO_SOURCES, Asked, Membership, changes, unicast
 from multicastmw.core.igmp_values import (
     GRACE,
     LINK_LOCAL,
@@ -315,16 +315,3 @@ class Querier:
         own = self.settings
         query = query._replace(version=own.version, robustness=own.robustness, interval=own.query_interval)
         return Send(pack(query, self.address, destination))
-
-
-def unicast(sources: tuple[int, ...]) -> frozenset[int]:
-    """What can be a source: source 0 would read "any", and no sender has a multicast address."""
-    return frozenset(source for source in sources if 0 < source >> 24 < 224)
-
-
-def changes(group: int, before: frozenset[int], after: frozenset[int]) -> list[Action]:
-    """New wants come first, so that a flow which only changes its channel has no gap."""
-    if before == after:
-        return []
-    wants: list[Action] = [Want(group, source) for source in sorted(after - before)]
-    return wants + [Unwant(group, source) for source in sorted(before - after)]

@@ -11,7 +11,7 @@ Timers are points in time; they expire only in `expire`: a report that comes bef
 from math import inf
 from typing import NamedTuple
 
-from multicastmw.core.igmp_values import ANY, GroupStatus
+from multicastmw.core.igmp_values import ANY, Action, GroupStatus, Unwant, Want
 from multicastmw.wire.igmp import Kind
 
 NO_SOURCES: frozenset[int] = frozenset()
@@ -220,3 +220,16 @@ class Membership:
             expires_in=max(last - now, 0.0),
             over_bound=self.over_bound,
         )
+
+
+def unicast(sources: tuple[int, ...]) -> frozenset[int]:
+    """What can be a source: source 0 would read "any", and no sender has a multicast address."""
+    return frozenset(source for source in sources if 0 < source >> 24 < 224)
+
+
+def changes(group: int, before: frozenset[int], after: frozenset[int]) -> list[Action]:
+    """New wants come first, so that a flow which only changes its channel has no gap."""
+    if before == after:
+        return []
+    wants: list[Action] = [Want(group, source) for source in sorted(after - before)]
+    return wants + [Unwant(group, source) for source in sorted(before - after)]

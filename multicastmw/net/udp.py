@@ -62,6 +62,8 @@ class DataPort:
 
     def open(self) -> None:
         """Binds the common sockets; raises OSError where the port is another's."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as alone:
+            alone.bind(("0.0.0.0", self.port))  # SO_REUSEPORT would share it with another node of this user
         for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
             try:
                 bound = self._bound(family, anywhere)

@@ -28,7 +28,7 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination
-from multicastmw.endpoints import client_host
+from multicastmw.endpoints import dialled
 from multicastmw.net.clockwork import Clockwork, monotonic
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
@@ -114,8 +114,8 @@ class NodeService(MultiService):
             str(config.tap.address) if config.tap.address else None,
             str(igmp.querier_address) if igmp.querier_address else None,
         )
-        hosts = [client_host(peer.endpoint) for peer in config.peers]
-        uplinks = [host for host in hosts if host and _is_numeric(host)]
+        hosts = [dialled(peer.endpoint).get("host", "") for peer in config.peers]
+        uplinks = [host for host in hosts if _is_numeric(host)]
         querier = Querier(settings, address)
         return TapService(
             config.tap,

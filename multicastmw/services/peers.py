@@ -4,7 +4,8 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.endpoints import HostnameEndpoint, clientFromString, serverFromString
+from twisted.internet.error import ConnectError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory
@@ -16,6 +17,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.core.link import Link
 from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
+from multicastmw.endpoints import dialled
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
@@ -59,16 +61,15 @@ class ListeningService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        listening = serverFromString(self._reactor, self.endpoint).listen(
-            Accepting(self._room, self._reactor)
-        )
-        listening.addCallbacks(self._listens, self._failed)
+        failures: list[Failure] = []
+        accepting = Accepting(self._room, self._reactor)
+        listening = serverFromString(self._reactor, self.endpoint).listen(accepting)
+        listening.addCallbacks(self._listens, failures.append)
+        if failures:
+            raise CannotStart(f"[listen] endpoint: {self.endpoint}: {reason(failures[0])}")
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
-
-    def _failed(self, failure: Failure) -> None:
-        raise CannotStart(f"[listen] endpoint: {self.endpoint}: {reason(failure)}")
 
     def stopService(self) -> Any:
         super().stopService()
@@ -91,7 +92,7 @@ class DiallingService(Service):
         self._node = node_id(config.name)
         self._room = room
         self._reactor = reactor
-        self._endpoint = clientFromString(dial_reactor, config.endpoint)
+        self._endpoint = _endpoint(dial_reactor, config.endpoint)
         self._attempt: Deferred[Any] | None = None
         self._again: IDelayedCall | None = None
 
@@ -172,15 +173,25 @@ class DiallingService(Service):
                 self._wait(why)
 
 
+def _endpoint(reactor: Any, text: str) -> Any:
+    """The endpoint of a text; one of TCP takes names of either IP version, as Twisted's own does not."""
+    given = dialled(text)
+    if not given:
+        return clientFromString(reactor, text)
+    local = given.get("bindAddress")
+    return HostnameEndpoint(
+        reactor, given["host"], int(given["port"]), DIAL_TIMEOUT, (local.encode(), 0) if local else None
+    )
+
+
 def reason(failure: Failure) -> str:
     """Why a dial or a port failed, without Twisted's decoration."""
     if failure.check(CancelledError, ConnectTimeout):
         return f"no answer within {DIAL_TIMEOUT:.0f} s"
     error = failure.value
-    inner = getattr(error, "socketError", None)
+    if isinstance(error, ConnectError) and error.args and error.args[0]:
+        return str(error.args[0])
+    inner = getattr(error, "socketError", None)  # of a CannotListenError
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
-    text = getattr(error, "osError", None)
-    if isinstance(text, OSError) and text.strerror:
-        return text.strerror
     return failure.getErrorMessage().rstrip(".")

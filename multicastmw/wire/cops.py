@@ -112,6 +112,8 @@ def message_length(head: bytes | bytearray | memoryview, longest: int = MESSAGE_
 
 def op_code(message: memoryview) -> int:
     """What a whole message is; raises PeerError for another client type than ours."""
+    if len(message) < HEADER_TWIN.size:
+        raise PeerError(Code.BAD_FORMAT, 0, f"a message of {len(message)} bytes")
     _, op, client_type, _ = HEADER_TWIN.unpack_from(message)
     if client_type != CLIENT_TYPE and not (op == Op.KEEP_ALIVE and client_type == 0):
         raise PeerError(Code.CLIENT_TYPE, 0, f"client type {client_type:#06x}, not {CLIENT_TYPE:#06x}")

@@ -4,6 +4,7 @@ Every object's data is declared here with construct.  An object stands in its me
 which the message's class names it; what is unknown is skipped and counted.
 """
 
+import struct
 from collections.abc import Callable
 from struct import Struct as Twin
 from typing import Any, NamedTuple
@@ -142,7 +143,7 @@ def encode(message: Open | Close | KeepAlive | AddRoute | RemoveRoute) -> bytes:
                 return cops.frame(Op.ADD_ROUTE, b"".join(map(_entry, message.entries)))
             case RemoveRoute():
                 return cops.frame(Op.REMOVE_ROUTE, b"".join(map(_entry, message.entries)))
-    except ConstructError as error:
+    except (ConstructError, struct.error) as error:
         raise ValueError(f"{message!r} does not fit the wire: {error}") from error
 
 

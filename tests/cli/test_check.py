@@ -3,9 +3,11 @@
 import contextlib
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from subprocess import run
+from tempfile import mkstemp
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,9 +29,11 @@ class CommandCase(SynchronousTestCase):
         return out.getvalue(), err.getvalue(), left.code
 
     def written(self, text: str) -> str:
-        path = Path(self.mktemp())
-        path.write_text(text)
-        return str(path)
+        number, path = mkstemp(suffix=".ini")
+        self.addCleanup(os.unlink, path)
+        with open(number, "w") as file:
+            file.write(text)
+        return path
 
 
 class CheckTests(CommandCase):

@@ -53,6 +53,14 @@ class DeadlineTests(SynchronousTestCase):
             deadlines.wind(key, 6.0)
         self.assertEqual((rung, deadlines.deadline()), ([1], 6.0))
 
+    def test_what_a_nearer_ring_replaced_does_not_ring_any_more(self):
+        deadlines = Deadlines()
+        deadlines.wind(1, 20.0)
+        deadlines.wind(1, 5.0)
+        self.assertEqual(list(deadlines.due(5.0)), [1])
+        deadlines.wind(1, 30.0)
+        self.assertEqual((list(deadlines.due(25.0)), deadlines.deadline()), ([], 30.0))
+
     def test_never_is_no_deadline(self):
         deadlines = Deadlines()
         deadlines.wind(1, inf)

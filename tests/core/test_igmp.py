@@ -239,6 +239,23 @@ class SourceTests(QuerierCase):
         self.assertEqual(querier.accept(report(Kind.IS_EX), 27.5), [])
         self.assertEqual(channels(querier.tick(27.5)), [])
 
+    def test_a_source_that_nobody_requests_any_more_is_excluded_again(self):
+        querier = self.started()
+        querier.accept(report(Kind.TO_EX, GROUP, S1, S2), 1.0)
+        querier.accept(report(Kind.IS_IN, GROUP, S1), 2.0)
+        querier.accept(report(Kind.IS_EX, GROUP, S1, S2), 12.0)
+        self.assertEqual(querier.snapshot(12.0).groups[0].sources, (S1,))
+        run(querier, 30.0)
+        (group,) = querier.snapshot(30.0).groups
+        self.assertEqual((group.sources, group.excluded), ((), (S1, S2)))
+
+    def test_a_source_about_to_expire_does_not_live_longer_for_being_asked_about(self):
+        for question in (report(Kind.BLOCK, GROUP, S1), packet(Query(3, GROUP, 0.5, (S1,)), 0)):
+            querier = self.started()
+            querier.accept(report(Kind.ALLOW, GROUP, S1), 1.0)
+            querier.accept(question, 23.0)
+            self.assertEqual(querier.snapshot(23.0).groups[0].expires_in, GRACE)
+
     def test_a_source_that_reads_any_or_is_a_group_is_no_source(self):
         querier = self.started()
         for bad in (0, 5, GROUP, 0xFFFFFFFF):
@@ -355,6 +372,13 @@ class ElectionTests(QuerierCase):
             link.run(400.0)
             self.assertEqual([change for _, change in link.changes], [Want(GROUP, 0)])
 
+    def test_when_it_falls_silent_there_is_time_for_more_than_one_answer_to_us(self):
+        querier = self.started()
+        querier.accept(packet(Query(3, 0, 0.1, robustness=2, interval=20.0), LOWER), 5.0)
+        querier.accept(report(Kind.IS_EX), 5.0)
+        taken_over = run(querier, 46.0)[0][0]
+        self.assertGreaterEqual(querier.snapshot(taken_over).groups[0].expires_in, 3.0)
+
     def test_one_that_claims_to_ask_once_a_day_does_not_silence_us_for_longer_than_its_bound(self):
         querier = self.started()
         querier.accept(packet(Query(3, 0, 3000.0, robustness=1, interval=31744.0), LOWER), 5.0)
@@ -383,6 +407,12 @@ class ElectionTests(QuerierCase):
                 querier.accept(packet(asked, LOWER), 5.0)
                 left = querier.snapshot(5.0).groups[0].expires_in
                 self.assertTrue(left == most if not suppress else left > 20.0, (sources, suppress, left))
+
+    def test_what_its_specific_query_brings_to_an_end_ends_on_time(self):
+        querier = self.started()
+        querier.accept(report(Kind.IS_EX), 4.0)
+        querier.accept(packet(Query(3, GROUP, 0.5, (), False, 2, 10.0), LOWER), 5.0)
+        self.assertEqual(run(querier, 10.0), [(6.0 + GRACE, Unwant(GROUP, 0))])
 
     def test_its_hosts_have_the_time_to_answer_that_its_query_gives(self):
         querier = self.started()
@@ -430,6 +460,16 @@ class BoundTests(QuerierCase):
         link.says(many, many.leave(GROUP))
         link.run(201.5)
         self.assertEqual(link.wanted, {(GROUP, S1)})
+
+    def test_a_group_that_was_over_the_bound_is_as_others_when_any_source_is_over(self):
+        querier = self.started()
+        querier.accept(report(Kind.ALLOW, GROUP, *(S1 + n for n in range(65))), 1.0)
+        querier.accept(report(Kind.IS_IN, GROUP, S1), 20.0)
+        run(querier, 24.0)
+        self.assertFalse(querier.snapshot(24.0).groups[0].over_bound)
+        querier.accept(report(Kind.TO_EX, GROUP), 25.0)
+        (query,) = queries(querier.accept(report(Kind.BLOCK, GROUP, S2), 26.0))
+        self.assertEqual(query.sources, (S2,))
 
     def test_joining_and_leaving_for_ever_grows_nothing(self):
         querier = self.started()

@@ -326,6 +326,21 @@ class FarAhead(SynchronousTestCase):
         self.assertEqual([window.accept(9000, 0.0) for _ in range(3)], [True, False, False])
         self.assertEqual((window.duplicates, window.highest), (2, 99))
 
+    def test_the_packet_that_confirms_a_jump_was_heard(self) -> None:
+        window = self.running()
+        window.accept(9000, 5.0)
+        window.accept(9001, 5.0)
+        self.assertFalse(window.accept(9001, 14.9))
+        self.assertEqual(window.restarts, 0)
+
+    def test_a_fresh_start_forgets_what_was_far(self) -> None:
+        window = self.running()
+        self.assertTrue(window.accept(9000, 0.0))
+        self.assertTrue(window.accept(100, 10.0))
+        self.assertTrue(window.accept(101, 10.0))
+        self.assertTrue(window.accept(9000, 10.0))
+        self.assertEqual(window.duplicates, 0)
+
     def test_more_than_2_to_the_31_ahead_is_behind(self) -> None:
         window = self.running()
         self.assertFalse(window.accept(99 + HALF, 0.0))
@@ -376,6 +391,20 @@ class Growth(SynchronousTestCase):
             window.accept(n, 0.0)
         self.assertEqual((window.slots, window.cramped), (262_144, True))
         self.assertLessEqual(sys.getsizeof(window._ring), 262_144 * 4 + 100)
+
+    def test_it_is_cramped_no_longer_when_the_stream_slows_down(self) -> None:
+        window = Window(most=2048)
+        for n in range(3000):
+            window.accept(n, 0.0)
+        self.assertTrue(window.cramped)
+        for n in range(3000, 6000):
+            window.accept(n, n / 100)
+        self.assertEqual((window.cramped, window.restarts), (False, 1))
+        for n in range(6000, 9000):
+            window.accept(n, 60.0)
+        for n in range(9000, 12_000):
+            window.accept(n, 60.0 + (n - 9000) / 1000)
+        self.assertEqual((window.cramped, window.restarts), (False, 1))
 
     def test_a_forged_jump_is_no_rate(self) -> None:
         window = Window()

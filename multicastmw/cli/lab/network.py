@@ -21,8 +21,11 @@ from multicastmw.cli.lab.tools import LabError, NotPossibleHere, find_tool, run_
 MAX_HOSTS = 254
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 INTERNET = "internet"  # the namespace's name; a host cannot have it
+# Nobody else has our addresses: an interface that came up can be used at once, without DAD's second.
+COMMON_SYSCTL = {"net.ipv6.conf.all.accept_dad": 0, "net.ipv6.conf.default.accept_dad": 0}
 # A router; its cables keep their IPv6 addresses when they are pulled.
 ROUTER_SYSCTL = {
+    **COMMON_SYSCTL,
     "net.ipv4.ip_forward": 1,
     "net.ipv6.conf.all.forwarding": 1,
     "net.ipv6.conf.all.keep_addr_on_down": 1,
@@ -30,6 +33,7 @@ ROUTER_SYSCTL = {
 }
 # Hosts with fixed addresses, silent while nobody speaks: what a test counts is what a node sent.
 HOST_SYSCTL = {
+    **COMMON_SYSCTL,
     "net.ipv6.conf.default.accept_ra": 0,
     "net.ipv6.conf.default.router_solicitations": 0,
 }

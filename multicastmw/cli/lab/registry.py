@@ -143,10 +143,18 @@ def _unowned(base: Path, prefix: str) -> Iterator[Entry]:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(owner)
             continue
-        value = json.loads((folder / "lab.json").read_text())
-        value["processes"] = [Identity(*item) for item in value["processes"]]
-        record = Record(**value)
-        if record.prefix == prefix:
+        record = _read(folder / "lab.json")
+        if record is not None and record.prefix == prefix:
             yield Entry(record, owner, base)
         else:
             os.close(owner)
+
+
+def _read(path: Path) -> Record | None:
+    """None where another release wrote it, which knows better what to do with it."""
+    try:
+        value = json.loads(path.read_text())
+        value["processes"] = [Identity(*item) for item in value["processes"]]
+        return Record(**value)
+    except (ValueError, TypeError, KeyError):
+        return None

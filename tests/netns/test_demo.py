@@ -1,0 +1,104 @@
+"""The whole demo on a short film: figure 4 with real nodes, real sockets and a real decoder."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.trial.unittest import SkipTest, TestCase
+
+from multicastmw.cli.lab import wait_until
+from multicastmw.cli.lab.registry import BASE, NAMESPACES
+from tests.netns.machine import missing
+
+pytestmark = pytest.mark.netns
+PATIENCE = 120
+
+
+class DemoTests(TestCase):
+    skip = missing(film=True)
+    timeout = 2 * PATIENCE
+
+    def setUp(self) -> None:
+        self.out = Path(self.mktemp()).absolute()
+
+    def mcmw(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "multicastmw.cli.main", *arguments]
+
+    def demo(self, *options: str) -> "subprocess.CompletedProcess[str]":
+        command = self.mcmw("demo", "--seconds", "2", "--out", str(self.out), *options)
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    def check_whole(self, document: dict) -> None:  # type: ignore[type-arg]
+        """Every packet once and in order, the right TTL, every frame, and a picture."""
+        self.assertEqual((document["ok"], document["problems"]), (True, []))
+        self.assertEqual([each["host"] for each in document["receivers"]], ["b", "c", "d"])
+        for each, ttl in zip(document["receivers"], (15, 14, 14), strict=True):
+            self.assertEqual(each["received"], document["sender"]["sent"])
+            self.assertEqual((each["lost"], each["duplicated"], each["reordered"]), (0, 0, 0))
+            self.assertEqual(each["ttl"], [ttl])
+            self.assertEqual((each["frames"], each["decode_errors"]), (50, 0))
+            self.assertEqual(each["payload_sha256"], document["film"]["sha256"])
+            self.assertTrue(Path(each["picture"]).read_bytes().startswith(b"\x89PNG"))
+
+    def test_all_three_receive_everything_over_udp_and_over_tcp(self) -> None:
+        for options, transport in (((), "udp"), (("--tcp",), "tcp")):
+            done = self.demo("--json", *options)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+            document = json.loads(done.stdout)
+            self.assertEqual(document["transport"], transport)
+            self.check_whole(document)
+            self.assertTrue(json.loads((self.out / "report.json").read_text())["ok"])
+
+    def test_people_get_a_table_of_80_columns(self) -> None:
+        done = self.demo()
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        table = [line for line in done.stdout.splitlines() if "ms" in line or re.match(r" ?[a-d] ", line)]
+        self.assertEqual(len(table), 5)
+        self.assertLessEqual(max(map(len, table)), 80)
+        name = re.findall(r"(mcmw-demo-\w{4})-a", done.stderr)[0]
+        self.assertEqual(list(NAMESPACES.glob(f"{name}*")), [])
+
+    def test_ctrl_c_leaves_nothing(self) -> None:
+        if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+            raise SkipTest("SIGINT is ignored here (a background job?), and children inherit that")
+        command = self.mcmw("demo", "--seconds", "30", "--out", str(self.out))
+        with subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        ) as running:  # fmt: skip
+            self.addCleanup(running.kill)
+            said = ""
+            assert running.stderr is not None
+            while "a plays" not in said:
+                line = running.stderr.readline()
+                self.assertTrue(line, said)
+                said += line
+            os.killpg(running.pid, signal.SIGINT)  # as a terminal does
+            self.assertEqual(running.wait(30), 130)
+        name = re.findall(r"(mcmw-demo-\w{4})-a", said)[0]
+        self.assertEqual(list(NAMESPACES.glob(f"{name}*")), [])
+        self.assertFalse((BASE / name).exists())
+
+    def test_kept_hosts_play_on_until_they_are_taken_down(self) -> None:
+        done = self.demo("--json", "--keep")
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        kept = json.loads(done.stdout)["kept"]
+        self.addCleanup(subprocess.run, self.mcmw("demo", "--down"), capture_output=True, check=False)
+        enter = ["ip", "netns", "exec", kept["namespaces"]["c"]]
+        recorder = [sys.executable, "-m", "multicastmw.cli.recorder", "--interface", "mcmw0"]
+        command = [*enter, *recorder, "--progress", "0.1"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as late:
+            assert late.stdout is not None
+            count = 0
+            while count < 200:  # more than the film has: it is played again
+                count = json.loads(late.stdout.readline()).get("progress", count)
+            late.terminate()
+        down = self.mcmw("demo", "--down", "--json")
+        gone = subprocess.run(down, capture_output=True, text=True, check=True)
+        name = kept["namespaces"]["a"].removesuffix("-a")
+        self.assertIn(name, json.loads(gone.stdout)["removed"])
+        wait_until(lambda: not list(NAMESPACES.glob(f"{name}*")), 5, "no namespaces")
