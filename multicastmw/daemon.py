@@ -61,6 +61,18 @@ class Options(usage.Options):
             self.config = load(self["config"], socket.gethostname())
         except ConfigError as error:
             self._give_up(str(error))
+        self._choose_log()
+
+    def _choose_log(self) -> None:
+        """twistd makes its log before it makes a service, so the format is said here; --logger goes first."""
+        twistd = getattr(self, "parent", None)
+        if twistd is None or self.config.log.format != "json" or twistd.get("logger"):
+            return
+        from multicastmw.services import jsonlog
+
+        in_front = twistd.get("nodaemon") or twistd.get("logfile") == "-"
+        jsonlog.logfile = twistd.get("logfile") or (None if in_front else "twistd.log")
+        twistd["logger"] = "multicastmw.services.jsonlog.factory"  # a name, as --logger would give it
 
     def _give_up(self, why: str) -> NoReturn:
         sys.stderr.write(why + "\n")

@@ -253,17 +253,24 @@ class Link:
     def datagram_received(self, packet: Packet, size: int, origin: tuple[str, int] | None) -> None:
         """A datagram with this link's token stands at 0; `origin` is its source if the peer's socket did not
         take it.  A datagram can be forged, so a bad one costs the link nothing."""
-        if origin and self._datagrams and origin != self._datagrams.remote:
-            self._datagrams.repoint(origin)
+        if self.phase is not Phase.UP:  # the token is out before the peer's Open and as long as the connection
+            self.room.counters.datagrams_dropped += 1
+            return
+        probe = None
         try:
             if packet.buffer[1] == Op.IP_DATA:
                 self._relay(packet, size)
             elif message_length(packet.view) == size:
-                self._accept_probe(decode(packet.view[:size]).message, packet.now)
+                probe = decode(packet.view[:size]).message
             else:
-                self.counters.bad_probes += 1
+                raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
         except PeerError:
             self.counters.bad_probes += 1
+            return
+        if origin and self._datagrams and origin != self._datagrams.remote:
+            self._datagrams.repoint(origin)
+        if probe is not None:
+            self._accept_probe(probe, packet.now)
 
     def _accept_probe(self, message: object, now: float) -> None:
         match message:
@@ -312,10 +319,10 @@ class Link:
         for entry in entries:
             if isinstance(entry, Node):
                 self._accept_node(entry)
-            elif router.subscriptions(self) >= CHANNELS_MAX:
+                continue
+            router.subscribe(self, Channel(entry.group, entry.source))
+            if router.subscriptions(self) > CHANNELS_MAX:
                 raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
-            else:
-                router.subscribe(self, Channel(entry.group, entry.source))
         if len(reach.behind(self)) > NODES_MAX:
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
 

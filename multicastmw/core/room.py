@@ -161,11 +161,12 @@ class Room:
         older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, "a newer link with the same node replaces it", now)
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
-        """A link was closed from this side; that one of two goes is no news."""
+        """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""
         if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
             return
         self.counters.links_refused += 1
-        self.tell(PeerRefused(link.name, link.address, why))
+        if (code, sub_code) != (Code.UNABLE, Unable.SELF):
+            self.tell(PeerRefused(link.name, link.address, why))
 
     def down(self, link: "Link", why: str) -> None:
         """A link that was up is out of the tables."""

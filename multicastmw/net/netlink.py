@@ -19,6 +19,7 @@ ROUTE_PROTOCOL = 77  # "M"; free in the kernel's list and in iproute2's rt_proto
 ALIAS = "mcmw"  # a TAP with this alias was made by a node, and is configured again by the next one
 DEFAULT_MTU = 1500
 
+MAIN_TABLE = 254  # RT_TABLE_MAIN
 SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFMTU = 0x8913, 0x8927, 0x8921
 IFF_UP = 1
 IFNAMSIZ = 16
@@ -83,8 +84,11 @@ class Netlink:
         """Routes the groups to the TAP; one that another has routed stays so, and is told."""
         index = socket.if_nametoindex(device)
         for group in groups:
-            other = self._routed_by_another(group, index)
-            if other:
+            others = self._routed_by_others(group)
+            if index in others:
+                continue  # somebody did it for us, and keeps it
+            if others:
+                other = name_of(others[0])
                 tell(
                     Note(
                         f"{group} is routed to {other} already: programs that name no interface use it; "
@@ -102,17 +106,20 @@ class Netlink:
                 if route["proto"] == ROUTE_PROTOCOL:
                     with suppress(OSError), kernel_says():
                         oif = route.get_attr("RTA_OIF")
-                        self._route.route("del", dst=str(group), oif=oif, proto=ROUTE_PROTOCOL)
+                        self._route.route(
+                            "del", dst=str(group), oif=oif, scope=route["scope"], proto=ROUTE_PROTOCOL
+                        )
 
     def _exactly(self, group: IPv4Network) -> list[Any]:
-        found = self._route.get_routes(family=socket.AF_INET, dst=str(group))
-        return [r for r in found if r["dst_len"] == group.prefixlen and r["table"] == 254]
+        # Asked with `dst`, pyroute2 would look an address up, as a sender does, and not for this entry.
+        found = self._route.get_routes(family=socket.AF_INET, table=MAIN_TABLE)
+        wanted = (str(group.network_address), group.prefixlen)
+        return [r for r in found if (r.get_attr("RTA_DST") or "0.0.0.0", r["dst_len"]) == wanted]
 
-    def _routed_by_another(self, group: IPv4Network, index: int) -> str | None:
-        for route in self._exactly(group):
-            if route["proto"] != ROUTE_PROTOCOL and route.get_attr("RTA_OIF") != index:
-                return name_of(route.get_attr("RTA_OIF"))
-        return None
+    def _routed_by_others(self, group: IPv4Network) -> list[int]:
+        """The interfaces that routes lead to which are not ours."""
+        found = self._exactly(group)
+        return [route.get_attr("RTA_OIF") for route in found if route["proto"] != ROUTE_PROTOCOL]
 
     # --- the way to a peer
 

@@ -19,7 +19,9 @@ TCP_NOTSENT_LOWAT = 25
 
 
 class LinkMachine(Protocol):
-    """A link, as its connection sees it."""
+    """A link, as its connection sees it; `why` it is over is what it says itself, else what `lost` was told."""
+
+    why: str
 
     def start(self) -> None: ...
     def bytes_received(self, chunk: bytes, now: float) -> None: ...
@@ -76,6 +78,7 @@ class PeerConnection(TwistedProtocol):
         why = reason.getErrorMessage().rstrip(".")
         if self._link:
             self._link.lost(why)
+            why = self._link.why
             self._link = None
         self._gone(why)
 

@@ -141,7 +141,7 @@ class DiallingService(Service):
     def _gone(self, why: str) -> None:
         """A connection that was made is over; if its link was up, `link_down` has been told."""
         if self.running and self.state == "dialling":
-            self._wait(self.why or why)
+            self._wait(why)
 
     def _wait(self, why: str) -> None:
         self.why = why

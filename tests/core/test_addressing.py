@@ -2,7 +2,7 @@
 
 from hashlib import blake2b
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -44,6 +44,7 @@ class IdentityOnIpv4(SynchronousTestCase):
     def test_two_groups_never_share_a_key(self) -> None:
         self.assertTrue(Identity().exact)
 
+    @settings(deadline=None)
     @given(groups, addresses)
     def test_the_short_way_is_the_same(self, group: int, source: int) -> None:
         self.assertEqual(ipv4(group, source), Identity(IPV4).channel(group, source))
@@ -68,6 +69,7 @@ class IdentityOnIpv6(SynchronousTestCase):
     def test_two_groups_may_share_a_key(self) -> None:
         self.assertFalse(Identity(IPV6).exact)
 
+    @settings(deadline=None)
     @given(groups6, addresses6)
     def test_both_keys_fit_64_bits_and_no_source_looks_like_any(self, group: int, source: int) -> None:
         channel = ipv6(group, source)
@@ -97,6 +99,7 @@ class ConsecutiveGroups(SynchronousTestCase):
             self.assertRaises(ValueError, mapping.group_key, group)
             self.assertRaises(ValueError, mapping.channel, group, SOURCE)
 
+    @settings(deadline=None)
     @given(st.integers(1, 1 << 28), st.data())
     def test_it_is_one_to_one(self, count: int, data: st.DataObject) -> None:
         base = data.draw(st.integers(0xE0000000, 0xF0000000 - count))
@@ -139,12 +142,14 @@ class PapersModulo(SynchronousTestCase):
         ):
             self.assertEqual(Modulo(n).group_key(number(address)), key, (address, n))
 
+    @settings(deadline=None)
     @given(groups, st.integers(1, 1 << 40))
     def test_keys_are_in_the_space_and_differ_by_whole_rounds(self, group: int, n: int) -> None:
         key = Modulo(n).group_key(group)
         self.assertTrue(0 <= key < n)
         self.assertEqual((group - 0xE0000000 - key) % n, 0)
 
+    @settings(deadline=None)
     @given(groups, st.integers(1, (1 << 28) - 1))
     def test_groups_n_apart_collide_and_it_says_so(self, group: int, n: int) -> None:
         mapping = Modulo(n)
@@ -172,6 +177,7 @@ class PapersModulo(SynchronousTestCase):
 
 
 class AllMappings(SynchronousTestCase):
+    @settings(deadline=None)
     @given(st.data())
     def test_what_they_carry_gets_a_64_bit_key(self, data: st.DataObject) -> None:
         for mapping in all_mappings():

@@ -57,9 +57,10 @@ class DeadlineTests(SynchronousTestCase):
         deadlines = Deadlines()
         deadlines.wind(1, 20.0)
         deadlines.wind(1, 5.0)
+        deadlines.wind(2, 6.0)  # above the entry of 20, which so is not swept at once
         self.assertEqual(list(deadlines.due(5.0)), [1])
         deadlines.wind(1, 30.0)
-        self.assertEqual((list(deadlines.due(25.0)), deadlines.deadline()), ([], 30.0))
+        self.assertEqual((list(deadlines.due(25.0)), deadlines.deadline()), ([2], 30.0))
 
     def test_never_is_no_deadline(self):
         deadlines = Deadlines()

@@ -1,6 +1,6 @@
 """Node ids and origins."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,6 +17,7 @@ class NodeIds(SynchronousTestCase):
     def test_of_a_public_key(self) -> None:
         self.assertEqual(node_id(b"\x30\x00"), 0xE4F60D0AA6D7_0000)
 
+    @settings(deadline=None)
     @given(st.text() | st.binary())
     def test_they_have_64_bits_of_which_the_low_16_are_zero(self, who: str | bytes) -> None:
         self.assertEqual(node_id(who) & 0xFFFF, 0)
@@ -27,6 +28,7 @@ class NodeIds(SynchronousTestCase):
 
 
 class Origins(SynchronousTestCase):
+    @settings(deadline=None)
     @given(st.text(), st.integers(0, 0xFFFF))
     def test_are_the_node_id_and_the_salt(self, name: str, salt: int) -> None:
         made = origin(node_id(name), salt)

@@ -25,7 +25,7 @@ from multicastmw.wire.messages import (
     encode_routes,
 )
 from multicastmw.wire.messages import Node as NodeEntry
-from tests.core.cable import Cable, End, Node, World
+from tests.core.cable import Cable, End, Node, World, deliver_datagram
 
 GROUP = 0xEF010101
 OTHER = 0xEF010102
@@ -137,10 +137,10 @@ class KeepAlives(SynchronousTestCase):
             world, a, b, cable = pair(chunk=chunk, a=TCP_ONLY)
             b.host.wants(GROUP)
             world.run(1)
-            for _ in range(20):
-                a.send(GROUP, inner=bytes(1400))
+            for _ in range(5):
+                a.send(GROUP, inner=bytes(100))
             world.run(1)
-            self.assertEqual(len(b.host.got), 20)
+            self.assertEqual(len(b.host.got), 5)
             self.assertTrue(cable.is_up)
 
 
@@ -288,8 +288,6 @@ class Conversations(SynchronousTestCase):
         self.assertEqual(len(self.node.downs), 1)
 
     def test_lying_ip_data_on_udp_is_only_counted(self) -> None:
-        from tests.core.cable import deliver_datagram
-
         message = bytearray(
             data.build(b"x" * 20, token=self.link.token, origin=1, group=GROUP, source=1, sequence=0)
         )
@@ -303,8 +301,6 @@ class Conversations(SynchronousTestCase):
     @given(st.binary(min_size=20, max_size=120), st.sampled_from([None, 6, 8, 9, 32, 33, 34]))
     @settings(max_examples=200, deadline=None)
     def test_garbage_with_the_right_token_never_raises(self, garbage: bytes, op: int | None) -> None:
-        from tests.core.cable import deliver_datagram
-
         message = bytearray(garbage)
         message[12:20] = self.link.token.to_bytes(8, "big")
         if op is not None:
@@ -517,8 +513,6 @@ class DataOnUdp(SynchronousTestCase):
         )
 
     def test_replies_with_a_wrong_clock_are_counted_and_move_nothing(self) -> None:
-        from tests.core.cable import deliver_datagram
-
         self.world.air.spoil(self.a, self.b, hole=True)
         self.world.run(1)
         link = self.a.link(self.b)
@@ -528,8 +522,6 @@ class DataOnUdp(SynchronousTestCase):
         self.assertFalse(link.on_udp)
 
     def test_a_wrong_token_never_reaches_a_link(self) -> None:
-        from tests.core.cable import deliver_datagram
-
         self.world.run(1)
         link = self.a.link(self.b)
         for token in (0, link.token ^ 1, self.b.link(self.a).token):
@@ -539,8 +531,6 @@ class DataOnUdp(SynchronousTestCase):
         self.assertEqual(self.a.room.counters.datagrams_dropped, 3)
 
     def test_a_datagram_does_nothing_before_open_and_after_close(self) -> None:
-        from tests.core.cable import deliver_datagram
-
         self.a.host.wants(GROUP)
         end = stranger(self.world, self.a)
         self.world.run(1)
@@ -591,8 +581,6 @@ class DataOnUdp(SynchronousTestCase):
         self.assertEqual(len(a.host.got), 1)
 
     def test_a_malformed_datagram_does_not_turn_the_data_path_away(self) -> None:
-        from tests.core.cable import deliver_datagram
-
         self.world.run(1)
         link = self.a.link(self.b)
         message = bytearray(encode(KeepAlive(link.token, Echo(1, 5))))

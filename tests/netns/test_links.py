@@ -134,7 +134,7 @@ class NameTests(NetnsTestCase):
         reason = "the node at 10.99.1.2 is named a, as this one is"
         wait_until(lambda: reason in node_log(b), PATIENCE, "the event")
         status = b.await_status(lambda s: s["peers"][0]["why"], 10, "why")
-        self.assertIn("name", peer_of(status, "other")["why"])
+        self.assertEqual("it has our own node id", peer_of(status, "other")["why"])
 
 
 class Ipv6Tests(NetnsTestCase):

@@ -119,7 +119,7 @@ class ObjectsTests(SynchronousTestCase):
         message = memoryview(cops.frame(Op.CLOSE, b"".join(cops.pack_object(*one) for one in packed)))
         self.assertEqual([(n, t, bytes(data)) for n, t, data in cops.objects(message)], packed)
 
-    @settings(modest, max_examples=400)
+    @settings(modest, max_examples=200)
     @given(st.lists(st.sampled_from((0, 1, 3, 4, 5, 8, 255)) | u8, max_size=40).map(bytes))
     @example(bytes((0, 4, 1, 1, 0, 3)))
     @example(bytes((0, 5, 1, 1, 9)))

@@ -101,7 +101,7 @@ class TwinTests(SynchronousTestCase):
     def test_the_twin_is_as_long_as_the_declaration(self):
         self.assertEqual((TWIN.size, IP_DATA.sizeof(), HEADER_SIZE, FORWARDING.sizeof()), (60, 60, 60, 44))
 
-    @settings(modest, max_examples=500)
+    @settings(modest, max_examples=300)
     @given(strange)
     @example(GOLDEN)
     @example(GOLDEN[:60])
@@ -201,7 +201,7 @@ class RelayTests(SynchronousTestCase):
         self.packet.buffer[: len(message)] = message
         return self.forwarder.relay(self.packet, len(message), self.ingress)
 
-    @settings(modest, max_examples=500)
+    @settings(modest, max_examples=300)
     @given(strange, st.booleans())
     @example(GOLDEN, True)
     @example(GOLDEN[:60], True)

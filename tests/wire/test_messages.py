@@ -111,7 +111,7 @@ class StrangeBytesTests(SynchronousTestCase):
     def test_arbitrary_objects_are_decoded_or_a_peers_error(self, op: Op, data: bytes):
         self.outcome(frame(op, data))
 
-    @settings(modest, max_examples=400)
+    @settings(modest, max_examples=200)
     @given(op_codes, any_objects)
     def test_arbitrary_data_in_right_objects_is_decoded_or_a_peers_error(self, op: Op, data: bytes):
         decoded = self.outcome(frame(op, data))
