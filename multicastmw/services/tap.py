@@ -14,7 +14,7 @@ from multicastmw.net import netlink
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
-from multicastmw.sections import TapConfig
+from multicastmw.sections import MAX_MTU, MIN_MTU, TapConfig
 from multicastmw.wire.data import HEADER_SIZE
 
 # What we chose.
@@ -84,7 +84,8 @@ class TapService(Service):
     def _longest(self) -> int:
         """The longest IP packet that fits a datagram behind our header on every uplink."""
         outer = OUTER_IPV6 if any(":" in address for address in self._uplinks) else OUTER
-        return self._netlink.uplink_mtu(self._uplinks) - outer - HEADER_SIZE & ~3
+        longest = self._netlink.uplink_mtu(self._uplinks) - outer - HEADER_SIZE & ~3
+        return max(MIN_MTU, min(MAX_MTU, longest))
 
     def _try_open(self) -> None:
         device = self.config.device

@@ -16,6 +16,10 @@ from multicastmw.wire.data import (
     HEADER_SIZE,
     HOP_LIMIT_OFFSET,
     IP_DATA,
+    IPV4,
+    IPV6,
+    NUMBERED_BY_KERNEL,
+    SEALED,
     TOKEN_OFFSET,
     TOKEN_TWIN,
     TWIN,
@@ -166,6 +170,9 @@ class TwinTests(SynchronousTestCase):
         message[HOP_LIMIT_OFFSET] = 77
         header = DataHeader.parse(message)
         self.assertEqual((header.token, header.hop_limit), (0x0102030405060708, 77))
+
+    def test_types_and_flags_are_those_of_the_design(self):
+        self.assertEqual((IPV4, IPV6, SEALED, NUMBERED_BY_KERNEL), (1, 2, 3, 1))
 
     def test_the_longest_packet_is_within_the_longest_message(self):
         message = right(bytes(65_531))

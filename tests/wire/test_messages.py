@@ -7,6 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.wire.cops import MESSAGE_MAX, Op, frame, message_length, objects, pack_object
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.messages import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
     AddRoute,
     Close,
     DataPort,
@@ -143,6 +145,11 @@ class StrangeBytesTests(SynchronousTestCase):
         self.assertEqual(decode(frame(Op.ADD_ROUTE, b"\0\4\xc8\1" * many)), Decoded(AddRoute(()), many))
 
 
+class NumbersTests(SynchronousTestCase):
+    def test_types_of_an_echo_are_those_of_the_design(self):
+        self.assertEqual((ECHO_REQUEST, ECHO_REPLY), (1, 2))
+
+
 class MisuseTests(SynchronousTestCase):
     """Our own fault is a ValueError, and nothing is written."""
 
@@ -205,3 +212,5 @@ class RouteMessagesTests(SynchronousTestCase):
         (message,) = encode_routes(RemoveRoute, entries)
         self.assertEqual(len(message), MESSAGE_MAX)
         self.assertEqual(len(encode_routes(RemoveRoute, [*entries, Node(2)])), 2)
+        over = [Group(n, 0) for n in range(3_298)] + [Node(n) for n in range(3)]  # 66,004
+        self.assertEqual([len(m) for m in encode_routes(RemoveRoute, over)], [MESSAGE_MAX - 8, 20])

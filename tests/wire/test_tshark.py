@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from scapy.layers.inet import IP, TCP
@@ -103,10 +104,11 @@ class TsharkTests(SynchronousTestCase):
         skip = "tshark is not installed"
 
     def tshark(self, frames: list[Packet], *arguments: str) -> str:
-        capture = Path(self.mktemp())
-        wrpcap(str(capture), frames)
-        command = [str(TSHARK), "-r", str(capture), "-d", f"tcp.port=={PORT},cops", *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+        with TemporaryDirectory() as where:
+            capture = str(Path(where, "session.pcap"))
+            wrpcap(capture, frames)
+            command = [str(TSHARK), "-r", capture, "-d", f"tcp.port=={PORT},cops", *arguments]
+            return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
 
     def seen(self, frames: list[Packet]) -> Seen:
         names = FIELDS + COMPLAINTS
