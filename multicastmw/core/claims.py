@@ -64,7 +64,7 @@ class Claims(Generic[K, H]):
         """One claim came or went beside those of `others`: with two others nobody's view has changed."""
         affected: Iterable[H] = self._held if not others else others if len(others) == 1 else ()
         for other in list(affected):
-            if other is not holder:
+            if other != holder:
                 self._changed(other, key)
 
     def holders(self, key: K) -> tuple[H, ...]:

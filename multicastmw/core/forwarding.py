@@ -193,9 +193,10 @@ class Forwarder:
             return True
         stream.heard = now
         route = stream.route
-        if stream.epoch != route.epoch:  # nobody here wanted it for a while: what passed then is no loss
+        if stream.epoch != route.epoch:
+            if route.resumed_since(stream.epoch, ingress):  # what passed before was not asked for: no loss
+                stream.window.lapse()
             stream.epoch = route.epoch
-            stream.window.lapse()
         if not stream.window.accept(sequence, now):
             return True
         route.packets += 1

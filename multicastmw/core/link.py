@@ -181,6 +181,11 @@ class Link:
         return self.section is not None
 
     @property
+    def was_up(self) -> bool:
+        """Has the peer said an Open that was accepted?"""
+        return self._liveness is not None
+
+    @property
     def on_udp(self) -> bool:
         """Do data go out on UDP now?"""
         return self._on_udp
@@ -253,7 +258,7 @@ class Link:
     def datagram_received(self, packet: Packet, size: int, origin: tuple[str, int] | None) -> None:
         """A datagram with this link's token stands at 0; `origin` is its source if the peer's socket did not
         take it.  A datagram can be forged, so a bad one costs the link nothing."""
-        if self.phase is not Phase.UP:  # the token is out before the peer's Open and as long as the connection
+        if self.phase is not Phase.UP:  # the token is out before the peer's Open and to the connection's end
             self.room.counters.datagrams_dropped += 1
             return
         probe = None

@@ -127,7 +127,7 @@ class Room:
 
     def turns_away(self, outlet: "Outlet") -> bool:
         """Is this caller one too many?  Only who has not said Open counts."""
-        waiting = Counter(link.address for link in self.links if not link.node and not link.dialled)
+        waiting = Counter(link.address for link in self.links if not link.was_up and not link.dialled)
         if waiting.total() < UNOPENED_MAX and waiting[outlet.address] < UNOPENED_MAX_OF_ONE:
             return False
         self.counters.turned_away += 1

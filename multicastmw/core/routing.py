@@ -31,16 +31,20 @@ class Destination(Hashable, Protocol):
 class Route:
     """One (S, G): who gets it, and what became of it.  Counters are packets, `bytes` inner bytes.
 
-    `epoch` counts how often somebody wanted it after nobody had.
+    `epoch` counts how often somebody came who found at most one taker; `found` says at which epoch the last
+    one found just these takers, nobody or one.
     """
 
-    __slots__ = ("bytes", "channel", "died_of_ttl", "epoch", "fan_outs", "packets", "takers", "to_nobody")
+    __slots__ = (
+        "bytes", "channel", "died_of_ttl", "epoch", "fan_outs", "found", "packets", "takers", "to_nobody",
+    )  # fmt: skip
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.takers: tuple[Destination, ...] = ()
         self.fan_outs: dict[Destination, tuple[Destination, ...]] = {}
         self.epoch = 0
+        self.found: dict[tuple[Destination, ...], int] = {}
         self.packets = 0
         self.bytes = 0
         self.to_nobody = 0
@@ -52,6 +56,23 @@ class Route:
         if others is None:
             others = self.fan_outs[ingress] = tuple(t for t in self.takers if t is not ingress)
         return others
+
+    def resumed_since(self, epoch: int, ingress: Destination) -> bool:
+        """Was there a time since then when nobody but the ingress wanted it, so that it did not come?"""
+        return max(self.found.get((), 0), self.found.get((ingress,), 0)) > epoch
+
+    def mend(self, takers: tuple[Destination, ...]) -> None:
+        """Its takers are these now."""
+        before, self.takers = self.takers, takers
+        if len(before) < 2 and not set(takers) <= set(before):
+            self.epoch += 1
+            self.found[before] = self.epoch
+        self.fan_outs.clear()
+
+    def outlive(self, destination: Destination) -> None:
+        """The destination is gone: nothing of it is kept."""
+        self.fan_outs.pop(destination, None)
+        self.found.pop((destination,), None)
 
 
 class Router:
@@ -73,7 +94,7 @@ class Router:
             self._mend(channel)
         for routes in self._routes.values():
             for route in routes.values():
-                route.fan_outs.pop(destination, None)
+                route.outlive(destination)
 
     def subscribe(self, destination: Destination, channel: Channel) -> None:
         """Idempotent."""
@@ -132,10 +153,7 @@ class Router:
         routes = self._routes.get(channel.group, {})
         touched = routes.values() if channel.source == ANY else filter(None, [routes.get(channel)])
         for route in touched:
-            takers = self._takers(route.channel)
-            route.epoch += bool(takers) and not route.takers
-            route.takers = takers
-            route.fan_outs.clear()
+            route.mend(self._takers(route.channel))
 
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)

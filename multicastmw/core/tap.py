@@ -173,12 +173,15 @@ class TapDestination:
         if ethertype != ETHERTYPE_IPV4 or group >> 28 != 14:
             counters.not_ip_multicast += 1
             return
-        if first >> 4 != 4 or not 20 <= (first & 15) * 4 <= total <= size - ETHERNET_SIZE or not source:
+        if first >> 4 != 4 or not 20 <= (first & 15) * 4 <= total <= size - ETHERNET_SIZE:
             counters.malformed += 1
             return
-        if protocol == PROTOCOL_IGMP:
+        if protocol == PROTOCOL_IGMP:  # also from 0.0.0.0 (RFC 3376, 4.2.13), which a channel cannot have
             counters.igmp += 1
             self.igmp(bytes(packet.view[HEADER_SIZE : HEADER_SIZE + total]), packet.now)
+            return
+        if not source:
+            counters.malformed += 1
             return
         if group < FIRST_FORWARDED:
             counters.link_local += 1
@@ -257,7 +260,7 @@ class TapDestination:
             self.counters.failed += 1  # the interface is down or gone; the device says so by itself
             return
         self.counters.delivered += 1
-        self.counters.delivered_bytes += length
+        self.counters.delivered_bytes += len(inner)
 
     def send(self, packet: bytes) -> None:
         """An IP multicast packet of the node's own, to the hosts on the TAP alone: a query."""

@@ -19,7 +19,7 @@ TCP_NOTSENT_LOWAT = 25
 
 
 class LinkMachine(Protocol):
-    """A link, as its connection sees it; `why` it is over is what it says itself, else what `lost` was told."""
+    """A link, as its connection sees it; `why` it is over it knows itself, or was told by `lost`."""
 
     why: str
 

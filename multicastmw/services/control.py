@@ -6,10 +6,13 @@ GET /status        the status snapshot
 import json
 import os
 import socket
+import stat
 from collections.abc import Callable
+from errno import EEXIST
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
 from multicastmw.services.errors import CannotStart
@@ -42,18 +45,24 @@ class ControlService(Service):
             site = Quiet(self._root())
             site.displayTracebacks = False
             self._port = self._reactor.listenUNIX(self.path, site, mode=MODE)
-        except OSError as error:
-            raise CannotStart(f"[control] socket: {self.path}: {error.strerror or error}") from error
+        except (OSError, CannotListenError) as error:
+            raise CannotStart(f"[control] socket: {self.path}: {_why(error)}") from error
 
     def _clear(self) -> None:
+        """Takes a stale socket away; nothing else that may stand there."""
+        if not os.path.lexists(self.path):
+            return
+        if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
+            raise FileExistsError(EEXIST, "something is there that is no socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.setblocking(False)  # a node that hangs answers nobody, but it is there
             try:
                 trial.connect(self.path)
-            except FileNotFoundError:
-                return
             except ConnectionRefusedError:
                 os.unlink(self.path)
                 return
+            except BlockingIOError:
+                pass
         raise CannotStart(f"[control] socket: another node answers at {self.path}")
 
     def _root(self) -> Any:
@@ -66,6 +75,11 @@ class ControlService(Service):
     def stopService(self) -> Any:
         super().stopService()
         return self._port.stopListening() if self._port else None
+
+
+def _why(error: OSError | CannotListenError) -> str:
+    inner = error.socketError if isinstance(error, CannotListenError) else error
+    return getattr(inner, "strerror", None) or str(inner)
 
 
 def json_resource(value: Callable[[], dict[str, Any]]) -> Any:

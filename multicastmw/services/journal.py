@@ -30,7 +30,7 @@ THINNED = (
     Stranger,
     TapPending,
 )
-KINDS_MAX = 1_024  # kinds of thinned events that are told apart; a stranger can invent more
+KINDS_MAX = 1_024  # kinds of thinned events that are told apart; what a stranger invents above is one kind
 KEPT = 200  # events for people to look at
 
 
@@ -58,8 +58,8 @@ class Journal:
             self._log.emit(level, text, **event.fields(), times=times)
 
     def _count(self, event: Event) -> int:
-        key = (type(event), *event.fields().values())
-        if len(self._seen) >= KINDS_MAX:
-            self._seen.clear()
+        key: tuple[object, ...] = (type(event), *event.fields().values())
+        if len(self._seen) >= KINDS_MAX and key not in self._seen:
+            key = (type(event),)
         self._seen[key] += 1
         return self._seen[key]

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, serverFromString
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory
@@ -94,6 +94,7 @@ class DiallingService(Service):
         self._reactor = reactor
         self._endpoint = _endpoint(dial_reactor, config.endpoint)
         self._attempt: Deferred[Any] | None = None
+        self._connection: PeerConnection | None = None  # of the latest attempt
         self._again: IDelayedCall | None = None
 
     def startService(self) -> None:
@@ -120,11 +121,17 @@ class DiallingService(Service):
             self._enter("up")
             return
         self._enter("dialling")
-        factory = Factory.forProtocol(lambda: PeerConnection(self._reactor, self._link, self._gone))
+        self._connection = None
+        factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
         self._attempt = self._endpoint.connect(factory)
         self._attempt.addTimeout(DIAL_TIMEOUT, self._reactor)
         self._attempt.addCallbacks(self._connected, self._failed)
+
+    def _make_connection(self) -> PeerConnection:
+        connection = PeerConnection(self._reactor, self._link, lambda why: self._gone(connection, why))
+        self._connection = connection
+        return connection
 
     def _link(self, connection: PeerConnection) -> Link:
         return _entered(self._room, connection, self.config.name, self._reactor.seconds())
@@ -134,13 +141,13 @@ class DiallingService(Service):
 
     def _failed(self, failure: Failure) -> None:
         self._attempt = None
-        if self.running:
+        if self.running and self.state == "dialling":  # and not up meanwhile, as the peer dialled
             self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, reason(failure)))
             self._wait(reason(failure))
 
-    def _gone(self, why: str) -> None:
+    def _gone(self, connection: PeerConnection, why: str) -> None:
         """A connection that was made is over; if its link was up, `link_down` has been told."""
-        if self.running and self.state == "dialling":
+        if connection is self._connection and self.running and self.state == "dialling":
             self._wait(why)
 
     def _wait(self, why: str) -> None:
@@ -186,7 +193,7 @@ def _endpoint(reactor: Any, text: str) -> Any:
 
 def reason(failure: Failure) -> str:
     """Why a dial or a port failed, without Twisted's decoration."""
-    if failure.check(CancelledError, ConnectTimeout):
+    if failure.check(CancelledError, ConnectingCancelledError, ConnectTimeout):
         return f"no answer within {DIAL_TIMEOUT:.0f} s"
     error = failure.value
     if isinstance(error, ConnectError) and error.args and error.args[0]:

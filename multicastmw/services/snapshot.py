@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from multicastmw import __version__
 from multicastmw.core.addressing import ANY
 from multicastmw.core.forwarding import Stream
+from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.routing import Route
@@ -25,6 +26,11 @@ from multicastmw.wire import ipv4
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
     from multicastmw.services.peers import DiallingService
+
+REASSEMBLY = (
+    "joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize",
+    "held_sets", "held_bytes",
+)  # fmt: skip
 
 
 def take(node: "NodeService", now: float) -> Status:
@@ -80,8 +86,13 @@ def _tap(node: "NodeService") -> TapStatus:
         longest=destination.longest,
         ttl_floor=destination.ttl_floor,
         kernel_drops=tap.kernel_drops(),
-        counters=destination.counters.as_dict(),
+        counters=destination.counters.as_dict() | _reassembly(destination.reassembler),
     )
+
+
+def _reassembly(reassembler: Reassembler | None) -> dict[str, int]:
+    """Where the node joins fragments: what became of them."""
+    return {f"reassembly_{name}": getattr(reassembler, name) for name in REASSEMBLY} if reassembler else {}
 
 
 def _querier(node: "NodeService", now: float) -> QuerierView:

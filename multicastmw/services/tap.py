@@ -10,11 +10,12 @@ from twisted.internet.task import LoopingCall
 from multicastmw.core.events import Ready, TapPending, TapUp, Tell
 from multicastmw.core.igmp import Querier, Send, Want
 from multicastmw.core.tap import TapDestination
+from multicastmw.literals import MAX_MTU, MIN_MTU
 from multicastmw.net import netlink
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
-from multicastmw.sections import MAX_MTU, MIN_MTU, TapConfig
+from multicastmw.sections import TapConfig
 from multicastmw.wire.data import HEADER_SIZE
 
 # What we chose.

@@ -1,6 +1,6 @@
-"""Two real ends and a cable: nodes (Room, Router, Forwarder, Links), TCP-like and UDP-like ways between them.
+"""Two real ends and a cable: nodes (Room, Router, Forwarder, Links), TCP-like and UDP-like ways.
 
-One simulated clock drives all of it.  Each link is wound by the real Clockwork, lazily, so a link that forgets
+One simulated clock drives all of it.  Each link is wound by the real Clockwork, lazily, so one that forgets
 to say that its deadline came nearer sleeps here as it would in a daemon.
 
     Node a  --- End ===== Cable (bytes, in order, in pieces, later) ===== End ---  Node b
@@ -9,6 +9,7 @@ to say that its deadline came nearer sleeps here as it would in a daemon.
 
 from collections.abc import Callable, Iterable
 from errno import EMSGSIZE
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -75,7 +76,7 @@ class World:
     def chain(self, names: str, **chosen: Any) -> list["Node"]:
         """a - b - c: each dials the next, and all are up."""
         nodes = [self.node(name, **chosen) for name in names]
-        for left, right in zip(nodes, nodes[1:], strict=False):
+        for left, right in pairwise(nodes):
             self.connect(left, right)
         self.run(1)
         return nodes

@@ -73,8 +73,10 @@ class NetnsTestCase(TestCase):
 
     def _look_for_trouble(self, folder: Path) -> None:
         for log in folder.glob("*-node*"):
-            text = log.read_text(errors="replace")
-            self.assertNotRegex(text, TROUBLE, f"{log.name} has trouble")
+            lines = log.read_text(errors="replace").splitlines()
+            trouble = [number for number, line in enumerate(lines) if TROUBLE.search(line)]
+            if trouble:
+                self.fail("\n".join([f"{log.name} has trouble:", *lines[trouble[0] : trouble[0] + 30]]))
 
     def measured(self, what: str, value: object) -> None:
         """A figure for people."""

@@ -1,8 +1,8 @@
 """A multicast program that receives: joins as any player does, and counts what sender.py has sent.
 
-Started by kit.py in a namespace as `python -IS receiver.py JSON`; needs the standard library alone.  Keys:
-device, state (the file that its JSON goes to), joins: [{group, port, sources ([]: any source)}].  It runs until
-SIGTERM.  The state has a report for each "GROUP SOURCE" that datagrams came from.
+Started by kit.py in a namespace as `python -IS receiver.py JSON`; needs the standard library alone.
+Keys: device, state (the file that its JSON goes to), joins: [{group, port, sources ([]: any source)}].  It
+runs until SIGTERM.  The state has a report for each "GROUP SOURCE" that datagrams came from.
 """
 
 import json

@@ -1,9 +1,9 @@
 """A multicast program that sends: numbered, checkable datagrams at a rate, from ordinary sockets.
 
-Started by kit.py in a namespace as `python -IS sender.py JSON`; needs the standard library alone.  Keys:
-device, state (the file that its JSON goes to), rate (rounds a second; 0: all at once), count (rounds; 0: until
-SIGTERM), streams: [{group, port, ttl, size (bytes of payload), source ("": the kernel's choice)}].  A round is
-one datagram of each stream.
+Started by kit.py in a namespace as `python -IS sender.py JSON`; needs the standard library alone.
+Keys: device, state (the file that its JSON goes to), rate (rounds a second; 0: all at once), count (rounds;
+0: until SIGTERM), streams: [{group, port, ttl, size (of the payload), source ("": the kernel's choice)}].  A
+round is one datagram of each stream.
 """
 
 import json

@@ -54,6 +54,25 @@ class DeliveryTests(NetnsTestCase):
             f"packets over {data} at b, c, d", [r.report(GROUP, S)["received"] for r in receivers.values()]
         )
 
+    def test_who_hears_himself_hears_it_once(self) -> None:
+        """Senders listen too; what they sent comes back to them over no link (split horizon)."""
+        tree = Figure4(self)
+        receivers = {host.name: Receiver(host, GROUP) for host in tree.hosts}
+        await_wanted(tree.b, {DEVICE, "a", "c", "d"}, GROUP)
+        for host in (tree.a, tree.c, tree.d):
+            await_wanted(host, {DEVICE, "b"}, GROUP)
+        senders = [Sender(host, GROUP, count=100) for host in (tree.a, tree.d)]
+        for sender in senders:
+            for receiver in receivers.values():
+                self.assert_perfect(receiver.await_last(GROUP, sender.source, 99), 100)
+        for host in tree.hosts:
+            status = host.status()
+            self.assertEqual(0, status["counters"]["from_ourselves"])
+            delivered = 100 if host in (tree.a, tree.d) else 200
+            self.assertEqual(delivered, status["tap"]["counters"]["delivered"], host.name)
+        sent = [peer["counters"]["sent"] for peer in tree.b.status()["peers"]]
+        self.assertEqual([100, 200, 100], sent)
+
     def test_every_node_knows_the_tree(self) -> None:
         tree = Figure4(self)
         nodes = tree.d.await_status(lambda status: len(status["nodes"]) == 3, 10, "three nodes")["nodes"]

@@ -2,7 +2,6 @@
 
 import time
 
-from multicastmw.cli.lab import wait_until
 from tests.netns.kit import (
     DEVICE,
     TTL,
@@ -126,10 +125,11 @@ class ManyGroupsTests(NetnsTestCase):
         self.measured("seconds until a knows of 200 groups joined at c", f"{time.monotonic() - began:.2f}")
         Sender(tree.a, *groups, count=20, rate=10).finish()
         for receiver, mine in ((everything, groups), (half, groups[::2])):
-            wait_until(
-                lambda r=receiver, m=mine: sum(s["received"] for s in r.streams().values()) == 20 * len(m), 20,
+            whole = 20 * len(mine)
+            receiver.await_state(
+                lambda state, n=whole: sum(s["received"] for s in state["streams"].values()) == n,
                 f"20 packets of {len(mine)} groups",
-            )  # fmt: skip
+            )
             self.assertEqual({f"{group} {S1}" for group in mine}, set(receiver.streams()))
             for report in receiver.streams().values():
                 self.assert_perfect(report, 20, TTL - 2)

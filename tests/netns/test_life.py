@@ -224,7 +224,7 @@ class Unprivileged:
         twistd = Path(sys.executable).with_name("twistd")
         node = [*UNPRIVILEGED, str(twistd), "-n", f"--pidfile={self.folder}/pid", "mcmw", "-c", str(path)]
         # A mount namespace of its own: the machine's /dev/net/tun stays as it is.
-        shell = f'mount --bind "{self.tun}" /dev/net/tun && exec "$@"'
+        shell = f'cd / && mount --bind "{self.tun}" /dev/net/tun && exec "$@"'
         self.process = self.host.spawn(["unshare", "-m", "sh", "-c", shell, "sh", *node], log="a-node-nobody")
         self.host.node = self.process
         return self.host.await_status(lambda status: True, PATIENCE, "its start as nobody")

@@ -1,0 +1,236 @@
+"""`make bench ARGS=...`: what a packet costs, how long it takes, what a node weighs.
+
+Everything is compared with something else in the same run, as this machine's absolute figures are nobody
+else's.  docs/benchmarks.rst says what is measured and what came of it.
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from bench import calls
+from multicastmw.cli.lab import LabError, TimedOut
+from multicastmw.cli.text import Columns, screen
+
+TOP = Path(__file__).parent.parent
+PARTS = ("slowpath", "calls", "delay", "idle")
+Say = Callable[[str], None]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True,
+              help="How often everything is repeated; medians of these.")  # fmt: skip
+@click.option("--bursts", type=click.IntRange(min=1), default=200, show_default=True,
+              help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
+@click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
+              help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
+@click.option("--realtime/--ordinary", default=True, show_default=True,
+              help="Everything runs before the machine's other processes, or with them.")  # fmt: skip
+@click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
+              help="Write all figures to this file, too.")  # fmt: skip
+def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, realtime: bool,
+         path: Path | None) -> None:  # fmt: skip
+    """Measure a node against bare loops and against the kernel.
+
+    Without PARTS everything, in some six minutes:
+
+    \b
+    slowpath  microseconds a packet, against loops of the same system calls
+    calls     system calls a packet, counted by strace
+    delay     one-way delay through figure 4 at 1,000 packets/s over UDP and
+              TCP, against the kernel's unicast; and with the garbage
+              collector switched off
+    idle      memory, CPU and start-up of a node without traffic
+    """
+    if os.geteuid():
+        raise click.ClickException("network namespaces need root: sudo make bench")
+    errors = Console(stderr=True, highlight=False, markup=False)
+    say: Say = lambda text: errors.print(f"{time.strftime('%H:%M:%S')} {text}", soft_wrap=True)  # noqa: E731
+    realtime = realtime and go_first(say)
+    document: dict[str, Any] = {"machine": machine(), "options": {"rounds": rounds, "realtime": realtime}}
+    try:
+        for part in parts or PARTS:
+            say(part)
+            if part == "slowpath":
+                document[part] = slowpath(rounds, bursts, say)
+            elif part == "calls":
+                document[part] = system_calls()
+            elif part == "delay":
+                document[part] = delay(rounds, seconds, say)
+            else:
+                document[part] = idle(say)
+    except (LabError, TimedOut) as error:
+        raise click.ClickException(str(error)) from error
+    document["machine"]["load_after"] = os.getloadavg()
+    if path:
+        path.write_text(json.dumps(document, indent=1) + "\n")
+    show(document)
+
+
+def go_first(say: Say) -> bool:
+    """Everything that is started from here on runs when it wants to: a busy neighbour is no node's delay.
+
+    Niceness does not do that where the kernel groups processes by session (sched_autogroup).
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except OSError as error:
+        say(f"no real-time scheduling ({error.strerror}): neighbours are in the figures")
+        return False
+    return True
+
+
+def machine() -> dict[str, Any]:
+    """What the figures belong to."""
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
+    command = ["git", "describe", "--always", "--dirty"]
+    commit = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "cores": os.cpu_count(),
+        "processor": models[0].partition(":")[2].strip() if models else platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "twisted": importlib.metadata.version("twisted"),
+        "commit": commit.stdout.strip(),
+        "load_before": os.getloadavg(),
+    }
+
+
+# --- the parts
+
+
+def slowpath(rounds: int, bursts: int, say: Say) -> dict[str, Any]:
+    """Each round is a process of its own, as where a process's memory lies matters, too."""
+    found = []
+    for turn in range(rounds):
+        command = ["unshare", "--net", sys.executable, "-m", "bench.slowpath", "time", str(bursts)]
+        done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, check=True)
+        found.append(json.loads(done.stdout))
+        say(f"  round {turn + 1} of {rounds}")
+    return {
+        way: {
+            name: {
+                "median": statistics.median(each[way][name] for each in found),
+                "least": min(each[way][name] for each in found),
+                "most": max(each[way][name] for each in found),
+            }
+            for name in found[0][way]
+        }
+        for way in found[0]
+    }
+
+
+def system_calls() -> dict[str, Any]:
+    reason = calls.why_not()
+    return {"skipped": reason} if reason else calls.measure(bursts=20)
+
+
+def delay(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
+    from bench import delay as part
+
+    return part.judge(part.measure(rounds, seconds, lambda text: say(f"  {text}")))
+
+
+def idle(say: Say) -> dict[str, Any]:
+    from bench import idle as part
+
+    return part.measure(lambda text: say(f"  {text}"))
+
+
+# --- what came of it
+
+
+def show(document: dict[str, Any]) -> None:
+    """Tables of at most 80 columns on stdout."""
+    console = screen()
+    about = document["machine"]
+    before, after = about["load_before"][0], about["load_after"][0]
+    console.print(f"{about['date']}, commit {about['commit']}, Linux {about['kernel']}, "
+                  f"Python {about['python']},\nTwisted {about['twisted']}; {about['processor']}, "
+                  f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
+    for part, print_part in (
+        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle)
+    ):  # fmt: skip
+        if part in document:
+            console.print()
+            print_part(console, document[part])
+
+
+def show_slowpath(console: Console, found: dict[str, Any]) -> None:
+    console.print("Slow path, microseconds a packet: ours, a bare loop, a lean one (same calls)")
+    table = Columns("way", "ours>", "bare>", "lean>", "to bare>", "(rounds)>", "to lean>")
+    for way, row in found.items():
+        least, most = row["to_bare"]["least"], row["to_bare"]["most"]
+        table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("ours", "bare", "lean")),
+                  f"{row['to_bare']['median']:.2f}", f"{least:.2f}-{most:.2f}",
+                  f"{row['to_lean']['median']:.2f}")  # fmt: skip
+    console.print(table)
+
+
+def show_calls(console: Console, found: dict[str, Any]) -> None:
+    if "skipped" in found:
+        console.print(found["skipped"])
+        return
+    console.print(f"System calls a packet, by strace, in bursts of {calls.BURST}")
+    table = Columns("way", "ours>", "bare>", "ours by name")
+    for way, row in found.items():
+        names = ", ".join(f"{n:.3g} {name}" for name, n in row["ours"]["by_name"].items())
+        table.row(way, f"{row['ours']['calls']:.3f}", f"{row['bare']['calls']:.3f}", names)
+    console.print(table)
+
+
+def show_delay(console: Console, found: dict[str, Any]) -> None:
+    rows = found["rows"].values()
+    console.print(f"One-way delay at {found['rate']:,} packets/s of {found['size']:,} bytes, "
+                  f"{found['rounds']} rounds of {found['sent_a_round']:,} packets:\nmicroseconds, "
+                  "and times the kernel's of the same round (medians of the rounds)")  # fmt: skip
+    table = Columns("path", "at", "p50>", "p99>", "p99.9>", "p50 x>", "p99 x>", "p99.9 x>", "lost>")
+    for row in rows:
+        times = [f"{row[f'{q}_us']:,.0f}" for q in ("p50", "p99", "p99.9")]
+        ratios = [f"{row[f'{q}_to_kernel']:.1f}" for q in ("p50", "p99", "p99.9")]
+        table.row(row["path"], row["host"], *times, *ratios, row["lost"])
+    console.print(table)
+    spent = ", ".join(f"{path} {cost:.0f}" for path, cost in found["spent_at_b_us"].items())
+    console.print(f"b's process, microseconds of a core a packet: {spent}")
+    console.print("\nGarbage collection: delay over UDP with it, times that without")
+    table = Columns("at", "p50>", "p99>", "p99.9>")
+    for host, row in found["with_gc_to_without"].items():
+        table.row(host, *(f"{row[q]:.2f}" for q in ("p50", "p99", "p99.9")))
+    console.print(table)
+    for name in ("udp", "tcp"):
+        row = found["collections"][name]
+        counts = ", ".join(map(str, row["by_generation"]))
+        console.print(f"b's collections in {row['seconds']:.0f} s over {name}, by generation: {counts}; "
+                      f"longest {row['longest_us']:,.0f} us")  # fmt: skip
+    row = found["collections"]["udp"]
+    console.print(f"a full collection in b: {row['full_us']:,.0f} us; without gc.freeze "
+                  f"{row['full_unfrozen_us']:,.0f} us ({row['frozen']:,} objects)")  # fmt: skip
+
+
+def show_idle(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"Idle nodes of figure 4; ready {found['start_s']:.2f} s after the command "
+                  f"(median of {len(found['starts_s'])})")  # fmt: skip
+    table = Columns("node", "RSS MiB>", "peak MiB>", "private MiB>", "% of a core>")
+    for name, row in found["nodes"].items():
+        sizes = (row[f"{what}_mib"] for what in ("rss", "peak", "private"))
+        table.row(name, *(f"{size:.1f}" for size in sizes), f"{row['cpu_percent']:.2f}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    main()

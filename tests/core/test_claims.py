@@ -1,0 +1,109 @@
+"""Claims, against a set of pairs that is asked anew after each step."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.claims import Claims
+
+
+class Holder:
+    """Known by identity alone, as links are."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+HOLDERS = [Holder(name) for name in "abcd"]
+KEYS = range(4)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["join", "leave", "add", "remove"]), st.sampled_from(HOLDERS), st.sampled_from(KEYS)
+    ),
+    max_size=60,
+)
+
+
+class Naive:
+    """Who claims what, and nothing clever."""
+
+    def __init__(self) -> None:
+        self.members: set[Holder] = set()
+        self.pairs: set[tuple[Holder, int]] = set()
+
+    def view(self, holder: Holder) -> set[int]:
+        return {key for other, key in self.pairs if other is not holder}
+
+    def views(self) -> dict[Holder, set[int]]:
+        return {holder: self.view(holder) for holder in self.members}
+
+
+class AgainstPairs(SynchronousTestCase):
+    @given(STEPS)
+    @settings(max_examples=300, deadline=None)
+    def test_all_answers_are_the_same_and_exactly_the_changed_views_are_told(self, steps: list) -> None:
+        told: list[tuple[Holder, int]] = []
+        claims: Claims[int, Holder] = Claims(lambda holder, key: told.append((holder, key)))
+        naive = Naive()
+        for what, holder, key in steps:
+            if what != "join" and holder not in naive.members:
+                continue
+            before = naive.views()
+            told.clear()
+            if what == "join":
+                naive.members.add(holder)
+                claims.join(holder)
+            elif what == "leave":
+                self.assertEqual(set(claims.leave(holder)), {k for h, k in naive.pairs if h is holder})
+                naive.pairs = {pair for pair in naive.pairs if pair[0] is not holder}
+                naive.members.discard(holder)
+            elif what == "add":
+                self.assertEqual(claims.add(holder, key), (holder, key) not in naive.pairs)
+                naive.pairs.add((holder, key))
+            else:
+                self.assertEqual(claims.remove(holder, key), (holder, key) in naive.pairs)
+                naive.pairs.discard((holder, key))
+            after = naive.views()
+            changed = {(h, k) for h in after for k in after[h] ^ before.get(h, after[h])}
+            self.assertEqual(sorted(told, key=repr), sorted(changed, key=repr))
+            self.check(claims, naive)
+
+    def check(self, claims: Claims[int, Holder], naive: Naive) -> None:
+        self.assertEqual(set(claims), {key for _, key in naive.pairs})
+        self.assertEqual(len(claims), len(set(claims)))
+        self.assertEqual(set(claims.members()), naive.members)
+        for key in KEYS:
+            self.assertEqual(set(claims.holders(key)), {h for h, k in naive.pairs if k == key})
+        for holder in HOLDERS:
+            held = {k for h, k in naive.pairs if h is holder}
+            self.assertEqual((set(claims.held(holder)), claims.count(holder)), (held, len(held)))
+            self.assertEqual(set(claims.all_besides(holder)), naive.view(holder))
+            for key in KEYS:
+                self.assertEqual(claims.besides(holder, key), key in naive.view(holder))
+
+
+class Bounds(SynchronousTestCase):
+    def test_what_is_withdrawn_takes_no_room(self) -> None:
+        claims: Claims[int, Holder] = Claims(lambda holder, key: None)
+        holder = HOLDERS[0]
+        claims.join(holder)
+        for key in range(10_000):
+            claims.add(holder, key)
+            claims.remove(holder, key)
+        self.assertEqual((len(claims), claims._holders, claims._held), (0, {}, {holder: {}}))
+        claims.leave(holder)
+        self.assertEqual(claims._held, {})
+
+    def test_order_is_the_order_of_arrival(self) -> None:
+        claims: Claims[int, Holder] = Claims(lambda holder, key: None)
+        for holder in HOLDERS:
+            claims.join(holder)
+            claims.add(holder, 1)
+        self.assertEqual(claims.holders(1), tuple(HOLDERS))
+
+    def test_a_holder_may_leave_that_never_joined(self) -> None:
+        claims: Claims[int, Holder] = Claims(lambda holder, key: None)
+        self.assertEqual(claims.leave(HOLDERS[0]), [])

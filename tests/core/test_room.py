@@ -1,0 +1,203 @@
+"""Who may have a link: callers without a word, two links with one node, clones."""
+
+from itertools import product
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.events import PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
+from multicastmw.core.link import Phase
+from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
+from multicastmw.wire.messages import Open, encode
+from tests.core.cable import Cable, Node, World
+
+GROUP = 0xEF010101
+
+
+def an_open(name: str, node: int) -> bytes:
+    return encode(Open(name, node, 3600))
+
+
+class Strangers(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.node = self.world.node("a")
+
+    def calls(self, address: str) -> Cable:
+        return Cable(self.world, None, self.node, seen_from=address)
+
+    def test_the_17th_of_one_address_is_turned_away_with_too_many(self) -> None:
+        cables = [self.calls("192.0.2.1") for _ in range(UNOPENED_MAX_OF_ONE + 1)]
+        self.assertEqual([c.turned_away for c in cables], [False] * 16 + [True])
+        self.world.run(0.1)
+        self.assertEqual(cables[-1].dialling.closes(), [(4, 4)])
+        self.assertFalse(self.calls("192.0.2.2").turned_away)
+        self.assertEqual(self.node.room.counters.turned_away, 1)
+
+    def test_the_65th_of_all_is_turned_away(self) -> None:
+        cables = [self.calls(f"192.0.2.{i // 13}") for i in range(UNOPENED_MAX + 1)]
+        self.assertEqual([c.turned_away for c in cables], [False] * 64 + [True])
+
+    def test_who_waited_in_vain_makes_room(self) -> None:
+        for _ in range(UNOPENED_MAX_OF_ONE + 1):
+            self.calls("192.0.2.1")
+        self.world.run(5.1)
+        self.assertFalse(self.calls("192.0.2.1").turned_away)
+
+    def test_established_peers_do_not_count_whatever_their_ids(self) -> None:
+        for i in range(2 * UNOPENED_MAX):
+            cable = self.calls("192.0.2.1")
+            self.assertFalse(cable.turned_away)
+            cable.dialling.says(an_open(f"n{i}", i << 16))
+            self.world.run(0.01)
+            link = self.node.ups[-1]
+            self.assertEqual((link.node, link.was_up), (i << 16, True))  # 0 is an id too
+        self.assertEqual(len(self.node.room.by_node), 2 * UNOPENED_MAX)
+        cables = [self.calls("192.0.2.1") for _ in range(UNOPENED_MAX_OF_ONE + 1)]
+        self.assertEqual([c.turned_away for c in cables], [False] * 16 + [True])
+
+    def test_refused_ones_that_stay_on_the_line_do_count(self) -> None:
+        for _ in range(UNOPENED_MAX_OF_ONE):
+            cable = self.calls("192.0.2.1")
+            cable.dialling.reads = False  # so that our Close does not get out
+            cable.dialling.says(an_open("a", self.node.id))
+        self.world.run(0.1)
+        self.assertTrue(self.calls("192.0.2.1").turned_away)
+        self.world.run(1.1)
+        self.assertFalse(self.calls("192.0.2.1").turned_away)
+
+    def test_what_this_node_dials_does_not_count(self) -> None:
+        for _ in range(UNOPENED_MAX + 1):
+            Cable(self.world, self.node, None)
+        self.assertFalse(self.calls("192.0.2.1").turned_away)
+
+    def test_refusals_are_counted_and_told(self) -> None:
+        self.calls("192.0.2.1").dialling.says(b"GET / HTTP/1.1\r\n\r\n")
+        self.world.run(0.1)
+        self.assertEqual(self.node.room.counters.links_refused, 1)
+        (event,) = self.node.told(PeerRefused)
+        self.assertEqual(event.sentence(), "closed the link with 192.0.2.1 at 192.0.2.1: version 4, not 1")
+
+    def test_each_link_has_a_token_of_its_own_and_none_is_zero(self) -> None:
+        draws = iter([0, 5, 5, 0, 5, 6, 7])
+        self.node.room._draw_token = lambda: next(draws)
+        for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+            self.calls(address)
+        self.assertEqual(sorted(self.node.room.by_token), [5, 6, 7])
+
+
+class TwoLinksWithOneNode(SynchronousTestCase):
+    def one_link(self, a: Node, b: Node) -> Cable:
+        """Exactly one cable is left, and it is the same one for both."""
+        left = [cable for cable in a.world.cables if any(not end.lost for end in cable.ends)]
+        self.assertEqual(len(left), 1)
+        self.assertTrue(left[0].is_up)
+        links = {end.link for end in left[0].ends}
+        self.assertEqual({a.link(b), b.link(a)}, links)
+        self.assertEqual({*a.room.links, *b.room.links}, links)
+        return left[0]
+
+    def test_dialled_from_both_sides_the_one_that_the_smaller_id_dialled_stays(self) -> None:
+        """In every order of arrival: who is first, by how much, and which way is longer."""
+        delays = (0.001, 0.004, 0.02, 0.1)
+        for ids, first, lag, d1, d2 in product(
+            ((1, 2), (2, 1)), (0, 1), (0.0, 0.003, 0.03, 3.0), delays, delays
+        ):
+            world = World()
+            a, b = world.node("a", node=ids[0] << 16), world.node("b", node=ids[1] << 16)
+            a.host.wants(GROUP)
+            dials = [(a, b, d1), (b, a, d2)]
+            for dialler, listener, delay in (dials[first], dials[1 - first]):
+                world.connect(dialler, listener, delay=delay)
+                world.run(lag)
+            world.run(3)
+            cable = self.one_link(a, b)
+            smaller = a if ids[0] < ids[1] else b
+            self.assertIs(cable.dialling.node, smaller, (ids, first, lag, d1, d2))
+            self.assertEqual(len(b.told_by(a)), 1)
+            self.assertEqual([n.told(PeerRefused) for n in (a, b)], [[], []])
+
+    def test_of_the_same_dialler_the_newer_replaces_the_older(self) -> None:
+        for ids in ((1, 2), (2, 1)):
+            world = World()
+            a, b = world.node("a", node=ids[0] << 16), world.node("b", node=ids[1] << 16)
+            a.host.wants(GROUP)
+            old = world.connect(a, b)
+            world.run(3)
+            old.cut()
+            a.link(b).lost("reset")  # a knows, b does not
+            new = world.connect(a, b)
+            world.run(3)
+            self.assertEqual((a.link(b), b.link(a)), tuple(end.link for end in new.ends))
+            self.assertEqual([why for _, why in b.downs], ["a newer link with the same node replaces it"])
+            self.assertEqual(len(b.told_by(a)), 1)
+            self.assertEqual(old.accepting.sent()[-1][1].sub_code, 2)
+
+    def test_the_replaced_link_ends_its_own_affairs_only(self) -> None:
+        world = World()
+        a, b = world.node("a"), world.node("b")
+        old = world.connect(a, b)
+        world.run(3)
+        new = world.connect(a, b)
+        world.run(20)
+        self.assertEqual(b.room.links, [new.accepting.link])
+        self.assertEqual(b.room.reach.nodes(), [a.id])
+        self.assertTrue(all(end.lost for end in old.ends))
+        self.assertTrue(new.is_up)
+
+    def test_one_id_at_two_addresses_is_one_event_that_names_both(self) -> None:
+        world = World()
+        node = world.node("hub")
+        for address in ("192.0.2.1", "192.0.2.2"):
+            Cable(world, None, node, seen_from=address).dialling.says(an_open("clone", 7 << 16))
+            world.run(0.1)
+        (event,) = node.told(SameNodeTwice)
+        for part in ("clone", "192.0.2.1", "192.0.2.2"):
+            self.assertIn(part, event.sentence())
+        self.assertEqual(len(node.room.by_node), 1)
+
+    def test_from_one_address_it_is_no_event(self) -> None:
+        world = World()
+        node = world.node("hub")
+        for _ in range(2):
+            Cable(world, None, node).dialling.says(an_open("peer", 7 << 16))
+            world.run(0.1)
+        self.assertEqual(node.told(SameNodeTwice), [])
+        self.assertEqual(len(node.told(PeerDown)), 1)
+
+    def test_a_refused_second_link_leaves_the_first_alone(self) -> None:
+        world = World()
+        a, b = world.node("a", node=1 << 16), world.node("b", node=2 << 16)
+        stays = world.connect(a, b)
+        world.run(1)
+        goes = world.connect(b, a)
+        world.run(3)
+        self.assertTrue(stays.is_up)
+        self.assertTrue(all(end.lost for end in goes.ends))
+        self.assertEqual((a.downs, b.downs), ([], []))
+        self.assertEqual(goes.dialling.link.phase, Phase.GONE)
+
+
+class Names(SynchronousTestCase):
+    def test_who_answers_under_another_name_is_told_and_used(self) -> None:
+        world = World()
+        a, c = world.node("a"), world.node("c")
+        cable = world.connect(a, c, section="b")
+        world.run(1)
+        self.assertTrue(cable.is_up)
+        (event,) = a.told(PeerIsMisnamed)
+        self.assertIn("calls itself c, node.ini calls it b", event.sentence())
+        self.assertEqual(a.link(c).name, "c")
+        self.assertEqual(c.told(PeerIsMisnamed), [])
+
+    def test_the_shutdown_of_a_node_is_told_to_all(self) -> None:
+        world = World()
+        hub = world.node("hub")
+        others = [world.node(name) for name in "abc"]
+        for other in others:
+            world.connect(other, hub)
+        world.run(1)
+        hub.room.leave(world.now)
+        world.run(0.1)
+        self.assertEqual(hub.room.links, [])
+        for other in others:
+            self.assertEqual([why for _, why in other.downs], ["closed by the peer: it is shutting down"])

@@ -1,0 +1,124 @@
+"""Minutes of a stream through whole nodes: nothing is lost, and memory stays flat.  `make soak` runs it.
+
+MCMW_SOAK_SECONDS makes it shorter or longer than five minutes.
+"""
+
+import os
+import statistics
+import time
+
+import pytest
+
+from multicastmw.cli.lab import Host
+from tests.netns.kit import (
+    TTL,
+    Figure4,
+    NetnsTestCase,
+    Receiver,
+    Sender,
+    cpu_seconds,
+    let_pass,
+    route_of,
+    rss,
+)
+
+GROUP = "239.1.1.1"
+S = "10.88.0.1"
+SECONDS = float(os.environ.get("MCMW_SOAK_SECONDS", "300"))
+RATE = 500  # packets of 1,316 bytes a second: 5.3 Mbit/s of video
+WARM_UP = min(30.0, SECONDS / 4)  # until caches are full: verdicts, streams, the allocator's arenas
+EVERY = 5.0
+GROWTH_MAX = 1 << 20  # bytes between the smallest and the largest sample, and by the line through all
+LATE = 60.0  # seconds that the last packet may take on a busy machine
+
+
+class Daemon:
+    """A node's process: its resident memory and its use of a core, sampled."""
+
+    def __init__(self, host: Host) -> None:
+        assert host.node is not None
+        self.host = host
+        self.samples: list[int] = []
+        self._pid = host.node.pid
+        self._at: list[float] = []
+        self._used: list[float] = []
+
+    def sample(self) -> None:
+        self._at.append(time.monotonic())
+        self._used.append(cpu_seconds(self._pid))
+        self.samples.append(rss(self._pid))
+
+    @property
+    def spread(self) -> int:
+        """Bytes between the smallest and the largest sample."""
+        return max(self.samples) - min(self.samples)
+
+    @property
+    def growth(self) -> float:
+        """Bytes from the first to the last sample, on the straight line that fits all of them best."""
+        if len(self.samples) < 2:
+            return 0.0
+        slope = statistics.linear_regression(self._at, self.samples).slope
+        return slope * (self._at[-1] - self._at[0])
+
+    @property
+    def load(self) -> float:
+        """Per cent of a core."""
+        watched = self._at[-1] - self._at[0]
+        return 100 * (self._used[-1] - self._used[0]) / watched if watched else 0.0
+
+
+@pytest.mark.slow
+class SoakTests(NetnsTestCase):
+    """a sends for minutes; b receives and passes it on to c and d, which receive it too."""
+
+    def test_minutes_of_a_stream_lose_nothing_and_memory_stays_flat(self) -> None:
+        tree = Figure4(self)
+        receivers = {host.name: Receiver(host, GROUP) for host in (tree.b, tree.c, tree.d)}
+        tree.await_demand(GROUP, "cd")
+        count = round(SECONDS * RATE)
+        sender = Sender(tree.a, GROUP, count=count, rate=RATE)
+        let_pass(WARM_UP)
+        daemons = self.watch(tree, sender)
+
+        self.assertEqual(count, sender.await_state(lambda s: s["done"] and s["sent"], "all sent", LATE))
+        took = sender.state["ended"] - sender.state["began"]
+        self.measured("packets, bytes each, seconds, packets a second", (count, 1316, took, count / took))
+        for name, ttl in (("b", TTL - 1), ("c", TTL - 2), ("d", TTL - 2)):
+            report = receivers[name].await_last(GROUP, S, count - 1, LATE)
+            self.measured(
+                f"{name}: received, missing, duplicates, disordered, damaged, longest gap (ms)",
+                (*(report[key] for key in ("received", "missing", "duplicates", "disordered", "damaged")),
+                 round(report["gap"] * 1e3, 1)),
+            )  # fmt: skip
+            self.assert_perfect(report, count, ttl)
+        for name in "bcd":
+            (stream,) = route_of(tree.lab.host(name).status(), GROUP)["streams"]
+            self.assertEqual((count, 0, 0), (stream["received"], stream["lost"], stream["duplicates"]), name)
+        self.assertEqual(0, sender.state["errors"])
+        for daemon in daemons:
+            self.judge(daemon)
+
+    def watch(self, tree: Figure4, sender: Sender) -> list[Daemon]:
+        """Samples until the sender has sent all.  Nobody asks for the status meanwhile: the first thousand
+        answers cost 1.5 MiB, once, which is the web server's memory and not the stream's."""
+        daemons = [Daemon(host) for host in tree.hosts]
+        limit = time.monotonic() + SECONDS + LATE
+        while not sender.state["done"]:
+            self.assertLess(time.monotonic(), limit, "the sender does not come to an end")
+            for daemon in daemons:
+                daemon.sample()
+            let_pass(EVERY)
+        return daemons
+
+    def judge(self, daemon: Daemon) -> None:
+        """Is its memory flat?"""
+        samples = daemon.samples
+        kib = [size >> 10 for size in (samples[0], min(samples), max(samples), samples[-1])]
+        self.measured(f"node {daemon.host.name}: RSS first, least, most, last (KiB)", kib)
+        self.measured(
+            f"node {daemon.host.name}: growth by the line (KiB), samples, CPU (% of a core)",
+            (round(daemon.growth / 1024, 1), len(samples), round(daemon.load, 1)),
+        )
+        self.assertLess(daemon.spread, GROWTH_MAX, f"node {daemon.host.name}: {samples}")
+        self.assertLess(daemon.growth, GROWTH_MAX, f"node {daemon.host.name}: {samples}")

@@ -1,0 +1,74 @@
+"""What is printed of what happens, and how often."""
+
+from typing import Any
+
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.events import Note, OwnName, PeerUp, Stranger
+from multicastmw.services.journal import KEPT, KINDS_MAX, Journal
+
+
+class Thinning(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = 0.0
+        self.printed: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(self.observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self.observe)
+        self.journal = Journal("info", lambda: self.now)
+
+    def observe(self, event: dict[str, Any]) -> None:
+        if event.get("log_namespace") == "mcmw":
+            self.printed.append(event)
+
+    def test_of_what_repeats_the_1st_2nd_4th_8th_are_printed(self) -> None:
+        for _ in range(1000):
+            self.journal.tell(Stranger("x"))
+        self.assertEqual([e["times"] for e in self.printed], [1, 2, 4, 8, 16, 32, 64, 128, 256, 512])
+        formats = [self.printed[i]["log_format"] for i in (0, 1)]
+        self.assertEqual(formats, ["{what}", "{what} ({times} times)"])
+
+    def test_what_differs_is_counted_apart(self) -> None:
+        for _ in range(3):
+            for what in "xyz":
+                self.journal.tell(Stranger(what))
+        self.assertEqual([e["times"] for e in self.printed], [1, 1, 1, 2, 2, 2])
+
+    def test_what_only_this_node_decides_is_always_printed(self) -> None:
+        for _ in range(5):
+            self.journal.tell(PeerUp("b", "192.0.2.1"))
+            self.journal.tell(Note("n"))
+        self.assertEqual(len(self.printed), 10)
+
+    def test_a_stranger_who_invents_a_name_each_time_is_thinned_too(self) -> None:
+        for i in range(20 * KINDS_MAX):
+            self.journal.tell(OwnName(f"n{i}", "192.0.2.1"))
+        self.assertLessEqual(len(self.printed), KINDS_MAX + 20)
+        self.assertLessEqual(len(self.journal._seen), KINDS_MAX + 20)
+
+    def test_and_what_is_known_is_counted_on_meanwhile(self) -> None:
+        for i in range(2 * KINDS_MAX):
+            self.journal.tell(OwnName("known", "192.0.2.1"))
+            self.journal.tell(OwnName(f"n{i}", "192.0.2.1"))
+        known = [e["times"] for e in self.printed if e["peer"] == "known"]
+        self.assertEqual(known, [1 << i for i in range(12)])
+
+    def test_the_last_events_are_kept_with_their_times(self) -> None:
+        for i in range(KEPT + 50):
+            self.now = float(i)
+            self.journal.tell(Note(str(i)))
+        self.assertEqual(len(self.journal.events), KEPT)
+        self.assertEqual(self.journal.events[-1], (float(KEPT + 49), Note(str(KEPT + 49))))
+
+    def test_below_the_level_nothing_is_printed_and_all_is_kept(self) -> None:
+        journal = Journal("warn", lambda: 0.0)
+        journal.tell(PeerUp("b", "192.0.2.1"))
+        journal.tell(Note("n"))
+        self.assertEqual([e["log_format"] for e in self.printed], ["{what}"])
+        self.assertEqual(len(journal.events), 2)
+
+    def test_braces_in_a_name_are_no_format(self) -> None:
+        from twisted.logger import formatEvent
+
+        self.journal.tell(PeerUp("{evil!r}", "{0}"))
+        self.assertEqual(formatEvent(self.printed[0]), "{evil!r} at {0} is up")

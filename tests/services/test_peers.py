@@ -1,0 +1,316 @@
+"""Whom a node dials and when; whom it lets in."""
+
+import socket
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from multicastmw.core.events import PeerUnreachable
+from multicastmw.core.identity import node_id
+from multicastmw.net.tcp import PeerConnection
+from multicastmw.sections import PeerConfig
+from multicastmw.services.errors import CannotStart
+from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.wire.framing import Framer
+from multicastmw.wire.messages import Close, Open, decode, encode
+from tests.core.cable import Node, World
+
+
+class Endpoint:
+    """Where a dialler dials; what becomes of each attempt is the test's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.dialled_at: list[float] = []
+        self.attempts: list[Deferred[Any]] = []
+        self.factories: list[Factory] = []
+        self.refuses = True
+
+    def connect(self, factory: Factory) -> Deferred[Any]:
+        attempt: Deferred[Any] = Deferred(lambda d: d.errback(ConnectingCancelledError(None)))
+        self.dialled_at.append(self.clock.seconds())
+        self.attempts.append(attempt)
+        self.factories.append(factory)
+        if self.refuses:
+            attempt.errback(ConnectionRefusedError(string="Connection refused"))
+        return attempt
+
+    def waits(self) -> list[float]:
+        return [later - earlier for earlier, later in zip(self.dialled_at, self.dialled_at[1:], strict=False)]
+
+
+class Transport(StringTransport):
+    """A connection that says when it is to be closed."""
+
+    aborted = False
+
+    def getPeer(self) -> Any:
+        from twisted.internet.address import IPv4Address
+
+        return IPv4Address("TCP", "192.0.2.1", 4600)
+
+    getHost = getPeer
+
+    def abortConnection(self) -> None:
+        self.aborted = True
+
+
+class Connection:
+    """One that the dialler made, and the peer at its other end."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.protocol: PeerConnection = endpoint.factories[-1].buildProtocol(None)
+        self.transport = Transport()
+        self.protocol.makeConnection(self.transport)
+        endpoint.attempts[-1].callback(self.protocol)
+
+    def opens(self, name: str = "b", node: int | None = None) -> None:
+        self.says(encode(Open(name, node_id(name) if node is None else node, 3600)))
+
+    def says(self, message: bytes) -> None:
+        self.protocol.dataReceived(message)
+
+    def ends(self) -> None:
+        from twisted.internet.error import ConnectionDone
+        from twisted.python.failure import Failure
+
+        self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def heard(self) -> list[Any]:
+        return [decode(m).message for m in Framer().feed(self.transport.value())]
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.clock = self.world.clock
+        self.node = Node(self.world, "a", keep_alive=3600, data_port=None)
+        self.node.room.watcher = self
+        self.endpoint = Endpoint(self.clock)
+        self.service = self.dialler()
+
+    def dialler(self, name: str = "b") -> DiallingService:
+        config = PeerConfig(name=name, endpoint="tcp:b.example.net:4600")
+        service = DiallingService(
+            config, self.node.room, self.clock, MemoryReactorClock(), lambda low, high: (low + high) / 2
+        )
+        service._endpoint = self.endpoint
+        return service
+
+    def link_up(self, link: Any) -> None:
+        self.service.link_up(link)
+
+    def link_down(self, link: Any, why: str) -> None:
+        self.service.link_down(link, why)
+
+    def starts(self) -> None:
+        self.service.startService()
+        self.addCleanup(self.stops)
+
+    def stops(self) -> None:
+        if self.service.running:
+            self.service.stopService()
+
+    def run_for(self, seconds: float) -> None:
+        self.world.run(seconds)
+
+    def connects(self) -> Connection:
+        self.endpoint.refuses = False
+        while self.endpoint.attempts[-1].called:
+            self.world.run(0.25)
+        return Connection(self.endpoint)
+
+    def accepts(self, name: str = "b", node: int | None = None) -> Any:
+        """The peer dials us; returns its cable."""
+        from tests.core.cable import Cable
+
+        cable = Cable(self.world, None, self.node)
+        cable.dialling.says(encode(Open(name, node_id(name) if node is None else node, 3600)))
+        self.world.run(0.01)
+        return cable
+
+
+class Schedule(Case):
+    def test_waits_double_to_2_s_then_15_and_it_is_never_given_up(self) -> None:
+        self.starts()
+        self.run_for(299)
+        waits = self.endpoint.waits()
+        self.assertEqual([round(w, 6) for w in waits[:5]], [0.25, 0.5, 1.0, 2.0, 2.0])
+        self.assertTrue(all(w <= 2.000001 for w in waits))
+        self.assertGreaterEqual(len(waits), 145)
+        self.run_for(3600)
+        late = self.endpoint.waits()[len(waits) + 2 :]
+        self.assertEqual({round(w, 6) for w in late}, {15.0})
+        self.run_for(86_400)
+        self.assertLess(self.clock.seconds() - self.endpoint.dialled_at[-1], 15.1)
+
+    def test_every_failure_is_told_with_its_reason(self) -> None:
+        self.starts()
+        self.run_for(0.2)
+        (event,) = self.node.told(PeerUnreachable)
+        self.assertEqual(event.why, "Connection refused")
+        self.assertEqual((self.service.state, self.service.why), ("waiting", "Connection refused"))
+
+    def test_a_dial_without_an_answer_is_over_after_4_s(self) -> None:
+        self.endpoint.refuses = False
+        self.starts()
+        self.run_for(3.99)
+        self.assertEqual((self.service.state, len(self.endpoint.attempts)), ("dialling", 1))
+        self.run_for(0.02)
+        self.assertEqual(self.service.state, "waiting")
+        self.assertEqual(self.service.why, "no answer within 4 s")
+        self.run_for(0.25)
+        self.assertEqual(len(self.endpoint.attempts), 2)
+
+    def test_stopping_ends_it_in_every_state(self) -> None:
+        self.starts()
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.endpoint.refuses = False
+        self.service.startService()
+        self.service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        count = len(self.endpoint.attempts)
+        self.run_for(100)
+        self.assertEqual(len(self.endpoint.attempts), count)
+
+
+class Ups(Case):
+    def test_while_the_peer_is_up_it_is_not_dialled(self) -> None:
+        self.starts()
+        connection = self.connects()
+        connection.opens()
+        self.assertEqual((self.service.state, self.service.why), ("up", ""))
+        count = len(self.endpoint.attempts)
+        self.run_for(1000)
+        self.assertEqual(len(self.endpoint.attempts), count)
+
+    def test_a_loss_is_answered_with_a_dial_at_once(self) -> None:
+        self.starts()
+        self.run_for(200)
+        connection = self.connects()
+        connection.opens()
+        self.run_for(1000)
+        count = len(self.endpoint.attempts)
+        connection.ends()
+        self.assertEqual(self.service.state, "waiting")
+        self.run_for(0.26)
+        self.assertEqual(len(self.endpoint.attempts), count + 1)
+
+    def test_an_accepted_link_with_the_peer_makes_it_wait(self) -> None:
+        self.starts()
+        self.run_for(0.1)
+        cable = self.accepts()
+        self.assertEqual(self.service.state, "up")
+        count = len(self.endpoint.attempts)
+        self.run_for(100)
+        self.assertEqual(len(self.endpoint.attempts), count)
+        cable.dialling.abort()
+        self.run_for(0.3)
+        self.assertEqual(len(self.endpoint.attempts), count + 1)
+
+    def test_one_that_is_there_at_the_start_too(self) -> None:
+        self.accepts()
+        self.starts()
+        self.run_for(100)
+        self.assertEqual((self.service.state, self.endpoint.attempts), ("up", []))
+
+    def test_another_nodes_link_is_none_of_its_business(self) -> None:
+        self.starts()
+        self.accepts("c")
+        self.assertNotEqual(self.service.state, "up")
+
+    def test_a_failing_attempt_does_not_unmake_an_accepted_link(self) -> None:
+        self.endpoint.refuses = False
+        self.starts()
+        self.accepts()
+        self.assertEqual(self.service.state, "up")
+        self.run_for(10)  # the attempt times out meanwhile
+        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.node.told(PeerUnreachable), [])
+        self.assertEqual(len(self.endpoint.attempts), 1)
+
+    def test_who_answers_under_another_name_is_the_peer_nevertheless(self) -> None:
+        self.starts()
+        connection = self.connects()
+        connection.opens("c")
+        self.assertEqual(self.service.state, "up")
+        connection.ends()
+        self.run_for(0.3)
+        self.assertEqual(self.service.state, "dialling")
+
+
+class Refusals(Case):
+    def test_a_peer_that_closes_before_open_is_dialled_again_and_its_reason_shown(self) -> None:
+        self.starts()  # refused at first: that reason is over when a connection stands
+        connection = self.connects()
+        connection.says(encode(Close(4, 4)))
+        self.assertTrue(connection.transport.disconnecting)
+        connection.ends()
+        self.assertEqual((self.service.state, self.service.why), ("waiting", "closed by the peer: too many"))
+
+    def test_waits_go_on_growing_when_connections_stand_but_never_open(self) -> None:
+        self.starts()
+        count = len(self.endpoint.attempts)
+        for _ in range(6):
+            connection = self.connects()
+            connection.ends()
+        self.assertEqual([round(w, 6) for w in self.endpoint.waits()[count:]][-2:], [2.0, 2.0])
+
+    def test_a_peer_that_never_opens_is_left_after_5_s(self) -> None:
+        self.starts()
+        connection = self.connects()
+        self.run_for(5.1)
+        self.assertEqual(connection.heard()[-1], Close(9, 0))
+        connection.ends()
+        self.assertEqual(self.service.why, "no Open within 5 s")
+
+    def test_the_last_of_an_old_connection_does_not_disturb_the_next_attempt(self) -> None:
+        """The peer says Close and hangs: its connection ends when a new dial is under way."""
+        self.starts()
+        old = self.connects()
+        old.opens()
+        old.says(encode(Close(11, 0)))
+        self.run_for(0.3)
+        self.assertEqual(self.service.state, "dialling")
+        count = len(self.endpoint.attempts)
+        old.ends()
+        self.assertEqual(self.service.state, "dialling")
+        self.run_for(3)
+        self.assertEqual(len(self.endpoint.attempts), count)
+        Connection(self.endpoint).opens()
+        self.assertEqual(self.service.state, "up")
+
+
+class Listening(TestCase):
+    def test_a_port_that_is_taken_ends_the_start_in_one_line(self) -> None:
+        node = World().node("a")
+        with socket.socket() as taken:
+            taken.bind(("0.0.0.0", 0))
+            taken.listen()
+            endpoint = f"tcp:{taken.getsockname()[1]}"
+            service = ListeningService(endpoint, node.room, reactor)
+            error = self.assertRaises(CannotStart, service.privilegedStartService)
+        self.assertEqual(str(error), f"[listen] endpoint: {endpoint}: Address already in use")
+
+    def test_a_caller_has_a_link_and_the_17th_a_close(self) -> None:
+        node = World().node("a")
+        memory = MemoryReactorClock()
+        ListeningService("tcp:4600", node.room, memory).privilegedStartService()
+        factory = memory.tcpServers[0][1]
+        transports = []
+        for _ in range(17):
+            protocol = factory.buildProtocol(None)
+            transports.append(Transport())
+            protocol.makeConnection(transports[-1])
+        self.assertEqual(len(node.room.links), 16)
+        (said,) = Framer().feed(transports[-1].value())
+        self.assertEqual(decode(said).message, Close(4, 4))
+        self.assertTrue(transports[-1].disconnecting)
+        self.assertFalse(any(t.disconnecting for t in transports[:16]))
