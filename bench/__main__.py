@@ -44,7 +44,7 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
          path: Path | None) -> None:  # fmt: skip
     """Measure a node against bare loops and against the kernel.
 
-    Without PARTS everything, in some six minutes:
+    Without PARTS everything, in some five minutes:
 
     \b
     slowpath  microseconds a packet, against loops of the same system calls

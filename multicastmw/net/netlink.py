@@ -84,7 +84,7 @@ class Netlink:
         """Routes the groups to the TAP; one that another has routed stays so, and is told."""
         index = socket.if_nametoindex(device)
         for group in groups:
-            others = self._routed_by_others(group)
+            others = self._routed_by_others(group, index)
             if index in others:
                 continue  # somebody did it for us, and keeps it
             if others:
@@ -99,16 +99,18 @@ class Netlink:
                 with kernel_says():
                     self._route.route("replace", dst=str(group), oif=index, scope=253, proto=ROUTE_PROTOCOL)
 
-    def remove_routes(self, groups: tuple[IPv4Network, ...]) -> None:
-        """Takes back what `add_routes` put there."""
-        for group in groups:
-            for route in self._exactly(group):
-                if route["proto"] == ROUTE_PROTOCOL:
-                    with suppress(OSError), kernel_says():
-                        oif = route.get_attr("RTA_OIF")
-                        self._route.route(
-                            "del", dst=str(group), oif=oif, scope=route["scope"], proto=ROUTE_PROTOCOL
-                        )
+    def remove_routes(self, device: str, groups: tuple[IPv4Network, ...]) -> None:
+        """Takes back what `add_routes` put there; the routes of a device that is gone went with it."""
+        with suppress(OSError):
+            index = socket.if_nametoindex(device)
+            for group in groups:
+                for route in self._exactly(group):
+                    if _is_ours(route, index):
+                        self._delete(group, index, route["scope"])
+
+    def _delete(self, group: IPv4Network, index: int, scope: int) -> None:
+        with suppress(OSError), kernel_says():
+            self._route.route("del", dst=str(group), oif=index, scope=scope, proto=ROUTE_PROTOCOL)
 
     def _exactly(self, group: IPv4Network) -> list[Any]:
         # Asked with `dst`, pyroute2 would look an address up, as a sender does, and not for this entry.
@@ -116,10 +118,9 @@ class Netlink:
         wanted = (str(group.network_address), group.prefixlen)
         return [r for r in found if (r.get_attr("RTA_DST") or "0.0.0.0", r["dst_len"]) == wanted]
 
-    def _routed_by_others(self, group: IPv4Network) -> list[int]:
-        """The interfaces that routes lead to which are not ours."""
-        found = self._exactly(group)
-        return [route.get_attr("RTA_OIF") for route in found if route["proto"] != ROUTE_PROTOCOL]
+    def _routed_by_others(self, group: IPv4Network, index: int) -> list[int]:
+        """The interfaces that routes lead to which are not ours (another node's on this host are not)."""
+        return [route.get_attr("RTA_OIF") for route in self._exactly(group) if not _is_ours(route, index)]
 
     # --- the way to a peer
 
@@ -137,6 +138,10 @@ class Netlink:
         devices = {self.device_towards(address) for address in addresses or ["192.0.2.1"]}
         mtus = [mtu(device) for device in devices if device and device != "lo"]
         return min(mtus, default=DEFAULT_MTU)
+
+
+def _is_ours(route: Any, index: int) -> bool:
+    return bool(route["proto"] == ROUTE_PROTOCOL and route.get_attr("RTA_OIF") == index)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class TapService(Service):
             self._watch.stop()
         self._questions.stop()
         if self._device:
-            self._netlink.remove_routes(self.config.groups)
+            self._netlink.remove_routes(self.config.device, self.config.groups)
         self._release()
 
     # --- having a device
@@ -155,6 +155,8 @@ class TapService(Service):
 
     def _look(self) -> None:
         """Once a second: is it there, and up?"""
+        if self._destination.reassembler:
+            self._destination.reassembler.tick(self._reactor.seconds())
         if self._device is None:
             self._try_open()
             if self._device:

@@ -18,10 +18,12 @@ class Holder:
 
 
 HOLDERS = [Holder(name) for name in "abcd"]
-KEYS = range(4)
+KEYS = range(2)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["join", "leave", "add", "remove"]), st.sampled_from(HOLDERS), st.sampled_from(KEYS)
+        st.sampled_from(["join", "leave", "add", "add", "add", "remove"]),
+        st.sampled_from(HOLDERS),
+        st.sampled_from(KEYS),
     ),
     max_size=60,
 )
@@ -48,6 +50,9 @@ class AgainstPairs(SynchronousTestCase):
         told: list[tuple[Holder, int]] = []
         claims: Claims[int, Holder] = Claims(lambda holder, key: told.append((holder, key)))
         naive = Naive()
+        for holder in HOLDERS:
+            claims.join(holder)
+            naive.members.add(holder)
         for what, holder, key in steps:
             if what != "join" and holder not in naive.members:
                 continue

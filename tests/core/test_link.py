@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.events import DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
+from multicastmw.core.events import Cycle, DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
 from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, Phase
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
@@ -355,6 +355,14 @@ class Conversations(SynchronousTestCase):
         self.says(encode(RemoveRoute((NodeEntry(self.link.node),))))
         self.assertEqual(self.node.room.reach.nodes(), [self.link.node])
 
+    def test_no_peer_is_told_of_itself_even_in_a_cycle(self) -> None:
+        other = stranger(self.world, self.node, seen_from="192.0.2.7")
+        other.says(an_open("y", 0x88_0000), encode(AddRoute((NodeEntry(self.link.node, "x"),))))
+        self.world.run(0.1)
+        told = [entry.node for m in self.end.heard() if isinstance(m, AddRoute) for entry in m.entries]
+        self.assertEqual(told, [0x88_0000])
+        self.assertEqual(len(self.node.told(Cycle)), 1)
+
     def test_a_close_of_the_peer_says_why_it_is_down(self) -> None:
         self.says(encode(Close(4, 1)))
         ((_, why),) = self.node.downs
@@ -414,6 +422,15 @@ class DataOnUdp(SynchronousTestCase):
         self.runs(0.1)
         tokens = {data.DataHeader.parse(m).token for m in self.cable.dialling.sent_data()}
         self.assertEqual(tokens, {0})
+
+    def test_what_came_with_a_token_goes_on_over_tcp_without_one(self) -> None:
+        c = self.world.node("c", data_port=None)
+        last = self.world.connect(self.b, c)
+        c.host.wants(GROUP)
+        self.world.run(1)
+        self.runs(0.1)
+        self.assertEqual(len(self.world.air.data()), 5)
+        self.assertEqual([data.DataHeader.parse(m).token for m in last.dialling.sent_data()], [0] * 5)
 
     def test_a_quiet_hour_has_a_probe_each_two_seconds(self) -> None:
         self.world.run(3600)

@@ -228,6 +228,7 @@ class FromTheHost(Case):
         self.host_sends(frame(ip(bytes(1412 - 20))))
         self.host_sends(frame(ip(bytes(1413 - 20))))
         self.assertEqual(list(map(len, self.peer.inner)), [1412, 1412, 21])
+        self.assertEqual(self.tap.counters.fragments_made, 2)
 
     def test_df_is_ignored_and_such_packets_get_ids(self) -> None:
         self.wants_as_peer()

@@ -100,7 +100,10 @@ class VlcTests(NetnsTestCase):
         start = got.index(sent[due]) if sent[due] in got else self.fail(f"{name} has not picture {due}")
         length = len(got) - start
         self.assertLess(start, due + 1)
-        end = next((n for n in range(length) if got[start + n] != sent[due + n]), length)
+        end = next(
+            (n for n in range(length) if got[start + n : start + n + 1] != sent[due + n : due + n + 1]),
+            length,
+        )
         lacking = len(sent) - (due + end)
         self.measured(
             f"{name}: pictures of {len(sent)}: the first recorded, the last, lacking at the end",
