@@ -100,9 +100,9 @@ class Tokens(Case):
         sender = self.connect(self.one, self.other)
         sender.send(message(11))
         self.settle()
-        sender.send(message(13))
+        sender.send(message(11)[:19])  # the buffer still has the right token in it
         sender.send(b"")
-        sender.send(message(11)[:19])  # the buffer still has the right token behind it
+        sender.send(message(13))
         self.settle()
         counters = self.other.counters
         self.assertEqual((len(holder.got), counters.datagrams_dropped, counters.datagrams_short), (1, 1, 2))

@@ -1,8 +1,10 @@
 """The control socket: who may have the path, and what it answers."""
 
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from typing import Any
 
 from twisted.internet import reactor
@@ -27,9 +29,9 @@ class Sockets(TestCase):
     timeout = 20
 
     def setUp(self) -> None:
-        self.dir = self.mktemp()
-        os.mkdir(self.dir)
-        self.path = os.path.relpath(os.path.join(self.dir, "s"))
+        self.dir = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.path = os.path.join(self.dir, "s")
         self.value: Any = {"node": "a"}
 
     def starts(self, path: str | None = None) -> ControlService:
