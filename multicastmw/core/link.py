@@ -15,10 +15,11 @@ from errno import EMSGSIZE
 from typing import Protocol
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.announcing import Announcement
 from multicastmw.core.counters import Counters
 from multicastmw.core.datapath import DataPath
 from multicastmw.core.dataqueue import DataQueue
-from multicastmw.core.events import Cycle, DataMoved
+from multicastmw.core.events import Cycle, DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
 from multicastmw.core.room import Room
@@ -170,10 +171,8 @@ class Link:
         self._on_udp = False
         self._peers_token = 0
         self._writable = True
-        self._told: set[Channel] = set()
-        self._told_nodes: set[int] = set()
-        self._stale: dict[Channel, None] = {}
-        self._stale_nodes: dict[int, None] = {}
+        self._channels = Announcement[Channel](lambda c: room.router.wanted_besides(self, c), CHANNELS_MAX)
+        self._nodes = Announcement[int](lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX)
 
     @property
     def dialled(self) -> bool:
@@ -308,8 +307,8 @@ class Link:
         self.room.router.attach(self)
         self.room.reach.join(self)
         self.room.reach.add(self, self.node, self.name)
-        self._stale.update(dict.fromkeys(self.room.router.all_wanted_besides(self)))
-        self._stale_nodes.update(dict.fromkeys(self.room.reach.all_besides(self)))
+        self._channels.changed(self.room.router.all_wanted_besides(self))
+        self._nodes.changed(self.room.reach.all_besides(self))
         self._outlet.wake()
 
     def _accept_close(self, code: int, sub_code: int, now: float) -> None:
@@ -413,30 +412,25 @@ class Link:
 
     def others_changed(self, channel: Channel) -> None:
         """Said to the peer at the end of this turn, if it then still is a change."""
-        self._stale[channel] = None
+        self._channels.changed((channel,))
         self._outlet.wake()
 
     def nodes_changed(self, node: int) -> None:
         """The same for a node that the others reach."""
-        self._stale_nodes[node] = None
+        self._nodes.changed((node,))
         self._outlet.wake()
 
     def _announce(self, now: float) -> None:
         """Tells the peer the difference; what comes is said before what goes, so that nothing has a gap."""
-        router, reach = self.room.router, self.room.reach
-        add: list[Group | Node] = []
-        remove: list[Group | Node] = []
-        for node in self._stale_nodes:
-            if node != self.node and reach.besides(self, node) != (node in self._told_nodes):
-                gone = node in self._told_nodes
-                (remove if gone else add).append(Node(node, None if gone else reach.name(node)))
-                self._told_nodes ^= {node}
-        for channel in self._stale:
-            if router.wanted_besides(self, channel) != (channel in self._told):
-                (remove if channel in self._told else add).append(Group(*channel))
-                self._told ^= {channel}
-        self._stale.clear()
-        self._stale_nodes.clear()
+        come, gone = self._nodes.difference()
+        wanted, unwanted = self._channels.difference()
+        name = self.room.reach.name
+        add: list[Group | Node] = [Node(node, name(node)) for node in come]
+        remove: list[Group | Node] = [Node(node) for node in gone]
+        add += [Group(*channel) for channel in wanted]
+        remove += [Group(*channel) for channel in unwanted]
+        if self._channels.withheld or self._nodes.withheld:
+            self.room.tell(Limit(f"{self.name} has no room for all channels and nodes of this side"))
         for message in encode_routes(AddRoute, add) + encode_routes(RemoveRoute, remove):
             self._control(message, now)
 
@@ -484,7 +478,7 @@ class Link:
     def deadline(self) -> float:
         if self._liveness is None or self.phase is not Phase.UP:
             return self._due if self.phase is not Phase.GONE else float("inf")
-        if self._stale or self._stale_nodes:
+        if self._channels or self._nodes:
             return float("-inf")
         return min(self._liveness.deadline(), self.path.deadline() if self.path else float("inf"))
 
@@ -492,7 +486,7 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
-        if self._stale or self._stale_nodes:
+        if self._channels or self._nodes:
             self._announce(now)
         match self._liveness.tick(now):
             case Duty.GIVE_UP:

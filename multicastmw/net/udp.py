@@ -8,6 +8,7 @@ token alone, so it does not matter at which of them it arrives.
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from errno import EADDRINUSE
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -67,8 +68,8 @@ class DataPort:
         for family, anywhere in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
             try:
                 bound = self._bound(family, anywhere)
-            except OSError:
-                if family == socket.AF_INET6 and self._common:
+            except OSError as error:
+                if family == socket.AF_INET6 and error.errno != EADDRINUSE:
                     continue  # a host without IPv6
                 self.close()
                 raise

@@ -24,6 +24,9 @@ from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
 from multicastmw.wire.messages import Close, encode
 
+# What we chose: a link that was up for so many seconds is dialled again without delay.
+STABLE = 5.0
+
 
 class Accepting(Factory):
     """Connections that peers dialled."""
@@ -175,7 +178,9 @@ class DiallingService(Service):
         """A link that was up is down."""
         if link is self.link:
             self.link = None
-            self.backoff.succeeded(self._reactor.seconds())
+            now = self._reactor.seconds()
+            if now - link.since >= STABLE:  # else two clones would throw each other out four times a second
+                self.backoff.succeeded(now)
             if self.running:
                 self._wait(why)
 

@@ -313,6 +313,8 @@ def _required(found: dict[int, tuple[int, Any]], c_num: CNum) -> Any:
 def _checked_name(name: str) -> str:
     if not 0 < len(name.encode()) <= NAME_MAX:
         raise PeerError(Code.BAD_FORMAT, 0, f"a node name of {len(name.encode())} bytes")
+    if not name.isprintable():  # it will stand in logs and on terminals
+        raise PeerError(Code.BAD_FORMAT, 0, f"a node name with control characters: {name!a}")
     return name
 
 

@@ -16,7 +16,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.services.peers import STABLE, DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import Close, Open, decode, encode
 from tests.core.cable import Node, World
@@ -203,6 +203,17 @@ class Ups(Case):
         self.run_for(0.26)
         self.assertEqual(len(self.endpoint.attempts), count + 1)
 
+    def test_a_peer_that_closes_each_link_at_once_is_dialled_ever_less_often(self) -> None:
+        self.starts()
+        for _ in range(60):
+            if self.service.state == "dialling":
+                connection = self.connects()
+                connection.opens()
+                connection.ends()
+            self.run_for(0.5)
+        self.assertLess(len(self.endpoint.attempts), 25)
+        self.assertGreater(len(self.endpoint.attempts), 10)
+
     def test_an_accepted_link_with_the_peer_makes_it_wait(self) -> None:
         self.starts()
         self.run_for(0.1)
@@ -241,6 +252,7 @@ class Ups(Case):
         connection = self.connects()
         connection.opens("c")
         self.assertEqual(self.service.state, "up")
+        self.run_for(STABLE)
         connection.ends()
         self.run_for(0.3)
         self.assertEqual(self.service.state, "dialling")
@@ -276,6 +288,7 @@ class Refusals(Case):
         self.starts()
         old = self.connects()
         old.opens()
+        self.run_for(STABLE)
         old.says(encode(Close(11, 0)))
         self.run_for(0.3)
         self.assertEqual(self.service.state, "dialling")
