@@ -120,8 +120,7 @@ class _NodeIni:
             self._check_title(title)
         parts = {title: self._part(title, kind) for title, kind in SECTIONS.items()}
         named = {kind: self._named(kind) for kind in NAMED}
-        self._check_tls(parts["tls"])
-        parts["tls"] = None
+        parts["tls"] = self._tls(parts["tls"])
         config = self._completed(Config(**parts, peers=named["peer"], sessions=named["session"]), hostname)
         self._check_together(config)
         self._warn(config)
@@ -202,15 +201,21 @@ class _NodeIni:
         if value not in about.quiet:
             self._warnings.append(f"[{title}] {option} = {_cut(text)}: not built in this release, ignored")
 
-    def _check_tls(self, tls: TlsConfig) -> None:
-        """Refuses [tls], unlike other sections that are not built yet.
-
-        Who asks for TLS and gets links in the clear is worse off than with a node that does not start.
-        """
-        for option, attribute, _ in options(TlsConfig):
-            if getattr(tls, attribute) != getattr(TlsConfig(), attribute):
-                why = "TLS is not built in this release, and this node would talk in the clear"
-                raise self._wrong("tls", option, why)
+    def _tls(self, tls: TlsConfig) -> TlsConfig | None:
+        """All three files or none: a node that is to have TLS never talks in the clear."""
+        files = {
+            option: getattr(tls, attribute)
+            for option, attribute, _ in options(TlsConfig)
+            if attribute != "udp_in_clear"
+        }
+        missing = [option for option, path in files.items() if not path]
+        if missing and len(missing) < len(files):
+            raise self._wrong("tls", missing[0], f"is missing; {', '.join(files)} go together")
+        if missing and tls.udp_in_clear:
+            raise self._wrong(
+                "tls", "udp-in-clear", "means nothing without certificate, private-key and authorities"
+            )
+        return None if missing else tls
 
     def _completed(self, config: Config, hostname: str) -> Config:
         """Puts in what is only known here: the node's name, and the socket that is named after it."""

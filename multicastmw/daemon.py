@@ -82,6 +82,11 @@ class Options(usage.Options):
 def makeService(options: Options) -> IService:
     """The node that the options describe, not started."""
     # Late, so that --help and a mistake in node.ini do not wait for it.
+    from multicastmw.services.errors import CannotStart
     from multicastmw.services.node import make_node
 
-    return make_node(options.config)
+    try:
+        return make_node(options.config)
+    except CannotStart as error:
+        sys.stderr.write(f"mcmw: {error}\n")
+        raise SystemExit(BAD_CONFIG) from None

@@ -77,6 +77,9 @@ class Outlet(Protocol):
     local_address: str
 
     def write(self, message: bytes) -> None: ...
+    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+        """Why the connection cannot be that node's, of all these names; None where it can."""
+
     def finish(self) -> None:
         """Closes when all that was written is out."""
 
@@ -290,6 +293,9 @@ class Link:
     def _accept_open(self, opened: Open, now: float) -> None:
         self.name = opened.name
         self.node = opened.node
+        names = (opened.name,) if self.section is None else (self.section, opened.name)
+        if objection := self._outlet.objection(names, opened.node):
+            raise PeerError(Code.AUTHENTICATION, 0, f"TLS: {objection}")
         self.room.admit(self, opened, now)  # raises where the link cannot be
         self.phase = Phase.UP
         self.since = now
@@ -349,6 +355,8 @@ class Link:
 
     def lost(self, why: str) -> None:
         """The connection is gone."""
+        if self.phase is Phase.OPENING:
+            self.room.never_up(self, why)
         self._end(Phase.GONE, why)
         self.room.forget(self)
 

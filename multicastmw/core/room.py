@@ -165,7 +165,14 @@ class Room:
         if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
             return
         self.counters.links_refused += 1
-        if (code, sub_code) != (Code.UNABLE, Unable.SELF):
+        in_vain = link.dialled and not link.was_up  # who dialled says so
+        if (code, sub_code) != (Code.UNABLE, Unable.SELF) and not in_vain:
+            self.tell(PeerRefused(link.name, link.address, why))
+
+    def never_up(self, link: "Link", why: str) -> None:
+        """A connection ended before its Open; who knocks and goes is no news, who fails at TLS is."""
+        if why.startswith("TLS: ") and not link.dialled:
+            self.counters.links_refused += 1
             self.tell(PeerRefused(link.name, link.address, why))
 
     def down(self, link: "Link", why: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -59,14 +59,24 @@ class PeerConnection(TwistedProtocol):
             return
         self._clockwork = Clockwork(self._clock, self._link)
         self.transport.registerProducer(self, True)
-        self._link.start()
+        self._begin(self._link)
         self._clockwork.wind()
+
+    def _begin(self, link: LinkMachine) -> None:
+        """The peer can be talked to."""
+        link.start()
+
+    def _socket(self) -> Any:
+        return self.transport.getHandle()
 
     def _tune(self) -> None:
         with suppress(OSError, AttributeError):
             if ITCPTransport.providedBy(self.transport):
                 self.transport.setTcpNoDelay(True)
-            self.transport.getHandle().setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+            self._socket().setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
+
+    def _reason(self, reason: Failure) -> str:
+        return reason.getErrorMessage().rstrip(".")
 
     def dataReceived(self, data: bytes) -> None:
         if self._link:
@@ -75,7 +85,7 @@ class PeerConnection(TwistedProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._clockwork:
             self._clockwork.stop()
-        why = reason.getErrorMessage().rstrip(".")
+        why = self._reason(reason)
         if self._link:
             self._link.lost(why)
             why = self._link.why
@@ -83,6 +93,10 @@ class PeerConnection(TwistedProtocol):
         self._gone(why)
 
     # --- as a link's outlet
+
+    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+        """Why this connection cannot be that node's, of these names; without TLS anybody's word counts."""
+        return None
 
     def write(self, message: bytes) -> None:
         self.transport.write(message)
@@ -110,6 +124,39 @@ class PeerConnection(TwistedProtocol):
 
     def stopProducing(self) -> None:
         """The connection is lost; connectionLost says so too."""
+
+
+@implementer(IHandshakeListener)
+class SecurePeerConnection(PeerConnection):
+    """The same inside TLS: nothing is said before the handshake is done, and then whose key it was."""
+
+    _certificate: Any = None
+
+    def _begin(self, link: LinkMachine) -> None:
+        """Too early: `handshakeCompleted` comes, or the link's patience ends."""
+
+    def handshakeCompleted(self) -> None:
+        self._certificate = self.transport.getPeerCertificate().to_cryptography()
+        if self._link:
+            self._link.start()
+
+    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+        from multicastmw.net.tls import is_named, node_of
+
+        for name in names:
+            if not is_named(self._certificate, name):
+                return f"its certificate is not {name}'s"
+        return (
+            None if node == node_of(self._certificate) else "its node id is not that of its certificate's key"
+        )
+
+    def _socket(self) -> Any:
+        return self.transport.transport.getHandle()
+
+    def _reason(self, reason: Failure) -> str:
+        from multicastmw.net.tls import explain
+
+        return explain(self.transport.getHandle(), reason.value) or super()._reason(reason)
 
 
 def numeric(address: Any) -> str:

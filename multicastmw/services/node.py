@@ -54,11 +54,14 @@ class NodeService(MultiService):
         self.reactor = reactor
         self.journal = Journal(config.log.level, reactor.seconds)
         self.router = Router()
-        identity = node_id(config.node.name)
+        self.credentials = self._make_credentials()
+        identity = self.credentials.node if self.credentials else node_id(config.node.name)
         self.forwarder = Forwarder(self.router, origin(identity, rng.getrandbits(16)), self.started)
         self.diallers: list[DiallingService] = []
         listen = config.listen
-        here = Here(config.node.name, identity, listen.keepalive_timeout, listen.udp_port)
+        # Until packets are sealed, data go inside TLS too.
+        udp_port = listen.udp_port if not config.tls or config.tls.udp_in_clear else None
+        here = Here(config.node.name, identity, listen.keepalive_timeout, udp_port)
         self.room = Room(
             here,
             self.router,
@@ -69,7 +72,7 @@ class NodeService(MultiService):
             tell=self.tell,
             watcher=self,
         )
-        self.data_port = self._make_data_port(listen.udp_port)
+        self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap()
@@ -82,6 +85,22 @@ class NodeService(MultiService):
         self._sweeper = Clockwork(reactor, self.forwarder)
 
     # --- the parts
+
+    def _make_credentials(self) -> Any:
+        tls = self.config.tls
+        if tls is None:
+            return None
+        from multicastmw.net.tls import Credentials, Files, is_named
+
+        try:
+            credentials = Credentials(Files(tls.certificate, tls.private_key, tls.authorities))
+        except OSError as error:
+            raise CannotStart(f"[tls] {error.filename}: {error.strerror}") from error
+        except ValueError as error:
+            raise CannotStart(f"[tls] {error}") from error
+        if not is_named(credentials.certificate, self.config.node.name):
+            raise CannotStart(f"[tls] {tls.certificate} is not for this node's name, {self.config.node.name}")
+        return credentials
 
     def _make_data_port(self, port: int | None) -> DataPort | None:
         if port is None:
@@ -130,11 +149,14 @@ class NodeService(MultiService):
 
     def _make_peers(self, rng: random.Random) -> None:
         if self.config.listen.endpoint:
-            ListeningService(self.config.listen.endpoint, self.room, self.reactor).setServiceParent(self)
+            listening = ListeningService(
+                self.config.listen.endpoint, self.room, self.reactor, self.credentials
+            )
+            listening.setServiceParent(self)
         device = self.config.tap.device
         careful = CheckingReactor(self.reactor, lambda address: check(self._netlink, device, address))
         for peer in self.config.peers:
-            dialler = DiallingService(peer, self.room, self.reactor, careful, rng.uniform)
+            dialler = DiallingService(peer, self.room, self.reactor, careful, rng.uniform, self.credentials)
             dialler.setServiceParent(self)
             self.diallers.append(dialler)
 

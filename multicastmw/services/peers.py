@@ -18,7 +18,7 @@ from multicastmw.core.link import Link
 from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
 from multicastmw.endpoints import dialled
-from multicastmw.net.tcp import PeerConnection
+from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
@@ -33,12 +33,13 @@ class Accepting(Factory):
 
     noisy = False
 
-    def __init__(self, room: Room, reactor: Any) -> None:
+    def __init__(self, room: Room, reactor: Any, connection: type[PeerConnection]) -> None:
         self._room = room
         self._reactor = reactor
+        self._connection = connection
 
     def buildProtocol(self, address: Any) -> PeerConnection:
-        return PeerConnection(self._reactor, self._link, lambda why: None)
+        return self._connection(self._reactor, self._link, lambda why: None)
 
     def _link(self, connection: PeerConnection) -> Link | None:
         if self._room.turns_away(connection):
@@ -56,8 +57,9 @@ def _entered(room: Room, connection: PeerConnection, section: str | None, now: f
 class ListeningService(Service):
     """Takes what peers dial.  Raises CannotStart where the endpoint cannot be had."""
 
-    def __init__(self, endpoint: str, room: Room, reactor: Any) -> None:
+    def __init__(self, endpoint: str, room: Room, reactor: Any, credentials: Any = None) -> None:
         self.endpoint = endpoint
+        self._credentials = credentials
         self._room = room
         self._reactor = reactor
         self._port: IListeningPort | None = None
@@ -65,7 +67,11 @@ class ListeningService(Service):
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
         failures: list[Failure] = []
-        accepting = Accepting(self._room, self._reactor)
+        accepting: Any = Accepting(self._room, self._reactor, _connection(self._credentials))
+        if self._credentials:
+            from multicastmw.net import tls
+
+            accepting = tls.accepting(self._credentials, accepting)
         listening = serverFromString(self._reactor, self.endpoint).listen(accepting)
         listening.addCallbacks(self._listens, failures.append)
         if failures:
@@ -85,7 +91,15 @@ class DiallingService(Service):
     While the peer is up over a link that it dialled itself, this side waits.
     """
 
-    def __init__(self, config: PeerConfig, room: Room, reactor: Any, dial_reactor: Any, pick: Pick) -> None:
+    def __init__(
+        self,
+        config: PeerConfig,
+        room: Room,
+        reactor: Any,
+        dial_reactor: Any,
+        pick: Pick,
+        credentials: Any = None,
+    ) -> None:
         self.config = config
         self.state = "waiting"
         self.why = ""
@@ -96,6 +110,11 @@ class DiallingService(Service):
         self._room = room
         self._reactor = reactor
         self._endpoint = _endpoint(dial_reactor, config.endpoint)
+        self._kind = _connection(credentials)
+        if credentials:
+            from multicastmw.net import tls
+
+            self._endpoint = tls.dialling(credentials, self._endpoint)
         self._attempt: Deferred[Any] | None = None
         self._connection: PeerConnection | None = None  # of the latest attempt
         self._again: IDelayedCall | None = None
@@ -132,7 +151,7 @@ class DiallingService(Service):
         self._attempt.addCallbacks(self._connected, self._failed)
 
     def _make_connection(self) -> PeerConnection:
-        connection = PeerConnection(self._reactor, self._link, lambda why: self._gone(connection, why))
+        connection = self._kind(self._reactor, self._link, lambda why: self._gone(connection, why))
         self._connection = connection
         return connection
 
@@ -151,6 +170,7 @@ class DiallingService(Service):
     def _gone(self, connection: PeerConnection, why: str) -> None:
         """A connection that was made is over; if its link was up, `link_down` has been told."""
         if connection is self._connection and self.running and self.state == "dialling":
+            self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
             self._wait(why)
 
     def _wait(self, why: str) -> None:
@@ -183,6 +203,10 @@ class DiallingService(Service):
                 self.backoff.succeeded(now)
             if self.running:
                 self._wait(why)
+
+
+def _connection(credentials: Any) -> type[PeerConnection]:
+    return SecurePeerConnection if credentials else PeerConnection
 
 
 def _endpoint(reactor: Any, text: str) -> Any:

@@ -37,6 +37,8 @@ OBJECT_HEADER = Struct("length" / Int16ub, "c_num" / Int8ub, "c_type" / Int8ub)
 HEADER_TWIN = Twin("!BBHI")
 OBJECT_TWIN = Twin("!HBB")
 
+TLS_RECORD = 0x16  # how a TLS handshake begins: a peer that wants TLS where there is none
+
 # What we chose: room for the longest IP packet and our 60 bytes, and little more.
 MESSAGE_MAX = 66_000
 
@@ -103,6 +105,8 @@ def pack_object(c_num: int, c_type: int, data: bytes) -> bytes:
 def message_length(head: bytes | bytearray | memoryview, longest: int = MESSAGE_MAX) -> int:
     """The length that a common header claims; raises PeerError where it cannot be one."""
     first, _, _, length = HEADER_TWIN.unpack_from(head)
+    if first == TLS_RECORD:
+        raise PeerError(Code.BAD_FORMAT, 0, "it speaks TLS, and this node has none ([tls] is empty)")
     if first >> 4 != VERSION:
         raise PeerError(Code.BAD_FORMAT, 0, f"version {first >> 4}, not 1")
     if length % 4 or not HEADER_TWIN.size <= length <= longest:

@@ -1,0 +1,218 @@
+"""`mcmw keys`: a private authority and the nodes' certificates, in two commands."""
+
+import datetime
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from multicastmw.cli.main import Failure
+from multicastmw.literals import node_name
+
+AUTHORITY_YEARS = 10
+NODE_DAYS = 730
+AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key"
+CLOCKS_DIFFER = datetime.timedelta(hours=1)  # a host whose clock is behind takes a new certificate too
+
+
+@click.group()
+def keys() -> None:
+    """Make the keys of nodes that talk over TLS.
+
+    \b
+    mcmw keys authority         once, on a machine that you keep safe
+    mcmw keys node a b c d      certificates for the nodes of these names
+
+    Then each node gets authority.pem, and its own NAME.pem and NAME.key:
+
+    \b
+    [tls]
+    certificate = /etc/mcmw/a.pem
+    private-key = /etc/mcmw/a.key
+    authorities = /etc/mcmw/authority.pem
+    """
+
+
+FOLDER = click.option(
+    "--in", "folder", type=click.Path(file_okay=False, path_type=Path), default=".", show_default=True,
+    help="The folder of the files.",
+)  # fmt: skip
+JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+
+
+@keys.command()
+@FOLDER
+@click.option(
+    "--name", default="Multicast Middleware", show_default=True, help="What the authority is called."
+)
+@JSON
+def authority(folder: Path, name: str, as_json: bool) -> None:
+    """Make a private certificate authority: authority.pem, and authority.key, which is the secret.
+
+    An authority that is there already is left alone, as the certificates that it signed would be void.
+    """
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    days = datetime.timedelta(days=365 * AUTHORITY_YEARS)
+    builder = _builder(subject, subject, key.public_key(), days)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    certificate = builder.sign(key, _sha256())
+    made = [_write_key(folder / AUTHORITY_KEY, key), _write(folder / AUTHORITY, _pem(certificate), 0o644)]
+    _say(made, as_json, f"keep {folder / AUTHORITY_KEY} safe: who has it can add nodes")
+
+
+@keys.command()
+@click.argument("names", nargs=-1, required=True)
+@FOLDER
+@click.option(
+    "--days", type=click.IntRange(1, 3650), default=NODE_DAYS, show_default=True, help="Valid so long."
+)
+@click.option("--renew", is_flag=True, help="Sign the keys that are there again; running nodes take it up.")
+@JSON
+def node(names: tuple[str, ...], folder: Path, days: int, renew: bool, as_json: bool) -> None:
+    """Make keys and certificates for nodes: NAME.pem and NAME.key for each of NAMES.
+
+    NAME is the node's name: `[node] name` of its own node.ini, and NAME of `[peer:NAME]` in the others'.
+    With --renew the key stays, and with it the node's id.
+    """
+    signer, its_key = _authority(folder)
+    made: list[Path] = []
+    for name in names:
+        made += _node(folder, _checked(name), signer, its_key, days, renew)
+    _say(made, as_json, None)
+
+
+def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, renew: bool) -> list[Path]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    path = folder / f"{name}.key"
+    if renew:
+        key, made = _load_key(path), []
+    else:
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = [_write_key(path, key)]
+    builder = _builder(x509.Name([]), signer.subject, key.public_key(), datetime.timedelta(days=days))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=True)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+    certificate = builder.sign(its_key, _sha256())
+    return [*made, _write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
+
+
+def _checked(name: str) -> str:
+    try:
+        name.encode("ascii")
+        return node_name(name)
+    except UnicodeEncodeError:
+        raise Failure(f"{name}: a certificate holds names of ASCII letters only") from None
+    except ValueError as error:
+        raise Failure(f"{name}: {error}") from None
+
+
+def _builder(subject: Any, issuer: Any, public_key: Any, valid: datetime.timedelta) -> Any:
+    from cryptography import x509
+
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCKS_DIFFER)
+        .not_valid_after(now + valid)
+    )
+
+
+def _usage(signs_certificates: bool) -> Any:
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _sha256() -> Any:
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    return SHA256()
+
+
+def _pem(certificate: Any) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return bytes(certificate.public_bytes(Encoding.PEM))
+
+
+def _authority(folder: Path) -> tuple[Any, Any]:
+    from cryptography import x509
+
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / AUTHORITY).read_bytes())
+    except FileNotFoundError:
+        raise Failure(f"{folder / AUTHORITY} is not there; `mcmw keys authority` makes it") from None
+    except (OSError, ValueError) as error:
+        raise Failure(f"{folder / AUTHORITY}: {error}") from None
+    return certificate, _load_key(folder / AUTHORITY_KEY)
+
+
+def _load_key(path: Path) -> Any:
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        return load_pem_private_key(path.read_bytes(), None)
+    except (OSError, ValueError, TypeError) as error:
+        raise Failure(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _write_key(path: Path, key: Any) -> Path:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+
+
+def _write(path: Path, content: bytes, mode: int, over: bool = False) -> Path:
+    """All or nothing, and never over what is there unless that is meant."""
+    if not over and path.exists():
+        raise Failure(f"{path} is there already, and is left as it is")
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(content)
+        os.replace(beside, path)
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink()
+        raise Failure(f"{path}: {error.strerror}") from None
+    return path
+
+
+def _say(made: list[Path], as_json: bool, advice: str | None) -> None:
+    if as_json:
+        click.echo(json.dumps({"made": [str(path) for path in made]}))
+        return
+    for path in made:
+        click.echo(f"made {path}")
+    if advice:
+        click.echo(advice)

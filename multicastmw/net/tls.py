@@ -1,0 +1,194 @@
+"""Mutual TLS 1.3 on the TCP links, and one plain sentence for each way in which it fails.
+
+The handshake proves that the other side holds a key which our authorities have signed.  Who it is, is asked
+behind it: the dialler wants the NAME of its [peer:NAME] in the certificate, the acceptor the name that the
+peer's Open claims, and both want the node id to be that of the certificate's key.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from OpenSSL import SSL
+from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from multicastmw.core.identity import node_id
+from multicastmw.wire.cops import Code
+from multicastmw.wire.messages import Close, encode
+
+# What the specification says: how our common header begins, and so a plain Open.
+VERSION_1 = 0x10
+
+# X509_V_ERR_* of OpenSSL, as what they mean here.
+UNKNOWN_AUTHORITY = "its certificate is not from one of our authorities"
+VERDICTS = {
+    7: UNKNOWN_AUTHORITY,
+    9: "its certificate is not valid yet; is a clock wrong?",
+    10: "its certificate has expired",
+    18: UNKNOWN_AUTHORITY,
+    19: UNKNOWN_AUTHORITY,
+    20: UNKNOWN_AUTHORITY,
+    21: UNKNOWN_AUTHORITY,
+    23: "its certificate is revoked",
+    26: "its certificate is not for this purpose",
+}
+
+# Words of OpenSSL's errors, as what they mean; the first that fits.  An alert is what the other side says.
+REASONS = (
+    ("peer did not return a certificate", "it has no certificate"),
+    ("alert certificate required", "it wants a certificate of us"),
+    ("alert certificate expired", "it says that our certificate has expired"),
+    ("alert unknown ca", "it says that our certificate is not from one of its authorities"),
+    ("alert bad certificate", "it says that our certificate is not valid"),
+    ("alert protocol version", "it does not speak TLS 1.3"),
+    ("unsupported protocol", "it does not speak TLS 1.3"),
+    ("wrong version number", "it does not speak TLS"),
+    ("packet length too long", "it does not speak TLS"),
+    ("http request", "it does not speak TLS"),
+)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The three files of [tls], PEM."""
+
+    certificate: str
+    private_key: str
+    authorities: str
+
+
+class Credentials:
+    """This node's own key and whom it trusts; raises OSError or ValueError, in words.
+
+    Files that are renewed on disk are taken at the next connection; what is wrong with new ones leaves the
+    old ones in use.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._stamps = self._look()
+        self._context, self.certificate = _read(files)
+        self.node = node_of(self.certificate)
+
+    def _look(self) -> list[tuple[int, int, int]]:
+        found = [os.stat(path) for path in astuple(self._files)]
+        return [(status.st_ino, status.st_mtime_ns, status.st_size) for status in found]
+
+    def context(self) -> Any:
+        """What the next connection is made with."""
+        try:
+            stamps = self._look()
+            if stamps != self._stamps:
+                self._context, self.certificate = _read(self._files)
+                self._stamps = stamps
+        except (OSError, ValueError):
+            pass  # half written, perhaps; the next connection looks again
+        return self._context
+
+
+def _read(files: Files) -> tuple[Any, x509.Certificate]:
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    _load(files.certificate, "no certificate", context.use_certificate_chain_file)
+    _load(files.private_key, "no private key of that certificate", context.use_privatekey_file)
+    _load(files.private_key, "no private key of that certificate", lambda path: context.check_privatekey())
+    _load(files.authorities, "no certificate of an authority", context.load_verify_locations)
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _judge)
+    with open(files.certificate, "rb") as file:
+        return context, x509.load_pem_x509_certificate(file.read())
+
+
+def _load(path: str, what: str, load: Callable[[str], object]) -> None:
+    with open(path, "rb"):
+        pass  # OpenSSL's own error says neither which file nor why
+    try:
+        load(path)
+    except SSL.Error:
+        raise ValueError(f"{path} holds {what}") from None
+
+
+def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: int) -> bool:
+    """OpenSSL's verdict on one certificate of the chain, kept for `explain`."""
+    if not right:
+        connection.set_app_data(verdict)
+    return bool(right)
+
+
+def node_of(certificate: x509.Certificate) -> int:
+    """The id of the node whose certificate this is."""
+    return node_id(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def is_named(certificate: x509.Certificate, name: str) -> bool:
+    """Has the certificate this node name as a dNSName?"""
+    from service_identity import VerificationError
+    from service_identity.cryptography import extract_patterns
+    from service_identity.hazmat import DNS_ID, verify_service_identity
+
+    try:
+        verify_service_identity(extract_patterns(certificate), [DNS_ID(name)], [])
+    except (VerificationError, ValueError):
+        return False
+    return True
+
+
+def explain(connection: Any, error: BaseException | None) -> str | None:
+    """Why a handshake failed, in words; None where it is no matter of TLS."""
+    verdict = connection.get_app_data() if connection is not None else None
+    if verdict:
+        return f"TLS: {VERDICTS.get(verdict, f'its certificate is refused (OpenSSL {verdict})')}"
+    if not isinstance(error, SSL.Error):
+        return None
+    said = " ".join(str(part) for entry in (error.args[0] if error.args else ()) for part in entry)
+    meant = next((meaning for words, meaning in REASONS if words in said), said or type(error).__name__)
+    return f"TLS: {meant}"
+
+
+@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
+class Creator:
+    """New connections with the credentials of the moment."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def clientConnectionForTLS(self, protocol: object) -> Any:
+        return SSL.Connection(self._credentials.context(), None)
+
+    def serverConnectionForTLS(self, protocol: object) -> Any:
+        return SSL.Connection(self._credentials.context(), None)
+
+
+class AcceptingTls(TLSMemoryBIOProtocol):
+    """TLS as the acceptor; a peer that begins with a plain Open is told, in plain, that TLS is required."""
+
+    _begun = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._begun and data:
+            self._begun = True
+            if data[0] == VERSION_1 and self.transport:
+                self.transport.write(encode(Close(Code.TLS_REQUIRED)))
+                self._tlsShutdownFinished(Failure(SSL.Error([("SSL", "", "wrong version number")])))
+                return
+        super().dataReceived(data)
+
+
+def dialling(credentials: Credentials, endpoint: Any) -> Any:
+    """The client endpoint, behind TLS."""
+    return wrapClientTLS(Creator(credentials), endpoint)
+
+
+def accepting(credentials: Credentials, factory: Any) -> TLSMemoryBIOFactory:
+    """The factory, behind TLS."""
+    wrapped = TLSMemoryBIOFactory(Creator(credentials), False, factory)
+    wrapped.protocol = AcceptingTls
+    wrapped.noisy = False
+    return wrapped
