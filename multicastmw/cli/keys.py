@@ -107,7 +107,8 @@ def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, renew: 
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
     builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
-    certificate = builder.sign(its_key, _sha256())
+    signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(its_key.public_key())
+    certificate = builder.add_extension(signed_by, critical=False).sign(its_key, _sha256())
     return [*made, _write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
 
 
@@ -133,6 +134,7 @@ def _builder(subject: Any, issuer: Any, public_key: Any, valid: datetime.timedel
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - CLOCKS_DIFFER)
         .not_valid_after(now + valid)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -46,6 +47,7 @@ REASONS = (
     ("alert certificate required", "it wants a certificate of us"),
     ("alert certificate expired", "it says that our certificate has expired"),
     ("alert unknown ca", "it says that our certificate is not from one of its authorities"),
+    ("alert decrypt error", "it says that our certificate is not from one of its authorities"),
     ("alert bad certificate", "it says that our certificate is not valid"),
     ("alert protocol version", "it does not speak TLS 1.3"),
     ("unsupported protocol", "it does not speak TLS 1.3"),
@@ -115,10 +117,13 @@ def _load(path: str, what: str, load: Callable[[str], object]) -> None:
         raise ValueError(f"{path} holds {what}") from None
 
 
+_verdicts: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+
+
 def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: int) -> bool:
     """OpenSSL's verdict on one certificate of the chain, kept for `explain`."""
     if not right:
-        connection.set_app_data(verdict)
+        _verdicts[connection] = verdict
     return bool(right)
 
 
@@ -142,7 +147,7 @@ def is_named(certificate: x509.Certificate, name: str) -> bool:
 
 def explain(connection: Any, error: BaseException | None) -> str | None:
     """Why a handshake failed, in words; None where it is no matter of TLS."""
-    verdict = connection.get_app_data() if connection is not None else None
+    verdict = _verdicts.get(connection)
     if verdict:
         return f"TLS: {VERDICTS.get(verdict, f'its certificate is refused (OpenSSL {verdict})')}"
     if not isinstance(error, SSL.Error):
