@@ -23,6 +23,7 @@ from multicastmw.sections import (
     NodeConfig,
     PeerConfig,
     SessionConfig,
+    TlsConfig,
     options,
 )
 from tests.mistakes import MISTAKES
@@ -185,6 +186,15 @@ class ValueTests(ConfigCase):
         message = 60 + -(-MAX_MTU // 4) * 4
         self.assertLessEqual(message + 28, 65_535)
         self.assertEqual(config.tap.mtu, 65_444)
+
+    def test_tls_is_three_files_or_nothing(self) -> None:
+        files = "[tls]\ncertificate = /etc/a.pem\nprivate-key = /etc/a.key\nauthorities = /etc/ca.pem\n"
+        config = self.read(A_NODE + files)
+        self.assertEqual(config.tls, TlsConfig("/etc/a.pem", "/etc/a.key", "/etc/ca.pem", False))
+        self.assertEqual(config.warnings, ())
+        self.assertTrue(self.read(files + "udp-in-clear = yes\n").tls.udp_in_clear)
+        for nothing in ("[tls]\n", "[tls]\ncertificate =\nudp-in-clear = no\n"):
+            self.assertIsNone(self.read(nothing).tls)
 
     def test_values_do_not_change(self) -> None:
         config = self.read("")

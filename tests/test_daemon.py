@@ -53,6 +53,15 @@ class CommandLineTests(SynchronousTestCase):
         paths = [["-c", str(folder / f"{number}.ini")] for number in range(len(expected))]
         self.assertEqual(self.said(paths), expected)
 
+    def test_keys_that_are_not_there_are_one_line_on_stderr_and_exit_code_2(self) -> None:
+        """Whoever is to have TLS and cannot never talks in the clear."""
+        scratch = TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        path = Path(scratch.name) / "node.ini"
+        path.write_text("[tls]\ncertificate = /nowhere/a.pem\nprivate-key = /a\nauthorities = /b\n")
+        line = "mcmw: [tls] /nowhere/a.pem: No such file or directory\n"
+        self.assertEqual(self.said([["-c", str(path)]]), [("", line, 2)])
+
     def test_a_wrong_command_line_is_one_line_on_stderr_and_exit_code_2(self) -> None:
         said = self.said([arguments for arguments, _ in COMMAND_LINES])
         self.assertEqual(said, [("", f"{line}\n", 2) for _, line in COMMAND_LINES])

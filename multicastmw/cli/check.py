@@ -12,6 +12,7 @@ import click
 from multicastmw.cli.main import BadConfig, Target
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
+from multicastmw.sections import TlsConfig
 from multicastmw.wire import ipv4
 
 WIDTH = 80
@@ -71,8 +72,10 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
     yield "allow", _list(groups.allow, "every group")
     yield "deny", _list(groups.deny, "none")
     yield "pin", _list(_pins(groups.pin), "none")
-    data = "data on TCP only" if listen.udp_port is None else f"data on UDP port {listen.udp_port}"
+    udp = listen.udp_port is not None and not (config.tls and not config.tls.udp_in_clear)
+    data = f"data on UDP port {listen.udp_port}" if udp else "data on TCP only"
     yield "listen", f"{listen.endpoint or 'nowhere'}, {data}"
+    yield "tls", _tls(config.tls, udp)
     for peer in config.peers:
         yield "peer", f"{peer.name} at {peer.endpoint}"
     yield "control", config.control.socket or "none"
@@ -88,6 +91,12 @@ def _row(name: str, text: str) -> list[str]:
 
 def _list(items: Iterable[object], none: str) -> str:
     return ", ".join(map(str, items)) or none
+
+
+def _tls(tls: TlsConfig | None, udp: bool) -> str:
+    if tls is None:
+        return "none, links are in the clear"
+    return f"with {tls.certificate}" + (", data on UDP in the clear" if udp else "")
 
 
 def _floor(ttl: int) -> str:

@@ -58,6 +58,7 @@ def authority(folder: Path, name: str, as_json: bool) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import NameOID
 
+    _check_free(folder / AUTHORITY_KEY, folder / AUTHORITY)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     days = datetime.timedelta(days=365 * AUTHORITY_YEARS)
@@ -84,9 +85,13 @@ def node(names: tuple[str, ...], folder: Path, days: int, renew: bool, as_json: 
     With --renew the key stays, and with it the node's id.
     """
     signer, its_key = _authority(folder)
-    made: list[Path] = []
     for name in names:
-        made += _node(folder, _checked(name), signer, its_key, days, renew)
+        _check_name(name)
+        if not renew:
+            _check_free(folder / f"{name}.key", folder / f"{name}.pem")
+    made: list[Path] = []
+    for name in dict.fromkeys(names):
+        made += _node(folder, name, signer, its_key, days, renew)
     _say(made, as_json, None)
 
 
@@ -112,14 +117,29 @@ def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, renew: 
     return [*made, _write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
 
 
-def _checked(name: str) -> str:
+def _check_name(name: str) -> None:
+    """Is this a node's name, and one that is found in a certificate again?"""
+    from service_identity.hazmat import DNS_ID
+
+    try:
+        node_name(name)
+    except ValueError as error:
+        raise Failure(str(error)) from None
     try:
         name.encode("ascii")
-        return node_name(name)
-    except UnicodeEncodeError:
-        raise Failure(f"{name}: a certificate holds names of ASCII letters only") from None
-    except ValueError as error:
-        raise Failure(f"{name}: {error}") from None
+        DNS_ID(name)
+    except ValueError:
+        why = "a certificate holds names of ASCII letters, digits, dots, - and _ only, and no addresses"
+        raise Failure(f"{name}: {why}") from None
+    if f"{name}.key" == AUTHORITY_KEY:
+        raise Failure(f"{name}: that is what the files of the authority are called")
+
+
+def _check_free(*paths: Path) -> None:
+    """Before anything is made: half a set would be worse than none."""
+    for path in paths:
+        if path.exists():
+            raise Failure(f"{path} is there already, and is left as it is")
 
 
 def _builder(subject: Any, issuer: Any, public_key: Any, valid: datetime.timedelta) -> Any:
@@ -175,7 +195,10 @@ def _authority(folder: Path) -> tuple[Any, Any]:
         raise Failure(f"{folder / AUTHORITY} is not there; `mcmw keys authority` makes it") from None
     except (OSError, ValueError) as error:
         raise Failure(f"{folder / AUTHORITY}: {error}") from None
-    return certificate, _load_key(folder / AUTHORITY_KEY)
+    key = _load_key(folder / AUTHORITY_KEY)
+    if key.public_key() != certificate.public_key():
+        raise Failure(f"{folder / AUTHORITY_KEY} is not the key of {folder / AUTHORITY}")
+    return certificate, key
 
 
 def _load_key(path: Path) -> Any:
@@ -195,8 +218,8 @@ def _write_key(path: Path, key: Any) -> Path:
 
 def _write(path: Path, content: bytes, mode: int, over: bool = False) -> Path:
     """All or nothing, and never over what is there unless that is meant."""
-    if not over and path.exists():
-        raise Failure(f"{path} is there already, and is left as it is")
+    if not over:
+        _check_free(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -55,7 +55,7 @@ class PeerConnection(TwistedProtocol):
         self._tune()
         self._link = self._make_link(self)
         if self._link is None:
-            self.transport.loseConnection()
+            self._close()
             return
         self._clockwork = Clockwork(self._clock, self._link)
         self.transport.registerProducer(self, True)
@@ -65,6 +65,9 @@ class PeerConnection(TwistedProtocol):
     def _begin(self, link: LinkMachine) -> None:
         """The peer can be talked to."""
         link.start()
+
+    def _close(self) -> None:
+        self.transport.loseConnection()
 
     def _socket(self) -> Any:
         return self.transport.getHandle()
@@ -103,7 +106,7 @@ class PeerConnection(TwistedProtocol):
 
     def finish(self) -> None:
         self.transport.unregisterProducer()  # with one, a full connection would wait for it for ever
-        self.transport.loseConnection()
+        self._close()
 
     def abort(self) -> None:
         self.transport.abortConnection()
@@ -134,6 +137,13 @@ class SecurePeerConnection(PeerConnection):
 
     def _begin(self, link: LinkMachine) -> None:
         """Too early: `handshakeCompleted` comes, or the link's patience ends."""
+
+    def _close(self) -> None:
+        """What was written before the handshake can never go out; who does not shake hands is cut off."""
+        if self._certificate is None:
+            self.abort()
+        else:
+            super()._close()
 
     def handshakeCompleted(self) -> None:
         self._certificate = self.transport.getPeerCertificate().to_cryptography()

@@ -12,11 +12,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,10 +50,13 @@ REASONS = (
     ("alert unknown ca", "it says that our certificate is not from one of its authorities"),
     ("alert decrypt error", "it says that our certificate is not from one of its authorities"),
     ("alert bad certificate", "it says that our certificate is not valid"),
+    ("alert unsupported certificate", "it says that our certificate is not for this purpose"),
     ("alert protocol version", "it does not speak TLS 1.3"),
     ("unsupported protocol", "it does not speak TLS 1.3"),
     ("wrong version number", "it does not speak TLS"),
     ("packet length too long", "it does not speak TLS"),
+    ("data length too long", "it does not speak TLS"),
+    ("record layer failure", "it does not speak TLS"),
     ("http request", "it does not speak TLS"),
 )
 
@@ -69,12 +73,14 @@ class Files:
 class Credentials:
     """This node's own key and whom it trusts; raises OSError or ValueError, in words.
 
-    Files that are renewed on disk are taken at the next connection; what is wrong with new ones leaves the
-    old ones in use.
+    Files that are renewed on disk are taken at the next connection; what is wrong with new ones is told
+    once, and leaves the old ones in use.
     """
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, tell: Callable[[str], None] = lambda why: None) -> None:
         self._files = files
+        self._tell = tell
+        self._told = ""
         self._stamps = self._look()
         self._context, self.certificate = _read(files)
         self.node = node_of(self.certificate)
@@ -88,11 +94,25 @@ class Credentials:
         try:
             stamps = self._look()
             if stamps != self._stamps:
-                self._context, self.certificate = _read(self._files)
+                self._take(*_read(self._files))
                 self._stamps = stamps
-        except (OSError, ValueError):
-            pass  # half written, perhaps; the next connection looks again
+            self._told = ""
+        except OSError as error:
+            self._refuse(f"{error.filename}: {error.strerror}")
+        except ValueError as error:
+            self._refuse(str(error))
         return self._context
+
+    def _take(self, context: Any, certificate: x509.Certificate) -> None:
+        if node_of(certificate) != self.node:
+            raise ValueError(f"{self._files.certificate} is of another key, and so of another node: restart")
+        self._context, self.certificate = context, certificate
+
+    def _refuse(self, why: str) -> None:
+        """Half written, perhaps; the next connection looks again."""
+        if why != self._told:
+            self._told = why
+            self._tell(why)
 
 
 def _read(files: Files) -> tuple[Any, x509.Certificate]:
@@ -100,6 +120,7 @@ def _read(files: Files) -> tuple[Any, x509.Certificate]:
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     _load(files.certificate, "no certificate", context.use_certificate_chain_file)
+    _load(files.private_key, "no private key, or one with a password", _check_key)
     _load(files.private_key, "no private key of that certificate", context.use_privatekey_file)
     _load(files.private_key, "no private key of that certificate", lambda path: context.check_privatekey())
     _load(files.authorities, "no certificate of an authority", context.load_verify_locations)
@@ -113,8 +134,14 @@ def _load(path: str, what: str, load: Callable[[str], object]) -> None:
         pass  # OpenSSL's own error says neither which file nor why
     try:
         load(path)
-    except SSL.Error:
+    except (SSL.Error, ValueError, TypeError, UnsupportedAlgorithm):
         raise ValueError(f"{path} holds {what}") from None
+
+
+def _check_key(path: str) -> None:
+    """For a password OpenSSL would ask on the terminal, and all links would wait."""
+    with open(path, "rb") as file:
+        load_pem_private_key(file.read(), None)
 
 
 _verdicts: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
@@ -134,15 +161,15 @@ def node_of(certificate: x509.Certificate) -> int:
 
 def is_named(certificate: x509.Certificate, name: str) -> bool:
     """Has the certificate this node name as a dNSName?"""
-    from service_identity import VerificationError
+    from service_identity import CertificateError, VerificationError
     from service_identity.cryptography import extract_patterns
     from service_identity.hazmat import DNS_ID, verify_service_identity
 
     try:
         verify_service_identity(extract_patterns(certificate), [DNS_ID(name)], [])
-    except (VerificationError, ValueError):
+    except (VerificationError, CertificateError, ValueError):
         return False
-    return True
+    return name.isascii()
 
 
 def explain(connection: Any, error: BaseException | None) -> str | None:
@@ -152,7 +179,7 @@ def explain(connection: Any, error: BaseException | None) -> str | None:
         return f"TLS: {VERDICTS.get(verdict, f'its certificate is refused (OpenSSL {verdict})')}"
     if not isinstance(error, SSL.Error):
         return None
-    said = " ".join(str(part) for entry in (error.args[0] if error.args else ()) for part in entry)
+    said = ", ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))
     meant = next((meaning for words, meaning in REASONS if words in said), said or type(error).__name__)
     return f"TLS: {meant}"
 
@@ -171,7 +198,7 @@ class Creator:
         return SSL.Connection(self._credentials.context(), None)
 
 
-class AcceptingTls(TLSMemoryBIOProtocol):
+class AcceptingTls(BufferingTLSTransport):
     """TLS as the acceptor; a peer that begins with a plain Open is told, in plain, that TLS is required."""
 
     _begun = False

@@ -93,7 +93,8 @@ class NodeService(MultiService):
         from multicastmw.net.tls import Credentials, Files, is_named
 
         try:
-            credentials = Credentials(Files(tls.certificate, tls.private_key, tls.authorities))
+            files = Files(tls.certificate, tls.private_key, tls.authorities)
+            credentials = Credentials(files, self._not_renewed)
         except OSError as error:
             raise CannotStart(f"[tls] {error.filename}: {error.strerror}") from error
         except ValueError as error:
@@ -101,6 +102,9 @@ class NodeService(MultiService):
         if not is_named(credentials.certificate, self.config.node.name):
             raise CannotStart(f"[tls] {tls.certificate} is not for this node's name, {self.config.node.name}")
         return credentials
+
+    def _not_renewed(self, why: str) -> None:
+        self.tell(Note(f"[tls] {why}; what was there before stays in use"))
 
     def _make_data_port(self, port: int | None) -> DataPort | None:
         if port is None:

@@ -106,7 +106,9 @@ class DiallingService(Service):
         self.since = reactor.seconds()
         self.link: Link | None = None
         self.backoff = Backoff(self.since, pick)
+        # With TLS its id is that of a key, which may change; but then the name of a link is proved.
         self._node = node_id(config.name)
+        self._is_proved = credentials is not None
         self._room = room
         self._reactor = reactor
         self._endpoint = _endpoint(dial_reactor, config.endpoint)
@@ -137,7 +139,7 @@ class DiallingService(Service):
 
     def _dial(self) -> None:
         self._again = None
-        present = self._room.by_node.get(self._node)
+        present = next(filter(self._is_ours, self._room.by_node.values()), None)
         if present:
             self.link = present
             self._enter("up")
@@ -179,13 +181,17 @@ class DiallingService(Service):
         if self._again is None:
             self._again = self._reactor.callLater(self.backoff.wait(self._reactor.seconds()), self._dial)
 
+    def _is_ours(self, link: Link) -> bool:
+        """Is this link with our peer, whoever dialled it?"""
+        return link.node == self._node or (self._is_proved and link.name == self.config.name)
+
     # --- what the room tells
 
     def link_up(self, link: Link) -> None:
         """Any link is up; is it with this peer?"""
         if link.section == self.config.name:
             self._node = link.node
-        elif link.node != self._node:
+        elif not self._is_ours(link):
             return
         if self._again:
             self._again.cancel()

@@ -206,6 +206,8 @@ class End:
         self.finished = 0
         self.aborted = 0
         self.lost = False
+        self.objects: str | None = None  # what TLS has against the peer
+        self.asked: tuple[tuple[str, ...], int] | None = None  # about whom
         self.reads = True  # False: its program does not read, so the other end fills up
         self._unsent = bytearray()
         self._paused = False
@@ -226,6 +228,10 @@ class End:
         if not self.lost:
             self._unsent += message
             self.flush()
+
+    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+        self.asked = names, node
+        return self.objects
 
     def finish(self) -> None:
         self.finished += 1

@@ -169,6 +169,22 @@ class FirstMessages(SynchronousTestCase):
         self.assertTrue(end.lost)
         self.assertEqual(self.node.room.links, [])
 
+    def test_an_open_that_the_connection_objects_to_is_refused(self) -> None:
+        end = stranger(self.world, self.node)
+        link = self.node.room.links[0]
+        link._outlet.objects = "its certificate is not b's"
+        end.says(an_open())
+        self.assertEqual(self.closed_with(end), (14, 0))
+        self.assertEqual((link.why, self.node.room.by_node), ("TLS: its certificate is not b's", {}))
+        (event,) = self.node.told(PeerRefused)
+        self.assertEqual(event.why, link.why)
+
+    def test_who_dialled_asks_for_the_name_that_it_dialled_and_for_the_one_it_was_told(self) -> None:
+        world, a, b, cable = pair()
+        world.run(0.1)
+        self.assertEqual(cable.accepting.asked, (("a",), a.id))
+        self.assertEqual(cable.dialling.asked, (("b", "b"), b.id))
+
     def test_bytes_that_make_no_message_are_no_open(self) -> None:
         end = stranger(self.world, self.node)
         for byte in an_open()[:-1]:

@@ -1,0 +1,111 @@
+"""The paper's figure 4 over TLS, with the keys that `mcmw keys` makes."""
+
+import sys
+from pathlib import Path
+from shutil import rmtree
+from subprocess import run
+from tempfile import mkdtemp
+
+from multicastmw.cli.lab import wait_until
+from tests.netns.kit import (
+    PATIENCE,
+    PORT,
+    TTL,
+    Figure4,
+    NetnsTestCase,
+    Receiver,
+    Sender,
+    await_linked,
+    node_ini,
+    node_log,
+    peer_of,
+    route_of,
+)
+
+GROUP = "239.1.1.1"
+S = "10.88.0.1"
+PACKETS = 600
+
+
+class TlsTests(NetnsTestCase):
+    """Four nodes that trust one authority."""
+
+    def setUp(self) -> None:
+        self.folder = Path(mkdtemp(prefix="mcmw-keys-"))
+        self.addCleanup(rmtree, self.folder)
+        self.keys("authority")
+        self.keys("node", "a", "b", "c", "d")
+
+    def keys(self, *arguments: str) -> None:
+        command = [sys.executable, "-m", "multicastmw.cli.main", "keys", *arguments, "--in", str(self.folder)]
+        done = run(command, capture_output=True, text=True, check=False)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+
+    def tls(self, name: str, **more: str) -> dict[str, dict[str, object]]:
+        return {
+            "tls": {
+                "certificate": self.folder / f"{name}.pem",
+                "private-key": self.folder / f"{name}.key",
+                "authorities": self.folder / "authority.pem",
+                **more,
+            }
+        }
+
+    def test_all_three_have_every_packet_once_and_in_order_over_tcp(self) -> None:
+        # The UDP port is configured, as by default, and not used.
+        self.deliver("tcp", {})
+
+    def test_with_udp_in_clear_they_have_it_over_udp(self) -> None:
+        self.deliver("udp", {"udp-in-clear": "yes"})
+
+    def deliver(self, data: str, more: dict[str, str]) -> None:
+        tree = Tree(self, data, {name: self.tls(name, **more) for name in "abcd"})
+        receivers = {host.name: Receiver(host, GROUP) for host in (tree.b, tree.c, tree.d)}
+        tree.await_demand(GROUP, "cd")
+        sender = Sender(tree.a, GROUP, count=PACKETS, rate=500)
+        for name, ttl in (("b", TTL - 1), ("c", TTL - 2), ("d", TTL - 2)):
+            report = receivers[name].await_last(GROUP, S, PACKETS - 1)
+            self.assert_perfect(report, PACKETS, ttl)
+        self.assertEqual(PACKETS, sender.finish())
+        status = tree.b.status()
+        self.assertEqual({data}, {peer["data"] for peer in status["peers"]})
+        to_c = peer_of(status, "c")["counters"]
+        self.assertEqual((PACKETS, PACKETS if data == "tcp" else 0), (to_c["sent"], to_c["sent_tcp"]))
+        (stream,) = route_of(status, GROUP)["streams"]
+        self.assertEqual(("a", PACKETS, 0), (stream["node"], stream["received"], stream["lost"]))
+        self.assertEqual(PORT if data == "udp" else None, status["node"]["data_port"])
+        self.measured(f"packets over TLS with data on {data}", PACKETS)
+
+    def test_renewed_certificates_are_taken_without_a_restart(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        b.start_node(node_ini(b, sections=self.tls("b")), ready=None)
+        a.start_node(node_ini(a, [b], self.tls("a")), ready=None)
+        node = peer_of(await_linked(a, "b", "tcp"), "b")["id"]
+        self.keys("node", "b", "--renew")
+        a.stop_node()
+        a.start_node(node_ini(a, [b], self.tls("a")), ready=None)
+        self.assertEqual(node, peer_of(await_linked(a, "b", "tcp"), "b")["id"])
+
+    def test_who_has_no_tls_is_told_so_and_kept_out(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        b.start_node(node_ini(b, sections=self.tls("b")), ready=None)
+        a.start_node(node_ini(a, [b]), ready=None)
+        status = a.await_status(lambda s: s["peers"][0]["why"], PATIENCE, "why b is not reached")
+        self.assertEqual("closed by the peer: TLS is required", peer_of(status, "b")["why"])
+        line = f"closed the link with {a.address} at {a.address}: TLS: it does not speak TLS"
+        wait_until(lambda: line in node_log(b), PATIENCE, "the event")
+        self.assertEqual([], b.status()["peers"])
+
+
+class Tree(Figure4):
+    """Data may be on TCP though a UDP port is configured."""
+
+    def __init__(self, test: NetnsTestCase, data: str, on: dict) -> None:
+        self.data = data
+        super().__init__(test, on=on)
+
+    def await_links(self) -> None:
+        for host in self.hosts:
+            await_linked(host, "acd" if host is self.b else "b", self.data)
