@@ -19,6 +19,7 @@ from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
 from multicastmw.endpoints import dialled
 from multicastmw.net.tcp import PeerConnection
+from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
@@ -32,6 +33,9 @@ class Accepting(Factory):
     """Connections that peers dialled."""
 
     noisy = False
+
+    def logPrefix(self) -> str:
+        return "links"
 
     def __init__(self, room: Room, reactor: Any) -> None:
         self._room = room
@@ -51,6 +55,24 @@ def _entered(room: Room, connection: PeerConnection, section: str | None, now: f
     link = Link(room, connection, section, now)
     room.enter(link)
     return link
+
+
+class DataPortService(Service):
+    """Holds the data port.  Raises CannotStart where it is another's."""
+
+    def __init__(self, port: DataPort) -> None:
+        self.port = port
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        try:
+            self.port.open()
+        except OSError as error:
+            raise CannotStart(f"[listen] udp-port: {self.port.port}: {error.strerror}") from error
+
+    def stopService(self) -> None:
+        super().stopService()
+        self.port.close()
 
 
 class ListeningService(Service):
@@ -151,6 +173,7 @@ class DiallingService(Service):
     def _gone(self, connection: PeerConnection, why: str) -> None:
         """A connection that was made is over; if its link was up, `link_down` has been told."""
         if connection is self._connection and self.running and self.state == "dialling":
+            self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
             self._wait(why)
 
     def _wait(self, why: str) -> None:
