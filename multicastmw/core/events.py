@@ -12,10 +12,16 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: `text` makes a sentence of the fields, `level` is a log level's name."""
+    """Something that happened: `text` makes a sentence of the fields, `level` is a log level's name.
+
+    Where `alike` is given, an event with the same values in these fields is one that repeats, and is said
+    ever less often: so it stands wherever somebody else decides how often it happens.  What a stranger can
+    invent is left out of it as far as it can be.
+    """
 
     text: ClassVar[str]
     level: ClassVar[str] = "info"
+    alike: ClassVar[tuple[str, ...] | None] = None
 
     def fields(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,6 +57,7 @@ class TapPending(Event):
     device: str
     why: str
     text = "{device} is pending: {why}"
+    alike = ("device", "why")
     level = "warn"
 
 
@@ -61,6 +68,7 @@ class PeerUp(Event):
     peer: str
     address: str
     text = "{peer} at {address} is up"
+    alike = ("peer", "address")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +79,7 @@ class PeerDown(Event):
     address: str
     why: str
     text = "{peer} at {address} is down: {why}"
+    alike = ("peer", "address")
     level = "warn"
 
 
@@ -82,6 +91,7 @@ class PeerUnreachable(Event):
     endpoint: str
     why: str
     text = "{peer} at {endpoint} is not reached: {why}"
+    alike = ("peer", "why")
     level = "warn"
 
 
@@ -93,6 +103,7 @@ class PeerRefused(Event):
     address: str
     why: str
     text = "closed the link with {peer} at {address}: {why}"
+    alike = ("address",)
     level = "warn"
 
 
@@ -104,6 +115,7 @@ class PeerIsMisnamed(Event):
     address: str
     name: str
     text = "the node at {address} calls itself {name}, node.ini calls it {peer}"
+    alike = ("peer", "address")
     level = "warn"
 
 
@@ -115,6 +127,7 @@ class SameNodeTwice(Event):
     first: str
     second: str
     text = "{peer} is at {first} and at {second}: give each node a [node] name of its own"
+    alike = ("first", "second")
     level = "error"
 
 
@@ -125,6 +138,7 @@ class OwnName(Event):
     peer: str
     address: str
     text = "the node at {address} is named {peer}, as this one is: a clone, or a dial to ourselves"
+    alike = ("address",)
     level = "error"
 
 
@@ -136,6 +150,7 @@ class Cycle(Event):
     first: str
     second: str
     text = "{node} is reachable over {first} and over {second}: the overlay has a cycle there"
+    alike = ("first", "second")
     level = "warn"
 
 
@@ -147,6 +162,7 @@ class DataMoved(Event):
     to: str
     why: str
     text = "data to {peer} goes over {to}: {why}"
+    alike = ("peer", "to")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +171,7 @@ class Stranger(Event):
 
     what: str
     text = "{what}"
+    alike = ("what",)
     level = "warn"
 
 
@@ -164,6 +181,7 @@ class Limit(Event):
 
     what: str
     text = "{what}"
+    alike = ("what",)
     level = "warn"
 
 
@@ -173,6 +191,7 @@ class Note(Event):
 
     what: str
     text = "{what}"
+    alike = ("what",)
     level = "warn"
 
 

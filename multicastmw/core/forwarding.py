@@ -8,8 +8,11 @@ Nothing here allocates what lives longer than the call, but for a stream's first
 collector has nothing to do with traffic.
 """
 
+from collections import Counter
+
 from multicastmw.core.addressing import Channel
 from multicastmw.core.counters import Counters
+from multicastmw.core.events import Limit, Tell
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Destination, Route, Router
 from multicastmw.core.window import Budget, Window
@@ -29,7 +32,9 @@ from multicastmw.wire.data import (
 STALE = 10.0
 
 # What we chose.
-STREAMS_MAX = 8_192  # streams at a time, our own and others'; what comes above is dropped and counted
+STREAMS_MAX = 8_192  # streams over links at a time; of what is above, and new, packets are dropped
+LINK_STREAMS_MAX = 4_096  # of these over one link, so that no peer takes the places of all
+SENDINGS_MAX = 4_096  # streams from here at a time
 FORGET = 300.0  # a stream and its counters are kept this long for people to look at
 SWEEP = 10.0
 WINDOW_BYTES = 96 << 20  # for all duplicate windows together
@@ -40,11 +45,12 @@ _ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
 class Drops(Counters):
     """Why a packet went no further than this node's door."""
 
-    __slots__ = ("from_ourselves", "hop_limit_zero", "malformed", "too_many_streams")
+    __slots__ = ("from_ourselves", "hop_limit_zero", "malformed", "too_many_streams", "unwanted")
     from_ourselves: int
     hop_limit_zero: int
     malformed: int
     too_many_streams: int
+    unwanted: int
 
 
 class Sending:
@@ -66,10 +72,11 @@ class Sending:
 class Stream:
     """One (origin, overlay address, count) that comes over a link."""
 
-    __slots__ = ("epoch", "heard", "origin", "route", "window")
+    __slots__ = ("epoch", "heard", "ingress", "origin", "route", "window")
 
-    def __init__(self, origin: int, route: Route, window: Window) -> None:
+    def __init__(self, origin: int, route: Route, window: Window, ingress: Destination) -> None:
         self.epoch = route.epoch
+        self.ingress = ingress  # over which it came first
         self.origin = origin
         self.route = route
         self.window = window
@@ -79,12 +86,14 @@ class Stream:
 class Forwarder:
     """All streams through this node.  `origin` is our own, 64 bits."""
 
-    def __init__(self, router: Router, origin: int, now: float) -> None:
+    def __init__(self, router: Router, origin: int, now: float, tell: Tell = lambda event: None) -> None:
         self.drops = Drops()
         self.origin = origin
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
+        self._shares: dict[Destination, int] = {}
+        self._tell = tell
         self._budget = Budget(WINDOW_BYTES)
         self._sweep_at = now + SWEEP
 
@@ -188,7 +197,7 @@ class Forwarder:
         now = packet.now
         count = flags & NUMBERED_BY_KERNEL
         key = (origin, group, source, count)
-        stream = self._streams.get(key) or self._new_stream(key, now)
+        stream = self._streams.get(key) or self._new_stream(key, ingress, now)
         if stream is None:
             return True
         stream.heard = now
@@ -225,32 +234,45 @@ class Forwarder:
         return near
 
     def _new_sending(self, group: int, source: int, now: float) -> Sending | None:
-        if not self._room(now):
+        if len(self._sendings) >= SENDINGS_MAX:
+            self._clear(now)
+        if len(self._sendings) >= SENDINGS_MAX:
+            self._refused(f"{SENDINGS_MAX} streams start here, and no further ones are forwarded")
             return None
         sending = self._sendings[group, source] = Sending(self._router.route(Channel(group, source)))
         return sending
 
-    def _new_stream(self, key: tuple[int, int, int, int], now: float) -> Stream | None:
+    def _new_stream(self, key: tuple[int, int, int, int], ingress: Destination, now: float) -> Stream | None:
         origin, group, source, _ = key
         if origin == self.origin:
             self.drops.from_ourselves += 1  # a loop, of which duplicate windows elsewhere see the rest
             return None
-        if not self._room(now):
+        channel = Channel(group, source)
+        if not self._router.has_takers(channel):
+            self.drops.unwanted += 1  # late, or never asked for: nothing is kept of it
             return None
-        route = self._router.route(Channel(group, source))
-        stream = self._streams[key] = Stream(origin, route, Window(self._budget))
+        if not self._place(ingress):
+            self._clear(now)
+        if not self._place(ingress):
+            self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
+            return None
+        stream = Stream(origin, self._router.route(channel), Window(self._budget), ingress)
+        self._streams[key] = stream
+        self._shares[ingress] = self._shares.get(ingress, 0) + 1
         return stream
 
-    def _room(self, now: float) -> bool:
-        """Is there a place for one more stream?  Those in use never yield theirs."""
-        if len(self._sendings) + len(self._streams) < STREAMS_MAX:
-            return True
-        if now >= self._sweep_at - SWEEP / 2:  # a flood of new streams sweeps every 5 s, not every packet
+    def _place(self, ingress: Destination) -> bool:
+        return len(self._streams) < STREAMS_MAX and self._shares.get(ingress, 0) < LINK_STREAMS_MAX
+
+    def _clear(self, now: float) -> None:
+        """Makes room; a flood of new streams does so every 5 s, not every packet.  Those in use stay."""
+        if now >= self._sweep_at - SWEEP / 2:
             self.sweep(now, STALE)
-        if len(self._sendings) + len(self._streams) < STREAMS_MAX:
-            return True
+
+    def _refused(self, what: str) -> None:
+        if self.drops.too_many_streams & (self.drops.too_many_streams + 1) == 0:
+            self._tell(Limit(what))
         self.drops.too_many_streams += 1
-        return False
 
     def deadline(self) -> float:
         return self._sweep_at
@@ -267,6 +289,7 @@ class Forwarder:
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
             self._streams.pop(key).window.close()
+        self._shares = dict(Counter(stream.ingress for stream in self._streams.values()))
         kept = {sending.route for sending in self._sendings.values()}
         kept.update(stream.route for stream in self._streams.values())
         for route in self._router.routes():

@@ -50,7 +50,9 @@ OPEN_WITHIN = 5.0
 # What we chose.
 OPEN_MAX = 2_048  # bytes of a first message: names are short, and a stranger has shown nothing yet
 CHANNELS_MAX = 16_384  # channels that one peer may hold: 4,096 groups with some sources each
+TABLE_MAX = 65_536  # channels that all together may want; what is new above it is not taken
 NODES_MAX = 4_096  # nodes behind one link
+UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
 
 put_token = TOKEN_TWIN.pack_into
@@ -121,6 +123,7 @@ class LinkCounters(Counters):
 
     __slots__ = (
         "bad_probes",
+        "channels_refused",
         "over_tcp_too_long",
         "received",
         "received_bytes",
@@ -134,6 +137,7 @@ class LinkCounters(Counters):
         "unknown_objects",
     )
     bad_probes: int
+    channels_refused: int
     over_tcp_too_long: int
     received: int
     received_bytes: int
@@ -174,6 +178,8 @@ class Link:
         self._on_udp = False
         self._peers_token = 0
         self._writable = True
+        self._paused_at = now
+        self._pressed = 0  # bytes of control since then
         self._channels = Announcement[Channel](lambda c: room.router.wanted_besides(self, c), CHANNELS_MAX)
         self._nodes = Announcement[int](lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX)
 
@@ -330,7 +336,12 @@ class Link:
             if isinstance(entry, Node):
                 self._accept_node(entry)
                 continue
-            router.subscribe(self, Channel(entry.group, entry.source))
+            channel = Channel(entry.group, entry.source)
+            if len(router) >= TABLE_MAX and not router.wanted_besides(self, channel):
+                self.counters.channels_refused += 1
+                self.room.tell(Limit(f"{TABLE_MAX} channels are wanted, and no further ones are taken"))
+                continue
+            router.subscribe(self, channel)
             if router.subscriptions(self) > CHANNELS_MAX:
                 raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
         if len(reach.behind(self)) > NODES_MAX:
@@ -402,15 +413,27 @@ class Link:
         self.counters.sent_tcp += 1
         self.counters.sent_bytes += len(message)
 
-    def paused(self) -> None:
-        """The connection takes no more for now; data wait, and the oldest are dropped."""
+    def paused(self, now: float) -> None:
+        """The connection takes no more for now: data wait, and the oldest are dropped.
+
+        Control is still said, but only so much of it, for a peer that does not read is to cost no memory;
+        then routes wait, and what changes back is never said.
+        """
         self._writable = False
+        self._paused_at = now
+        self._pressed = 0
+        self._outlet.wake()
+
+    @property
+    def _may_speak(self) -> bool:
+        return self._writable or self._pressed < UNREAD_MAX
 
     def resumed(self, now: float) -> None:
         """The connection takes data again."""
         self._writable = True
         while self._writable and (message := self.queue.get(now)) is not None:
             self._write_data(message)
+        self._outlet.wake()
 
     def _move_data(self, to_udp: bool, why: str) -> None:
         self._on_udp = to_udp
@@ -420,8 +443,10 @@ class Link:
 
     def others_changed(self, channel: Channel) -> None:
         """Said to the peer at the end of this turn, if it then still is a change."""
+        waits = bool(self._channels)
         self._channels.changed((channel,))
-        self._outlet.wake()
+        if not waits:  # else the clock is wound for it already
+            self._outlet.wake()
 
     def nodes_changed(self, node: int) -> None:
         """The same for a node that the others reach."""
@@ -444,6 +469,7 @@ class Link:
 
     def _control(self, message: bytes, now: float) -> None:
         self._outlet.write(message)
+        self._pressed += len(message)
         if self._liveness:
             self._liveness.spoke(now)
 
@@ -486,24 +512,38 @@ class Link:
     def deadline(self) -> float:
         if self._liveness is None or self.phase is not Phase.UP:
             return self._due if self.phase is not Phase.GONE else float("inf")
+        probe_at = self.path.deadline() if self.path else float("inf")
+        if not self._may_speak:
+            return min(self._liveness.dead_at, self._gives_up_at(), probe_at)
         if self._channels or self._nodes:
             return float("-inf")
-        return min(self._liveness.deadline(), self.path.deadline() if self.path else float("inf"))
+        paused_until = float("inf") if self._writable else self._gives_up_at()
+        return min(self._liveness.deadline(), probe_at, paused_until)
+
+    def _gives_up_at(self) -> float:
+        """When a connection that takes nothing has done so for too long."""
+        return self._paused_at + self.room.here.keep_alive
 
     def tick(self, now: float) -> None:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
-        if self._channels or self._nodes:
+        if self._may_speak and (self._channels or self._nodes):
             self._announce(now)
-        match self._liveness.tick(now):
-            case Duty.GIVE_UP:
-                self._end(Phase.LEAVING, f"silent for {self.room.here.keep_alive} s")
-                self._outlet.abort()  # `finish` would wait for bytes that nobody takes
-                return
-            case Duty.SPEAK:
+        duty = self._liveness.tick(now)
+        if duty is Duty.GIVE_UP:
+            self._give_up(f"silent for {self.room.here.keep_alive} s")
+        elif not self._writable and now >= self._gives_up_at():
+            self._give_up(f"took nothing for {self.room.here.keep_alive} s")
+        else:
+            if duty is Duty.SPEAK and self._may_speak:
                 self._control(encode(KeepAlive()), now)
-        self._probe(now)
+            self._probe(now)
+
+    def _give_up(self, why: str) -> None:
+        """`finish` would wait for bytes that nobody takes."""
+        self._end(Phase.LEAVING, why)
+        self._outlet.abort()
 
     def _tick_unopened(self, now: float) -> None:
         if now < self._due or self.phase is Phase.GONE:

@@ -20,22 +20,22 @@ class Liveness:
         self._patience = patience
         self._peers_patience = peers_patience
         self._pick = pick
-        self._dead_at = now + patience
+        self.dead_at = now + patience
         self._speak_at = now
         self.spoke(now)
 
     def heard(self, now: float) -> None:
         """Anything came over the connection."""
-        self._dead_at = now + self._patience
+        self.dead_at = now + self._patience
 
     def spoke(self, now: float) -> None:
         """Anything was sent over the connection."""
         self._speak_at = now + self._pick(self._peers_patience / 4, self._peers_patience * 3 / 4)
 
     def deadline(self) -> float:
-        return min(self._dead_at, self._speak_at)
+        return min(self.dead_at, self._speak_at)
 
     def tick(self, now: float) -> Duty | None:
-        if now >= self._dead_at:
+        if now >= self.dead_at:
             return Duty.GIVE_UP
         return Duty.SPEAK if now >= self._speak_at else None

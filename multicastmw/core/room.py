@@ -37,7 +37,7 @@ UNOPENED_MAX = 64
 UNOPENED_MAX_OF_ONE = 16
 
 # What we chose: links at a time, of two sockets each; without TLS a stranger can invent nodes.
-LINKS_MAX = 1_024
+LINKS_MAX = 1_024  # fewer where the process may not have so many descriptors
 
 
 class Here(NamedTuple):
@@ -97,6 +97,7 @@ class Room:
         self.watcher = watcher
         self.packet = Packet()
         self.counters = RoomCounters()
+        self.links_max = LINKS_MAX
         self.links: list[Link] = []
         self.by_token: dict[int, Link] = {}
         self.by_node: dict[int, Link] = {}
@@ -141,9 +142,9 @@ class Room:
         older = self.by_node.get(opened.node)
         if older:
             self._choose(older, link, now)
-        elif len(self.by_node) >= LINKS_MAX:
-            self.tell(Limit(f"{LINKS_MAX} links are up, and {opened.name} at {link.address} is one too many"))
-            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {LINKS_MAX} links")
+        elif len(self.by_node) >= self.links_max:
+            self.tell(Limit(f"{self.links_max} links are up, and no further ones are taken"))
+            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {self.links_max} links")
         if link.section and link.section != opened.name:
             self.tell(PeerIsMisnamed(link.section, link.address, opened.name))
         self.by_node[opened.node] = link
@@ -165,7 +166,7 @@ class Room:
         if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
             return
         self.counters.links_refused += 1
-        in_vain = link.dialled and not link.was_up  # who dialled says so
+        in_vain = link.dialled and not link.was_up  # then who dialled says so
         if (code, sub_code) != (Code.UNABLE, Unable.SELF) and not in_vain:
             self.tell(PeerRefused(link.name, link.address, why))
 

@@ -82,6 +82,10 @@ class Router:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
 
+    def __len__(self) -> int:
+        """Channels that somebody wants."""
+        return len(self._claims)
+
     # --- what a destination says
 
     def attach(self, destination: Destination) -> None:
@@ -131,6 +135,10 @@ class Router:
             route.takers = self._takers(channel)
         return route
 
+    def has_takers(self, channel: Channel) -> bool:
+        """Does anybody want packets of this (S, G)?"""
+        return bool(self._takers(channel))
+
     def forget(self, route: Route) -> None:
         """Nothing has come along this route for long."""
         routes = self._routes.get(route.channel.group, {})
@@ -157,4 +165,6 @@ class Router:
 
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)
-        return tuple(dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY))))
+        takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)))
+        # What is here comes last: it may write into the packet, and a link sends what it has got.
+        return tuple(sorted(takers, key=lambda taker: taker.local))

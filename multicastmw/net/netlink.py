@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from ipaddress import IPv4Interface, IPv4Network, ip_address
 from typing import Any
 
@@ -20,7 +21,7 @@ ALIAS = "mcmw"  # a TAP with this alias was made by a node, and is configured ag
 DEFAULT_MTU = 1500
 
 MAIN_TABLE = 254  # RT_TABLE_MAIN
-SIOCGIFFLAGS, SIOCGIFHWADDR, SIOCGIFMTU = 0x8913, 0x8927, 0x8921
+SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFINDEX = 0x8913, 0x8921, 0x8933
 IFF_UP = 1
 IFNAMSIZ = 16
 
@@ -166,6 +167,11 @@ def exists(device: str) -> bool:
     return os.path.exists(f"/proc/sys/net/ipv4/conf/{device}")
 
 
+def index(device: str) -> int:
+    """Interface index; raises OSError (ENODEV) where there is none such."""
+    return int(struct.unpack_from("i", _ioctl(SIOCGIFINDEX, device), IFNAMSIZ)[0])
+
+
 def flags(device: str) -> int:
     """Interface flags; raises OSError (ENODEV) where there is none such."""
     return int(struct.unpack_from("H", _ioctl(SIOCGIFFLAGS, device), IFNAMSIZ)[0])
@@ -186,5 +192,10 @@ def mtu(device: str) -> int:
 
 
 def _ioctl(request: int, device: str) -> bytes:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-        return fcntl.ioctl(asker, request, struct.pack("16s24x", device.encode()))
+    return fcntl.ioctl(_asker(), request, struct.pack("16s24x", device.encode()))
+
+
+@lru_cache(1)
+def _asker() -> socket.socket:
+    """Opened once, so that a process short of descriptors can still ask."""
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -105,4 +105,4 @@ class TapReader:
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw the descriptor die."""
-        self._broken(reason.getErrorMessage())
+        self._broken("the interface is gone")

@@ -36,6 +36,9 @@ class ControlService(Service):
         class Quiet(Site):
             noisy = False
 
+            def logPrefix(self) -> str:
+                return "control"
+
             def log(self, request: object) -> None:
                 """Who watches a node must not fill its log."""
 

@@ -1,37 +1,25 @@
 """Says events aloud: into twisted's log, thinned where somebody else decides how often they come."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from twisted.logger import Logger, LogLevel
 
-from multicastmw.core.events import (
-    Cycle,
-    Event,
-    Limit,
-    OwnName,
-    PeerIsMisnamed,
-    PeerRefused,
-    PeerUnreachable,
-    SameNodeTwice,
-    Stranger,
-    TapPending,
-)
+from multicastmw.core.events import Event
 
 # What we chose.
-THINNED = (
-    Cycle,
-    Limit,
-    OwnName,
-    PeerIsMisnamed,
-    PeerRefused,
-    PeerUnreachable,
-    SameNodeTwice,
-    Stranger,
-    TapPending,
-)
-KINDS_MAX = 1_024  # kinds of thinned events that are told apart; what a stranger invents above is one kind
+KINDS_MAX = 256  # kinds of repeating events told apart; what a stranger invents above is one kind a type
+QUIET = 60.0  # seconds without one, and the next is news again
 KEPT = 200  # events for people to look at
+
+
+@dataclass
+class Repetition:
+    """How often a kind has come since it was last quiet."""
+
+    times: int
+    last: float
 
 
 class Journal:
@@ -42,24 +30,27 @@ class Journal:
         self.events: deque[tuple[float, Event]] = deque(maxlen=KEPT)
         self._clock = clock
         self._log = Logger(namespace="mcmw")
-        self._seen: Counter[tuple[object, ...]] = Counter()
+        self._seen: dict[tuple[object, ...], Repetition] = {}
 
     def tell(self, event: Event) -> None:
         """Prints the event, or only counts it."""
-        times = 1
-        if isinstance(event, THINNED):
-            times = self._count(event)
-            if times & (times - 1):
-                return
-        self.events.append((self._clock(), event))
+        now = self._clock()
+        times = 1 if event.alike is None else self._count(event, event.alike, now)
+        if times & (times - 1):
+            return
+        self.events.append((now, event))
         level = LogLevel.levelWithName(event.level)
         if level >= self.level:
             text = event.text if times == 1 else event.text + " ({times} times)"
             self._log.emit(level, text, **event.fields(), times=times)
 
-    def _count(self, event: Event) -> int:
-        key: tuple[object, ...] = (type(event), *event.fields().values())
-        if len(self._seen) >= KINDS_MAX and key not in self._seen:
-            key = (type(event),)
-        self._seen[key] += 1
-        return self._seen[key]
+    def _count(self, event: Event, alike: tuple[str, ...], now: float) -> int:
+        key: tuple[object, ...] = (type(event), *(getattr(event, field) for field in alike))
+        if key not in self._seen and len(self._seen) >= KINDS_MAX:
+            self._seen = {k: r for k, r in self._seen.items() if now - r.last < QUIET}
+            if len(self._seen) >= KINDS_MAX:
+                key = (type(event),)
+        seen = self._seen.setdefault(key, Repetition(0, now))
+        seen.times = seen.times + 1 if now - seen.last < QUIET else 1
+        seen.last = now
+        return seen.times

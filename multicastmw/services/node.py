@@ -9,6 +9,8 @@ TapService ── TapDestination ─┐             ┌─ Link ── PeerConne
 
 import gc
 import random
+import resource
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -36,11 +38,12 @@ from multicastmw.net.udp import DataPort
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
-from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
 
 # What we chose.
+SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
 LAST_WORDS = 0.5  # seconds that Close messages may take when the node ends
 
 
@@ -56,7 +59,9 @@ class NodeService(MultiService):
         self.router = Router()
         self.credentials = self._make_credentials()
         identity = self.credentials.node if self.credentials else node_id(config.node.name)
-        self.forwarder = Forwarder(self.router, origin(identity, rng.getrandbits(16)), self.started)
+        self.forwarder = Forwarder(
+            self.router, origin(identity, rng.getrandbits(16)), self.started, self.tell
+        )
         self.diallers: list[DiallingService] = []
         listen = config.listen
         # Until packets are sealed, data go inside TLS too.
@@ -72,16 +77,21 @@ class NodeService(MultiService):
             tell=self.tell,
             watcher=self,
         )
+        self.room.links_max = min(self.room.links_max, descriptors() // 2 - SPARE_DESCRIPTORS)
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap()
         self.destination.igmp = self.tap.igmp_received
-        self.tap.setServiceParent(self)
-        self._make_peers(rng)
+        # In this order they start: what another node may hold comes first, and the TAP, which programs see,
+        # when nothing can fail any more.
         if config.control.socket:
             control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor)
             control.setServiceParent(self)
+        if self.data_port:
+            DataPortService(self.data_port).setServiceParent(self)
+        self._make_peers(rng)
+        self.tap.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
 
     # --- the parts
@@ -169,19 +179,9 @@ class NodeService(MultiService):
     def privilegedStartService(self) -> None:
         """Takes everything that may want privileges; what cannot be had ends the start in one line."""
         try:
-            self._open_data_port()
             super().privilegedStartService()
         except CannotStart as error:
             raise SystemExit(f"mcmw: {error}") from error
-
-    def _open_data_port(self) -> None:
-        if self.data_port is None:
-            return
-        try:
-            self.data_port.open()
-        except OSError as error:
-            why = f"[listen] udp-port: {self.data_port.port}: {error.strerror}"
-            raise CannotStart(why) from error
 
     def startService(self) -> None:
         for warning in self.config.warnings:
@@ -217,8 +217,6 @@ class NodeService(MultiService):
         return quiet
 
     def _stopped(self, _: Any) -> None:
-        if self.data_port:
-            self.data_port.close()
         self._netlink.close()
 
     # --- what the parts ask
@@ -247,6 +245,15 @@ class NodeService(MultiService):
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
         return take(self, self.reactor.seconds())
+
+
+def descriptors() -> int:
+    """How many descriptors this process may have, after asking for as many as it can get."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
 def _is_numeric(host: str) -> bool:

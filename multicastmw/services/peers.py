@@ -19,6 +19,7 @@ from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
 from multicastmw.endpoints import dialled
 from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
+from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
@@ -32,6 +33,9 @@ class Accepting(Factory):
     """Connections that peers dialled."""
 
     noisy = False
+
+    def logPrefix(self) -> str:
+        return "links"
 
     def __init__(self, room: Room, reactor: Any, connection: type[PeerConnection]) -> None:
         self._room = room
@@ -52,6 +56,24 @@ def _entered(room: Room, connection: PeerConnection, section: str | None, now: f
     link = Link(room, connection, section, now)
     room.enter(link)
     return link
+
+
+class DataPortService(Service):
+    """Holds the data port.  Raises CannotStart where it is another's."""
+
+    def __init__(self, port: DataPort) -> None:
+        self.port = port
+
+    def privilegedStartService(self) -> None:
+        super().privilegedStartService()
+        try:
+            self.port.open()
+        except OSError as error:
+            raise CannotStart(f"[listen] udp-port: {self.port.port}: {error.strerror}") from error
+
+    def stopService(self) -> None:
+        super().stopService()
+        self.port.close()
 
 
 class ListeningService(Service):

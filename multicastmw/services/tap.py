@@ -1,7 +1,7 @@
 """The TAP's life: opened as root, configured, watched; pending while it cannot be had, and tried again."""
 
-import socket
 from contextlib import suppress
+from errno import EBUSY, EINVAL, ENODEV, ENXIO
 from typing import Any
 
 from twisted.application.service import Service
@@ -117,7 +117,7 @@ class TapService(Service):
         if ours and self._device:
             with suppress(OSError):
                 self._device.persist(config.persist)
-        self._index = socket.if_nametoindex(config.device)
+        self._index = netlink.index(config.device)
         self.mtu = netlink.mtu(config.device)
         if not netlink.flags(config.device) & netlink.IFF_UP:
             raise OSError(f"it is down; `ip link set {config.device} up` puts it up")
@@ -163,9 +163,11 @@ class TapService(Service):
                 self._begin()
             return
         try:
-            alive = socket.if_nametoindex(self.config.device) == self._index
+            alive = netlink.index(self.config.device) == self._index
             up = alive and netlink.flags(self.config.device) & netlink.IFF_UP
-        except OSError:
+        except OSError as error:
+            if error.errno not in (ENODEV, ENXIO):
+                return  # this process lacks something; that says nothing of the interface
             alive = up = False
         if not alive:
             self._broken("the interface is gone")
@@ -220,6 +222,8 @@ def explain(error: OSError, device: str) -> str:
         return f"{text}: run as root, grant CAP_NET_ADMIN, or have it made beforehand with {made}"
     if isinstance(error, FileNotFoundError):
         return f"{text}: is there a /dev/net/tun?  `modprobe tun` makes it"
-    if error.errno == 16:  # EBUSY
+    if error.errno == EINVAL:
+        return f"{text}: {device} is no TAP device, or that is no name for one"
+    if error.errno == EBUSY:
         return f"{text}: another process has it open; is another node running?"
     return text

@@ -258,7 +258,7 @@ class End:
             world.later(self.other._arrived_at - world.now, self.other._arrive, piece)
         if len(self._unsent) > FULL and not self._paused and self.link and not self.finished:
             self._paused = True
-            self.link.paused()
+            self.link.paused(world.now)
         elif not self._unsent and self._paused:
             self._paused = False
             if self.link and not self.finished:

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core import forwarding
 from multicastmw.core.addressing import ANY, Channel
-from multicastmw.core.forwarding import FORGET, STREAMS_MAX, Forwarder
+from multicastmw.core.forwarding import FORGET, LINK_STREAMS_MAX, SENDINGS_MAX, STREAMS_MAX, Forwarder
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
 from multicastmw.wire import data
@@ -342,12 +342,30 @@ class Floods(Case):
 
     def test_of_invented_streams_take_no_more_than_their_bound(self) -> None:
         self.tap.wants()
-        for i in range(2 * STREAMS_MAX):
-            self.relays(i, origin=i << 16, group=i)
+        for i in range(STREAMS_MAX):
+            self.relays(i, origin=i << 16)
+        self.assertEqual(self.entries(), LINK_STREAMS_MAX)
+        self.assertEqual(self.forwarder.drops.too_many_streams, STREAMS_MAX - LINK_STREAMS_MAX)
+        for i in range(STREAMS_MAX, 2 * STREAMS_MAX):
+            self.relays(i, self.right, origin=i << 16)
         self.assertEqual(self.entries(), STREAMS_MAX)
-        self.assertEqual(len(self.router.routes()), STREAMS_MAX)
-        self.assertEqual(self.forwarder.drops.too_many_streams, STREAMS_MAX)
         self.assertLessEqual(self.forwarder._budget.used, forwarding.WINDOW_BYTES)
+
+    def test_of_what_nobody_wants_nothing_is_kept(self) -> None:
+        for i in range(100):
+            self.relays(i, origin=i << 16, group=i)
+        self.assertEqual((self.entries(), self.router.routes()), (0, []))
+        self.assertEqual(self.forwarder.drops.unwanted, 100)
+
+    def test_from_one_link_the_streams_of_the_others_and_our_own_still_begin(self) -> None:
+        self.tap.wants()
+        self.left.wants()
+        for i in range(STREAMS_MAX):
+            self.relays(i, origin=i << 16)
+        self.relays(1, self.right)
+        self.sends()
+        self.assertEqual(len(self.forwarder.sendings()), 1)
+        self.assertIn(THEIRS, [stream.origin for stream in self.forwarder.streams()])
 
     def test_established_streams_live_through_one(self) -> None:
         self.tap.wants()
@@ -358,33 +376,36 @@ class Floods(Case):
             self.sends()
             self.now += 0.5
             for i in range(1000):
-                self.relays(i, origin=second << 32 | i << 16, group=7)
-        self.assertEqual(self.tap.sequences, list(range(40)))
+                self.relays(i, origin=second << 32 | i << 16)
+        theirs = [m for m in self.tap.headers if m.origin == THEIRS]
+        self.assertEqual([m.sequence for m in theirs], list(range(40)))
         self.assertEqual([h.sequence for h in self.left.headers if h.origin == OURS], list(range(40)))
         self.assertLessEqual(self.entries(), STREAMS_MAX)
 
     def test_when_one_is_over_there_is_room_again(self) -> None:
-        for i in range(STREAMS_MAX + 1):
-            self.relays(i, origin=i << 16, group=i)
         self.tap.wants()
+        for i in range(STREAMS_MAX + 1):
+            self.relays(i, origin=i << 16)
+        before = len(self.tap.messages)
         self.now = 11.0
         self.relays(1)
-        self.assertEqual((len(self.tap.messages), self.entries()), (1, 1))
+        self.assertEqual((len(self.tap.messages) - before, self.entries()), (1, 1))
         self.assertEqual(len(self.router.routes()), 1)
 
     def test_one_does_not_sweep_with_each_packet(self) -> None:
         sweeps = []
         sweep = self.forwarder.sweep
         self.forwarder.sweep = lambda now, unheard: (sweeps.append(now), sweep(now, unheard))
+        self.tap.wants()
         for i in range(STREAMS_MAX + 2000):
             self.now = i * 0.0002
-            self.relays(i, origin=i << 16, group=i)
+            self.relays(i, origin=i << 16)
         self.assertLessEqual(len(sweeps), self.now / 5 + 1)
 
     def test_the_programs_of_this_host_are_bounded_too(self) -> None:
-        for i in range(STREAMS_MAX + 10):
+        for i in range(SENDINGS_MAX + 10):
             self.sends(group=GROUP + i)
-        self.assertEqual((self.entries(), self.forwarder.drops.too_many_streams), (STREAMS_MAX, 10))
+        self.assertEqual((self.entries(), self.forwarder.drops.too_many_streams), (SENDINGS_MAX, 10))
 
 
 class Sweeps(Case):
@@ -394,6 +415,7 @@ class Sweeps(Case):
         self.relays(1)
         self.sends()
         self.now = FORGET - 20
+        self.tap.wants(GROUP + 1)
         self.relays(1, group=GROUP + 1)
         self.forwarder.tick(FORGET)
         self.assertEqual(len(self.router.routes()), 2)

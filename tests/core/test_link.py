@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.events import Cycle, DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
-from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, Phase
+from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, UNREAD_MAX, Phase
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
 from multicastmw.wire.messages import (
@@ -701,6 +701,33 @@ class DataOnTcp(SynchronousTestCase):
         kinds = [m[1] for _, m in self.cable.dialling.written[self.before :]]
         self.assertIn(Op.ADD_ROUTE, kinds)
         self.assertEqual(len(self.cable.dialling.sent_data()), self.before)
+
+    def test_a_peer_that_does_not_read_costs_little_and_is_cut_off(self) -> None:
+        before = len(self.cable.dialling.written)
+        deaf = self.b.link(self.a)
+        for turn in range(300):
+            deaf._liveness.heard(self.world.now)  # it is as patient as it is deaf
+            for i in range(500):
+                (self.a.host.wants if turn % 2 else self.a.host.unwants)(GROUP + 1 + i)
+            deaf._control(encode(KeepAlive()), self.world.now)
+            self.world.run(0.05)
+            if not self.a.room.by_node:
+                break
+        said = sum(len(m) for _, m in self.cable.dialling.written[before:] if m[1] != Op.IP_DATA)
+        self.assertLess(said, 2 * UNREAD_MAX)
+        self.assertEqual(self.a.room.by_node, {})
+        self.assertIn("took nothing", self.link.why)
+
+    def test_what_it_missed_is_said_when_it_reads_again(self) -> None:
+        for turn in range(30):
+            for i in range(500):
+                (self.a.host.unwants if turn % 2 else self.a.host.wants)(GROUP + 1 + i)
+            self.world.run(0.01)
+        self.a.host.wants(GROUP + 9_999)
+        self.cable.accepting.read_again()
+        self.world.run(1)
+        told = self.b.router.all_wanted_besides(self.b.host)
+        self.assertEqual(told, [Channel(GROUP + 9_999)])
 
     def test_order_is_kept_when_the_connection_takes_data_again(self) -> None:
         self.sends(20)

@@ -46,7 +46,7 @@ class Machine:
         self.received += chunk
         self.happens()
 
-    def paused(self) -> None:
+    def paused(self, now: float) -> None:
         self.happens("paused")
 
     def resumed(self, now: float) -> None:

@@ -5,8 +5,8 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import Note, OwnName, PeerUp, Stranger
-from multicastmw.services.journal import KEPT, KINDS_MAX, Journal
+from multicastmw.core.events import Note, PeerDown, PeerUp, Stranger, TapUp
+from multicastmw.services.journal import KEPT, KINDS_MAX, QUIET, Journal
 
 
 class Thinning(SynchronousTestCase):
@@ -36,22 +36,36 @@ class Thinning(SynchronousTestCase):
 
     def test_what_only_this_node_decides_is_always_printed(self) -> None:
         for _ in range(5):
-            self.journal.tell(PeerUp("b", "192.0.2.1"))
-            self.journal.tell(Note("n"))
-        self.assertEqual(len(self.printed), 10)
+            self.journal.tell(TapUp("mcmw0", "10.88.0.1/24", 1412))
+        self.assertEqual(len(self.printed), 5)
+
+    def test_after_a_quiet_minute_it_is_news_again(self) -> None:
+        for _ in range(3):
+            self.journal.tell(PeerDown("b", "192.0.2.1", "silent"))
+        self.now = 59.0
+        self.journal.tell(PeerDown("b", "192.0.2.1", "silent"))
+        self.now = 59.0 + QUIET
+        self.journal.tell(PeerDown("b", "192.0.2.1", "silent"))
+        self.assertEqual([e["times"] for e in self.printed], [1, 2, 4, 1])
+
+    def test_a_stranger_who_comes_and_goes_does_not_fill_the_log(self) -> None:
+        for i in range(1000):
+            self.journal.tell(PeerUp(f"n{i}", "192.0.2.1"))
+            self.journal.tell(PeerDown(f"n{i}", "192.0.2.1", "gone"))
+        self.assertLess(len(self.printed), KINDS_MAX + 30)
 
     def test_a_stranger_who_invents_a_name_each_time_is_thinned_too(self) -> None:
         for i in range(20 * KINDS_MAX):
-            self.journal.tell(OwnName(f"n{i}", "192.0.2.1"))
+            self.journal.tell(Stranger(f"n{i}"))
         self.assertLessEqual(len(self.printed), KINDS_MAX + 20)
         self.assertLessEqual(len(self.journal._seen), KINDS_MAX + 20)
 
     def test_and_what_is_known_is_counted_on_meanwhile(self) -> None:
         for i in range(2 * KINDS_MAX):
-            self.journal.tell(OwnName("known", "192.0.2.1"))
-            self.journal.tell(OwnName(f"n{i}", "192.0.2.1"))
-        known = [e["times"] for e in self.printed if e["peer"] == "known"]
-        self.assertEqual(known, [1 << i for i in range(12)])
+            self.journal.tell(Stranger("known"))
+            self.journal.tell(Stranger(f"n{i}"))
+        known = [e["times"] for e in self.printed if e["what"] == "known"]
+        self.assertEqual(known, [1 << i for i in range((2 * KINDS_MAX).bit_length())])
 
     def test_the_last_events_are_kept_with_their_times(self) -> None:
         for i in range(KEPT + 50):

@@ -20,12 +20,9 @@ from multicastmw.wire.messages import (
 u16 = st.integers(0, 0xFFFF)
 u32 = st.integers(0, 0xFFFFFFFF)
 u64 = st.integers(0, (1 << 64) - 1)
-names = st.text(
-    # What is printable.
-    st.characters(exclude_categories=["C", "Z"], include_characters=" "),
-    min_size=1,
-    max_size=NAME_MAX,
-).filter(lambda name: len(name.encode()) <= NAME_MAX)
+names = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=NAME_MAX).filter(
+    lambda name: len(name.encode()) <= NAME_MAX
+)
 data_ports = st.builds(DataPort, st.integers(1, 0xFFFF), st.integers(1, (1 << 64) - 1))
 opens = st.builds(Open, names, u64, st.integers(1, 3600), st.none() | data_ports)
 closes = st.builds(Close, u16, u16)
