@@ -86,10 +86,9 @@ class NameTests(NetnsTestCase):
         await_linked(a, "b")
         await_linked(b, "a")
         self.settled(a, b)
-        # The one that the smaller node id dialled: b's.
-        self.assertGreater(a.status()["node"]["id"], b.status()["node"]["id"])
-        self.assertEqual("them", peer_of(a.status(), "b")["dialled_by"])
-        self.assertEqual("us", peer_of(b.status(), "a")["dialled_by"])
+        # Which one stays if both dial at once is tested in tests/core/test_room.py; here one may be first.
+        dialled_by = [peer_of(a.status(), "b")["dialled_by"], peer_of(b.status(), "a")["dialled_by"]]
+        self.assertEqual(["them", "us"], sorted(dialled_by))
         receiver = Receiver(b, GROUP)
         await_wanted(a, {"b"}, GROUP)
         Sender(a, GROUP, count=100).finish()
