@@ -75,7 +75,7 @@ def _listening(text: str) -> tuple[str, dict[str, str]]:
         # Port 0 is any free one: of little use to a peer, but what tests listen on.
         _check_port(text, given.get("port", ""), lowest=0)
         where = given.get("interface", "")
-        if where and where != "localhost" and not _is_address(where):
+        if where and where != "localhost" and not is_address(where):
             raise ValueError(f"interface={where}: that is the address to listen at, not a device")
     elif kind == "unix":
         _check_path(text, given.get("address", ""))
@@ -129,7 +129,8 @@ def _check_path(text: str, path: str) -> None:
         raise ValueError(f"{shown(text)}: a socket's path has 1 to {MAX_SOCKET_PATH} bytes")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Is it numeric, of either version of IP?"""
     try:
         ip_address(text)
     except ValueError:

@@ -8,7 +8,7 @@ Nothing here allocates what lives longer than the call, but for a stream's first
 collector has nothing to do with traffic.
 """
 
-from collections import Counter
+from weakref import WeakKeyDictionary
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.counters import Counters
@@ -69,14 +69,23 @@ class Sending:
         return self.sequence
 
 
+class Share:
+    """How many streams began over one link; a stream holds this and not the link, which may go first."""
+
+    __slots__ = ("streams",)
+
+    def __init__(self) -> None:
+        self.streams = 0
+
+
 class Stream:
     """One (origin, overlay address, count) that comes over a link."""
 
-    __slots__ = ("epoch", "heard", "ingress", "origin", "route", "window")
+    __slots__ = ("epoch", "heard", "origin", "route", "share", "window")
 
-    def __init__(self, origin: int, route: Route, window: Window, ingress: Destination) -> None:
+    def __init__(self, origin: int, route: Route, window: Window, share: Share) -> None:
         self.epoch = route.epoch
-        self.ingress = ingress  # over which it came first
+        self.share = share
         self.origin = origin
         self.route = route
         self.window = window
@@ -92,7 +101,7 @@ class Forwarder:
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
-        self._shares: dict[Destination, int] = {}
+        self._shares: WeakKeyDictionary[Destination, Share] = WeakKeyDictionary()
         self._tell = tell
         self._budget = Budget(WINDOW_BYTES)
         self._sweep_at = now + SWEEP
@@ -251,18 +260,18 @@ class Forwarder:
         if not self._router.has_takers(channel):
             self.drops.unwanted += 1  # late, or never asked for: nothing is kept of it
             return None
-        if not self._place(ingress):
+        share = self._shares.setdefault(ingress, Share())
+        if not self._place(share):
             self._clear(now)
-        if not self._place(ingress):
+        if not self._place(share):
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
-        stream = Stream(origin, self._router.route(channel), Window(self._budget), ingress)
-        self._streams[key] = stream
-        self._shares[ingress] = self._shares.get(ingress, 0) + 1
+        stream = self._streams[key] = Stream(origin, self._router.route(channel), Window(self._budget), share)
+        share.streams += 1
         return stream
 
-    def _place(self, ingress: Destination) -> bool:
-        return len(self._streams) < STREAMS_MAX and self._shares.get(ingress, 0) < LINK_STREAMS_MAX
+    def _place(self, share: Share) -> bool:
+        return len(self._streams) < STREAMS_MAX and share.streams < LINK_STREAMS_MAX
 
     def _clear(self, now: float) -> None:
         """Makes room; a flood of new streams does so every 5 s, not every packet.  Those in use stay."""
@@ -288,8 +297,9 @@ class Forwarder:
         self._sendings = {k: s for k, s in self._sendings.items() if s.heard >= horizon}
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
-            self._streams.pop(key).window.close()
-        self._shares = dict(Counter(stream.ingress for stream in self._streams.values()))
+            stream = self._streams.pop(key)
+            stream.window.close()
+            stream.share.streams -= 1
         kept = {sending.route for sending in self._sendings.values()}
         kept.update(stream.route for stream in self._streams.values())
         for route in self._router.routes():

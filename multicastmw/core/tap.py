@@ -65,7 +65,8 @@ class TapCounters(Counters):
     unknown_kind: int
 
 
-def _no_device(frame: tuple[bytes, memoryview]) -> None:
+def no_device(frame: tuple[bytes, memoryview]) -> None:
+    """Stands in for `write` while the device is not open."""
     raise OSError("the TAP is not open")
 
 
@@ -101,7 +102,7 @@ class TapDestination:
         self._forwarder = forwarder
         self._mapping = mapping
         self._admission = admission
-        self.write: Callable[[tuple[bytes, memoryview]], object] = _no_device
+        self.write: Callable[[tuple[bytes, memoryview]], object] = no_device
         self.igmp: Callable[[bytes, float], None] = lambda packet, now: None
         self._mac = mac
         self._wanted: dict[int, dict[int, int]] = {}  # group -> source -> how often (a report, a pin)

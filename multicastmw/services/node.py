@@ -11,7 +11,6 @@ import gc
 import random
 import resource
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -30,7 +29,7 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination
-from multicastmw.endpoints import dialled
+from multicastmw.endpoints import dialled, is_address
 from multicastmw.net.clockwork import Clockwork, monotonic
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
@@ -148,7 +147,7 @@ class NodeService(MultiService):
             str(igmp.querier_address) if igmp.querier_address else None,
         )
         hosts = [dialled(peer.endpoint).get("host", "") for peer in config.peers]
-        uplinks = [host for host in hosts if _is_numeric(host)]
+        uplinks = [host for host in hosts if is_address(host)]
         querier = Querier(settings, address)
         return TapService(
             config.tap,
@@ -254,14 +253,6 @@ def descriptors() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         soft = hard
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
-
-
-def _is_numeric(host: str) -> bool:
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def make_node(config: Config) -> NodeService:

@@ -9,7 +9,7 @@ from twisted.internet.task import LoopingCall
 
 from multicastmw.core.events import Ready, TapPending, TapUp, Tell
 from multicastmw.core.igmp import Querier, Send, Want
-from multicastmw.core.tap import TapDestination
+from multicastmw.core.tap import TapDestination, no_device
 from multicastmw.literals import MAX_MTU, MIN_MTU
 from multicastmw.net import netlink
 from multicastmw.net.clockwork import Clockwork
@@ -134,7 +134,7 @@ class TapService(Service):
 
     def _release(self) -> None:
         self.up = False
-        self._destination.write = _no_device
+        self._destination.write = no_device
         if self._reader:
             self._reader.stop()
             self._reader = None
@@ -208,10 +208,6 @@ class TapService(Service):
             else:
                 self._destination.unwant(action.group, action.source)
         self._questions.wind()
-
-
-def _no_device(frame: tuple[bytes, memoryview]) -> None:
-    raise OSError("the TAP is not open")
 
 
 def explain(error: OSError, device: str) -> str:

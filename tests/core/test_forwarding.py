@@ -1,6 +1,7 @@
 """A packet's way through a node: numbers, hop limits, duplicates, and how much a flood can cost."""
 
 from typing import Any
+from weakref import ref
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -366,6 +367,16 @@ class Floods(Case):
         self.sends()
         self.assertEqual(len(self.forwarder.sendings()), 1)
         self.assertIn(THEIRS, [stream.origin for stream in self.forwarder.streams()])
+
+    def test_a_link_that_is_gone_is_not_kept_by_its_streams(self) -> None:
+        self.tap.wants()
+        gone = Taker(self.router, "gone", local=False)
+        self.relays(1, gone)
+        self.router.detach(gone)
+        seen = ref(gone)
+        del gone
+        self.assertEqual(len(self.forwarder.streams()), 1)
+        self.assertIsNone(seen())
 
     def test_established_streams_live_through_one(self) -> None:
         self.tap.wants()
