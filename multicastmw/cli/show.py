@@ -131,7 +131,8 @@ def _peers(console: Console, status: Status) -> None:
     )
     for peer in status["peers"]:
         if peer["state"] != "up":
-            table.row(peer["name"], peer["state"], "", "", "", "", "", "", _why(peer), style="red")
+            style = "yellow" if peer["state"] == "standby" else "red"
+            table.row(peer["name"], peer["state"], "", "", "", "", "", "", _why(peer), style=style)
             continue
         counters = peer["counters"]
         lost = peer["queue_drops"] + peer["kernel_drops"] + counters["socket_full"]

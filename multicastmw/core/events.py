@@ -144,14 +144,23 @@ class OwnName(Event):
 
 @dataclass(frozen=True, slots=True)
 class Cycle(Event):
-    """A node is reachable over two links."""
+    """A link that the peer dialled would close a cycle; there it stands by."""
 
-    node: str
-    first: str
-    second: str
-    text = "{node} is reachable over {first} and over {second}: the overlay has a cycle there"
-    alike = ("first", "second")
-    level = "warn"
+    peer: str
+    address: str
+    why: str
+    text = "refused the link with {peer} at {address}, a standby: {why}"
+    alike = ("peer", "address")
+
+
+@dataclass(frozen=True, slots=True)
+class StandsBy(Event):
+    """A link that this node dials would close a cycle; it takes over when the peer is reached no more."""
+
+    peer: str
+    why: str
+    text = "the link with {peer} stands by: {why}"
+    alike = ("peer",)
 
 
 @dataclass(frozen=True, slots=True)

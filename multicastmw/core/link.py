@@ -19,10 +19,10 @@ from multicastmw.core.announcing import Announcement
 from multicastmw.core.counters import Counters
 from multicastmw.core.datapath import DataPath
 from multicastmw.core.dataqueue import DataQueue
-from multicastmw.core.events import Cycle, DataMoved, Limit
+from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
-from multicastmw.core.room import Room
+from multicastmw.core.room import Room, a_cycle
 from multicastmw.wire.cops import Code, Op, Unable, message_length
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
 from multicastmw.wire.errors import PeerError
@@ -54,6 +54,13 @@ TABLE_MAX = 65_536  # channels that all together may want; what is new above it 
 NODES_MAX = 4_096  # nodes behind one link
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
+
+# What we chose: how long a link waits until it is closed for a cycle.  All nodes of the cycle see it, and one
+# cut is enough: so the younger a link is, the sooner it goes, and others find that it is gone.
+CYCLE_WAIT = 0.0, 0.1  # seconds, at random, for links of the same age
+CYCLE_WAIT_OF_AGE = 0.1  # of its age, on top
+CYCLE_WAIT_MAX = 0.5
+NEVER = float("inf")
 
 put_token = TOKEN_TWIN.pack_into
 
@@ -105,6 +112,11 @@ class Datagrams(Protocol):
         """Datagrams that the kernel had no room for."""
 
     def close(self) -> None: ...
+
+
+def _age_of(link: "Link") -> tuple[float, int]:
+    """Orders links by when they came up, also those of one moment."""
+    return link.since, link.token
 
 
 def _no_socket(message: memoryview | bytes) -> None:
@@ -164,6 +176,7 @@ class Link:
         self.node = 0
         self.phase = Phase.OPENING
         self.why = ""
+        self.closes_cycle = False  # why it is not, or no more
         self.since = now
         self.counters = LinkCounters()
         self.token = room.new_token()
@@ -172,6 +185,7 @@ class Link:
         self._outlet = outlet
         self._framer = Framer(OPEN_MAX)
         self._due = now + OPEN_WITHIN
+        self._suspect_at = NEVER  # when it is looked whether this link still closes a cycle
         self._liveness: Liveness | None = None
         self._datagrams: Datagrams | None = None
         self._send: Callable[[memoryview | bytes], object] = _no_socket  # a call less for each packet
@@ -226,7 +240,7 @@ class Link:
                 if self.phase is not Phase.UP:
                     return
         except PeerError as error:
-            self.leave(error.code, error.sub_code, str(error), now)
+            self.leave(error.code, error.sub_code, str(error), now, error.node)
 
     def _accept(self, message: memoryview, now: float) -> None:
         if message[1] == Op.IP_DATA and self.phase is Phase.UP:
@@ -237,14 +251,14 @@ class Link:
         match decoded.message:
             case Open() as opened if self.phase is Phase.OPENING:
                 self._accept_open(opened, now)
-            case Close(code, sub_code):
-                self._accept_close(code, sub_code, now)
+            case Close() as close:
+                self._accept_close(close, now)
             case _ if self.phase is Phase.OPENING:
                 raise PeerError(Code.BAD_FORMAT, 0, "the first message was not Open")
             case Open():
                 raise PeerError(Code.BAD_FORMAT, 0, "a second Open")
             case AddRoute(entries):
-                self._accept_add(entries)
+                self._accept_add(entries, now)
             case RemoveRoute(entries):
                 self._accept_remove(entries)
             case Unknown():
@@ -323,18 +337,22 @@ class Link:
         self._nodes.changed(self.room.reach.all_besides(self))
         self._outlet.wake()
 
-    def _accept_close(self, code: int, sub_code: int, now: float) -> None:
+    def _accept_close(self, close: Close, now: float) -> None:
+        code, sub_code, node = close
         why = REASONS.get((code, sub_code), f"error {code}/{sub_code}")
+        self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
+        if self.closes_cycle and node:
+            why += f", as it reaches {node} already"
         self._end(Phase.LEAVING, f"closed by the peer: {why}")
         self._due = now + LEAVE_WITHIN
         self._outlet.finish()
         self._outlet.wake()
 
-    def _accept_add(self, entries: tuple[Group | Node, ...]) -> None:
+    def _accept_add(self, entries: tuple[Group | Node, ...], now: float) -> None:
         router, reach = self.room.router, self.room.reach
         for entry in entries:
             if isinstance(entry, Node):
-                self._accept_node(entry)
+                self._accept_node(entry, now)
                 continue
             channel = Channel(entry.group, entry.source)
             if len(router) >= TABLE_MAX and not router.wanted_besides(self, channel):
@@ -347,14 +365,32 @@ class Link:
         if len(reach.behind(self)) > NODES_MAX:
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
 
-    def _accept_node(self, entry: Node) -> None:
-        """A node's own id is never accepted from a peer."""
+    def _accept_node(self, entry: Node, now: float) -> None:
+        """A node's own id is never accepted from a peer; other nodes of the cycle that it tells of do so."""
         reach = self.room.reach
         if entry.node == self.room.here.node:
-            self.room.tell(Cycle("this node", self.name, "another link"))
-        elif reach.add(self, entry.node, entry.name) and reach.besides(self, entry.node):
-            other = next(link for link in reach.links(entry.node) if link is not self)
-            self.room.tell(Cycle(entry.name or f"{entry.node:016x}", other.name, self.name))
+            return
+        if reach.add(self, entry.node, entry.name) and reach.besides(self, entry.node):
+            max(reach.links(entry.node), key=_age_of).suspect(now)
+
+    def suspect(self, now: float) -> None:
+        """This link came up last of those over which some node is reached: it may have to go."""
+        if self._suspect_at == NEVER:
+            age = now - self.since
+            wait = self.room.pick(*CYCLE_WAIT) + min(CYCLE_WAIT_MAX, age * CYCLE_WAIT_OF_AGE)
+            self._suspect_at = now + wait
+            self._outlet.wake()
+
+    def _look_for_cycle(self, now: float) -> None:
+        """Closes this link where an older one reaches one of its nodes, still."""
+        self._suspect_at = NEVER
+        reach = self.room.reach
+        for node in reach.behind(self):
+            oldest = min(reach.links(node), key=_age_of)
+            if oldest is not self:
+                error = a_cycle(reach.name(node) or f"{node:016x}", oldest.name)
+                self.leave(error.code, error.sub_code, str(error), now, error.node)
+                return
 
     def _accept_remove(self, entries: tuple[Group | Node, ...]) -> None:
         for entry in entries:
@@ -479,11 +515,12 @@ class Link:
         except OSError:
             self.counters.send_errors += 1  # the next probe tells whether that lasts
 
-    def leave(self, code: int, sub_code: int, why: str, now: float) -> None:
+    def leave(self, code: int, sub_code: int, why: str, now: float, node: str | None = None) -> None:
         """Says Close with this error and goes; a peer that takes nothing is cut off after a second."""
         if self.phase in (Phase.LEAVING, Phase.GONE):
             return
-        self._outlet.write(encode(Close(code, sub_code)))
+        self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
+        self._outlet.write(encode(Close(code, sub_code, node)))
         self._outlet.finish()
         self.room.refused(self, code, sub_code, why)
         self._end(Phase.LEAVING, why)
@@ -514,11 +551,11 @@ class Link:
             return self._due if self.phase is not Phase.GONE else float("inf")
         probe_at = self.path.deadline() if self.path else float("inf")
         if not self._may_speak:
-            return min(self._liveness.dead_at, self._gives_up_at(), probe_at)
+            return min(self._liveness.dead_at, self._gives_up_at(), probe_at, self._suspect_at)
         if self._channels or self._nodes:
             return float("-inf")
         paused_until = float("inf") if self._writable else self._gives_up_at()
-        return min(self._liveness.deadline(), probe_at, paused_until)
+        return min(self._liveness.deadline(), probe_at, paused_until, self._suspect_at)
 
     def _gives_up_at(self) -> float:
         """When a connection that takes nothing has done so for too long."""
@@ -528,6 +565,10 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
+        if now >= self._suspect_at:
+            self._look_for_cycle(now)
+            if self.phase is not Phase.UP:
+                return
         if self._may_speak and (self._channels or self._nodes):
             self._announce(now)
         duty = self._liveness.tick(now)

@@ -1,7 +1,7 @@
 """Which nodes are behind which link.  Over a tree that is all there is to know of it.
 
 A link is told the nodes behind the other links, as it is told their channels.  That a node is reachable over
-two links means that there is a cycle (DESIGN, 5).
+two links means that there is a cycle (DESIGN, 5); that it is reachable over none, that a standby is needed.
 """
 
 from collections.abc import Callable, Hashable
@@ -15,8 +15,10 @@ L = TypeVar("L", bound=Hashable)
 class Reach(Generic[L]):
     """Nodes by id, with their names and the links that lead to them."""
 
-    def __init__(self, changed: Callable[[L, int], None]) -> None:
+    def __init__(self, changed: Callable[[L, int], None], gone: Callable[[int], None]) -> None:
+        """`changed` is told whose view of which node is another one, `gone` which node is out of reach."""
         self._claims: Claims[int, L] = Claims(changed)
+        self._gone = gone
         self._names: dict[int, str] = {}
 
     def join(self, link: L) -> None:
@@ -25,7 +27,7 @@ class Reach(Generic[L]):
     def leave(self, link: L) -> None:
         """The link is gone, and what was behind it is no longer reachable over it."""
         for node in self._claims.leave(link):
-            self._forget_name(node)
+            self._look_after(node)
 
     def add(self, link: L, node: int, name: str | None) -> bool:
         """True if the node was not known behind this link."""
@@ -34,12 +36,13 @@ class Reach(Generic[L]):
         return self._claims.add(link, node)
 
     def remove(self, link: L, node: int) -> None:
-        self._claims.remove(link, node)
-        self._forget_name(node)
+        if self._claims.remove(link, node):
+            self._look_after(node)
 
-    def _forget_name(self, node: int) -> None:
+    def _look_after(self, node: int) -> None:
         if not self._claims.holders(node):
             self._names.pop(node, None)
+            self._gone(node)
 
     def besides(self, link: L, node: int) -> bool:
         """Is the node reachable over any other link?"""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multicastmw.core.counters import Counters
 from multicastmw.core.events import (
+    Cycle,
     Limit,
     OwnName,
     PeerDown,
@@ -54,12 +55,17 @@ class Watcher(Protocol):
 
     def link_up(self, link: "Link") -> None: ...
     def link_down(self, link: "Link", why: str) -> None: ...
+    def node_gone(self, node: int) -> None:
+        """No link leads to that node any more."""
 
 
 class RoomCounters(Counters):
     """What strangers and peers did at the door."""
 
-    __slots__ = ("datagrams_dropped", "datagrams_short", "links_refused", "opened", "turned_away")
+    __slots__ = (
+        "cycles_refused", "datagrams_dropped", "datagrams_short", "links_refused", "opened", "turned_away",
+    )  # fmt: skip
+    cycles_refused: int
     datagrams_dropped: int
     datagrams_short: int
     links_refused: int
@@ -90,7 +96,7 @@ class Room:
         self.here = here
         self.router = router
         self.forwarder = forwarder
-        self.reach: Reach[Link] = Reach(lambda link, node: link.nodes_changed(node))
+        self.reach: Reach[Link] = Reach(lambda link, node: link.nodes_changed(node), self._node_gone)
         self.pick = pick
         self.open_datagrams = open_datagrams
         self.tell = tell
@@ -102,6 +108,9 @@ class Room:
         self.by_token: dict[int, Link] = {}
         self.by_node: dict[int, Link] = {}
         self._draw_token = draw_token
+
+    def _node_gone(self, node: int) -> None:
+        self.watcher.node_gone(node)
 
     def our_open(self, token: int) -> Open:
         """What this node says first."""
@@ -142,6 +151,8 @@ class Room:
         older = self.by_node.get(opened.node)
         if older:
             self._choose(older, link, now)
+        elif others := self.reach.links(opened.node):
+            raise a_cycle(opened.name, others[0].name)
         elif len(self.by_node) >= self.links_max:
             self.tell(Limit(f"{self.links_max} links are up, and no further ones are taken"))
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {self.links_max} links")
@@ -165,6 +176,11 @@ class Room:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""
         if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
             return
+        if (code, sub_code) == (Code.UNABLE, Unable.CYCLE):
+            self.counters.cycles_refused += 1
+            if not link.dialled:  # else who dialled says so
+                self.tell(Cycle(link.name, link.address, why))
+            return
         self.counters.links_refused += 1
         in_vain = link.dialled and not link.was_up  # then who dialled says so
         if (code, sub_code) != (Code.UNABLE, Unable.SELF) and not in_vain:
@@ -187,3 +203,8 @@ class Room:
         """The node goes: every peer is told."""
         for link in list(self.links):
             link.leave(Code.SHUTTING_DOWN, 0, "this node is shutting down", now)
+
+
+def a_cycle(node: str, over: str) -> PeerError:
+    """Why a link with or towards that node cannot be."""
+    return PeerError(Code.UNABLE, Unable.CYCLE, f"{node} is reached over {over} already", node)

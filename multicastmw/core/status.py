@@ -47,7 +47,7 @@ class QuerierView:
 
 @dataclass(frozen=True)
 class PeerStatus:
-    """`state` is up, dialling, or waiting (for the next dial); `why` is the last failure."""
+    """`state` is up, dialling, waiting (for the next dial) or standby; `why` it is not up."""
 
     name: str
     id: str | None

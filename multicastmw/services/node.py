@@ -232,6 +232,10 @@ class NodeService(MultiService):
         for dialler in self.diallers:
             dialler.link_down(link, why)
 
+    def node_gone(self, node: int) -> None:
+        for dialler in self.diallers:
+            dialler.node_gone(node)
+
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> Datagrams | None:
         if self.data_port is None:
             return None

@@ -7,26 +7,24 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, serverFromString
 from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from multicastmw.core.dialling import DIAL_TIMEOUT, Backoff
-from multicastmw.core.events import PeerUnreachable
+from multicastmw.core.dialling import DIAL_TIMEOUT, Dialler, State
+from multicastmw.core.events import PeerUnreachable, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.core.link import Link
 from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
 from multicastmw.endpoints import dialled
+from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
 from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
 from multicastmw.wire.messages import Close, encode
-
-# What we chose: a link that was up for so many seconds is dialled again without delay.
-STABLE = 5.0
 
 
 class Accepting(Factory):
@@ -108,7 +106,7 @@ class ListeningService(Service):
 
 
 class DiallingService(Service):
-    """One [peer:NAME]: dialled until it is up, and again when it is down.
+    """One [peer:NAME]: dialled until it is up, and again when it is down (see core/dialling.py).
 
     While the peer is up over a link that it dialled itself, this side waits.
     """
@@ -123,11 +121,8 @@ class DiallingService(Service):
         credentials: Any = None,
     ) -> None:
         self.config = config
-        self.state = "waiting"
-        self.why = ""
-        self.since = reactor.seconds()
+        self.dialler = Dialler(reactor.seconds(), pick)
         self.link: Link | None = None
-        self.backoff = Backoff(self.since, pick)
         # With TLS its id is that of a key, which may change; but then the name of a link is proved.
         self._node = node_id(config.name)
         self._is_proved = credentials is not None
@@ -141,33 +136,44 @@ class DiallingService(Service):
             self._endpoint = tls.dialling(credentials, self._endpoint)
         self._attempt: Deferred[Any] | None = None
         self._connection: PeerConnection | None = None  # of the latest attempt
-        self._again: IDelayedCall | None = None
+        self._attempted: Link | None = None  # the link of that connection
+        self._clockwork = Clockwork(reactor, self)
+
+    @property
+    def state(self) -> State:
+        return self.dialler.state
+
+    @property
+    def why(self) -> str:
+        """Why it is not up."""
+        return self.dialler.why
 
     def startService(self) -> None:
         super().startService()
-        self._dial()
+        self._clockwork = Clockwork(self._reactor, self)
+        self.tick(self._reactor.seconds())
+        self._clockwork.wind()
 
     def stopService(self) -> None:
         super().stopService()
-        if self._again:
-            self._again.cancel()
-            self._again = None
+        self._clockwork.stop()
         if self._attempt:
             self._attempt.cancel()
 
-    def _enter(self, state: str) -> None:
-        self.state = state
-        self.since = self._reactor.seconds()
+    def deadline(self) -> float:
+        return self.dialler.deadline()
 
-    def _dial(self) -> None:
-        self._again = None
+    def tick(self, now: float) -> None:
+        if self.dialler.tick(now):
+            self._dial(now)
+
+    def _dial(self, now: float) -> None:
         present = next(filter(self._is_ours, self._room.by_node.values()), None)
         if present:
             self.link = present
-            self._enter("up")
+            self.dialler.up(now)
             return
-        self._enter("dialling")
-        self._connection = None
+        self._connection = self._attempted = None
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
         self._attempt = self._endpoint.connect(factory)
@@ -180,28 +186,39 @@ class DiallingService(Service):
         return connection
 
     def _link(self, connection: PeerConnection) -> Link:
-        return _entered(self._room, connection, self.config.name, self._reactor.seconds())
+        self._attempted = _entered(self._room, connection, self.config.name, self._reactor.seconds())
+        return self._attempted
 
     def _connected(self, _: Any) -> None:
         self._attempt = None
 
     def _failed(self, failure: Failure) -> None:
         self._attempt = None
-        if self.running and self.state == "dialling":  # and not up meanwhile, as the peer dialled
-            self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, reason(failure)))
-            self._wait(reason(failure))
+        if self.running and self.state is State.DIALLING:  # and not up meanwhile, as the peer dialled
+            self._not_reached(reason(failure))
 
     def _gone(self, connection: PeerConnection, why: str) -> None:
         """A connection that was made is over; if its link was up, `link_down` has been told."""
-        if connection is self._connection and self.running and self.state == "dialling":
-            self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
-            self._wait(why)
+        if connection is not self._connection or not self.running or self.state is not State.DIALLING:
+            return
+        link = self._attempted
+        if link and link.closes_cycle:
+            self._refused(link, why)
+        else:
+            self._not_reached(why)
 
-    def _wait(self, why: str) -> None:
-        self.why = why
-        self._enter("waiting")
-        if self._again is None:
-            self._again = self._reactor.callLater(self.backoff.wait(self._reactor.seconds()), self._dial)
+    def _not_reached(self, why: str) -> None:
+        self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
+        self.dialler.failed(why, self._reactor.seconds())
+        self._clockwork.wind()
+
+    def _refused(self, link: Link, why: str) -> None:
+        """By either side, for a cycle: a standby, unless only the peer sees one."""
+        self._node = link.node or self._node
+        is_reached = bool(self._room.reach.links(self._node))
+        if self.dialler.refused(why, link.was_up, is_reached, self._reactor.seconds()):
+            self._room.tell(StandsBy(self.config.name, why))
+        self._clockwork.wind()
 
     def _is_ours(self, link: Link) -> bool:
         """Is this link with our peer, whoever dialled it?"""
@@ -215,22 +232,27 @@ class DiallingService(Service):
             self._node = link.node
         elif not self._is_ours(link):
             return
-        if self._again:
-            self._again.cancel()
-            self._again = None
         self.link = link
-        self.why = ""
-        self._enter("up")
+        self.dialler.up(self._reactor.seconds())
 
     def link_down(self, link: Link, why: str) -> None:
         """A link that was up is down."""
-        if link is self.link:
-            self.link = None
-            now = self._reactor.seconds()
-            if now - link.since >= STABLE:  # else two clones would throw each other out four times a second
-                self.backoff.succeeded(now)
-            if self.running:
-                self._wait(why)
+        if link is not self.link:
+            return
+        self.link = None
+        if not self.running:
+            return
+        if link.closes_cycle:
+            self._refused(link, why)
+            return
+        self.dialler.down(why, link.since, self._reactor.seconds())
+        self._clockwork.wind()
+
+    def node_gone(self, node: int) -> None:
+        """No link leads to that node any more; if it is this peer, and stands by, it takes over."""
+        if node == self._node and self.state is State.STANDBY:
+            self.dialler.lost_reach(self._reactor.seconds())
+            self._clockwork.wind()
 
 
 def _connection(credentials: Any) -> type[PeerConnection]:

@@ -63,10 +63,11 @@ class Open(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The last message, and why."""
+    """The last message, and why; `node` is the name of the node that the error is about."""
 
     code: int
     sub_code: int = 0
+    node: str | None = None
 
 
 class Echo(NamedTuple):
@@ -136,7 +137,7 @@ def encode(message: Open | Close | KeepAlive | AddRoute | RemoveRoute) -> bytes:
             case Open():
                 return cops.frame(Op.OPEN, _open_objects(message))
             case Close():
-                return cops.frame(Op.CLOSE, _object(CNum.ERROR, 1, ERROR, message._asdict()))
+                return cops.frame(Op.CLOSE, _close_objects(message))
             case KeepAlive():
                 return cops.frame(Op.KEEP_ALIVE, _keep_alive_objects(message))
             case AddRoute():
@@ -178,6 +179,12 @@ def _open_objects(message: Open) -> bytes:
     if message.data_port:
         packed += _object(CNum.DATA_PORT, 1, DATA_PORT, {"reserved": 0, **message.data_port._asdict()})
     return packed
+
+
+def _close_objects(message: Close) -> bytes:
+    error = {"code": message.code, "sub_code": message.sub_code}
+    packed = _object(CNum.ERROR, 1, ERROR, error)
+    return packed if message.node is None else packed + _pepid(message.node)
 
 
 def _keep_alive_objects(message: KeepAlive) -> bytes:
@@ -233,9 +240,10 @@ def _read_open(message: memoryview) -> Decoded:
 
 
 def _read_close(message: memoryview) -> Decoded:
-    found, skipped = _singles(message, (CNum.ERROR,))
-    error = _required(found, CNum.ERROR)
-    return Decoded(Close(error.code, error.sub_code), skipped)
+    found, skipped = _singles(message, (CNum.ERROR, CNum.PEPID))
+    error, pepid = _required(found, CNum.ERROR), found.get(CNum.PEPID)
+    node = _checked_name(pepid[1].name) if pepid else None
+    return Decoded(Close(error.code, error.sub_code, node), skipped)
 
 
 def _read_keep_alive(message: memoryview) -> Decoded:

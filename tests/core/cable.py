@@ -145,6 +145,7 @@ class Node:
         self.events: list[Event] = []
         self.ups: list[Link] = []
         self.downs: list[tuple[Link, str]] = []
+        self.gone: list[int] = []  # nodes that are out of reach
         self.router = Router()
         self.forwarder = Forwarder(self.router, origin(self.id, salt), world.now)
         self.packet = Packet()
@@ -166,6 +167,9 @@ class Node:
 
     def link_down(self, link: Link, why: str) -> None:
         self.downs.append((link, why))
+
+    def node_gone(self, node: int) -> None:
+        self.gone.append(node)
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> "Socket":
         return Socket(self, link, remote)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.events import Cycle, DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
+from multicastmw.core.events import DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
 from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, UNREAD_MAX, Phase
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
@@ -377,7 +377,6 @@ class Conversations(SynchronousTestCase):
         self.world.run(0.1)
         told = [entry.node for m in self.end.heard() if isinstance(m, AddRoute) for entry in m.entries]
         self.assertEqual(told, [0x88_0000])
-        self.assertEqual(len(self.node.told(Cycle)), 1)
 
     def test_a_close_of_the_peer_says_why_it_is_down(self) -> None:
         self.says(encode(Close(4, 1)))

@@ -23,7 +23,7 @@ class AgainstPairs(SynchronousTestCase):
     @given(STEPS)
     @settings(max_examples=200, deadline=None)
     def test_nodes_their_names_and_links(self, steps: list) -> None:
-        reach: Reach[str] = Reach(lambda link, node: None)
+        reach: Reach[str] = Reach(lambda link, node: None, lambda node: None)
         pairs: set[tuple[str, int]] = set()
         names: dict[int, str] = {}
         for link in LINKS:
@@ -57,10 +57,24 @@ class AgainstPairs(SynchronousTestCase):
 class Changes(SynchronousTestCase):
     def test_every_other_link_is_told_that_a_node_came_and_went(self) -> None:
         told: list[tuple[str, int]] = []
-        reach: Reach[str] = Reach(lambda link, node: told.append((link, node)))
+        reach: Reach[str] = Reach(lambda link, node: told.append((link, node)), lambda node: None)
         for link in LINKS:
             reach.join(link)
         reach.add("x", 1, "n")
         self.assertEqual(told, [("y", 1), ("z", 1)])
         reach.leave("x")
         self.assertEqual(told[2:], [("y", 1), ("z", 1)])
+
+    def test_a_node_is_gone_when_no_link_leads_to_it(self) -> None:
+        gone: list[int] = []
+        reach: Reach[str] = Reach(lambda link, node: None, gone.append)
+        for link in LINKS:
+            reach.join(link)
+            reach.add(link, 1, "n")
+        reach.add("x", 2, "m")
+        reach.leave("x")
+        reach.remove("y", 1)
+        reach.remove("y", 1)
+        self.assertEqual(gone, [2])
+        reach.remove("z", 1)
+        self.assertEqual(gone, [2, 1])

@@ -18,6 +18,8 @@ import zlib
 HEAD = struct.Struct("!4sIIIQ")
 MAGIC = b"MCMW"
 TOLD_EVERY = 0.05
+GAP = 0.1  # seconds
+GAPS_MAX = 1000
 IP_RECVTTL = 12
 SO_RCVBUFFORCE = 33
 IP_ADD_SOURCE_MEMBERSHIP = 39
@@ -33,6 +35,7 @@ class Stream:
         self.duplicates = self.disordered = self.damaged = 0
         self.ttls: set[int] = set()
         self.sizes: set[int] = set()
+        self.gaps: list[tuple[float, float]] = []  # silences that were no pause: when they ended, seconds
         self.gap = 0.0  # the longest silence between two datagrams, in seconds
         self.gap_ended = self.first_at = self.last_at = 0.0
 
@@ -56,6 +59,8 @@ class Stream:
             self.first_at = now
         elif now - self.last_at > self.gap:
             self.gap, self.gap_ended = now - self.last_at, now
+        if self.last_at and now - self.last_at > GAP and len(self.gaps) < GAPS_MAX:
+            self.gaps.append((now, now - self.last_at))
         self.last_at = now
 
     def report(self) -> dict:
@@ -65,6 +70,7 @@ class Stream:
             "missing": missing, "duplicates": self.duplicates, "disordered": self.disordered,
             "damaged": self.damaged, "ttls": sorted(self.ttls), "sizes": sorted(self.sizes), "gap": self.gap,
             "gap_ended": self.gap_ended, "first_at": self.first_at, "last_at": self.last_at,
+            "gaps": self.gaps,
         }  # fmt: skip
 
 

@@ -11,12 +11,13 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from multicastmw.core.dialling import STABLE, State
 from multicastmw.core.events import PeerUnreachable
 from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import STABLE, DiallingService, ListeningService
+from multicastmw.services.peers import DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import Close, Open, decode, encode
 from tests.core.cable import Node, World
@@ -109,6 +110,9 @@ class Case(SynchronousTestCase):
     def link_down(self, link: Any, why: str) -> None:
         self.service.link_down(link, why)
 
+    def node_gone(self, node: int) -> None:
+        self.service.node_gone(node)
+
     def starts(self) -> None:
         self.service.startService()
         self.addCleanup(self.stops)
@@ -155,15 +159,15 @@ class Schedule(Case):
         self.run_for(0.2)
         (event,) = self.node.told(PeerUnreachable)
         self.assertEqual(event.why, "Connection refused")
-        self.assertEqual((self.service.state, self.service.why), ("waiting", "Connection refused"))
+        self.assertEqual((self.service.state, self.service.why), (State.WAITING, "Connection refused"))
 
     def test_a_dial_without_an_answer_is_over_after_4_s(self) -> None:
         self.endpoint.refuses = False
         self.starts()
         self.run_for(3.99)
-        self.assertEqual((self.service.state, len(self.endpoint.attempts)), ("dialling", 1))
+        self.assertEqual((self.service.state, len(self.endpoint.attempts)), (State.DIALLING, 1))
         self.run_for(0.02)
-        self.assertEqual(self.service.state, "waiting")
+        self.assertEqual(self.service.state, State.WAITING)
         self.assertEqual(self.service.why, "no answer within 4 s")
         self.run_for(0.25)
         self.assertEqual(len(self.endpoint.attempts), 2)
@@ -186,7 +190,7 @@ class Ups(Case):
         self.starts()
         connection = self.connects()
         connection.opens()
-        self.assertEqual((self.service.state, self.service.why), ("up", ""))
+        self.assertEqual((self.service.state, self.service.why), (State.UP, ""))
         count = len(self.endpoint.attempts)
         self.run_for(1000)
         self.assertEqual(len(self.endpoint.attempts), count)
@@ -199,14 +203,14 @@ class Ups(Case):
         self.run_for(1000)
         count = len(self.endpoint.attempts)
         connection.ends()
-        self.assertEqual(self.service.state, "waiting")
+        self.assertEqual(self.service.state, State.WAITING)
         self.run_for(0.26)
         self.assertEqual(len(self.endpoint.attempts), count + 1)
 
     def test_a_peer_that_closes_each_link_at_once_is_dialled_ever_less_often(self) -> None:
         self.starts()
         for _ in range(60):
-            if self.service.state == "dialling":
+            if self.service.state is State.DIALLING:
                 connection = self.connects()
                 connection.opens()
                 connection.ends()
@@ -218,7 +222,7 @@ class Ups(Case):
         self.starts()
         self.run_for(0.1)
         cable = self.accepts()
-        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.service.state, State.UP)
         count = len(self.endpoint.attempts)
         self.run_for(100)
         self.assertEqual(len(self.endpoint.attempts), count)
@@ -230,20 +234,20 @@ class Ups(Case):
         self.accepts()
         self.starts()
         self.run_for(100)
-        self.assertEqual((self.service.state, self.endpoint.attempts), ("up", []))
+        self.assertEqual((self.service.state, self.endpoint.attempts), (State.UP, []))
 
     def test_another_nodes_link_is_none_of_its_business(self) -> None:
         self.starts()
         self.accepts("c")
-        self.assertNotEqual(self.service.state, "up")
+        self.assertNotEqual(self.service.state, State.UP)
 
     def test_a_failing_attempt_does_not_unmake_an_accepted_link(self) -> None:
         self.endpoint.refuses = False
         self.starts()
         self.accepts()
-        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.service.state, State.UP)
         self.run_for(10)  # the attempt times out meanwhile
-        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.service.state, State.UP)
         self.assertEqual(self.node.told(PeerUnreachable), [])
         self.assertEqual(len(self.endpoint.attempts), 1)
 
@@ -251,11 +255,11 @@ class Ups(Case):
         self.starts()
         connection = self.connects()
         connection.opens("c")
-        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.service.state, State.UP)
         self.run_for(STABLE)
         connection.ends()
         self.run_for(0.3)
-        self.assertEqual(self.service.state, "dialling")
+        self.assertEqual(self.service.state, State.DIALLING)
 
 
 class Refusals(Case):
@@ -265,7 +269,9 @@ class Refusals(Case):
         connection.says(encode(Close(4, 4)))
         self.assertTrue(connection.transport.disconnecting)
         connection.ends()
-        self.assertEqual((self.service.state, self.service.why), ("waiting", "closed by the peer: too many"))
+        self.assertEqual(
+            (self.service.state, self.service.why), (State.WAITING, "closed by the peer: too many")
+        )
 
     def test_waits_go_on_growing_when_connections_stand_but_never_open(self) -> None:
         self.starts()
@@ -291,14 +297,14 @@ class Refusals(Case):
         self.run_for(STABLE)
         old.says(encode(Close(11, 0)))
         self.run_for(0.3)
-        self.assertEqual(self.service.state, "dialling")
+        self.assertEqual(self.service.state, State.DIALLING)
         count = len(self.endpoint.attempts)
         old.ends()
-        self.assertEqual(self.service.state, "dialling")
+        self.assertEqual(self.service.state, State.DIALLING)
         self.run_for(3)
         self.assertEqual(len(self.endpoint.attempts), count)
         Connection(self.endpoint).opens()
-        self.assertEqual(self.service.state, "up")
+        self.assertEqual(self.service.state, State.UP)
 
 
 class Listening(TestCase):

@@ -25,7 +25,7 @@ names = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=NA
 )
 data_ports = st.builds(DataPort, st.integers(1, 0xFFFF), st.integers(1, (1 << 64) - 1))
 opens = st.builds(Open, names, u64, st.integers(1, 3600), st.none() | data_ports)
-closes = st.builds(Close, u16, u16)
+closes = st.builds(Close, u16, u16, st.none() | names)
 echoes = st.builds(Echo, st.sampled_from((ECHO_REQUEST, ECHO_REPLY)), u64)
 keep_alives = st.builds(KeepAlive, st.none() | u64, st.none() | echoes)
 addresses = st.binary(min_size=16, max_size=16)

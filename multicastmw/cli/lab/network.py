@@ -52,7 +52,7 @@ class Internet(Namespace):
 
     def __init__(self, lab: "Lab") -> None:
         super().__init__(lab, INTERNET)
-        self._ruled = False
+        self._rules: dict[frozenset[str], list[str]] = {}
 
     def block_udp(self, one: str, other: str) -> None:
         """A firewall between two hosts that lets no UDP through."""
@@ -66,21 +66,32 @@ class Internet(Namespace):
         """That many of 1,000 packets of a protocol are lost at random, each way."""
         self._forward(one, other, f"meta l4proto {protocol} numgen random mod 1000 < {permille} drop")
 
-    def heal(self) -> None:
-        """Takes all of these back."""
-        if self._ruled:
-            self.nft("flush chain inet lab forward\n")
+    def hang_up(self, one: str, other: str) -> None:
+        """Nothing gets through between two hosts, and who tries TCP is told so by a reset."""
+        self._forward(one, other, "meta l4proto tcp reject with tcp reset")
+        self._forward(one, other, "drop")
+
+    def heal(self, one: str = "", other: str = "") -> None:
+        """Takes back what was done between two hosts, else all of it."""
+        pairs = {frozenset((one, other))} if one else set(self._rules)
+        for pair in pairs:
+            self._rules.pop(pair, None)
+        self._load()
 
     def _forward(self, one: str, other: str, rule: str) -> None:
-        if not self._ruled:
-            self.nft("table inet lab {\n chain forward {\n  type filter hook forward priority 0;\n }\n}\n")
-            self._ruled = True
         a, b = self.lab.host(one), self.lab.host(other)
-        lines = []
+        rules = self._rules.setdefault(frozenset((one, other)), [])
         for x, y in ((a, b), (b, a)):
-            lines.append(f"add rule inet lab forward ip saddr {x.address} ip daddr {y.address} {rule}")
-            lines.append(f"add rule inet lab forward ip6 saddr {x.address6} ip6 daddr {y.address6} {rule}")
-        self.nft("\n".join(lines) + "\n")
+            rules.append(f"ip saddr {x.address} ip daddr {y.address} {rule}")
+            rules.append(f"ip6 saddr {x.address6} ip6 daddr {y.address6} {rule}")
+        self._load()
+
+    def _load(self) -> None:
+        """All rules at once, as nft does it: what stays is never away."""
+        chain = "table inet lab {\n chain forward {\n  type filter hook forward priority 0;\n }\n}\n"
+        rules = [rule for rules in self._rules.values() for rule in rules]
+        lines = "".join(f"add rule inet lab forward {rule}\n" for rule in rules)
+        self.nft(f"{chain}flush chain inet lab forward\n{lines}")
 
 
 class Lab:
