@@ -51,14 +51,20 @@ def some(names: list[str], room: int) -> str:
 
 
 class Columns:
-    """A table in 80 columns, with colours on terminals only; figures stand to the right."""
+    """A table in 80 columns, with colours on terminals only; figures stand to the right.
+
+    What does not fit is the last column's to solve: it goes on in the next line, for it holds the reasons.
+    """
 
     def __init__(self, *titles: str) -> None:
         self._table = Table(box=None, pad_edge=False, header_style="bold", expand=False)
         for title in titles:
-            right = title.endswith(">")
+            last = title is titles[-1]
             self._table.add_column(
-                title.rstrip(">"), justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
+                title.rstrip(">"),
+                justify="right" if title.endswith(">") else "left",
+                no_wrap=not last,
+                overflow="fold" if last else "ellipsis",
             )
 
     def row(self, *cells: object, style: str | None = None) -> None:
