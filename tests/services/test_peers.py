@@ -12,14 +12,15 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from multicastmw.core.dialling import STABLE, State
-from multicastmw.core.events import PeerUnreachable
+from multicastmw.core.events import PeerUnreachable, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.peers import DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
-from multicastmw.wire.messages import Close, Open, decode, encode
+from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
+from multicastmw.wire.messages import Node as NodeEntry
 from tests.core.cable import Node, World
 
 
@@ -303,6 +304,70 @@ class Refusals(Case):
         self.assertEqual(self.service.state, State.DIALLING)
         self.run_for(3)
         self.assertEqual(len(self.endpoint.attempts), count)
+        Connection(self.endpoint).opens()
+        self.assertEqual(self.service.state, State.UP)
+
+
+class Standbys(Case):
+    def reached_otherwise(self) -> Any:
+        """c, which dialled us, says that b is behind it; gives the end that takes it back."""
+        end = self.accepts("c").dialling
+        end.says(encode(AddRoute((NodeEntry(node_id("b"), "b"),))))
+        self.run_for(0.01)
+        return end
+
+    def test_a_link_that_would_close_a_cycle_stands_by_and_is_no_failure(self) -> None:
+        self.reached_otherwise()
+        self.starts()
+        for _ in range(3):
+            connection = self.connects()
+            connection.opens()
+            self.assertEqual(connection.heard()[-1], Close(4, 1, "b"))
+            connection.ends()
+            self.assertEqual(self.service.state, State.STANDBY)
+            self.assertEqual(self.service.why, "b is reached over c already")
+        self.assertEqual(len(self.node.told(StandsBy)), 1)
+        self.assertEqual(len(self.node.told(PeerUnreachable)), 1)  # the test's first dial, refused
+        self.assertEqual(self.node.ups[1:], [])
+
+    def test_so_does_one_that_only_the_peer_refuses_while_we_reach_it(self) -> None:
+        self.reached_otherwise()
+        self.starts()
+        connection = self.connects()
+        connection.says(encode(Close(4, 1, "a")))
+        connection.ends()
+        self.assertEqual(self.service.state, State.STANDBY)
+
+    def test_refused_for_a_cycle_that_we_do_not_see_it_is_dialled_again_soon(self) -> None:
+        self.starts()
+        for _ in range(5):
+            connection = self.connects()
+            connection.says(encode(Close(4, 1, "a")))
+            connection.ends()
+            self.assertEqual(self.service.state, State.WAITING)
+            count = len(self.endpoint.attempts)
+            self.run_for(0.51)
+            self.assertEqual(len(self.endpoint.attempts), count + 1)
+
+    def test_a_link_that_was_up_and_closes_a_cycle_stands_by_as_well(self) -> None:
+        self.starts()
+        connection = self.connects()
+        connection.opens()
+        self.reached_otherwise()  # c's link is the younger: it is the peer's word that counts
+        connection.says(encode(Close(4, 1, "c")))
+        connection.ends()
+        self.assertEqual(self.service.state, State.STANDBY)
+
+    def test_it_takes_over_when_the_peer_is_reached_no_more(self) -> None:
+        end = self.reached_otherwise()
+        self.starts()
+        connection = self.connects()
+        connection.opens()
+        connection.ends()
+        count = len(self.endpoint.attempts)
+        end.says(encode(RemoveRoute((NodeEntry(node_id("b")),))))
+        self.run_for(0.21)
+        self.assertEqual((self.service.state, len(self.endpoint.attempts)), (State.DIALLING, count + 1))
         Connection(self.endpoint).opens()
         self.assertEqual(self.service.state, State.UP)
 
