@@ -103,6 +103,10 @@ class Room:
         self.by_node: dict[int, Link] = {}
         self._draw_token = draw_token
 
+    def keep_alive_is(self, seconds: int) -> None:
+        """The patience of links made from now on; those that stand have told theirs to their peers."""
+        self.here = self.here._replace(keep_alive=seconds)
+
     def our_open(self, token: int) -> Open:
         """What this node says first."""
         port = self.here.data_port
