@@ -25,8 +25,8 @@ def reload(target: Target, as_json: bool) -> None:
     being dialled, those of removed peers are closed.  What a running node cannot change is named, and waits
     for a restart.  SIGHUP does the same, and the log has the answer.
 
-    Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node was
-    not reached.
+    Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node
+    was not reached.
     """
     try:
         done = control_of(target, PATIENCE).post("/reload")

@@ -32,7 +32,7 @@ class ControlService(Service):
         reactor: Any,
         actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
     ) -> None:
-        """`actions` are what may be asked for with POST; each gives what has a `document()` and an `error`."""
+        """`actions` are what may be asked for with POST; each gives a `document()` and an `error`."""
         self.path = path
         self._actions = actions or {}
         self._status = status

@@ -24,7 +24,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from multicastmw.config import Config, ConfigError, load
+from multicastmw.config import ConfigError, load
 from multicastmw.core.admission import Admission
 from multicastmw.core.events import NeedsRestart, NotReloaded, Reconfigured, Reloaded
 from multicastmw.core.fragments import Reassembler
