@@ -16,10 +16,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from multicastmw.services.errors import CannotStart
 
 MODE = 0o660
+LOG = Logger(namespace="mcmw")
 
 
 class ControlService(Service):
@@ -124,15 +127,21 @@ def action_resource(action: Callable[[], Deferred[Any]]) -> Any:
             # Who hangs up does not stop it, and is not answered.
             left: list[object] = []
             request.notifyFinish().addBoth(left.append)
-            action().addCallback(self._done, request, left)
+            action().addCallback(self._answer, request, left).addErrback(self._failed, request, left)
             return NOT_DONE_YET
 
-        def _done(self, outcome: Any, request: Request, left: list[object]) -> None:
-            if left:
-                return
-            request.setResponseCode(422 if outcome.error else 200)
-            request.setHeader(b"content-type", b"application/json")
-            request.write(json.dumps(outcome.document()).encode() + b"\n")
-            request.finish()
+        def _answer(self, outcome: Any, request: Request, left: list[object]) -> None:
+            body = json.dumps(outcome.document()).encode() + b"\n"
+            if not left:
+                request.setResponseCode(422 if outcome.error else 200)
+                request.setHeader(b"content-type", b"application/json")
+                request.write(body)
+                request.finish()
+
+        def _failed(self, failure: Failure, request: Request, left: list[object]) -> None:
+            LOG.failure("what was asked for failed", failure)
+            if not left:
+                request.setResponseCode(500)
+                request.finish()
 
     return Leaf()
