@@ -65,13 +65,13 @@ class ControlClient:
         return self._ask("GET", resource, None)
 
     def post(self, resource: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Sends a JSON object and gives the answer's.  Raises a ControlError."""
-        return self._ask("POST", resource, body or {})
+        """Sends a JSON object, or nothing, and gives the answer's.  Raises a ControlError."""
+        return self._ask("POST", resource, body)
 
     def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
         connection = _UnixConnection(str(self.path), self._timeout)
         headers = {"Accept": "application/json"}
-        data = None
+        data = None if method == "GET" else b""
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()

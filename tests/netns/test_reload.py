@@ -3,12 +3,15 @@
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from multicastmw.cli.lab import Host, wait_until
+from multicastmw.wire.framing import Framer
+from multicastmw.wire.messages import Close, decode
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
@@ -20,6 +23,7 @@ from tests.netns.kit import (
     Sender,
     await_linked,
     await_wanted,
+    inside,
     node_ini,
     node_log,
     peer_of,
@@ -125,7 +129,7 @@ class StreamTests(NetnsTestCase):
             self.assertEqual([TTL - hops, TTL + 4 - hops], report["ttls"])
             self.assert_perfect(report, sent)
             self.measured(
-                f"longest silence at {name}, ms, of {sent} packets in 19 reloads",
+                f"longest silence at {name}, ms, of {sent} packets in {2 * len(steps) + 4} reloads",
                 f"{report['gap'] * 1000:.1f}",
             )
         downs = node_log(tree.b).count("is down") - log_before
@@ -291,6 +295,23 @@ class AnswerTests(NetnsTestCase):
             self.assertEqual(["b"], [peer["name"] for peer in self.a.status()["peers"]])
         self.assertEqual("", self.a.run(["ss", "-tnH", "state", "syn-sent"]).stdout)
 
+    def test_one_that_took_the_connection_and_said_nothing_is_left_with_a_close(self) -> None:
+        with inside(self.a):
+            listener = socket.create_server(("127.0.0.1", 4999))
+        self.addCleanup(listener.close)
+        reload(self.a, self.ini(**{"peer:x": {"endpoint": "tcp:127.0.0.1:4999"}}))
+        listener.settimeout(PATIENCE)
+        connection, _ = listener.accept()
+        self.addCleanup(connection.close)
+        connection.settimeout(PATIENCE)
+        said = connection.recv(4096)
+        done = reload(self.a, self.ini())
+        self.assertEqual(1, done["links_closed"])
+        while chunk := connection.recv(4096):
+            said += chunk
+        opened, close = (decode(message).message for message in Framer().feed(said))
+        self.assertEqual(("a", Close(11, 0)), (opened.name, close))
+
     def test_several_at_once_are_answered_one_after_the_other(self) -> None:
         processes = []
         for number in range(6):
@@ -320,6 +341,116 @@ class AnswerTests(NetnsTestCase):
         self.assertEqual(["b"], [peer["name"] for peer in self.a.status()["peers"]])
         descriptors = os.listdir(f"/proc/{self.a.node.pid}/fd")
         self.assertLess(len(descriptors), 40)
+
+
+class DaemonTests(NetnsTestCase):
+    """However twistd runs it: the file is found again, and SIGHUP is ours."""
+
+    def start(self, *options: str) -> None:
+        """With a relative path, from the file's folder."""
+        lab = self.make_lab("a")
+        (self.a,) = lab.hosts
+        rewrite(self.a, node_ini(self.a))
+        self.pidfile = lab.run_dir / "a.pid"
+        self.log = lab.state_dir / "a-node-twistd.log"
+        twistd = [
+            str(Path(sys.executable).with_name("twistd")),
+            f"--pidfile={self.pidfile}",
+            f"--logfile={self.log}",
+        ]
+        shell = f'cd "{lab.state_dir}" && exec "$@"'
+        self.process = self.a.spawn(
+            ["sh", "-c", shell, "sh", *twistd, *options, "mcmw", "-c", "a.ini"], log="a-node"
+        )
+        status = self.a.await_status(lambda status: True, PATIENCE, "its control socket")
+        self.pid = status["node"]["pid"]
+
+    def hang_up(self, awaited: str) -> None:
+        os.kill(self.pid, signal.SIGHUP)
+        wait_until(lambda: awaited in self.log.read_text(), PATIENCE, awaited)
+
+    def end(self) -> None:
+        """By its number, as it is nobody's child any more."""
+        os.kill(self.pid, signal.SIGTERM)
+        wait_until(lambda: not self.pidfile.exists(), PATIENCE, "the daemon's end")
+
+    def test_a_daemon_elsewhere_reads_the_file_that_it_was_started_with(self) -> None:
+        self.start("--rundir=/")
+        self.addCleanup(self.end)
+        self.assertEqual(0, self.process.wait(PATIENCE))
+        self.assertEqual("/", os.readlink(f"/proc/{self.pid}/cwd"))
+        rewrite(self.a, node_ini(self.a, sections={"tap": {"ttl-floor": 4}}))
+        self.hang_up(f"{ini_of(self.a)} was read again: changes: 1 applied")
+        self.assertEqual(4, self.a.status()["tap"]["ttl_floor"])
+        rewrite(self.a, "[tap]\nttl-floor = x\n")
+        self.hang_up(
+            f"{ini_of(self.a)}: [tap] ttl-floor: 'x' is not a whole number from 0 to 255; nothing is changed"
+        )
+        self.assertEqual(4, self.a.status()["tap"]["ttl_floor"])
+        # twistd's own signal, by which it turns its log over, is still its own.
+        os.kill(self.pid, signal.SIGUSR1)
+        wait_until(lambda: self.log.with_name(self.log.name + ".1").exists(), PATIENCE, "a new log")
+        rewrite(self.a, node_ini(self.a))
+        self.hang_up(f"{ini_of(self.a)} was read again: changes: 1 applied")
+
+    def test_a_node_that_gave_up_root_says_that_it_may_not_read_the_file(self) -> None:
+        self.start("-n", "--uid=65534", "--gid=65534")
+        self.assertEqual(65_534, os.stat(f"/proc/{self.pid}").st_uid)
+        ini_of(self.a).chmod(0o600)
+        line = f"{ini_of(self.a)}: cannot be read: Permission denied (this node runs as nobody)"
+        self.assertEqual((2, "", line + "\n"), mcmw(self.a, "--socket", str(self.a.socket), "reload"))
+        self.hang_up(f"{line}; nothing is changed")
+        # What it may not do any more is named, and the rest is done.
+        rewrite(self.a, node_ini(self.a, sections={"tap": {"groups": "239.0.0.0/8", "ttl-floor": 4}}))
+        ini_of(self.a).chmod(0o644)
+        code, out, err = mcmw(self.a, "--socket", str(self.a.socket), "reload")
+        self.assertEqual((0, ""), (code, err))
+        self.assertEqual(
+            ["at restart  [tap] groups  224.0.0.0/4 -> 239.0.0.0/8"
+             "  (the kernel says: Operation not permitted)",
+             "changed     [tap] ttl-floor  0 -> 4"], out.splitlines()[1:3],
+        )  # fmt: skip
+        self.assertIn("224.0.0.0/4", self.a.run(["ip", "route", "show", "proto", "77"]).stdout)
+        self.assertEqual(4, self.a.status()["tap"]["ttl_floor"])
+
+
+class TlsTests(NetnsTestCase):
+    """[tls] under way: renewed files elsewhere are taken, and links stay."""
+
+    def test_other_files_of_the_same_key_are_used_by_the_next_link(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        keys = lab.state_dir
+        for arguments in (["authority"], ["node", "a", "b"]):
+            code, _, err = mcmw(a, "keys", *arguments, "--in", str(keys))
+            self.assertEqual((0, ""), (code, err))
+
+        def ini(host: Host, stem: str, dials: list[Host]) -> str:
+            # Relative to node.ini.
+            files = {
+                "certificate": f"{stem}.pem",
+                "private-key": f"{stem}.key",
+                "authorities": "authority.pem",
+            }
+            return node_ini(host, dials, {"tls": files})
+
+        b.start_node(ini(b, "b", []), ready=None)
+        a.start_node(ini(a, "a", [b]), ready=None)
+        since = peer_of(await_linked(a, "b", "tcp"), "b")["since"]
+        for kind in ("pem", "key"):
+            (keys / f"other.{kind}").write_bytes((keys / f"a.{kind}").read_bytes())
+        done = reload(a, ini(a, "other", [b]))
+        self.assertEqual({"[tls] certificate": "applied", "[tls] private-key": "applied"}, effects(done))
+        for kind in ("pem", "key"):
+            (keys / f"a.{kind}").unlink()
+        self.assertGreater(peer_of(a.status(), "b")["since"], since)
+        reload(a, ini(a, "other", []))
+        reload(a, ini(a, "other", [b]))
+        await_linked(a, "b", "tcp")
+        rewrite(a, ini(a, "gone", [b]))
+        code, _, err = mcmw(a, "--socket", str(a.socket), "reload")
+        self.assertEqual((2, f"{ini_of(a)}: [tls] {keys}/gone.pem: No such file or directory\n"), (code, err))
+        self.assertEqual("up", peer_of(a.status(), "b")["state"])
 
 
 def reload_quietly(host: Host, ini: str) -> dict[str, Any]:
