@@ -9,6 +9,7 @@ sections.py has the table of options; here are the file, the order, and the chec
 """
 
 import configparser
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -215,7 +216,16 @@ class _NodeIni:
             raise self._wrong(
                 "tls", "udp-in-clear", "means nothing without certificate, private-key and authorities"
             )
-        return None if missing else tls
+        if missing:
+            return None
+        # Beside this file, if they are not said in full: a daemon, and who checks, may be anywhere.
+        folder = os.path.dirname(os.path.abspath(self._path))
+        return replace(
+            tls,
+            certificate=os.path.join(folder, tls.certificate),
+            private_key=os.path.join(folder, tls.private_key),
+            authorities=os.path.join(folder, tls.authorities),
+        )
 
     def _completed(self, config: Config, hostname: str) -> Config:
         """Puts in what is only known here: the node's name, and the socket that is named after it."""

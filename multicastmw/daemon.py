@@ -5,6 +5,7 @@ configuration is not a misuse of twistd, and who reads a unit's log wants the re
 mistake behind the word mcmw ends here: one line on stderr, exit code 2.
 """
 
+import os
 import socket
 import sys
 from typing import NoReturn
@@ -38,6 +39,7 @@ class Options(usage.Options):
     ]
     compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.ini")})
     config: Config
+    path: str
 
     def opt_version(self) -> NoReturn:
         """Print the version and exit."""
@@ -58,6 +60,7 @@ class Options(usage.Options):
         if self["config"] is None:
             raise usage.UsageError("-c NODE.INI is missing")
         try:
+            self.path = os.path.abspath(self["config"])  # a daemon that reads it again may be anywhere
             self.config = load(self["config"], socket.gethostname())
         except ConfigError as error:
             self._give_up(str(error))
@@ -86,7 +89,7 @@ def makeService(options: Options) -> IService:
     from multicastmw.services.node import make_node
 
     try:
-        return make_node(options.config)
+        return make_node(options.config, options.path)
     except CannotStart as error:
         sys.stderr.write(f"mcmw: {error}\n")
         raise SystemExit(BAD_CONFIG) from None

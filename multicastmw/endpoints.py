@@ -153,6 +153,12 @@ def _ask_twisted(side: str, text: str) -> None:
         raise ValueError(f"{shown(text)} is not a {side} endpoint of Twisted ({why})") from None
 
 
+def is_same_port(one: str, other: str) -> bool:
+    """Do these checked server endpoints want one and the same TCP port, at whatever address?"""
+    ports = [_arguments(text, SERVERS)[1].get("port") for text in (one, other)]
+    return ports[0] is not None and ports[0] == ports[1] != "0"
+
+
 def dialled(text: str) -> dict[str, str]:
     """What a checked client endpoint of TCP dials: host, port and perhaps bindAddress; else nothing."""
     kind, given = _arguments(text, CLIENTS)

@@ -94,7 +94,7 @@ class ServiceTests(SynchronousTestCase):
     def test_the_service_is_the_node_of_that_configuration(self) -> None:
         made: list[Config] = []
 
-        def make_node(config: Config) -> Service:
+        def make_node(config: Config, path: str) -> Service:
             made.append(config)
             return Service()
 

@@ -3,8 +3,10 @@
 import json
 import socket
 import textwrap
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -12,9 +14,11 @@ import click
 from multicastmw.cli.main import BadConfig, Target
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
+from multicastmw.core.expiry import DAY, is_void, verdict
 from multicastmw.sections import TlsConfig
 from multicastmw.wire import ipv4
 
+SOON = 30 * DAY  # a certificate that ends before is worth a warning
 WIDTH = 80
 INDENT = 12
 
@@ -26,8 +30,9 @@ INDENT = 12
 def check(target: Target, node_ini: str | None, as_json: bool) -> None:
     """Read a configuration and say what it means.
 
-    Nothing is opened, listened on or dialled.  Exit code 0: a node starts with it, though there may be
-    warnings.  Exit code 2: it does not, and one line on stderr says which option of which section is wrong.
+    No device is opened, nothing is listened on or dialled; the files of [tls] are read.  Exit code 0: a node
+    starts with it, though there may be warnings.  Exit code 2: it does not, or every link would be refused,
+    and one line on stderr says which option of which section is wrong.
     """
     path = node_ini if node_ini is not None else target.config
     if path is None:
@@ -36,10 +41,60 @@ def check(target: Target, node_ini: str | None, as_json: bool) -> None:
         config = load(path, socket.gethostname())
     except ConfigError as error:
         raise BadConfig(str(error)) from None
+    config = replace(config, warnings=config.warnings + tuple(_check_keys(path, config)))
     if as_json:
         click.echo(json.dumps(document(path, config)))
     else:
         click.echo("\n".join(report(path, config)))
+
+
+def _check_keys(path: str, config: Config) -> Iterator[str]:
+    """Opens what [tls] names: raises BadConfig for what ends a start or every link, gives warnings."""
+    if config.tls is None:
+        return
+    from multicastmw.net.tls import Credentials, Files, is_named
+
+    tls = config.tls
+    try:
+        credentials = Credentials(Files(tls.certificate, tls.private_key, tls.authorities))
+    except PermissionError as error:
+        yield f"[tls] {error.filename}: not checked, as this user may not read it; ask as root"
+        return
+    except OSError as error:
+        raise BadConfig(f"{path}: [tls] {error.filename}: {error.strerror}") from None
+    except ValueError as error:
+        raise BadConfig(f"{path}: [tls] {error}") from None
+    if not is_named(credentials.certificate, config.node.name):
+        raise BadConfig(
+            f"{path}: [tls] {tls.certificate} is not for this node's name, {config.node.name}; "
+            f"`mcmw keys node {config.node.name}` makes one that is"
+        )
+    now = time.time()
+    if words := verdict(credentials.validity, now, SOON):
+        said = f"[tls] {tls.certificate} {words}"
+        if is_void(credentials.validity, now):
+            raise BadConfig(f"{path}: {said}")
+        yield said
+    if not _is_of_authorities(tls):
+        yield (
+            f"[tls] {tls.certificate} is from none of the authorities in {tls.authorities}: nodes that trust "
+            "the same ones refuse it"
+        )
+
+
+def _is_of_authorities(tls: TlsConfig) -> bool:
+    """Is the certificate, or the last of its chain, signed by one of them?"""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.x509 import load_pem_x509_certificates
+
+    with open(tls.certificate, "rb") as own, open(tls.authorities, "rb") as trusted:
+        last = load_pem_x509_certificates(own.read())[-1]
+        authorities = load_pem_x509_certificates(trusted.read())
+    for authority in authorities:
+        with suppress(ValueError, TypeError, InvalidSignature):
+            last.verify_directly_issued_by(authority)
+            return True
+    return last in authorities
 
 
 def document(path: str, config: Config) -> dict[str, Any]:

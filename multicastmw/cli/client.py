@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 PATIENCE = 5.0  # seconds; a snapshot takes a node some milliseconds
+REFUSED = 422  # HTTP status: what was asked for is understood and wrong
 LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
 
 
@@ -29,6 +30,14 @@ class ControlDenied(ControlError):
 
 class NodeSilent(ControlError):
     """The node listens but did not answer in time."""
+
+
+class NodeRefuses(ControlError):
+    """The node understood, and will not; `why` is its own line."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -56,13 +65,13 @@ class ControlClient:
         return self._ask("GET", resource, None)
 
     def post(self, resource: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Sends a JSON object and gives the answer's.  Raises a ControlError."""
-        return self._ask("POST", resource, body or {})
+        """Sends a JSON object, or nothing, and gives the answer's.  Raises a ControlError."""
+        return self._ask("POST", resource, body)
 
     def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
         connection = _UnixConnection(str(self.path), self._timeout)
         headers = {"Accept": "application/json"}
-        data = None
+        data = None if method == "GET" else b""
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
@@ -89,6 +98,8 @@ class ControlClient:
             raise ControlError(f"{self.path}: {resource} is not JSON (HTTP {status})") from error
         if status >= 400:
             why = value.get("error") if isinstance(value, dict) else None
+            if why and status == REFUSED:
+                raise NodeRefuses(str(why))
             raise ControlError(f"{self.path}: {resource}: {why or http.client.responses.get(status, status)}")
         if not isinstance(value, dict):
             raise ControlError(f"{self.path}: {resource} is not a JSON object")

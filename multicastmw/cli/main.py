@@ -22,6 +22,7 @@ from multicastmw import __version__
 COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
+    "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
     "keys": ("multicastmw.cli.keys:keys", "Make the keys of nodes that talk over TLS."),
     "tap": ("multicastmw.cli.tap:tap", "Look after the TAP device."),
     "demo": ("multicastmw.cli.demo:demo", "Send a video through nodes on this machine."),

@@ -3,17 +3,17 @@
 import socket
 from pathlib import Path
 
-from multicastmw.cli.client import ControlClient
+from multicastmw.cli.client import PATIENCE, ControlClient
 from multicastmw.cli.main import BadConfig, Failure, Target
 
 RUN = Path("/run/mcmw")
 
 
-def control_of(target: Target) -> ControlClient:
+def control_of(target: Target, patience: float = PATIENCE) -> ControlClient:
     """The control socket of the node that is meant; raises Failure or BadConfig."""
     if target.socket is not None:
-        return ControlClient(target.socket)
-    return ControlClient(_configured(target.config) if target.config is not None else _only_one())
+        return ControlClient(target.socket, patience)
+    return ControlClient(_configured(target.config) if target.config is not None else _only_one(), patience)
 
 
 def _configured(path: str) -> str:

@@ -175,6 +175,52 @@ class DataMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Reloaded(Event):
+    """node.ini was read again."""
+
+    path: str
+    result: str
+    text = "{path} was read again: {result}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigured(Event):
+    """What that changed, an option each."""
+
+    what: str
+    text = "{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsRestart(Event):
+    """What of it a running node cannot take up."""
+
+    what: str
+    text = "{what}"
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class NotReloaded(Event):
+    """node.ini was read again, and is wrong."""
+
+    why: str
+    text = "{why}; nothing is changed"
+    level = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateAge(Event):
+    """The node's own certificate is past its time, or soon will be."""
+
+    path: str
+    what: str
+    text = "[tls] {path} {what}"
+    alike = ("path", "what")
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class Stranger(Event):
     """Something came that is not what it claims to be, and was dropped."""
 

@@ -187,6 +187,7 @@ class Link:
         self._due = now + OPEN_WITHIN
         self._suspect_at = NEVER  # when it is looked whether this link still closes a cycle
         self._liveness: Liveness | None = None
+        self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self._datagrams: Datagrams | None = None
         self._send: Callable[[memoryview | bytes], object] = _no_socket  # a call less for each packet
         self._on_udp = False
@@ -224,6 +225,7 @@ class Link:
 
     def start(self) -> None:
         """The connection is there: both sides say Open at once."""
+        self._patience = self.room.here.keep_alive
         self._outlet.write(encode(self.room.our_open(self.token)))
 
     # --- what comes in
@@ -320,8 +322,7 @@ class Link:
         self.phase = Phase.UP
         self.since = now
         self._framer.longest = self.room.message_max
-        patience = self.room.here.keep_alive
-        self._liveness = Liveness(patience, opened.keep_alive, now, self.room.pick)
+        self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token
             self._datagrams = self.room.open_datagrams(
@@ -559,7 +560,7 @@ class Link:
 
     def _gives_up_at(self) -> float:
         """When a connection that takes nothing has done so for too long."""
-        return self._paused_at + self.room.here.keep_alive
+        return self._paused_at + self._patience
 
     def tick(self, now: float) -> None:
         if self._liveness is None or self.phase is not Phase.UP:
@@ -573,9 +574,9 @@ class Link:
             self._announce(now)
         duty = self._liveness.tick(now)
         if duty is Duty.GIVE_UP:
-            self._give_up(f"silent for {self.room.here.keep_alive} s")
+            self._give_up(f"silent for {self._patience} s")
         elif not self._writable and now >= self._gives_up_at():
-            self._give_up(f"took nothing for {self.room.here.keep_alive} s")
+            self._give_up(f"took nothing for {self._patience} s")
         else:
             if duty is Duty.SPEAK and self._may_speak:
                 self._control(encode(KeepAlive()), now)

@@ -112,6 +112,10 @@ class Room:
     def _node_gone(self, node: int) -> None:
         self.watcher.node_gone(node)
 
+    def keep_alive_is(self, seconds: int) -> None:
+        """The patience of links made from now on; those that stand have told theirs to their peers."""
+        self.here = self.here._replace(keep_alive=seconds)
+
     def our_open(self, token: int) -> Open:
         """What this node says first."""
         port = self.here.data_port

@@ -105,7 +105,9 @@ class TapDestination:
         self.write: Callable[[tuple[bytes, memoryview]], object] = no_device
         self.igmp: Callable[[bytes, float], None] = lambda packet, now: None
         self._mac = mac
-        self._wanted: dict[int, dict[int, int]] = {}  # group -> source -> how often (a report, a pin)
+        # group -> source -> how often (a report, a pin); what the lists deny is kept for when they do not.
+        self._wanted: dict[int, dict[int, int]] = {}
+        self._kept_out: dict[int, dict[int, int]] = {}
         self._heads: dict[int, bytes] = {}
         self._admitted: dict[int, bool] = {}
         self._identification = 0
@@ -115,16 +117,18 @@ class TapDestination:
 
     def want(self, group: int, source: int) -> None:
         """The host, or a pin, wants (source, group); source 0 is any.  Wants are counted."""
-        if not self.admits(group):
-            self.counters.denied += 1
-            return
-        sources = self._wanted.setdefault(group, {})
+        admitted = self.admits(group)
+        sources = (self._wanted if admitted else self._kept_out).setdefault(group, {})
         sources[source] = sources.get(source, 0) + 1
-        self._router.subscribe(self, self._mapping.channel(group, source))
+        if admitted:
+            self._router.subscribe(self, self._mapping.channel(group, source))
+        else:
+            self.counters.denied += 1
 
     def unwant(self, group: int, source: int) -> None:
         """Takes one want back; without one it does nothing."""
-        sources = self._wanted.get(group, {})
+        table = self._wanted if group in self._wanted else self._kept_out
+        sources = table.get(group, {})
         if source not in sources:
             return
         sources[source] -= 1
@@ -132,7 +136,12 @@ class TapDestination:
             return
         del sources[source]
         if not sources:
-            del self._wanted[group]
+            del table[group]
+        if table is self._wanted:
+            self._unsubscribe(group, source)
+
+    def _unsubscribe(self, group: int, source: int) -> None:
+        if group not in self._wanted:
             self._heads.pop(group, None)
         self._router.unsubscribe(self, self._mapping.channel(group, source))
         self._keep_colliding(group, source)
@@ -146,6 +155,21 @@ class TapDestination:
             self._mapping.channel(g, s) == channel for g, sources in self._wanted.items() for s in sources
         ):
             self._router.subscribe(self, channel)
+
+    def admit_by(self, admission: Admission) -> None:
+        """Other lists from now on: what they keep out is left, and what they let through is had at once."""
+        self._admission = admission
+        self._admitted.clear()
+        shut = [group for group in self._wanted if not self.admits(group)]
+        opened = [group for group in self._kept_out if self.admits(group)]
+        for group in shut:
+            sources = self._kept_out[group] = self._wanted.pop(group)
+            for source in sources:
+                self._unsubscribe(group, source)
+        for group in opened:
+            sources = self._wanted[group] = self._kept_out.pop(group)
+            for source in sources:
+                self._router.subscribe(self, self._mapping.channel(group, source))
 
     def wanted(self) -> list[tuple[int, int]]:
         """(group, source) pairs."""

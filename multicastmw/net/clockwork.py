@@ -20,6 +20,11 @@ def monotonic(reactor: Any) -> Any:
     return reactor
 
 
+def wall() -> float:
+    """The wall clock in seconds since 1970: what certificates are dated by."""
+    return time.time()
+
+
 def wall_us() -> int:
     """The wall clock in microseconds, modulo 2^32: the origin time of a packet."""
     return time.time_ns() // 1000 & 0xFFFFFFFF

@@ -102,16 +102,19 @@ class Netlink:
 
     def remove_routes(self, device: str, groups: tuple[IPv4Network, ...]) -> None:
         """Takes back what `add_routes` put there; the routes of a device that is gone went with it."""
-        with suppress(OSError):
-            index = socket.if_nametoindex(device)
-            for group in groups:
-                for route in self._exactly(group):
-                    if _is_ours(route, index):
-                        self._delete(group, index, route["scope"])
+        for group in groups:
+            with suppress(OSError):
+                self.remove_route(device, group)
 
-    def _delete(self, group: IPv4Network, index: int, scope: int) -> None:
-        with suppress(OSError), kernel_says():
-            self._route.route("del", dst=str(group), oif=index, scope=scope, proto=ROUTE_PROTOCOL)
+    def remove_route(self, device: str, group: IPv4Network) -> None:
+        """The same for one of them; raises OSError where it stays."""
+        index = socket.if_nametoindex(device)
+        for route in self._exactly(group):
+            if _is_ours(route, index):
+                with kernel_says():
+                    self._route.route(
+                        "del", dst=str(group), oif=index, scope=route["scope"], proto=ROUTE_PROTOCOL
+                    )
 
     def _exactly(self, group: IPv4Network) -> list[Any]:
         # Asked with `dst`, pyroute2 would look an address up, as a sender does, and not for this entry.

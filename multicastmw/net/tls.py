@@ -21,6 +21,7 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from multicastmw.core.expiry import Validity
 from multicastmw.core.identity import node_id
 from multicastmw.wire.cops import Code
 from multicastmw.wire.messages import Close, encode
@@ -107,6 +108,24 @@ class Credentials:
         if node_of(certificate) != self.node:
             raise ValueError(f"{self._files.certificate} is of another key, and so of another node: restart")
         self._context, self.certificate = context, certificate
+
+    def adopt(self, other: "Credentials") -> None:
+        """Other files of the same key, as `other` has read them, for the connections to come."""
+        self._files, self._stamps, self._told = other._files, other._stamps, ""
+        self._context, self.certificate = other._context, other.certificate
+
+    @property
+    def path(self) -> str:
+        """Where the certificate is."""
+        return self._files.certificate
+
+    @property
+    def validity(self) -> Validity:
+        """When the certificate is good."""
+        return Validity(
+            self.certificate.not_valid_before_utc.timestamp(),
+            self.certificate.not_valid_after_utc.timestamp(),
+        )
 
     def _refuse(self, why: str) -> None:
         """Half written, perhaps; the next connection looks again."""

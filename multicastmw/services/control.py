@@ -1,30 +1,43 @@
 """The control socket: HTTP with JSON on a UNIX socket, for `mcmw` and for whoever has a script.
 
 GET /status        the status snapshot
+POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
 """
 
 import json
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from errno import EEXIST
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from multicastmw.services.errors import CannotStart
 
 MODE = 0o660
+LOG = Logger(namespace="mcmw")
 
 
 class ControlService(Service):
     """Answers on a UNIX socket.  A stale one is tried, then replaced; one that answers is another node's."""
 
-    def __init__(self, path: str, status: Callable[[], dict[str, Any]], reactor: Any) -> None:
+    def __init__(
+        self,
+        path: str,
+        status: Callable[[], dict[str, Any]],
+        reactor: Any,
+        actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
+    ) -> None:
+        """`actions` are what may be asked for with POST; each gives a `document()` and an `error`."""
         self.path = path
+        self._actions = actions or {}
         self._status = status
         self._reactor = reactor
         self._port: IListeningPort | None = None
@@ -73,6 +86,8 @@ class ControlService(Service):
 
         root = Resource()
         root.putChild(b"status", json_resource(self._status))
+        for name, action in self._actions.items():
+            root.putChild(name.encode(), action_resource(action))
         return root
 
     def stopService(self) -> Any:
@@ -96,5 +111,37 @@ def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
         def render_GET(self, request: Request) -> bytes:
             request.setHeader(b"content-type", b"application/json")
             return json.dumps(value()).encode() + b"\n"
+
+    return Leaf()
+
+
+def action_resource(action: Callable[[], Deferred[Any]]) -> Any:
+    """A leaf that does what POST asks for, and answers with a JSON object when it is done."""
+    from twisted.web.resource import Resource
+    from twisted.web.server import NOT_DONE_YET, Request
+
+    class Leaf(Resource):
+        isLeaf = True
+
+        def render_POST(self, request: Request) -> int:
+            # Who hangs up does not stop it, and is not answered.
+            left: list[object] = []
+            request.notifyFinish().addBoth(left.append)
+            action().addCallback(self._answer, request, left).addErrback(self._failed, request, left)
+            return NOT_DONE_YET
+
+        def _answer(self, outcome: Any, request: Request, left: list[object]) -> None:
+            body = json.dumps(outcome.document()).encode() + b"\n"
+            if not left:
+                request.setResponseCode(422 if outcome.error else 200)
+                request.setHeader(b"content-type", b"application/json")
+                request.write(body)
+                request.finish()
+
+        def _failed(self, failure: Failure, request: Request, left: list[object]) -> None:
+            LOG.failure("what was asked for failed", failure)
+            if not left:
+                request.setResponseCode(500)
+                request.finish()
 
     return Leaf()

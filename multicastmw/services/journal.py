@@ -26,11 +26,15 @@ class Journal:
     """Every event of a node passes here; of those that repeat, the 1st, 2nd, 4th, 8th ... are printed."""
 
     def __init__(self, level: str, clock: Callable[[], float]) -> None:
-        self.level = LogLevel.levelWithName(level)
+        self.set_level(level)
         self.events: deque[tuple[float, Event]] = deque(maxlen=KEPT)
         self._clock = clock
         self._log = Logger(namespace="mcmw")
         self._seen: dict[tuple[object, ...], Repetition] = {}
+
+    def set_level(self, level: str) -> None:
+        """What is less is not printed from now on."""
+        self.level = LogLevel.levelWithName(level)
 
     def tell(self, event: Event) -> None:
         """Prints the event, or only counts it."""

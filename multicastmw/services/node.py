@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from twisted.application.service import MultiService
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import DeferredList, maybeDeferred
 
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
@@ -29,17 +29,21 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination
-from multicastmw.endpoints import dialled, is_address
-from multicastmw.net.clockwork import Clockwork, monotonic
+from multicastmw.endpoints import dialled, is_address, is_same_port
+from multicastmw.net.clockwork import Clockwork, monotonic, wall
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
+from multicastmw.sections import PeerConfig
+from multicastmw.services.certificate import CertificateService
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
+from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
+from multicastmw.wire.cops import Code
 
 # What we chose.
 SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
@@ -49,14 +53,19 @@ LAST_WORDS = 0.5  # seconds that Close messages may take when the node ends
 class NodeService(MultiService):
     """One node, from its configuration."""
 
-    def __init__(self, config: Config, reactor: Any, rng: random.Random) -> None:
+    def __init__(self, config: Config, reactor: Any, rng: random.Random, path: str | None = None) -> None:
+        """`path` is the file that `config` was read from, if it may be read again."""
         super().__init__()
         self.config = config
         self.started = reactor.seconds()
         self.reactor = reactor
+        self._rng = rng
         self.journal = Journal(config.log.level, reactor.seconds)
         self.router = Router()
-        self.credentials = self._make_credentials()
+        self.credentials = self.read_credentials(config)
+        self.certificate = self._make_certificate_watch()
+        self.reloading = ReloadService(path, self, reactor) if path else None
+        self.listening: ListeningService | None = None
         identity = self.credentials.node if self.credentials else node_id(config.node.name)
         self.forwarder = Forwarder(
             self.router, origin(identity, rng.getrandbits(16)), self.started, self.tell
@@ -82,21 +91,27 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap()
         self.destination.igmp = self.tap.igmp_received
+        if self.reloading:
+            self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
         if config.control.socket:
-            control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor)
+            actions = {"reload": self.reloading.reload} if self.reloading else {}
+            control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor, actions)
             control.setServiceParent(self)
         if self.data_port:
             DataPortService(self.data_port).setServiceParent(self)
-        self._make_peers(rng)
+        self._make_peers()
+        if self.certificate:
+            self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
 
     # --- the parts
 
-    def _make_credentials(self) -> Any:
-        tls = self.config.tls
+    def read_credentials(self, config: Config) -> Any:
+        """What [tls] names, None without; raises CannotStart."""
+        tls = config.tls
         if tls is None:
             return None
         from multicastmw.net.tls import Credentials, Files, is_named
@@ -108,12 +123,17 @@ class NodeService(MultiService):
             raise CannotStart(f"[tls] {error.filename}: {error.strerror}") from error
         except ValueError as error:
             raise CannotStart(f"[tls] {error}") from error
-        if not is_named(credentials.certificate, self.config.node.name):
-            raise CannotStart(f"[tls] {tls.certificate} is not for this node's name, {self.config.node.name}")
+        if not is_named(credentials.certificate, config.node.name):
+            raise CannotStart(f"[tls] {tls.certificate} is not for this node's name, {config.node.name}")
         return credentials
 
     def _not_renewed(self, why: str) -> None:
         self.tell(Note(f"[tls] {why}; what was there before stays in use"))
+
+    def _make_certificate_watch(self) -> CertificateService | None:
+        return (
+            CertificateService(self.credentials, self.tell, self.reactor, wall) if self.credentials else None
+        )
 
     def _make_data_port(self, port: int | None) -> DataPort | None:
         if port is None:
@@ -136,19 +156,23 @@ class NodeService(MultiService):
             reassembler=Reassembler() if config.tap.reassemble else None,
         )
 
-    def _make_tap(self) -> TapService:
-        config = self.config
-        igmp = config.igmp
+    def igmp_settings(self) -> tuple[IgmpSettings, int]:
+        """How the querier asks, and from which address."""
+        tap, igmp = self.config.tap, self.config.igmp
         settings = IgmpSettings(
             version=igmp.version, query_interval=float(igmp.query_interval), robustness=igmp.robustness
         )
         address = querier_address(
-            str(config.tap.address) if config.tap.address else None,
+            str(tap.address) if tap.address else None,
             str(igmp.querier_address) if igmp.querier_address else None,
         )
+        return settings, address
+
+    def _make_tap(self) -> TapService:
+        config = self.config
         hosts = [dialled(peer.endpoint).get("host", "") for peer in config.peers]
         uplinks = [host for host in hosts if is_address(host)]
-        querier = Querier(settings, address)
+        querier = Querier(*self.igmp_settings())
         return TapService(
             config.tap,
             config.node.name,
@@ -160,18 +184,78 @@ class NodeService(MultiService):
             self.tell,
         )
 
-    def _make_peers(self, rng: random.Random) -> None:
+    def _make_peers(self) -> None:
         if self.config.listen.endpoint:
-            listening = ListeningService(
-                self.config.listen.endpoint, self.room, self.reactor, self.credentials
-            )
-            listening.setServiceParent(self)
+            self._listen(self.config.listen.endpoint)
         device = self.config.tap.device
-        careful = CheckingReactor(self.reactor, lambda address: check(self._netlink, device, address))
+        self._careful = CheckingReactor(self.reactor, lambda address: check(self._netlink, device, address))
         for peer in self.config.peers:
-            dialler = DiallingService(peer, self.room, self.reactor, careful, rng.uniform, self.credentials)
-            dialler.setServiceParent(self)
-            self.diallers.append(dialler)
+            self.dial(peer)
+
+    # --- what a reload changes
+
+    def dial(self, peer: PeerConfig) -> None:
+        """From now on, if the node runs."""
+        dialler = DiallingService(
+            peer, self.room, self.reactor, self._careful, self._rng.uniform, self.credentials
+        )
+        self.diallers.append(dialler)
+        dialler.setServiceParent(self)
+
+    def undial(self, name: str) -> list[Link]:
+        """No more; closes the links that were dialled for this [peer:NAME] and gives them.
+
+        One that the peer dialled stays: it would be back at once.
+        """
+        for dialler in [each for each in self.diallers if each.config.name == name]:
+            self.diallers.remove(dialler)
+            dialler.disownServiceParent()
+        links = [link for link in self.room.links if link.section == name]
+        for link in links:
+            why = "node.ini has it no longer, or elsewhere"
+            link.leave(Code.SHUTTING_DOWN, 0, why, self.reactor.seconds())
+        return links
+
+    def _listen(self, endpoint: str) -> None:
+        listening = ListeningService(endpoint, self.room, self.reactor, self.credentials)
+        try:
+            listening.setServiceParent(self)
+        except CannotStart:
+            listening.disownServiceParent()
+            raise
+        self.listening = listening
+
+    async def listen_at(self, endpoint: str | None) -> None:
+        """There and no longer where it was; raises CannotStart, and then it is as before.
+
+        The new port is open before the old one closes, unless they are one at another address.
+        """
+        before = self.listening
+        if before and endpoint and is_same_port(before.endpoint, endpoint):
+            self.listening = None
+            await maybeDeferred(before.disownServiceParent)
+            try:
+                self._listen(endpoint)
+            except CannotStart:
+                self._listen(before.endpoint)
+                raise
+            return
+        self.listening = None
+        try:
+            if endpoint:
+                self._listen(endpoint)
+        except CannotStart:
+            self.listening = before
+            raise
+        if before:
+            await maybeDeferred(before.disownServiceParent)
+
+    def look_at_certificate(self) -> None:
+        if self.certificate:
+            self.certificate.look()
+
+    def certificate_warnings(self) -> tuple[str, ...]:
+        return self.certificate.warnings() if self.certificate else ()
 
     # --- life
 
@@ -184,7 +268,7 @@ class NodeService(MultiService):
 
     def startService(self) -> None:
         for warning in self.config.warnings:
-            self.tell(Note(warning))
+            self.warn(warning)
         for pin in self.config.groups.pin:
             self.destination.want(pin.group, pin.source)
         super().startService()
@@ -224,6 +308,9 @@ class NodeService(MultiService):
         """Every event of the node passes here."""
         self.journal.tell(event)
 
+    def warn(self, what: str) -> None:
+        self.tell(Note(what))
+
     def link_up(self, link: Link) -> None:
         for dialler in self.diallers:
             dialler.link_up(link)
@@ -259,8 +346,8 @@ def descriptors() -> int:
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
 
 
-def make_node(config: Config) -> NodeService:
-    """The node, on the process's reactor: the one function that imports it."""
+def make_node(config: Config, path: str) -> NodeService:
+    """The node of this file, on the process's reactor: the one function that imports it."""
     from twisted.internet import reactor
 
-    return NodeService(config, monotonic(reactor), random.SystemRandom())
+    return NodeService(config, monotonic(reactor), random.SystemRandom(), path)

@@ -44,7 +44,7 @@ def take(node: "NodeService", now: float) -> Status:
         routes=_routes(node),
         nodes=_nodes(node),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
-        warnings=node.config.warnings,
+        warnings=node.config.warnings + _waiting(node) + node.certificate_warnings(),
     )
 
 
@@ -53,6 +53,11 @@ def key_text(key: int) -> str:
     if key == ANY:
         return "any"
     return ipv4.text(key) if key < 1 << 32 else f"{key:016x}"
+
+
+def _waiting(node: "NodeService") -> tuple[str, ...]:
+    """What node.ini says and the node does not do before it is started again."""
+    return tuple(change.sentence() for change in node.reloading.pending) if node.reloading else ()
 
 
 def _kernel(node: "NodeService") -> dict[str, int]:

@@ -8,7 +8,7 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
 from multicastmw.core.events import Ready, TapPending, TapUp, Tell
-from multicastmw.core.igmp import Querier, Send, Want
+from multicastmw.core.igmp import IgmpSettings, Querier, Send, Want
 from multicastmw.core.tap import TapDestination, no_device
 from multicastmw.literals import MAX_MTU, MIN_MTU
 from multicastmw.net import netlink
@@ -187,6 +187,34 @@ class TapService(Service):
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since the device is there."""
         return netlink.dropped(self.config.device)
+
+    # --- what may change while it is open
+
+    def reconfigure(self, config: TapConfig) -> None:
+        """Other routes, another `persist`; raises OSError where the kernel does not let us, and is as before.
+
+        What is put there comes before what is taken, so that no group is without a route meanwhile.
+        """
+        before, self.config = self.config, config
+        if self._device is None:
+            return  # the next attempt does all of it
+        new = tuple(group for group in config.groups if group not in before.groups)
+        try:
+            if config.persist != before.persist and self._netlink.is_ours(config.device):
+                self._device.persist(config.persist)
+            if self.up:  # else they are put there when it comes up
+                self._netlink.add_routes(config.device, new, self._tell)
+                for group in before.groups:
+                    if group not in config.groups:
+                        self._netlink.remove_route(config.device, group)
+        except OSError:
+            self.config = before
+            self._netlink.remove_routes(config.device, new)
+            raise
+
+    def ask_by(self, settings: IgmpSettings, address: int) -> None:
+        """The querier's new settings; hosts are asked anew, and groups stay."""
+        self._do(self.querier.configure(settings, self._reactor.seconds(), address))
 
     # --- the querier's hands
 

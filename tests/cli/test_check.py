@@ -58,21 +58,6 @@ class CheckTests(CommandCase):
         self.assertEqual((err, code), ("", 0))
         self.assertIn("[web] endpoint = tcp:8080: not built in this release, ignored", out)
 
-    def test_it_says_where_data_go_with_tls(self) -> None:
-        files = "[tls]\ncertificate = /a.pem\nprivate-key = /a.key\nauthorities = /ca.pem\n"
-        for text, listen, tls in (
-            ("", "data on UDP port 4600", "none, links are in the clear"),
-            (files, "data on TCP only", "with /a.pem"),
-            (
-                files + "udp-in-clear = yes\n",
-                "data on UDP port 4600",
-                "with /a.pem, data on UDP in the clear",
-            ),
-        ):
-            lines = self.mcmw("check", self.written(text))[0].splitlines()
-            self.assertIn(f"listen      tcp:4600, {listen}", lines)
-            self.assertIn(f"tls         {tls}", lines)
-
     def test_as_json_it_is_one_document_with_every_value(self) -> None:
         path = self.written(PIN + "[web]\nendpoint = tcp:8080\n")
         out, err, code = self.mcmw("check", "--json", path)

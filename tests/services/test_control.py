@@ -8,7 +8,7 @@ import tempfile
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import fail, inlineCallbacks
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
@@ -65,6 +65,18 @@ class Sockets(TestCase):
         self.starts()
         self.assertEqual((yield self.asks(b"/nothing"))[0], 404)
         self.assertEqual((yield self.asks(method=b"POST"))[0], 405)
+
+    @inlineCallbacks
+    def test_what_is_asked_for_and_fails_shows_no_traceback(self) -> Any:
+        control = ControlService(
+            self.path, self.status, reactor, {"reload": lambda: fail(KeyError("secret"))}
+        )
+        control.privilegedStartService()
+        control.startService()
+        self.addCleanup(control.stopService)
+        self.assertEqual((yield self.asks(b"/reload", b"POST")), (500, b""))
+        self.assertEqual((yield self.asks(b"/reload"))[0], 405)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     @inlineCallbacks
     def test_a_snapshot_that_fails_shows_no_traceback(self) -> Any:

@@ -1,0 +1,77 @@
+"""`mcmw reload`: a running node reads its node.ini again, and says what that changed."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from multicastmw.cli.client import ControlError, NodeNotRunning, NodeRefuses
+from multicastmw.cli.main import BadConfig, Failure, Target
+from multicastmw.cli.which import control_of
+
+PATIENCE = 60.0  # seconds; links of removed peers may take two, and a reload may wait for another one
+MOVED = "; where [node] name or [control] socket changed since it was started, --socket says where it is"
+SHOWN = 80  # characters of a value, as a list may be long
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+@click.pass_obj
+def reload(target: Target, as_json: bool) -> None:
+    """Have a running node read its node.ini again.
+
+    Only what changed is touched; streams go on.  The answer comes when it is done: links of new peers are
+    being dialled, those of removed peers are closed.  What a running node cannot change is named, and waits
+    for a restart.  SIGHUP does the same, and the log has the answer.
+
+    Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node
+    was not reached.
+    """
+    try:
+        done = control_of(target, PATIENCE).post("/reload")
+    except NodeRefuses as error:
+        raise BadConfig(error.why) from None
+    except NodeNotRunning as error:
+        raise Failure(f"{error}{MOVED if target.config is not None else ''}") from None
+    except ControlError as error:
+        raise Failure(str(error)) from None
+    click.echo(json.dumps(done) if as_json else "\n".join(report(done)))
+
+
+def report(done: dict[str, Any]) -> Iterator[str]:
+    """A line a change, and what was kept; values stand as in node.ini."""
+    yield f"read        {done['file']}"
+    for change in done["changes"]:
+        yield f"{_kind(change):<12}{change['what']}{_values(change)}{_note(change)}"
+    yield f"kept        {_kept(done)}"
+    for warning in done["warnings"]:
+        yield f"warning     {warning}"
+
+
+def _kind(change: dict[str, Any]) -> str:
+    if change["effect"] != "applied":
+        return {"restart": "at restart", "ignored": "ignored"}[change["effect"]]
+    return "added" if change["before"] is None else "removed" if change["after"] is None else "changed"
+
+
+def _values(change: dict[str, Any]) -> str:
+    before, after = change["before"], change["after"]
+    if before is None or after is None:
+        return f"  {_short(before or after)}"
+    return f"  {_short(before)} -> {_short(after)}"
+
+
+def _short(value: str) -> str:
+    return value if 0 < len(value) <= SHOWN else f"{value[: SHOWN - 3]}..." if value else "empty"
+
+
+def _note(change: dict[str, Any]) -> str:
+    return f"  ({change['note']})" if change["note"] else ""
+
+
+def _kept(done: dict[str, Any]) -> str:
+    peers = done["kept_peers"]
+    if not done["changes"]:
+        return f"everything, {peers} peer{'' if peers == 1 else 's'} among it: nothing has changed"
+    return f"{peers} peer{'' if peers == 1 else 's'} and all other options"

@@ -1,0 +1,45 @@
+"""Watches over the node's own certificate: renewed files are taken, and its end is said before it comes."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.task import LoopingCall
+
+from multicastmw.core.events import CertificateAge, Tell
+from multicastmw.core.expiry import Expiry, verdict
+
+# What we chose.
+LOOK = 3600.0  # seconds; what is the same is said once a day
+
+
+class CertificateService(Service):
+    """Looks at the start, every hour, and when it is told to; `wall` is the wall clock in seconds."""
+
+    def __init__(self, credentials: Any, tell: Tell, reactor: Any, wall: Callable[[], float]) -> None:
+        self._credentials = credentials
+        self._tell = tell
+        self._wall = wall
+        self._expiry = Expiry()
+        self._looks = LoopingCall(self.look)
+        self._looks.clock = reactor
+
+    def startService(self) -> None:
+        super().startService()
+        self._looks.start(LOOK)
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._looks.running:
+            self._looks.stop()
+
+    def look(self) -> None:
+        """Takes what is new on disk, and says what is to be said of it."""
+        self._credentials.context()
+        if words := self._expiry.look(self._credentials.validity, self._wall()):
+            self._tell(CertificateAge(self._credentials.path, words))
+
+    def warnings(self) -> tuple[str, ...]:
+        """What a status shows of it."""
+        words = verdict(self._credentials.validity, self._wall())
+        return (f"[tls] {self._credentials.path} {words}",) if words else ()

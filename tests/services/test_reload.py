@@ -1,0 +1,272 @@
+"""Reading node.ini again with a real node that is not started: what becomes of each part, and of mistakes.
+
+With links, a TAP and a stream: tests/netns/test_reload.py.
+"""
+
+import os
+import random
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
+from typing import Any
+from unittest.mock import patch
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from multicastmw.config import load
+from multicastmw.core.addressing import Channel
+from multicastmw.core.events import CertificateAge, NotReloaded
+from multicastmw.net.clockwork import monotonic
+from multicastmw.net.tls import Credentials, Files
+from multicastmw.services import reload as module
+from multicastmw.services.certificate import LOOK, CertificateService
+from multicastmw.services.node import NodeService
+from multicastmw.services.reload import Outcome, ReloadService
+from multicastmw.wire import ipv4
+from tests.net.test_tls import DAY, LAB, NOW, key_pem
+
+HEAD = "[node]\nname = a\n[control]\nsocket =\n"
+GROUP = ipv4.number("239.1.1.1")
+
+
+class Case(TestCase):
+    timeout = 30
+
+    def setUp(self) -> None:
+        self.folder = Path(mkdtemp())
+        self.addCleanup(rmtree, self.folder)
+        self.path = self.folder / "node.ini"
+
+    def makes(self, text: str = "") -> NodeService:
+        self.writes(text)
+        config = load(str(self.path), "host")
+        self.node = NodeService(config, monotonic(reactor), random.Random(1), str(self.path))
+        assert self.node.reloading
+        self.service: ReloadService = self.node.reloading
+        return self.node
+
+    def writes(self, text: str) -> None:
+        self.path.write_text(HEAD + text)
+
+    def reloads(self, text: str) -> Deferred[Outcome]:
+        self.writes(text)
+        return self.service.reload()
+
+    def told(self, kind: type) -> list[Any]:
+        return [event for _, event in self.node.journal.events if isinstance(event, kind)]
+
+
+class Parts(Case):
+    @inlineCallbacks
+    def test_each_has_its_new_value_and_keeps_its_state(self) -> Any:
+        node = self.makes("[tap]\naddress = 10.88.0.1/24\n")
+        destination, querier, room = node.destination, node.tap.querier, node.room
+        outcome = yield self.reloads(
+            "[tap]\naddress = 10.88.0.1/24\nttl-floor = 7\nreassemble = yes\ngroups = 239.0.0.0/8\n"
+            "[igmp]\nversion = 2\nquery-interval = 30\nrobustness = 3\nquerier-address = 10.88.0.9\n"
+            "[groups]\ndeny =\npin = 239.1.1.1\n[listen]\nkeepalive-timeout = 3\n[log]\nlevel = debug\n"
+        )
+        self.assertEqual(outcome.error, "")
+        self.assertIs(node.destination, destination)
+        self.assertEqual((destination.ttl_floor, bool(destination.reassembler)), (7, True))
+        self.assertTrue(destination.admits(ipv4.number("239.255.255.250")))
+        self.assertEqual(destination.wanted(), [(GROUP, 0)])
+        self.assertEqual([c for c, _ in node.router.wanted()], [Channel(GROUP)])
+        self.assertIs(node.tap.querier, querier)
+        settings = querier.settings
+        self.assertEqual((settings.version, settings.query_interval, settings.robustness), (2, 30.0, 3))
+        self.assertEqual(ipv4.text(querier.address), "10.88.0.9")
+        self.assertEqual((room.here.keep_alive, room.our_open(1).keep_alive), (3, 3))
+        self.assertEqual([str(group) for group in node.tap.config.groups], ["239.0.0.0/8"])
+        self.assertEqual(node.journal.level, LogLevel.debug)
+        yield self.reloads("[tap]\naddress = 10.88.0.1/24\n")
+        self.assertEqual(
+            (destination.ttl_floor, destination.reassembler, destination.wanted()), (0, None, [])
+        )
+        self.assertEqual(ipv4.text(querier.address), "10.88.0.254")
+
+    @inlineCallbacks
+    def test_what_waits_for_a_restart_is_a_warning_of_the_status(self) -> Any:
+        node = self.makes()
+        before = node.status().warnings
+        yield self.reloads("[listen]\nudp-port = 5000\n")
+        self.assertEqual(node.config.listen.udp_port, 4600)
+        (warning,) = set(node.status().warnings) - set(before)
+        self.assertEqual(warning, "[listen] udp-port: 4600 -> 5000, needs a restart")
+        yield self.reloads("")
+        self.assertEqual(node.status().warnings, before)
+
+
+class Mistakes(Case):
+    @inlineCallbacks
+    def test_a_wrong_file_changes_nothing_and_says_why(self) -> Any:
+        node = self.makes()
+        config = node.config
+        outcome = yield self.reloads("[tap]\nttl-floor = 7\n[listen]\nkeepalive-timeout = 0\n")
+        why = f"{self.path}: [listen] keepalive-timeout: '0' is not a whole number from 1 to 3,600"
+        self.assertEqual(outcome.document(), {"ok": False, "file": str(self.path), "error": why})
+        self.assertIs(node.config, config)
+        self.assertEqual(node.destination.ttl_floor, 0)
+        (event,) = self.told(NotReloaded)
+        self.assertEqual(event.sentence(), f"{why}; nothing is changed")
+
+    @inlineCallbacks
+    def test_a_mistake_of_ours_costs_one_reload_and_not_those_to_come(self) -> Any:
+        self.makes()
+        with patch.object(module, "compare", side_effect=ZeroDivisionError("ours")):
+            outcome = yield self.reloads("")
+        self.assertIn("the node failed at it", outcome.error)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((yield self.reloads("[tap]\nttl-floor = 2\n")).error, "")
+        self.assertEqual(self.node.destination.ttl_floor, 2)
+
+
+class Asking(Case):
+    @inlineCallbacks
+    def test_two_at_once_are_one_after_the_other_and_those_behind_share_one(self) -> Any:
+        self.makes()
+        running, read = [0, 0], []
+
+        def reads(*arguments: Any) -> Any:
+            running[0] += 1
+            running[1] = max(running)
+            read.append(1)
+            try:
+                return load(*arguments)
+            finally:
+                running[0] -= 1
+
+        with patch.object(module, "load", reads):
+            self.writes("[tap]\nttl-floor = 1\n")
+            first = self.service.reload()
+            later = [self.service.reload() for _ in range(50)]
+            yield first
+            self.writes("[tap]\nttl-floor = 2\n")
+            yield gatherResults([*later, self.service.reload()])
+        self.assertEqual(running[1], 1)
+        self.assertLessEqual(len(read), 3)
+        self.assertEqual(self.node.destination.ttl_floor, 2)
+
+    @inlineCallbacks
+    def test_sighup_does_it_while_the_service_is_there(self) -> Any:
+        self.makes()
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        self.service.privilegedStartService()
+        self.service.startService()
+        self.writes("[tap]\nttl-floor = 3\n")
+        os.kill(os.getpid(), signal.SIGHUP)
+        yield self.until(lambda: self.node.destination.ttl_floor == 3)
+        yield self.service.reload()  # the one before is done
+        self.service.stopService()
+        self.assertIs(signal.getsignal(signal.SIGHUP), signal.SIG_IGN)
+
+    @inlineCallbacks
+    def until(self, true: Callable[[], bool]) -> Any:
+        from twisted.internet.task import deferLater
+
+        while not true():
+            yield deferLater(reactor, 0.01)
+
+
+class Keys(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        (self.folder / "ca.pem").write_bytes(LAB.pem)
+
+    def keys(self, stem: str, name: str = "a", key: Any = None, valid: Any = (-DAY, 90 * DAY)) -> str:
+        """Makes the files, and gives the [tls] that names them, beside node.ini."""
+        key = key or self.key
+        certificate = LAB.certificate(name, key=key, valid=valid)
+        (self.folder / f"{stem}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        (self.folder / f"{stem}.key").write_bytes(key_pem(key))
+        return f"[tls]\ncertificate = {stem}.pem\nprivate-key = {stem}.key\nauthorities = ca.pem\n"
+
+    @inlineCallbacks
+    def test_other_files_of_the_same_key_are_taken(self) -> Any:
+        node = self.makes(self.keys("old"))
+        credentials, context = node.credentials, node.credentials.context()
+        outcome = yield self.reloads(self.keys("new"))
+        self.assertEqual([str(c.effect) for c in outcome.changes], ["applied"] * 2)
+        self.assertIs(node.credentials, credentials)
+        self.assertIsNot(credentials.context(), context)
+        self.assertEqual(credentials.path, str(self.folder / "new.pem"))
+        (self.folder / "old.pem").unlink()
+        self.assertIs(credentials.context(), credentials.context())
+
+    @inlineCallbacks
+    def test_those_of_another_key_wait_for_a_restart(self) -> Any:
+        node = self.makes(self.keys("old"))
+        text = self.keys("new", key=ec.generate_private_key(ec.SECP256R1()))
+        outcome = yield self.reloads(text + "[listen]\nkeepalive-timeout = 3\n")
+        self.assertEqual({c.what: str(c.effect) for c in outcome.changes}, {
+            "[listen] keepalive-timeout": "applied",
+            "[tls] certificate": "restart",
+            "[tls] private-key": "restart",
+        })  # fmt: skip
+        self.assertEqual(node.credentials.path, str(self.folder / "old.pem"))
+
+    @inlineCallbacks
+    def test_those_that_would_end_a_start_refuse_the_reload(self) -> Any:
+        node = self.makes(self.keys("old"))
+        for text, why in (
+            (self.keys("new", name="b"), f"{self.folder}/new.pem is not for this node's name, a"),
+            (self.keys("old").replace("old.key", "x.key"), f"{self.folder}/x.key: No such file or directory"),
+        ):
+            outcome = yield self.reloads(text + "[tap]\nttl-floor = 9\n")
+            self.assertEqual(outcome.error, f"{self.path}: [tls] {why}")
+            self.assertEqual(node.destination.ttl_floor, 0)
+            self.assertEqual(node.credentials.path, str(self.folder / "old.pem"))
+
+    @inlineCallbacks
+    def test_a_renewed_certificate_is_taken_and_a_short_one_is_a_warning(self) -> Any:
+        text = self.keys("own", valid=(-DAY, 3 * DAY + timedelta(hours=1)))
+        node = self.makes(text)
+        (warning,) = [w for w in node.status().warnings if w.startswith("[tls]")]
+        self.assertRegex(warning, r"^\[tls\] .*/own.pem expires on .* UTC, in 3 days$")
+        outcome = yield self.reloads(text)
+        self.assertIn(warning, outcome.warnings)
+        (event,) = self.told(CertificateAge)
+        self.assertEqual(event.sentence(), warning)
+        outcome = yield self.reloads(self.keys("own"))
+        self.assertEqual([w for w in outcome.warnings if w.startswith("[tls]")], [])
+
+
+class Certificates(SynchronousTestCase):
+    """The watch over the node's own certificate, by a simulated clock."""
+
+    def test_it_warns_at_the_start_and_once_a_day_and_says_when_it_is_over(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = LAB.certificate("a", key=key, valid=(-DAY, 2 * DAY + timedelta(minutes=30)))
+        (folder / "a.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        (folder / "a.key").write_bytes(key_pem(key))
+        (folder / "ca.pem").write_bytes(LAB.pem)
+        files = Files(*(str(folder / name) for name in ("a.pem", "a.key", "ca.pem")))
+        clock, told = Clock(), []
+        began = NOW.timestamp()
+        service = CertificateService(Credentials(files), told.append, clock, lambda: began + clock.seconds())
+        service.startService()
+        self.assertEqual([event.what.partition(" on ")[0] for event in told], ["expires"])
+        clock.pump([LOOK] * 23)
+        self.assertEqual(len(told), 1)
+        clock.pump([LOOK] * 50)
+        self.assertEqual(
+            [event.what.partition(" on ")[0] for event in told],
+            ["expires", "expires", "expires", "has expired", "has expired"][: len(told)],
+        )
+        self.assertTrue(told[-1].what.startswith("has expired"))
+        self.assertEqual(len(service.warnings()), 1)
+        service.stopService()
+        self.assertEqual(clock.getDelayedCalls(), [])
