@@ -146,19 +146,14 @@ class SecurePeerConnection(PeerConnection):
             super()._close()
 
     def handshakeCompleted(self) -> None:
-        self._certificate = self.transport.getPeerCertificate().to_cryptography()
+        self._certificate = self.transport.getPeerCertificate()
         if self._link:
             self._link.start()
 
     def objection(self, names: tuple[str, ...], node: int) -> str | None:
-        from multicastmw.net.tls import is_named, node_of
+        from multicastmw.net.tls import objection
 
-        for name in names:
-            if not is_named(self._certificate, name):
-                return f"its certificate is not {name}'s"
-        return (
-            None if node == node_of(self._certificate) else "its node id is not that of its certificate's key"
-        )
+        return objection(self._certificate, names, node)
 
     def _socket(self) -> Any:
         return self.transport.transport.getHandle()

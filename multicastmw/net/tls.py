@@ -43,6 +43,9 @@ VERDICTS = {
     26: "its certificate is not for this purpose",
 }
 
+# What cryptography raises for certificates that OpenSSL takes.
+UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+
 # Words of OpenSSL's errors, as what they mean; the first that fits.  An alert is what the other side says.
 REASONS = (
     ("peer did not return a certificate", "it has no certificate"),
@@ -174,8 +177,12 @@ def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: i
 
 
 def node_of(certificate: x509.Certificate) -> int:
-    """The id of the node whose certificate this is."""
-    return node_id(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+    """The id of the node whose certificate this is; raises ValueError for a key of a kind that is not known."""
+    try:
+        key = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError):
+        raise ValueError("the certificate's key is of no kind that is known here") from None
+    return node_id(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
 def is_named(certificate: x509.Certificate, name: str) -> bool:
@@ -186,9 +193,26 @@ def is_named(certificate: x509.Certificate, name: str) -> bool:
 
     try:
         verify_service_identity(extract_patterns(certificate), [DNS_ID(name)], [])
-    except (VerificationError, CertificateError, ValueError):
+    except (VerificationError, CertificateError, ValueError, *UNREADABLE):
         return False
     return name.isascii()
+
+
+def objection(certificate: Any, names: tuple[str, ...], node: int) -> str | None:
+    """Why who holds this certificate (pyOpenSSL's) is not that node, of all these names; None where it is.
+
+    One of our authorities signed it, but authorities sign what they are given, and OpenSSL reads more than
+    cryptography does: what cannot be read is nobody's.
+    """
+    try:
+        held = certificate.to_cryptography()
+        its_node = node_of(held)
+    except (ValueError, *UNREADABLE):
+        return "its certificate, or the key in it, is of a kind that cannot be read here"
+    for name in names:
+        if not is_named(held, name):
+            return f"its certificate is not {name}'s"
+    return None if node == its_node else "its node id is not that of its certificate's key"
 
 
 def explain(connection: Any, error: BaseException | None) -> str | None:

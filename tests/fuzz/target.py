@@ -1,0 +1,92 @@
+"""What a target is, and the bytes of a script: how a target with a state is told what to do.
+
+A script is a row of steps.  A step is one byte that says what happens, two for the length of what it happens
+with, and that: so a mutation within one step leaves the others as they are.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from struct import Struct
+from time import thread_time
+from typing import NamedTuple
+
+class Place(NamedTuple):
+    """Where a target is; `guides` are packages beside ours whose branches guide the fuzzer, too."""
+
+    module: str
+    kind: str
+    guides: tuple[str, ...] = ()
+
+
+# In the order in which all of them run.
+TARGETS = {
+    "wire": Place("tests.fuzz.wire", "Wire"),
+    "cops": Place("tests.fuzz.cops", "Cops"),
+    "data": Place("tests.fuzz.data", "Data"),
+    "igmp": Place("tests.fuzz.igmp", "Igmp"),
+    "querier": Place("tests.fuzz.querier", "AskingQuerier"),
+    "fragments": Place("tests.fuzz.fragments", "Fragments"),
+    "tap": Place("tests.fuzz.tap", "Tap"),
+    "link": Place("tests.fuzz.link", "Links"),
+    "config": Place("tests.fuzz.config", "NodeIni", ("configparser",)),
+    "values": Place("tests.fuzz.values", "Values", ("ipaddress",)),
+    "certificate": Place("tests.fuzz.certificate", "Certificates", ("service_identity",)),
+    "control": Place("tests.fuzz.control", "Control", ("twisted.web.http",)),
+}
+
+# Processor seconds that an execution may take: hundreds of times the usual, so it fails for what grows with
+# the square of its input, and not for a machine that others use, too.
+SLOW = 1.0
+
+STEP = Struct("!BH")
+
+
+class Target:
+    """One thing that takes bytes from outside."""
+
+    longest = 4096  # bytes of an input
+    words: tuple[bytes, ...] = ()  # what mutations may put in
+
+    def seeds(self) -> Iterable[bytes]:
+        """Inputs that are right, to begin with."""
+        raise NotImplementedError
+
+    def __call__(self, data: bytes) -> None:
+        """One execution.  It raises nothing, whatever the bytes are."""
+        raise NotImplementedError
+
+
+class TooSlow(Exception):
+    """An execution took far more time than its input is worth."""
+
+
+def load(name: str) -> Target:
+    """A target by its name, ready to run."""
+    place = TARGETS[name]
+    target = getattr(import_module(place.module), place.kind)()
+    assert isinstance(target, Target)
+    return target
+
+
+def execute(target: Target, data: bytes) -> None:
+    """Runs one input; raises what the target does, and TooSlow."""
+    began = thread_time()
+    target(data)
+    took = thread_time() - began
+    if took > SLOW:
+        raise TooSlow(f"{took:.1f} s for {len(data)} bytes")
+
+
+def script(*steps: tuple[int, bytes]) -> bytes:
+    """The bytes of a script."""
+    return b"".join(STEP.pack(what, len(with_)) + with_ for what, with_ in steps)
+
+
+def steps(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """What a script says; a step that is cut short has what is left."""
+    at = 0
+    while at + STEP.size <= len(data):
+        what, length = STEP.unpack_from(data, at)
+        at += STEP.size
+        yield what, data[at : at + length]
+        at += length
