@@ -28,7 +28,7 @@ from multicastmw.core.link import Datagrams, Link
 from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
-from multicastmw.core.tap import TapDestination
+from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.endpoints import dialled, is_address
 from multicastmw.net.clockwork import Clockwork, monotonic
 from multicastmw.net.netlink import Netlink
@@ -37,6 +37,7 @@ from multicastmw.net.udp import DataPort
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
+from multicastmw.services.lan import LanGateway
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
@@ -80,7 +81,7 @@ class NodeService(MultiService):
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
-        self.tap = self._make_tap()
+        self.tap = self._make_tap(identity, rng)
         self.destination.igmp = self.tap.igmp_received
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
@@ -129,14 +130,13 @@ class NodeService(MultiService):
             forwarder=self.forwarder,
             mapping=Identity(),
             admission=Admission(config.groups.allow, config.groups.deny),
-            # Locally administered, and not the TAP's own, which the kernel would drop.
-            mac=b"\x02" + (identity >> 16).to_bytes(6, "big")[:5],
+            mac=mac_of(identity),  # not the TAP's own, which the kernel would drop
             longest=0,
             ttl_floor=config.tap.ttl_floor,
             reassembler=Reassembler() if config.tap.reassemble else None,
         )
 
-    def _make_tap(self) -> TapService:
+    def _make_tap(self, identity: int, rng: random.Random) -> TapService:
         config = self.config
         igmp = config.igmp
         settings = IgmpSettings(
@@ -149,11 +149,23 @@ class NodeService(MultiService):
         hosts = [dialled(peer.endpoint).get("host", "") for peer in config.peers]
         uplinks = [host for host in hosts if is_address(host)]
         querier = Querier(settings, address)
+        lan = LanGateway(
+            config.tap,
+            identity,
+            rng.getrandbits(32),
+            address,
+            self.destination,
+            self.room.reach,
+            self._netlink,
+            self.reactor,
+            self.tell,
+        )
         return TapService(
             config.tap,
             config.node.name,
             self.destination,
             querier,
+            lan,
             self._netlink,
             uplinks,
             self.reactor,
