@@ -114,7 +114,7 @@ class Gateway:
         self._reaches = reaches
         self._connected = connected
         self._others: dict[int, Other] = {}
-        self._said_at = -inf
+        self._answered_at = -inf
         self._say_at = inf
         self._turn_at = inf  # when we take over, unless another does
         self._settled_at = inf  # from when on whom we do not reach is a stranger
@@ -300,11 +300,12 @@ class Gateway:
         return self._say(now) if now >= self._say_at else []
 
     def _answer(self, now: float) -> None:
-        """A Hello soon, but not as often as somebody else likes."""
-        self._say_at = min(self._say_at, max(now, self._said_at + ANSWER))
+        """A Hello at once, but not as often as somebody else likes."""
+        at = max(now, self._answered_at + ANSWER)
+        if at < self._say_at:
+            self._answered_at = self._say_at = at
 
     def _say(self, now: float) -> list[bytes]:
-        self._said_at = now
         self._say_at = now + (LISTEN_HELLO if self.state is State.LISTENING else HELLO)
         if self.state is State.FORWARDING:
             self.until = now + LEASE
