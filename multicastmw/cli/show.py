@@ -14,6 +14,8 @@ from multicastmw.cli.which import control_of
 
 Status = dict[str, Any]
 
+HOSTS_SHOWN = 2  # of a group, by address
+
 PARTS = ("node", "peers", "groups", "routes")
 
 
@@ -70,6 +72,8 @@ def _node(console: Console, status: Status) -> None:
         say(console, "TAP", what + (f"  TTL raised to {floor}" if floor else ""), "green")
     else:
         say(console, "TAP", f"{tap['device']} is pending: {tap['why']}", "red")
+    if tap["gateway"]:
+        say(console, "LAN", *_gateway(tap["gateway"]))
     say(
         console,
         "",
@@ -90,6 +94,17 @@ def _node(console: Console, status: Status) -> None:
     )
     for label, value in _troubles(status):
         say(console, label, value, "yellow")
+
+
+def _gateway(gateway: dict[str, Any]) -> tuple[str, str]:
+    """What the node does for the LAN behind a bridged TAP, and the colour of it."""
+    behind = f"behind {gateway['bridge']}" if gateway["bridge"] else "behind the TAP"
+    others = [name for name in gateway["others"] if name != gateway["forwarder"]]
+    more = f"  also here: {some(others, 30)}" if others else ""
+    if gateway["forwarder"]:
+        other = f"{gateway['forwarder']} at {gateway['forwarder_address']}"
+        return f"{behind}, standing by for {other}{more}", "yellow"
+    return f"{behind}, {gateway['state']}{more}", "green" if gateway["state"] == "forwarding" else "yellow"
 
 
 def _troubles(status: Status) -> list[tuple[str, str]]:
@@ -117,6 +132,8 @@ TROUBLES = {
     "failed": "packets that the TAP did not take",
     "unknown_kind": "packets that are not IPv4",
     "from_ourselves": "of our own packets that came back",
+    "from_gateways": "packets that another gateway wrote to the LAN",
+    "stood_by_from_lan": "packets of the LAN that another gateway forwards",
     "too_many_streams": "packets of streams above the bound",
     "datagrams_dropped": "datagrams without a right token",
     "udp_buffer_full": "datagrams that found the socket's buffer full",
@@ -156,12 +173,21 @@ def _why(peer: dict[str, Any]) -> str:
 
 
 def _groups(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "IGMP>", "expires>", "wanted by")
+    table = Columns("group", "source", "IGMP>", "expires>", "wanted by", "hosts")
     for group in status["groups"]:
         version = f"v{group['version']}" if group["version"] else "pin" if group["pinned"] else ""
         expires = span(group["expires_in"]) if group["expires_in"] is not None else ""
-        table.row(group["group"], group["source"], version, expires, some(group["wanted_by"], 32))
+        table.row(
+            group["group"], group["source"], version, expires, some(group["wanted_by"], 20), _hosts(group)
+        )
     console.print(table if status["groups"] else "no group is wanted by anybody")
+
+
+def _hosts(group: dict[str, Any]) -> str:
+    """The hosts of the TAP that want it; of many the first, and how many more."""
+    shown = group["hosts"][:HOSTS_SHOWN]
+    more = group["hosts_known"] - len(shown)
+    return ", ".join(shown) + (f" +{more}" if more else "")
 
 
 def _routes(console: Console, status: Status) -> None:

@@ -62,6 +62,28 @@ class TapPending(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayForwards(Event):
+    """This node forwards for the LAN that its TAP is bridged to."""
+
+    device: str
+    bridge: str
+    text = "{device} forwards for the LAN behind {bridge}"
+    alike = ("device",)
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayStandsBy(Event):
+    """Another gateway forwards for the LAN."""
+
+    device: str
+    bridge: str
+    other: str
+    address: str
+    text = "{device} stands by: {other} at {address} forwards for the LAN behind {bridge}"
+    alike = ("device", "other")
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUp(Event):
     """Both sides have said Open."""
 

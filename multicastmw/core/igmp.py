@@ -17,6 +17,7 @@ from math import inf
 from multicastmw.core.deadlines import Deadlines
 from multicastmw.core.igmp_election import Election
 from multicastmw.core.igmp_group import NO_SOURCES, Asked, Membership, changes, unicast
+from multicastmw.core.igmp_reporters import Reporters
 from multicastmw.core.igmp_values import (
     GRACE,
     LINK_LOCAL,
@@ -62,6 +63,7 @@ class Querier:
         self._election = Election(settings, address)
         self._groups: dict[int, Membership] = {}
         self._deadlines = Deadlines()
+        self._reporters = Reporters()
         self._running = False
         self._startup: list[float] = []  # when start-up queries are due
         self._query_at = inf  # when the next later one is
@@ -79,6 +81,7 @@ class Querier:
         self._running = False
         self._groups.clear()
         self._deadlines.clear()
+        self._reporters.clear()
         self._election = Election(self.settings, self.address)
         self._rest()
         return actions
@@ -119,7 +122,10 @@ class Querier:
             querier=self._election.other or self.address,
             is_querier=not self._election.other,
             other_expires_in=max(self._election.until - now, 0.0) if self._election.other else 0.0,
-            groups=tuple(self._groups[group].status(now) for group in sorted(self._groups)),
+            groups=tuple(
+                self._groups[group].status(now, self._reporters.of(group, now))
+                for group in sorted(self._groups)
+            ),
             counters=self.counters.values(),
         )
 
@@ -209,6 +215,10 @@ class Querier:
         self.counters.sources_over_bound += membership.over_bound and not was_over
         if kind != Kind.BLOCK and (sources or kind in (Kind.IS_EX, Kind.TO_EX)):
             membership.reporter = reporter
+            if reporter and not self._reporters.heard(group, reporter, until):
+                self.counters.hosts_over_bound += 1
+        elif kind == Kind.TO_IN:
+            self._reporters.left(group, reporter)
         actions = changes(group, before, membership.wanted())
         if asked != (False, NO_SOURCES) and self._may_ask():
             membership.ask(asked, now, now + self.settings.last_member_time, self.settings.robustness)
@@ -290,7 +300,9 @@ class Querier:
         if not after:
             del self._groups[group]
             self._deadlines.forget(group)
+            self._reporters.forget(group)
             return actions
+        self._reporters.expire(group, now)
         actions += self._questions(membership, now)
         self._deadlines.wind(group, membership.deadline())
         return actions

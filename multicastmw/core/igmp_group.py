@@ -8,6 +8,7 @@ A and X are one dict here, `requested`, so most rows of the tables are the same 
 Timers are points in time; they expire only in `expire`: a report that comes before the tick saves a group.
 """
 
+from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
 
@@ -208,7 +209,7 @@ class Membership:
         asking = min((pending.at for pending in self._asking.values()), default=inf)
         return min(group_timer, asking, *self.requested.values(), inf)
 
-    def status(self, now: float) -> GroupStatus:
+    def status(self, now: float, hosts: Iterable[int] = ()) -> GroupStatus:
         last = self.until if self.excluding else max(self.requested.values(), default=now)
         return GroupStatus(
             group=self.group,
@@ -217,6 +218,7 @@ class Membership:
             sources=tuple(sorted(self.requested)),
             excluded=tuple(sorted(self.excluded)),
             reporter=self.reporter,
+            hosts=tuple(hosts),
             expires_in=max(last - now, 0.0),
             over_bound=self.over_bound,
         )

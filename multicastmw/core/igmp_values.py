@@ -114,6 +114,7 @@ class Counters:
     unknown_records: int = 0
     not_groups: int = 0
     groups_over_bound: int = 0
+    hosts_over_bound: int = 0
     sources_over_bound: int = 0
     malformed: dict[Reason, int] = field(default_factory=lambda: dict.fromkeys(Reason, 0))
 
@@ -134,6 +135,7 @@ class GroupStatus:
     sources: tuple[int, ...]  # wanted from
     excluded: tuple[int, ...]  # in exclude mode: wanted by nobody; the hosts' kernels filter them
     reporter: int  # who reported last; 0: a host without an address
+    hosts: tuple[int, ...]  # all that reported and have not left, where they have addresses
     expires_in: float
     over_bound: bool  # more sources than we keep: any
 

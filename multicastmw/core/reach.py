@@ -21,7 +21,12 @@ class Reach(Generic[L]):
         self._gone = gone
         self._names: dict[int, str] = {}
 
+    def __len__(self) -> int:
+        """How many nodes there are besides ourselves."""
+        return len(self._claims)
+
     def join(self, link: L) -> None:
+        """From now on it is told what the others reach; who never adds a node only listens."""
         self._claims.join(link)
 
     def leave(self, link: L) -> None:

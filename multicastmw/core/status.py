@@ -22,6 +22,19 @@ class NodeStatus:
 
 
 @dataclass(frozen=True)
+class GatewayStatus:
+    """The LAN behind a bridged TAP; `state` is forwarding, standing by (another forwards), or listening."""
+
+    bridge: str | None
+    state: str
+    forwarder: str | None  # the other node that forwards
+    forwarder_address: str | None
+    others: tuple[str, ...]  # gateways of this overlay on the same LAN
+    strangers: int  # and of others, which count for nothing
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
 class TapStatus:
     """`state` is up or pending, and `why` says what a pending one waits for."""
 
@@ -33,6 +46,7 @@ class TapStatus:
     longest: int  # the longest IP packet that goes unsplit
     ttl_floor: int
     kernel_drops: int  # frames that the TAP's queue had no room for: the node was too slow
+    gateway: GatewayStatus | None  # where the TAP is a bridge's port
     counters: dict[str, int]
 
 
@@ -80,6 +94,8 @@ class GroupStatus:
     version: int | None  # of IGMP, where hosts on the TAP want it
     mode: str | None
     reporter: str | None
+    hosts: tuple[str, ...]  # on the TAP, or behind its bridge, by address; the first of `hosts_known`
+    hosts_known: int
     expires_in: float | None
     pinned: bool
 

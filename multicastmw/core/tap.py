@@ -1,11 +1,16 @@
 """The TAP as a destination: what the operating system sends becomes packets, and packets become frames.
 
 Up: an IP multicast packet in any Ethernet frame (also a unicast one) is originated; IGMP goes to the querier,
-whose answers become subscriptions.  Down: the hop limit is written into the TTL, and the frame gets the
-group's own MAC (RFC 1112, 6.4).
+whose answers become subscriptions, PIM to the election of gateways.  Down: the hop limit is written into the
+TTL, and the frame gets the group's own MAC (RFC 1112, 6.4).
+
+Where a LAN is behind the TAP, what a node wrote to it comes back: through a bridge's loop, or because another
+gateway's node hears it.  Every node's frames come from a MAC that begins alike, and such a frame is never
+originated, whoever wrote it.  A node that stands by wants nothing of the overlay and gives it nothing.
 """
 
 from collections.abc import Callable
+from math import inf
 from struct import Struct as Twin
 
 from multicastmw.core.addressing import Channel, Mapping
@@ -18,16 +23,19 @@ from multicastmw.core.routing import Router
 from multicastmw.wire.data import HEADER_SIZE, IPV4
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, PROTOCOL_IGMP, set_ttl
+from multicastmw.wire.pim import PROTOCOL_PIM
 
-# EtherType, then the IPv4 header: both are read at once.
-FRAME_TWIN = Twin("!HBBHHHBBHII")
-TYPE_OFFSET = FRAME_START + 12
+# Source MAC (the first four bytes), EtherType, then the IPv4 header: all are read at once.
+FRAME_TWIN = Twin("!I2xHBBHHHBBHII")
+SOURCE_OFFSET = FRAME_START + 6
 ETHERTYPE_IPV4 = 0x0800
 IPV4_TWIN = Twin("!BBHHHBBHII")
 FIRST_FORWARDED = 0xE0000100  # 224.0.0.0/24 never leaves its link (RFC 5771, 4)
 
-# What we chose: verdicts of the allow and deny lists that are remembered.
-VERDICTS_MAX = 8_192
+# What we chose.
+VERDICTS_MAX = 8_192  # of the allow and deny lists, remembered
+# The MAC that frames of a node have: locally administered, and "MC", then 24 bits of the node id.
+NODES_MAC = 0x024D43
 
 
 class TapCounters(Counters):
@@ -40,12 +48,15 @@ class TapCounters(Counters):
         "failed",
         "filtered",
         "fragments_made",
+        "from_gateways",
         "igmp",
         "link_local",
         "malformed",
         "not_ip_multicast",
         "received",
         "received_bytes",
+        "stood_by_from_lan",
+        "stood_by_to_lan",
         "ttl_raised",
         "unknown_kind",
     )
@@ -55,14 +66,22 @@ class TapCounters(Counters):
     failed: int
     filtered: int
     fragments_made: int
+    from_gateways: int
     igmp: int
     link_local: int
     malformed: int
     not_ip_multicast: int
     received: int
     received_bytes: int
+    stood_by_from_lan: int
+    stood_by_to_lan: int
     ttl_raised: int
     unknown_kind: int
+
+
+def mac_of(node: int) -> bytes:
+    """The MAC that a node's frames come from; the low 16 bits of a node id are 0."""
+    return NODES_MAC.to_bytes(3, "big") + (node >> 16 & 0xFFFFFF).to_bytes(3, "big")
 
 
 def no_device(frame: tuple[bytes, memoryview]) -> None:
@@ -74,7 +93,8 @@ class TapDestination:
     """One TAP's side of the routing service.
 
     `write` puts (Ethernet header, IP packet) onto the device and raises OSError where it cannot; it is there
-    while the device is open.  `igmp` takes an IGMP packet and the time.  `longest` is the longest IP packet
+    while the device is open.  `igmp` and `pim` take such a packet and the time, `of_a_gateway` is told that
+    another node has written to our LAN, `woke` that frames are waiting.  `longest` is the longest IP packet
     (bytes) that fits every link's datagram.
     """
 
@@ -104,12 +124,18 @@ class TapDestination:
         self._admission = admission
         self.write: Callable[[tuple[bytes, memoryview]], object] = no_device
         self.igmp: Callable[[bytes, float], None] = lambda packet, now: None
+        self.pim: Callable[[bytes, float], None] = lambda packet, now: None
+        self.of_a_gateway: Callable[[float], None] = lambda now: None
+        self.woke: Callable[[float], None] = lambda now: None
+        self.forwards = True
+        self.until = inf  # packets of the overlay go to the host before this time
         self._mac = mac
         # group -> source -> how often (a report, a pin); what the lists deny is kept for when they do not.
         self._wanted: dict[int, dict[int, int]] = {}
         self._kept_out: dict[int, dict[int, int]] = {}
         self._heads: dict[int, bytes] = {}
         self._admitted: dict[int, bool] = {}
+        self._open = self._admitted  # what may go up without a look; empty while we stand by
         self._identification = 0
         router.attach(self)
 
@@ -121,9 +147,13 @@ class TapDestination:
         sources = (self._wanted if admitted else self._kept_out).setdefault(group, {})
         sources[source] = sources.get(source, 0) + 1
         if admitted:
-            self._router.subscribe(self, self._mapping.channel(group, source))
+            self._subscribe(group, source)
         else:
             self.counters.denied += 1
+
+    def _subscribe(self, group: int, source: int) -> None:
+        if self.forwards:
+            self._router.subscribe(self, self._mapping.channel(group, source))
 
     def unwant(self, group: int, source: int) -> None:
         """Takes one want back; without one it does nothing."""
@@ -143,8 +173,9 @@ class TapDestination:
     def _unsubscribe(self, group: int, source: int) -> None:
         if group not in self._wanted:
             self._heads.pop(group, None)
-        self._router.unsubscribe(self, self._mapping.channel(group, source))
-        self._keep_colliding(group, source)
+        if self.forwards:
+            self._router.unsubscribe(self, self._mapping.channel(group, source))
+            self._keep_colliding(group, source)
 
     def _keep_colliding(self, group: int, source: int) -> None:
         """Under a mapping that is not exact, another group may still need the overlay address."""
@@ -169,11 +200,15 @@ class TapDestination:
         for group in opened:
             sources = self._wanted[group] = self._kept_out.pop(group)
             for source in sources:
-                self._router.subscribe(self, self._mapping.channel(group, source))
+                self._subscribe(group, source)
 
     def wanted(self) -> list[tuple[int, int]]:
         """(group, source) pairs."""
         return [(group, source) for group, sources in self._wanted.items() for source in sources]
+
+    def channels(self) -> set[Channel]:
+        """What these are in the overlay."""
+        return {self._mapping.channel(group, source) for group, source in self.wanted()}
 
     def admits(self, group: int) -> bool:
         """What the allow and deny lists say of the group."""
@@ -184,6 +219,26 @@ class TapDestination:
             verdict = self._admitted[group] = group in self._mapping and self._admission.admits(group)
         return verdict
 
+    # --- one of several gateways
+
+    def forward(self, until: float) -> None:
+        """We forward for our LAN, until then; the overlay is asked for what the hosts want."""
+        self.until = until
+        if self.forwards:
+            return
+        self.forwards, self._open = True, self._admitted
+        for channel in self.channels():
+            self._router.subscribe(self, channel)
+
+    def stand_by(self) -> None:
+        """Another does; that the hosts' wants are known is all that is left."""
+        self.until = -inf
+        if not self.forwards:
+            return
+        self.forwards, self._open = False, {}
+        for channel in self.channels():
+            self._router.unsubscribe(self, channel)
+
     # --- TAP to overlay
 
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None:
@@ -192,8 +247,8 @@ class TapDestination:
         if size < ETHERNET_SIZE + 20:
             counters.not_ip_multicast += 1
             return
-        ethertype, first, tos, total, _, _, ttl, protocol, _, source, group = FRAME_TWIN.unpack_from(
-            packet.buffer, TYPE_OFFSET
+        mac, ethertype, first, tos, total, _, _, ttl, protocol, _, source, group = FRAME_TWIN.unpack_from(
+            packet.buffer, SOURCE_OFFSET
         )
         if ethertype != ETHERTYPE_IPV4 or group >> 28 != 14:
             counters.not_ip_multicast += 1
@@ -205,14 +260,21 @@ class TapDestination:
             counters.igmp += 1
             self.igmp(bytes(packet.view[HEADER_SIZE : HEADER_SIZE + total]), packet.now)
             return
+        if group < FIRST_FORWARDED:
+            counters.link_local += 1
+            if protocol == PROTOCOL_PIM:
+                self.pim(bytes(packet.view[HEADER_SIZE : HEADER_SIZE + total]), packet.now)
+            return
         if not source:
             counters.malformed += 1
             return
-        if group < FIRST_FORWARDED:
-            counters.link_local += 1
+        if mac >> 8 == NODES_MAC:
+            counters.from_gateways += 1
+            self.of_a_gateway(packet.now)
             return
-        if not (self._admitted[group] if group in self._admitted else self.admits(group)):
-            counters.denied += 1
+        passing = self._open
+        if not (passing[group] if group in passing else self._may_pass(group)):
+            counters.denied += self.forwards
             return
         counters.received += 1
         counters.received_bytes += total
@@ -228,6 +290,13 @@ class TapDestination:
         self._forwarder.originate(
             packet, self, mapping.group_key(group), mapping.source_key(source), ttl, tos >> 5, origin_time
         )
+
+    def _may_pass(self, group: int) -> bool:
+        """The slow way to a verdict, and while we stand by the only one."""
+        if not self.forwards:
+            self.counters.stood_by_from_lan += 1
+            return False
+        return self.admits(group)
 
     def _split(
         self, packet: Packet, total: int, channel: Channel, ttl: int, service_class: int, origin_time: int
@@ -257,6 +326,9 @@ class TapDestination:
     def deliver(self, packet: Packet) -> None:
         """Checks the inner packet (a relay never did), writes the TTL, and hands it to the host."""
         length, view = packet.length, packet.view
+        if packet.now >= self.until:
+            self.counters.stood_by_to_lan += 1
+            return
         if packet.kind != IPV4:
             self.counters.unknown_kind += 1
             return

@@ -66,6 +66,13 @@ class Netlink:
         links = self._route.get_links(socket.if_nametoindex(device))
         return bool(links) and links[0].get_attr("IFLA_IFALIAS") == ALIAS
 
+    def master(self, device: str) -> str | None:
+        """The bridge (or what else joins interfaces) that the device is a port of; None where it is none."""
+        with kernel_says():
+            links = self._route.get_links(socket.if_nametoindex(device))
+        master = links[0].get_attr("IFLA_MASTER") if links else None
+        return name_of(master) if master else None
+
     def _addresses(self, index: int) -> Any:
         return self._route.get_addr(family=socket.AF_INET, index=index)
 

@@ -22,6 +22,10 @@ BATCH = 64
 class FrameTaker(Protocol):
     """Who gets what the TAP gives."""
 
+    @property
+    def woke(self) -> Callable[[float], None]:
+        """Called with the time before the frames of one wake-up."""
+
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None: ...
 
 
@@ -92,6 +96,7 @@ class TapReader:
         packet, descriptor, where = self._packet, self._descriptor, self._where
         take = self._taker.frame_received
         packet.now = self._clock()
+        self._taker.woke(packet.now)
         origin_time = wall_us()
         readv = os.readv
         try:

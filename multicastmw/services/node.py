@@ -28,7 +28,7 @@ from multicastmw.core.link import Datagrams, Link
 from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
-from multicastmw.core.tap import TapDestination
+from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net.clockwork import Clockwork, monotonic, wall
 from multicastmw.net.netlink import Netlink
@@ -39,6 +39,7 @@ from multicastmw.services.certificate import CertificateService
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
+from multicastmw.services.lan import LanGateway
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
@@ -89,7 +90,7 @@ class NodeService(MultiService):
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
-        self.tap = self._make_tap()
+        self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
         if self.reloading:
             self.reloading.setServiceParent(self)
@@ -149,8 +150,7 @@ class NodeService(MultiService):
             forwarder=self.forwarder,
             mapping=Identity(),
             admission=Admission(config.groups.allow, config.groups.deny),
-            # Locally administered, and not the TAP's own, which the kernel would drop.
-            mac=b"\x02" + (identity >> 16).to_bytes(6, "big")[:5],
+            mac=mac_of(identity),  # not the TAP's own, which the kernel would drop
             longest=0,
             ttl_floor=config.tap.ttl_floor,
             reassembler=Reassembler() if config.tap.reassemble else None,
@@ -168,16 +168,29 @@ class NodeService(MultiService):
         )
         return settings, address
 
-    def _make_tap(self) -> TapService:
+    def _make_tap(self, identity: int) -> TapService:
         config = self.config
         hosts = [dialled(peer.endpoint).get("host", "") for peer in config.peers]
         uplinks = [host for host in hosts if is_address(host)]
-        querier = Querier(*self.igmp_settings())
+        settings, address = self.igmp_settings()
+        querier = Querier(settings, address)
+        lan = LanGateway(
+            config.tap,
+            identity,
+            self._rng.getrandbits(32),
+            address,
+            self.destination,
+            self.room.reach,
+            self._netlink,
+            self.reactor,
+            self.tell,
+        )
         return TapService(
             config.tap,
             config.node.name,
             self.destination,
             querier,
+            lan,
             self._netlink,
             uplinks,
             self.reactor,

@@ -32,6 +32,9 @@ REASSEMBLY = (
     "held_sets", "held_bytes",
 )  # fmt: skip
 
+# What we chose: hosts of a group that are named, of those that are known.
+HOSTS_SHOWN = 64
+
 
 def take(node: "NodeService", now: float) -> Status:
     """The node as it is now."""
@@ -91,6 +94,7 @@ def _tap(node: "NodeService") -> TapStatus:
         longest=destination.longest,
         ttl_floor=destination.ttl_floor,
         kernel_drops=tap.kernel_drops(),
+        gateway=tap.lan.status(),
         counters=destination.counters.as_dict() | _reassembly(destination.reassembler),
     )
 
@@ -169,8 +173,12 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
     here = {status.group: status for status in node.tap.querier.snapshot(now).groups}
     pins = {(pin.group, pin.source) for pin in node.config.groups.pin}
     found = []
-    for channel, destinations in sorted(node.router.wanted(), key=lambda item: item[0]):
-        local = here.get(channel.group) if node.destination in destinations else None
+    wanted = dict(node.router.wanted())
+    if not node.destination.forwards:  # another gateway asks for these; here they are known
+        wanted |= {channel: wanted.get(channel, ()) for channel in node.destination.channels()}
+    for channel, destinations in sorted(wanted.items(), key=lambda item: item[0]):
+        mine = node.destination in destinations or not node.destination.forwards
+        local = here.get(channel.group) if mine else None
         found.append(
             GroupStatus(
                 group=key_text(channel.group),
@@ -179,6 +187,8 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
                 version=local.version if local else None,
                 mode=local.mode if local else None,
                 reporter=ipv4.text(local.reporter) if local else None,
+                hosts=tuple(ipv4.text(host) for host in local.hosts[:HOSTS_SHOWN]) if local else (),
+                hosts_known=len(local.hosts) if local else 0,
                 expires_in=round(local.expires_in, 3) if local else None,
                 pinned=channel in pins,
             )

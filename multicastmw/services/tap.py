@@ -16,6 +16,7 @@ from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
 from multicastmw.sections import TapConfig
+from multicastmw.services.lan import LanGateway
 from multicastmw.wire.data import HEADER_SIZE
 
 # What we chose.
@@ -33,6 +34,7 @@ class TapService(Service):
         node: str,
         destination: TapDestination,
         querier: Querier,
+        lan: LanGateway,
         links: Netlink,
         uplinks: list[str],
         reactor: Any,
@@ -42,6 +44,7 @@ class TapService(Service):
         self.why = "not opened yet"
         self.mtu = 0
         self.querier = querier
+        self.lan = lan
         self.up = False
         self._node = node
         self._destination = destination
@@ -76,6 +79,7 @@ class TapService(Service):
         if self._watch.running:
             self._watch.stop()
         self._questions.stop()
+        self.lan.stop()
         if self._device:
             self._netlink.remove_routes(self.config.device, self.config.groups)
         self._release()
@@ -108,9 +112,12 @@ class TapService(Service):
         config = self.config
         ours = not existed or self._netlink.is_ours(config.device)
         mtu = config.mtu or self._destination.longest
+        bridged = existed and self._netlink.master(config.device)  # then address and routes are the bridge's
+        address = None if bridged else config.address
         try:
-            self._netlink.configure(config.device, address=config.address, mtu=mtu, ours=ours)
-            self._netlink.add_routes(config.device, config.groups, self._tell)
+            self._netlink.configure(config.device, address=address, mtu=mtu, ours=ours)
+            if not bridged:
+                self._netlink.add_routes(config.device, config.groups, self._tell)
         except PermissionError:
             if not existed:
                 raise
@@ -130,6 +137,7 @@ class TapService(Service):
             self._device, self._reactor, self._reactor.seconds, self._destination, self._broken
         )
         self._reader.start()
+        self.lan.look()
         self._do(self.querier.start(self._reactor.seconds()))
 
     def _release(self) -> None:
@@ -145,6 +153,7 @@ class TapService(Service):
     def _broken(self, why: str) -> None:
         """The device died under us; the hosts' memberships went with it."""
         self._release()
+        self.lan.closed()
         self._do(self.querier.stop())
         self._pending(why)
 
@@ -175,12 +184,15 @@ class TapService(Service):
             self._pending(f"it is down; `ip link set {self.config.device} up` puts it up")
         elif not self.up:
             self._came_up()
+        if alive:
+            self.lan.look()
 
     def _came_up(self) -> None:
         """Somebody put it up again: routes went when it went down, and hosts are asked anew."""
         self.up, self.why = True, ""
         with suppress(OSError):
-            self._netlink.add_routes(self.config.device, self.config.groups, self._tell)
+            if not self.lan.bridge:
+                self._netlink.add_routes(self.config.device, self.config.groups, self._tell)
         self._tell(TapUp(self.config.device, str(self.config.address or "no address"), self.mtu))
         self._do(self.querier.start(self._reactor.seconds()))
 
@@ -202,7 +214,7 @@ class TapService(Service):
         try:
             if config.persist != before.persist and self._netlink.is_ours(config.device):
                 self._device.persist(config.persist)
-            if self.up:  # else they are put there when it comes up
+            if self.up and not self.lan.bridge:  # else they are put there when it comes up
                 self._netlink.add_routes(config.device, new, self._tell)
                 for group in before.groups:
                     if group not in config.groups:
@@ -214,6 +226,7 @@ class TapService(Service):
 
     def ask_by(self, settings: IgmpSettings, address: int) -> None:
         """The querier's new settings; hosts are asked anew, and groups stay."""
+        self.lan.gateway.address = address
         self._do(self.querier.configure(settings, self._reactor.seconds(), address))
 
     # --- the querier's hands

@@ -4,12 +4,14 @@ import struct
 from itertools import pairwise
 from math import inf
 from random import Random
+from time import perf_counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.igmp import IgmpSettings, Querier, Send, Unwant, Want, querier_address
+from multicastmw.core.igmp_reporters import HOSTS_MAX
 from multicastmw.core.igmp_values import GRACE
 from multicastmw.wire import igmp
 from multicastmw.wire.igmp import Kind, Leave, Query, Record, Report, ReportV3
@@ -680,3 +682,68 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(querier_address("10.88.0.2/24", ""), number("10.88.0.254"))
         for wrong in ("10.88.0.2", "224.0.0.1", "255.255.255.255", "10.88.0", "x"):
             self.assertRaises(ValueError, querier_address, "10.88.0.2/24", wrong)
+
+
+class LanTests(QuerierCase):
+    """Many hosts behind one bridge."""
+
+    def test_the_hosts_of_a_group_are_known_by_their_addresses_until_they_leave(self):
+        querier = self.started()
+        v3 = [HOST + 3, HOST + 1]
+        for host in v3:
+            querier.accept(packet(ReportV3((Record(Kind.TO_EX, GROUP),)), host), 10.0)
+        querier.accept(packet(Report(2, GROUP), HOST + 2), 10.0)
+        querier.accept(packet(Report(2, GROUP), 0), 10.0)  # a host without an address
+        (status,) = querier.snapshot(11.0).groups
+        self.assertEqual(status.hosts, (HOST + 1, HOST + 2, HOST + 3))
+        querier.accept(packet(ReportV3((Record(Kind.TO_IN, GROUP),)), HOST + 1), 12.0)
+        querier.accept(packet(Leave(GROUP), HOST + 2), 12.0)
+        (status,) = querier.snapshot(12.0).groups
+        self.assertEqual(status.hosts, (HOST + 3,))
+
+    def test_a_host_that_fell_silent_is_forgotten_while_another_keeps_the_group(self):
+        link = self.link(3, 3)
+        link.run(5.0)
+        for host in link.hosts:
+            link.says(host, host.join(GROUP))
+        link.run(15.0)
+        quiet = link.hosts.pop()
+        (status,) = link.querier.snapshot(link.now).groups
+        self.assertIn(quiet.address, status.hosts)
+        link.run(60.0)
+        (status,) = link.querier.snapshot(link.now).groups
+        self.assertEqual(status.hosts, (link.hosts[0].address,))
+        self.assertEqual(len(link.querier._reporters._hosts[GROUP]), 1)
+
+    def test_a_thousand_hosts_in_three_hundred_groups(self):
+        """Every host is in every group: 300,000 records an interval; hosts are remembered up to a bound."""
+        querier = self.started()
+        groups = [number("239.7.0.0") + n for n in range(300)]
+        join = ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups[:150]))
+        rest = ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups[150:]))
+        wanted = []
+        began = perf_counter()
+        for host in range(1000):
+            for message in (join, rest):
+                wanted += channels(querier.accept(packet(message, HOST + host), 10.0))
+        took = perf_counter() - began
+        print(f"300,000 records of 1,000 hosts: {took:.2f} s, {took / 0.3:.1f} us a record")
+        self.assertEqual(len(wanted), 300)
+        status = querier.snapshot(11.0)
+        self.assertEqual(len(status.groups), 300)
+        self.assertEqual(sum(len(group.hosts) for group in status.groups), HOSTS_MAX)
+        self.assertEqual(status.counters["hosts_over_bound"], 300_000 - HOSTS_MAX)
+        # All leave at once but the last one, and nobody's flow stops; then that one, and everybody's does.
+        leave = ReportV3(tuple(Record(Kind.TO_IN, group) for group in groups))
+        stay = packet(ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups)), HOST + 999)
+        for host in range(999):
+            self.assertEqual(channels(querier.accept(packet(leave, HOST + host), 12.0)), [])
+        querier.accept(stay, 12.1)
+        run(querier, 20.0)
+        self.assertEqual(len(querier.wanted()), 300)
+        self.assertEqual({group.hosts for group in querier.snapshot(20.0).groups}, {(HOST + 999,)})
+        asked = querier.counters.specific_queries_sent
+        self.assertLessEqual(asked, 300 * IgmpSettings().robustness)
+        run(querier, 60.0)
+        self.assertEqual(querier.wanted(), frozenset())
+        self.assertEqual(querier._reporters._kept, 0)

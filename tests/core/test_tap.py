@@ -14,7 +14,7 @@ from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.packet import FRAME_START, Packet
 from multicastmw.core.routing import Router
-from multicastmw.core.tap import TapDestination
+from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.wire import data, ipv4
 from multicastmw.wire.data import HEADER_SIZE, DataHeader
 
@@ -420,3 +420,96 @@ class Wants(Case):
         self.assertEqual(got(), [other])
         self.tap.unwant(other, ANY)
         self.assertEqual((got(), self.router.wanted()), ([], []))
+
+
+class OneOfSeveralGateways(Case):
+    """A LAN behind the TAP, and other nodes on it."""
+
+    def lan_sends(self, packet: bytes, mac: bytes = HOST) -> None:
+        self.host_sends(frame(packet)[:6] + mac + frame(packet)[12:])
+
+    def test_what_any_node_wrote_to_the_lan_is_never_originated(self) -> None:
+        """Neither our own, which a loop in the LAN brought back, nor another gateway's."""
+        self.wants_as_peer()
+        told: list[float] = []
+        self.tap.of_a_gateway = told.append
+        for node in (0x1122_3344_5566_0000, 0xFFFF_FFFF_FFFF_0000, 0):
+            self.lan_sends(ip(), mac_of(node))
+        self.assertEqual((self.peer.messages, self.counts(), len(told)), ([], {"from_gateways": 3}, 3))
+        for near in ("024d42ffffff", "024d44000000", "034d43000000"):
+            self.lan_sends(ip(), bytes.fromhex(near))
+        self.assertEqual(len(self.peer.messages), 3)
+
+    def test_macs_of_nodes_are_unicast_local_and_differ(self) -> None:
+        macs = {mac_of(node << 16) for node in range(1, 5000)}
+        self.assertEqual(len(macs), 4999)
+        self.assertEqual({mac[0] & 3 for mac in macs}, {2})
+
+    def test_its_igmp_and_its_hellos_are_heard(self) -> None:
+        hellos: list[bytes] = []
+        self.tap.pim = lambda packet, now: hellos.append(packet)
+        hello = ip(b"\x20" + bytes(11), group=ipv4.number("224.0.0.13"), protocol=103, ttl=1)
+        nameless = ip(b"\x20" + bytes(11), group=ipv4.number("224.0.0.13"), protocol=103, ttl=1, source=0)
+        query = ip(b"\x11" + bytes(7), group=ipv4.number("224.0.0.1"), protocol=2, ttl=1)
+        for packet in (hello, nameless, query):
+            self.lan_sends(packet, mac_of(9 << 16))
+        self.assertEqual((hellos, self.igmp), ([hello, nameless], [query]))
+        self.assertEqual(self.counts(), {"igmp": 1, "link_local": 2})
+
+    def test_pim_to_a_group_is_a_packet_as_any_other(self) -> None:
+        self.wants_as_peer()
+        self.tap.pim = lambda packet, now: self.fail("no Hello")
+        self.lan_sends(ip(protocol=103))
+        self.assertEqual(len(self.peer.messages), 1)
+
+    def test_who_stands_by_forwards_nothing_either_way_and_wants_nothing_of_the_overlay(self) -> None:
+        self.wants_as_peer()
+        self.tap.want(GROUP, ANY)
+        self.lan_sends(ip())
+        self.tap.stand_by()
+        self.assertEqual([d for _, d in self.router.wanted()], [(self.peer,)])
+        self.lan_sends(ip())
+        self.tap.deliver(self.packet)
+        self.assertEqual((len(self.peer.messages), self.frames), (1, []))
+        counts = self.counts()
+        self.assertEqual((counts["stood_by_from_lan"], counts["stood_by_to_lan"]), (1, 1))
+
+    def test_it_knows_what_the_lan_wants_and_asks_for_it_when_it_takes_over(self) -> None:
+        self.tap.want(GROUP, ANY)
+        self.tap.want(GROUP + 1, FAR)
+        self.tap.stand_by()
+        self.tap.unwant(GROUP, ANY)
+        self.tap.want(GROUP + 2, ANY)
+        self.assertEqual(self.router.wanted(), [])
+        self.tap.forward(99.0)
+        wanted = {channel for channel, _ in self.router.wanted()}
+        self.assertEqual(wanted, {Channel(GROUP + 1, FAR), Channel(GROUP + 2, ANY)})
+        self.peer_sends(ip(source=FAR, group=GROUP + 2), channel=Channel(GROUP + 2, FAR))
+        self.assertEqual(len(self.frames), 1)
+
+    def test_denied_groups_are_denied_before_and_after(self) -> None:
+        self.build(deny=["239.1.0.0/16"])
+        self.wants_as_peer()
+        self.lan_sends(ip())
+        self.tap.stand_by()
+        self.tap.forward(99.0)
+        self.lan_sends(ip())
+        self.lan_sends(ip())
+        self.assertEqual((self.peer.messages, self.counts()["denied"]), ([], 3))
+
+    def test_a_lease_that_is_over_lets_nothing_in(self) -> None:
+        self.tap.want(GROUP, ANY)
+        self.tap.forward(10.0)
+        for self.now in (9.9, 10.0):
+            self.peer_sends(ip(source=FAR))
+        self.assertEqual((len(self.frames), self.tap.counters.stood_by_to_lan), (1, 1))
+
+    def test_under_a_mapping_that_collides_a_change_of_office_loses_nothing(self) -> None:
+        self.build(mapping=Modulo(2))
+        for offset in range(4):
+            self.tap.want(GROUP + offset, ANY)
+        before = self.router.wanted()
+        self.tap.stand_by()
+        self.assertEqual(self.router.wanted(), [])
+        self.tap.forward(99.0)
+        self.assertEqual(sorted(map(str, self.router.wanted())), sorted(map(str, before)))

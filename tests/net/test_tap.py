@@ -51,6 +51,8 @@ class Taker:
         self.times: list[float] = []
         self.origin_times: list[int] = []
 
+    def woke(self, now: float) -> None: ...
+
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None:
         self.packets.append(bytes(packet.view[FRAME_START + ETHERNET_SIZE : FRAME_START + size]))
         self.times.append(packet.now)

@@ -1,0 +1,161 @@
+"""The LAN behind the TAP, where there is one: is the TAP a bridge's port, and do we forward for that bridge?
+
+core/gateway.py decides; this winds it, carries its Hellos, and opens or closes the TAP's two ways.
+"""
+
+from typing import Any
+
+from multicastmw.core.events import GatewayForwards, GatewayStandsBy, Note, Tell
+from multicastmw.core.gateway import Gateway, State
+from multicastmw.core.reach import Reach
+from multicastmw.core.status import GatewayStatus
+from multicastmw.core.tap import TapDestination
+from multicastmw.net.clockwork import Clockwork
+from multicastmw.net.netlink import Netlink
+from multicastmw.sections import TapConfig
+from multicastmw.wire import ipv4
+
+WORDS = {State.LISTENING: "listening", State.STANDING_BY: "standing by", State.FORWARDING: "forwarding"}
+ETHERNET_MTU = 1500
+
+
+class LanGateway:
+    """One TAP's gateway; `reach` knows the overlay's nodes, and tells when others are in it."""
+
+    def __init__(
+        self,
+        config: TapConfig,
+        node: int,
+        generation: int,
+        address: int,
+        destination: TapDestination,
+        reach: Reach[Any],
+        links: Netlink,
+        reactor: Any,
+        tell: Tell,
+    ) -> None:
+        self.bridge: str | None = None
+        self.gateway = Gateway(
+            node, generation, address,
+            reaches=lambda other: bool(reach.links(other)), connected=lambda: bool(len(reach)),
+        )  # fmt: skip
+        self._config = config
+        self._destination = destination
+        self._reach = reach
+        self._netlink = links
+        self._reactor = reactor
+        self._tell = tell
+        self._clockwork = Clockwork(reactor, self)
+        self._state = self.gateway.state
+        destination.pim = lambda packet, now: self._do(self.gateway.accept(packet, now))
+        destination.of_a_gateway = lambda now: self._do(self.gateway.frame_of_a_gateway(now))
+        destination.woke = self._woke
+        reach.join(self)
+
+    # --- the TAP's life
+
+    def look(self) -> None:
+        """The TAP is open: is it in a bridge?  Asked once a second, for an operator may put it there."""
+        try:
+            bridge = self._netlink.master(self._config.device)
+        except OSError:
+            return  # it is going; whoever watches the device says so
+        if bridge == self.bridge:
+            return
+        self.bridge = bridge
+        if bridge is None:
+            self.gateway.detach()
+            self._do([])
+            return
+        self._warn(bridge)
+        self._netlink.remove_routes(self._config.device, self._config.groups)
+        self._do(self.gateway.start(self._reactor.seconds()))
+
+    def _warn(self, bridge: str) -> None:
+        """What does not fit a bridge's port."""
+        config = self._config
+        found = {
+            "an address on it does nothing; leave [tap] address empty": config.address,
+            "routes belong on the bridge; leave [tap] groups empty": config.groups,
+            "switches heed no queries from 0.0.0.0; set [igmp] querier-address": not self.gateway.address,
+            f"hosts' packets of {ETHERNET_MTU} bytes do not fit; set [tap] mtu = {ETHERNET_MTU}": (
+                (config.mtu or 0) < ETHERNET_MTU
+            ),
+        }
+        for text, applies in found.items():
+            if applies:
+                self._tell(Note(f"{config.device} is a port of {bridge}: {text}"))
+
+    def closed(self) -> None:
+        """The TAP is no more; the next one is looked at anew."""
+        self.bridge = None
+        self.gateway.detach()
+        self._do([])
+
+    def stop(self) -> None:
+        """A clean exit: the others need not wait."""
+        self._do(self.gateway.stop())
+        self._clockwork.stop()
+
+    # --- facts for the gateway
+
+    def nodes_changed(self, _node: int) -> None:
+        self.gateway.nodes_changed()
+        self._clockwork.wind()
+
+    def _woke(self, now: float) -> None:
+        if now >= self._destination.until and self._destination.forwards:
+            self._do(self.gateway.woke(now))
+
+    def deadline(self) -> float:
+        return self.gateway.deadline()
+
+    def tick(self, now: float) -> None:
+        self._do(self.gateway.tick(now))
+
+    # --- what follows
+
+    def _do(self, hellos: list[bytes]) -> None:
+        gateway, destination = self.gateway, self._destination
+        if gateway.state is State.FORWARDING:
+            destination.forward(gateway.until)
+        else:
+            destination.stand_by()
+        for hello in hellos:
+            destination.send(hello)
+        if gateway.state is not self._state:
+            self._state = gateway.state
+            self._say()
+        self._clockwork.wind()
+
+    def _say(self) -> None:
+        device, bridge = self._config.device, self.bridge or "it"
+        if self._state is State.FORWARDING and self.gateway.active:
+            self._tell(GatewayForwards(device, bridge))
+        elif self._state is State.STANDING_BY and (other := self._forwarder()):
+            self._tell(GatewayStandsBy(device, bridge, *other))
+
+    def _forwarder(self) -> tuple[str, str] | None:
+        """Name and address of the other one that forwards."""
+        for rival in self.gateway.rivals(self._reactor.seconds()):
+            if rival.state is State.FORWARDING:
+                return self._reach.name(rival.node) or f"{rival.node:016x}", ipv4.text(rival.address)
+        return None
+
+    def status(self) -> GatewayStatus | None:
+        """None where there is no LAN."""
+        if not self.gateway.active:
+            return None
+        other = self._forwarder() if self._state is not State.FORWARDING else None
+        rivals = self.gateway.rivals(self._reactor.seconds())
+        return GatewayStatus(
+            bridge=self.bridge,
+            state=WORDS[self._state],
+            forwarder=other[0] if other else None,
+            forwarder_address=other[1] if other else None,
+            others=tuple(
+                self._reach.name(rival.node) or f"{rival.node:016x}" for rival in rivals if rival.reached
+            ),
+            strangers=sum(not rival.reached for rival in rivals),
+            counters=self.gateway.counters.as_dict(),
+        )
