@@ -17,7 +17,7 @@ come up while news of each other are still under way make a cycle, and perhaps a
 That is a collision, as on an Ethernet, and so is the cure: the moments are drawn from twice as long a time.
 """
 
-from enum import Enum
+from enum import StrEnum
 
 from multicastmw.core.liveness import Pick
 
@@ -61,7 +61,7 @@ class Backoff:
         return min(longest, wait * self._pick(1 - JITTER, 1 + JITTER))
 
 
-class State(Enum):
+class State(StrEnum):
     """The values are what people read."""
 
     WAITING = "waiting"

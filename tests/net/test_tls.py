@@ -154,6 +154,10 @@ class Side:
         if self.dialler:
             self.dialler.link_down(link, why)
 
+    def node_gone(self, node: int) -> None:
+        if self.dialler:
+            self.dialler.node_gone(node)
+
     def listens(self) -> int:
         service = ListeningService("tcp:0:interface=127.0.0.1", self.room, reactor, self.credentials)
         service.privilegedStartService()
