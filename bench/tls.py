@@ -94,7 +94,7 @@ class Bytes:
         self.write = connection.write
         self._sink, self._started = sink, started
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         self._started(self)
 
     def bytes_received(self, chunk: bytes, now: float) -> None:

@@ -23,7 +23,7 @@ class LinkMachine(Protocol):
 
     why: str
 
-    def start(self) -> None: ...
+    def start(self, now: float) -> None: ...
     def bytes_received(self, chunk: bytes, now: float) -> None: ...
     def paused(self, now: float) -> None: ...
     def resumed(self, now: float) -> None: ...
@@ -64,7 +64,7 @@ class PeerConnection(TwistedProtocol):
 
     def _begin(self, link: LinkMachine) -> None:
         """The peer can be talked to."""
-        link.start()
+        link.start(self._clock.seconds())
 
     def _close(self) -> None:
         self.transport.loseConnection()
@@ -97,7 +97,7 @@ class PeerConnection(TwistedProtocol):
 
     # --- as a link's outlet
 
-    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+    def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
         """Why this connection cannot be that node's, of these names; without TLS anybody's word counts."""
         return None
 
@@ -148,17 +148,17 @@ class SecurePeerConnection(PeerConnection):
     def handshakeCompleted(self) -> None:
         self._certificate = self.transport.getPeerCertificate().to_cryptography()
         if self._link:
-            self._link.start()
+            self._link.start(self._clock.seconds())
 
-    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+    def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
         from multicastmw.net.tls import is_named, node_of
 
         for name in names:
             if not is_named(self._certificate, name):
                 return f"its certificate is not {name}'s"
-        return (
-            None if node == node_of(self._certificate) else "its node id is not that of its certificate's key"
-        )
+        if node in (None, node_of(self._certificate)):
+            return None
+        return "its node id is not that of its certificate's key"
 
     def _socket(self) -> Any:
         return self.transport.transport.getHandle()

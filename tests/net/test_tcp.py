@@ -38,7 +38,7 @@ class Machine:
                 self._waiting.remove(item)
                 reactor.callLater(0, item[1].callback, None)
 
-    def start(self) -> None:
+    def start(self, now: float) -> None:
         self.outlet.write(b"hello")
         self.happens("start")
 
