@@ -91,6 +91,7 @@ class Bytes:
 
     def __init__(self, connection: PeerConnection, sink: Sink, started: Callable[["Bytes"], None]) -> None:
         self.writable = True
+        self.go_on: Callable[[], None] = lambda: None
         self.write = connection.write
         self._sink, self._started = sink, started
 
@@ -105,6 +106,7 @@ class Bytes:
 
     def resumed(self, now: float) -> None:
         self.writable = True
+        self.go_on()
 
     def lost(self, why: str) -> None:
         self.why = why
@@ -204,34 +206,53 @@ class Side:
 
     def await_link(self) -> None:
         if self.link and self.router.wanted_besides(self.source, Channel(GROUP_KEY)):
-            self.pump(partial(self.originate, Packet()), lambda: self.link and self.link._writable)
+            link, resumed = self.link, self.link.resumed
+            go_on = self.pump(partial(self.originate, Packet()), lambda: link._writable)
+
+            def resumed_too(now: float) -> None:
+                resumed(now)
+                go_on()
+
+            link.resumed = resumed_too  # type: ignore[method-assign]
         else:
             self.reactor.callLater(0.005, self.await_link)
 
     def pump_bytes(self, end: Bytes) -> None:
         if self.told["send"]:
-            self.pump(partial(end.write, bytes(MESSAGE)), lambda: end.writable)
+            end.go_on = self.pump(partial(end.write, bytes(MESSAGE)), lambda: end.writable)
 
     def originate(self, packet: Packet) -> None:
         packet.length, packet.now = INNER, self.reactor.seconds()
         self.forwarder.originate(packet, self.source, GROUP_KEY, 0x0A580001, 16, 0, 0)
 
-    def pump(self, write: Callable[[], None], ready: Callable[[], Any]) -> None:
-        """`count` messages, a burst in each turn of the reactor that finds the connection writable."""
-        left = self.count
+    def pump(self, write: Callable[[], None], ready: Callable[[], Any]) -> Callable[[], None]:
+        """`count` messages, a burst in each turn of the reactor while the connection is writable.
+
+        Gives what wakes it when the connection is writable again.
+        """
+        left, due = self.count, False
         began = time.process_time(), time.perf_counter()
 
         def turn() -> None:
-            nonlocal left
+            nonlocal left, due
+            due = False
             for _ in range(min(BURST, left) if ready() else 0):
                 write()
                 left -= 1
-            if left:
-                self.reactor.callLater(0 if ready() else 0.001, turn)
-            else:
+            if not left:
                 self.done(time.process_time() - began[0], time.perf_counter() - began[1])
+                left = -1
+            elif left > 0 and ready():
+                wake()
 
-        turn()
+        def wake() -> None:
+            nonlocal due
+            if not due:
+                due = True
+                self.reactor.callLater(0, turn)
+
+        wake()
+        return wake
 
 
 def credentials(folder: str, name: str) -> Any:
@@ -363,6 +384,7 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
                 first = round(found[way][-1] / STEP) if found[way] and found[way][-1] else FIRST_RATE
                 found[way].append(search(lines[way], first, seconds))
                 say(f"nodes, round {turn + 1} of {rounds}, {way}: {found[way][-1]:,} packets/s")
+    pairs = zip(found["plain"], found["tls"], strict=True)
     return {
         way: {
             "rate": statistics.median(found[way]),
@@ -370,7 +392,7 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
             **{f"{name}_us": statistics.median(each[name] for each in costs[way]) for name in "abc"},
         }
         for way in WAYS
-    } | {"ratio": statistics.median(t / p for p, t in zip(found["plain"], found["tls"], strict=True) if p)}
+    } | {"cost_at": FIRST_RATE // 2, "ratio": statistics.median(t / max(1, p) for p, t in pairs)}
 
 
 def cost(line: Line, seconds: float) -> dict[str, float]:

@@ -245,10 +245,10 @@ class Tls(BufferingTLSTransport):
 
     def dataReceived(self, data: bytes) -> None:
         if not self._handshakeDone:
-            self._heard += len(data)
             if self._heard > HANDSHAKE_MAX:
                 self._fail("handshake too long")
                 return
+            self._heard += len(data)  # what follows the handshake's end in the same piece is no matter
         super().dataReceived(data)
 
     def _fail(self, why: str) -> None:

@@ -40,9 +40,10 @@ from multicastmw.core.identity import node_id, origin
 from multicastmw.core.link import OPEN_WITHIN, Link
 from multicastmw.core.room import UNOPENED_MAX_OF_ONE, Here, Room
 from multicastmw.core.routing import Router
-from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, PeerConnection, SecurePeerConnection
+from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, UNSENT, PeerConnection, SecurePeerConnection
 from multicastmw.net.tls import (
     HANDSHAKE_MAX,
+    RECORD,
     Credentials,
     Files,
     accepting,
@@ -300,9 +301,9 @@ class PairTests(TlsCase):
     @inlineCallbacks
     def test_their_sockets_are_tuned_as_without_tls(self) -> Any:
         for link in (yield self.up(self.side("a"), self.side("b"))):
-            handle = link._outlet._socket()
+            handle = link._outlet._stream().getHandle()
             self.assertTrue(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT), 64 << 10)
+            self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT), UNSENT)
 
     @inlineCallbacks
     def test_one_that_leaves_says_so(self) -> Any:
@@ -868,8 +869,8 @@ class Pipe(TlsCase):
             receiver.outlet.transport.pauseProducing()
             written = 0
             while "paused" not in sender.said:
-                sender.outlet.write(bytes(20_000))
-                written += 20_000
+                sender.outlet.write(bytes(4_000))  # less than may wait here
+                written += 4_000
                 yield sender.when(lambda: True)
                 self.assertLess(written, 50_000_000)
             self.assertNotIn("resumed", sender.said)
@@ -877,6 +878,27 @@ class Pipe(TlsCase):
             yield sender.when(lambda sender=sender: "resumed" in sender.said)
             yield receiver.when(lambda receiver=receiver, size=written + 5: len(receiver.received) == size)
         self.dialled.outlet.finish()
+        yield self.ends()
+
+    @inlineCallbacks
+    def test_little_waits_here_while_the_peer_does_not_read(self) -> Any:
+        """Behind it data is stale and control late: what is above it waits in the link's queue."""
+        sender, receiver = self.machines
+        receiver.outlet.transport.pauseProducing()
+        tls = sender.outlet.transport
+        most = 0
+        while "paused" not in sender.said:
+            for _ in range(100):
+                if "paused" in sender.said:
+                    break
+                sender.outlet.write(bytes(1404))
+                sealed = tls.transport
+                waits = sum(map(len, tls._aggregator._buffer)), sealed._tempDataLen + len(sealed.dataBuffer)
+                most = max(most, sum(waits) + sum(map(len, tls._appSendBuffer)))
+            yield sender.when(lambda: True)
+        self.assertLess(most, UNSENT + 2 * RECORD)
+        sender.outlet.abort()
+        receiver.outlet.transport.resumeProducing()
         yield self.ends()
 
     @inlineCallbacks
