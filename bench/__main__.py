@@ -24,7 +24,7 @@ from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
 TOP = Path(__file__).parent.parent
-PARTS = ("slowpath", "calls", "delay", "idle")
+PARTS = ("slowpath", "calls", "delay", "idle", "tls")
 Say = Callable[[str], None]
 
 
@@ -44,7 +44,7 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
          path: Path | None) -> None:  # fmt: skip
     """Measure a node against bare loops and against the kernel.
 
-    Without PARTS everything, in some five minutes:
+    Without PARTS everything, in some ten minutes:
 
     \b
     slowpath  microseconds a packet, against loops of the same system calls
@@ -53,6 +53,8 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
               TCP, against the kernel's unicast; and with the garbage
               collector switched off
     idle      memory, CPU and start-up of a node without traffic
+    tls       how fast data on TCP are inside TLS, against plain TCP: one
+              connection, one link, whole nodes
     """
     if os.geteuid():
         raise click.ClickException("network namespaces need root: sudo make bench")
@@ -69,8 +71,10 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = system_calls()
             elif part == "delay":
                 document[part] = delay(rounds, seconds, say)
-            else:
+            elif part == "idle":
                 document[part] = idle(say)
+            else:
+                document[part] = sealed(rounds, say)
     except (LabError, TimedOut) as error:
         raise click.ClickException(str(error)) from error
     document["machine"]["load_after"] = os.getloadavg()
@@ -152,6 +156,12 @@ def idle(say: Say) -> dict[str, Any]:
     return part.measure(lambda text: say(f"  {text}"))
 
 
+def sealed(rounds: int, say: Say) -> dict[str, Any]:
+    from bench import tls as part
+
+    return part.measure(rounds, 1.0, lambda text: say(f"  {text}"))
+
+
 # --- what came of it
 
 
@@ -164,7 +174,8 @@ def show(document: dict[str, Any]) -> None:
                   f"Python {about['python']},\nTwisted {about['twisted']}; {about['processor']}, "
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
-        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle)
+        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
+        ("tls", show_tls),
     ):  # fmt: skip
         if part in document:
             console.print()
@@ -230,6 +241,21 @@ def show_idle(console: Console, found: dict[str, Any]) -> None:
         sizes = (row[f"{what}_mib"] for what in ("rss", "peak", "private"))
         table.row(name, *(f"{size:.1f}" for size in sizes), f"{row['cpu_percent']:.2f}")
     console.print(table)
+
+
+def show_tls(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"Data of {found['size']:,} bytes on TCP, packets/s, in plain and inside TLS; medians of "
+                  f"{found['rounds']} rounds")  # fmt: skip
+    table = Columns("way", "plain>", "TLS>", "TLS / plain>", "us of a core a packet, plain", "TLS")
+    for way in ("pipe", "link", "nodes"):
+        row = found[way]
+        costs = (", ".join(f"{name.removesuffix('_us')} {cost:.1f}" for name, cost in row[each].items()
+                           if name.endswith("_us")) for each in ("plain", "tls"))  # fmt: skip
+        rates = (f"{row[each]['rate']:,.0f}" for each in ("plain", "tls"))
+        table.row(way, *rates, f"{row['ratio']:.2f}", *costs)
+    console.print(table)
+    console.print("nodes: the highest rate that arrives at c over a and b; the cost at "
+                  f"{found['nodes']['cost_at']:,} packets/s")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import click
 from multicastmw.cli.main import Failure
 from multicastmw.literals import node_name
 
+AUTHORITY_NAME = "Multicast Middleware"
 AUTHORITY_YEARS = 10
 NODE_DAYS = 730
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key"
@@ -45,28 +47,14 @@ JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document i
 
 @keys.command()
 @FOLDER
-@click.option(
-    "--name", default="Multicast Middleware", show_default=True, help="What the authority is called."
-)
+@click.option("--name", default=AUTHORITY_NAME, show_default=True, help="What the authority is called.")
 @JSON
 def authority(folder: Path, name: str, as_json: bool) -> None:
     """Make a private certificate authority: authority.pem, and authority.key, which is the secret.
 
     An authority that is there already is left alone, as the certificates that it signed would be void.
     """
-    from cryptography import x509
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
-
-    _check_free(folder / AUTHORITY_KEY, folder / AUTHORITY)
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    days = datetime.timedelta(days=365 * AUTHORITY_YEARS)
-    builder = _builder(subject, subject, key.public_key(), days)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
-    certificate = builder.sign(key, _sha256())
-    made = [_write_key(folder / AUTHORITY_KEY, key), _write(folder / AUTHORITY, _pem(certificate), 0o644)]
+    made = make_authority(folder, name)
     _say(made, as_json, f"keep {folder / AUTHORITY_KEY} safe: who has it can add nodes")
 
 
@@ -84,6 +72,29 @@ def node(names: tuple[str, ...], folder: Path, days: int, renew: bool, as_json: 
     NAME is the node's name: `[node] name` of its own node.ini, and NAME of `[peer:NAME]` in the others'.
     With --renew the key stays, and with it the node's id.
     """
+    made = make_node(folder, names, days, renew)
+    _say(made, as_json, None)
+
+
+def make_authority(folder: Path, name: str = AUTHORITY_NAME) -> list[Path]:
+    """What `mcmw keys authority` makes; raises Failure."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    _check_free(folder / AUTHORITY_KEY, folder / AUTHORITY)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    days = datetime.timedelta(days=365 * AUTHORITY_YEARS)
+    builder = _builder(subject, subject, key.public_key(), days)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
+    certificate = builder.sign(key, _sha256())
+    return [_write_key(folder / AUTHORITY_KEY, key), _write(folder / AUTHORITY, _pem(certificate), 0o644)]
+
+
+def make_node(folder: Path, names: Sequence[str], days: int = NODE_DAYS, renew: bool = False) -> list[Path]:
+    """What `mcmw keys node` makes; raises Failure."""
     signer, its_key = _authority(folder)
     for name in names:
         _check_name(name)
@@ -92,7 +103,7 @@ def node(names: tuple[str, ...], folder: Path, days: int, renew: bool, as_json: 
     made: list[Path] = []
     for name in dict.fromkeys(names):
         made += _node(folder, name, signer, its_key, days, renew)
-    _say(made, as_json, None)
+    return made
 
 
 def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, renew: bool) -> list[Path]:

@@ -5,6 +5,7 @@ a --- b --- c          b listens; a, c and d dial it.
 """
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from multicastmw.cli.lab import Lab
@@ -21,9 +22,11 @@ class FigureFour:
 
     device = DEVICE
 
-    def __init__(self, udp: bool) -> None:
-        self._udp = udp
-        self.transport = "udp" if udp else "tcp"
+    def __init__(self, udp: bool, keys: Path | None = None) -> None:
+        """With `keys`, a folder that `mcmw keys` has filled, inside TLS; then data are on TCP too."""
+        self._udp = udp and not keys
+        self._keys = keys
+        self.transport = "udp" if self._udp else "tcp"
 
     def start(self, lab: Lab) -> None:
         """Starts the nodes and returns when all links are up, with data where it is meant to go."""
@@ -59,7 +62,14 @@ class FigureFour:
             f"[node]\nname = {name}\n\n"
             f"[tap]\ndevice = {DEVICE}\naddress = 10.88.0.{host.index}/24\n\n"
             f"[listen]\nendpoint = {endpoint}\nudp-port = {PORT if self._udp else ''}\n{dial}"
+            f"{self._tls(name)}"
         )
+
+    def _tls(self, name: str) -> str:
+        if not self._keys:
+            return ""
+        files = {"certificate": f"{name}.pem", "private-key": f"{name}.key", "authorities": "authority.pem"}
+        return "\n[tls]\n" + "".join(f"{key} = {self._keys / file}\n" for key, file in files.items())
 
     def _linked(self, others: set[str], status: dict[str, Any]) -> bool:
         links = {peer["name"]: peer for peer in status["peers"]}

@@ -130,6 +130,26 @@ class PeerRefused(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerRefuses(Event):
+    """A peer that dialled wants another node than this one."""
+
+    address: str
+    why: str
+    text = "no link with the node at {address}: {why}"
+    alike = ("address",)
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed(Event):
+    """A certificate that was renewed on disk is in use from the next connection on."""
+
+    file: str
+    until: str
+    text = "[tls] {file} was renewed and is in use, until {until}"
+
+
+@dataclass(frozen=True, slots=True)
 class PeerIsMisnamed(Event):
     """Somebody else answers at the endpoint of a [peer:NAME]."""
 

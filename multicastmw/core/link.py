@@ -74,7 +74,7 @@ REASONS: dict[tuple[int, int], str] = {
     (Code.OBJECT_MISSING, 0): "an object is missing",
     (Code.SILENT, 0): "silence",
     (Code.SHUTTING_DOWN, 0): "it is shutting down",
-    (Code.AUTHENTICATION, 0): "authentication failed",
+    (Code.AUTHENTICATION, 0): "our certificate is not for the node that it takes us for",
     (Code.TLS_REQUIRED, 0): "TLS is required",
 }
 
@@ -86,7 +86,7 @@ class Outlet(Protocol):
     local_address: str
 
     def write(self, message: bytes) -> None: ...
-    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+    def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
         """Why the connection cannot be that node's, of all these names; None where it can."""
 
     def finish(self) -> None:
@@ -223,10 +223,16 @@ class Link:
         """Datagrams of this peer that found the socket's buffer full."""
         return self._datagrams.drops() if self._datagrams else 0
 
-    def start(self) -> None:
-        """The connection is there: both sides say Open at once."""
+    def start(self, now: float) -> None:
+        """The connection is there: both sides say Open at once.
+
+        Who is known already not to be whom we dialled hears Close instead, so that it is not up at its end.
+        """
         self._patience = self.room.here.keep_alive
-        self._outlet.write(encode(self.room.our_open(self.token)))
+        if self.section and (objection := self._outlet.objection((self.section,))):
+            self.leave(Code.AUTHENTICATION, 0, f"TLS: {objection}", now)
+        else:
+            self._outlet.write(encode(self.room.our_open(self.token)))
 
     # --- what comes in
 
@@ -340,11 +346,13 @@ class Link:
 
     def _accept_close(self, close: Close, now: float) -> None:
         code, sub_code, node = close
-        why = REASONS.get((code, sub_code), f"error {code}/{sub_code}")
+        why = f"closed by the peer: {REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
         if self.closes_cycle and node:
             why += f", as it reaches {node} already"
-        self._end(Phase.LEAVING, f"closed by the peer: {why}")
+        if self.phase is Phase.OPENING:
+            self.room.unwelcome(self, code, why)
+        self._end(Phase.LEAVING, why)
         self._due = now + LEAVE_WITHIN
         self._outlet.finish()
         self._outlet.wake()

@@ -17,6 +17,7 @@ from multicastmw.core.events import (
     PeerDown,
     PeerIsMisnamed,
     PeerRefused,
+    PeerRefuses,
     PeerUp,
     SameNodeTwice,
     Tell,
@@ -195,6 +196,11 @@ class Room:
         if why.startswith("TLS: ") and not link.dialled:
             self.counters.links_refused += 1
             self.tell(PeerRefused(link.name, link.address, why))
+
+    def unwelcome(self, link: "Link", code: int, why: str) -> None:
+        """A caller said Close instead of Open; that it means another node is news."""
+        if code == Code.AUTHENTICATION and not link.dialled:
+            self.tell(PeerRefuses(link.address, why))
 
     def down(self, link: "Link", why: str) -> None:
         """A link that was up is out of the tables."""

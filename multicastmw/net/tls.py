@@ -15,19 +15,28 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL
-from twisted.internet.endpoints import wrapClientTLS
-from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator
-from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory, _AggregateSmallWrites
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from multicastmw.core.expiry import Validity
 from multicastmw.core.identity import node_id
+from multicastmw.net.turns import Turns
 from multicastmw.wire.cops import Code
 from multicastmw.wire.messages import Close, encode
 
 # What the specification says: how our common header begins, and so a plain Open.
-VERSION_1 = 0x10
+PLAIN = b"\x10"
+RECORD = 1 << 14  # bytes: TLS has no longer records
+
+# What we chose: bytes of a handshake that are listened to; ours are 3 KiB, long chains of large keys 20.
+HANDSHAKE_MAX = 64 << 10
 
 # X509_V_ERR_* of OpenSSL, as what they mean here.
 UNKNOWN_AUTHORITY = "its certificate is not from one of our authorities"
@@ -44,7 +53,12 @@ VERDICTS = {
 }
 
 # What cryptography raises for certificates that OpenSSL takes.
-UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+UNREADABLE = (
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 # Words of OpenSSL's errors, as what they mean; the first that fits.  An alert is what the other side says.
 REASONS = (
@@ -62,6 +76,7 @@ REASONS = (
     ("data length too long", "it does not speak TLS"),
     ("record layer failure", "it does not speak TLS"),
     ("http request", "it does not speak TLS"),
+    ("handshake too long", f"its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"),
 )
 
 
@@ -81,10 +96,17 @@ class Credentials:
     once, and leaves the old ones in use.
     """
 
-    def __init__(self, files: Files, tell: Callable[[str], None] = lambda why: None) -> None:
+    def __init__(
+        self,
+        files: Files,
+        tell: Callable[[str], None] = lambda why: None,
+        took: Callable[[x509.Certificate], None] = lambda certificate: None,
+    ) -> None:
         self._files = files
         self._tell = tell
+        self._took = took
         self._told = ""
+        self._name: str | None = None
         self._stamps = self._look()
         self._context, self.certificate = _read(files)
         self.node = node_of(self.certificate)
@@ -107,10 +129,22 @@ class Credentials:
             self._refuse(str(error))
         return self._context
 
+    def claim(self, name: str) -> None:
+        """This node's name, of every certificate from now on; raises ValueError."""
+        self._check_name(self.certificate, name)
+        self._name = name
+
+    def _check_name(self, certificate: x509.Certificate, name: str) -> None:
+        if not is_named(certificate, name):
+            raise ValueError(f"{self._files.certificate} is not for this node's name, {name}")
+
     def _take(self, context: Any, certificate: x509.Certificate) -> None:
         if node_of(certificate) != self.node:
             raise ValueError(f"{self._files.certificate} is of another key, and so of another node: restart")
+        if self._name is not None:
+            self._check_name(certificate, self._name)
         self._context, self.certificate = context, certificate
+        self._took(certificate)
 
     def adopt(self, other: "Credentials") -> None:
         """Other files of the same key, as `other` has read them, for the connections to come."""
@@ -140,7 +174,10 @@ class Credentials:
 def _read(files: Files) -> tuple[Any, x509.Certificate]:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
+    # Every connection proves itself anew: nothing to resume, and so no 0-RTT, which could be replayed.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)  # 32 KiB less for a link that is silent
     _load(files.certificate, "no certificate", context.use_certificate_chain_file)
     _load(files.private_key, "no private key, or one with a password", _check_key)
     _load(files.private_key, "no private key of that certificate", context.use_privatekey_file)
@@ -177,7 +214,7 @@ def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: i
 
 
 def node_of(certificate: x509.Certificate) -> int:
-    """The id of the node whose certificate this is; raises ValueError for a key of a kind that is not known."""
+    """The id of the node whose certificate this is; raises ValueError for a key of no known kind."""
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):
@@ -198,8 +235,10 @@ def is_named(certificate: x509.Certificate, name: str) -> bool:
     return name.isascii()
 
 
-def objection(certificate: Any, names: tuple[str, ...], node: int) -> str | None:
-    """Why who holds this certificate (pyOpenSSL's) is not that node, of all these names; None where it is.
+def objection(certificate: Any, names: tuple[str, ...], node: int | None) -> str | None:
+    """Why who holds this certificate (pyOpenSSL's) is not that node (None: any), of all these names.
+
+    None where it is.
 
     One of our authorities signed it, but authorities sign what they are given, and OpenSSL reads more than
     cryptography does: what cannot be read is nobody's.
@@ -212,7 +251,7 @@ def objection(certificate: Any, names: tuple[str, ...], node: int) -> str | None
     for name in names:
         if not is_named(held, name):
             return f"its certificate is not {name}'s"
-    return None if node == its_node else "its node id is not that of its certificate's key"
+    return None if node in (None, its_node) else "its node id is not that of its certificate's key"
 
 
 def explain(connection: Any, error: BaseException | None) -> str | None:
@@ -241,29 +280,89 @@ class Creator:
         return SSL.Connection(self._credentials.context(), None)
 
 
-class AcceptingTls(BufferingTLSTransport):
-    """TLS as the acceptor; a peer that begins with a plain Open is told, in plain, that TLS is required."""
+class Tls(BufferingTLSTransport):
+    """TLS on one connection: little of what is said waits in it, and of a handshake little is listened to."""
 
+    transport: Any
+    _heard = 0  # bytes of the handshake
+
+    def __init__(self, factory: Any, wrapped: Any, _connectWrapped: bool = True) -> None:
+        super().__init__(factory, wrapped, _connectWrapped)
+        # What is said in one turn of the reactor is one record, and longer ones go at once: who may say more
+        # is decided where it is seen how much the connection holds.
+        if isinstance(self._aggregator, _AggregateSmallWrites):
+            self._aggregator.MAX_BUFFER_SIZE = self._aggregator._bufferLeft = RECORD
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._handshakeDone:
+            if self._heard > HANDSHAKE_MAX:
+                self._fail("handshake too long")
+                return
+            self._heard += len(data)  # what follows the handshake's end in the same piece is no matter
+        super().dataReceived(data)
+
+    def _fail(self, why: str) -> None:
+        self._tlsShutdownFinished(Failure(SSL.Error([("SSL", "", why)])))
+
+
+class AcceptingTls(Tls):
+    """TLS as the acceptor; a peer that begins with a plain Open is told, in plain, that TLS is required.
+
+    Everybody may call, so a handshake waits for its turn; what comes meanwhile is kept, and bounded.
+    """
+
+    factory: "AcceptingFactory"
+    _first = b""
     _begun = False
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._begun and data:
-            self._begun = True
-            if data[0] == VERSION_1 and self.transport:
-                self.transport.write(encode(Close(Code.TLS_REQUIRED)))
-                self._tlsShutdownFinished(Failure(SSL.Error([("SSL", "", "wrong version number")])))
-                return
-        super().dataReceived(data)
+        if self._begun:
+            super().dataReceived(data)
+        elif not self._first and data[:1] == PLAIN:
+            self.transport.write(encode(Close(Code.TLS_REQUIRED)))
+            self._fail("wrong version number")
+        elif len(self._first) + len(data) > HANDSHAKE_MAX:
+            self._fail("handshake too long")
+        else:
+            waits, self._first = bool(self._first), self._first + data
+            if not waits:
+                self.factory.turns.take(self._begin)
+
+    def _begin(self) -> None:
+        self._begun = True
+        first, self._first = self._first, b""
+        if not self._lostTLSConnection:
+            super().dataReceived(first)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.turns.give_up(self._begin)
+        super().connectionLost(reason)
 
 
-def dialling(credentials: Credentials, endpoint: Any) -> Any:
-    """The client endpoint, behind TLS."""
-    return wrapClientTLS(Creator(credentials), endpoint)
+class AcceptingFactory(TLSMemoryBIOFactory):
+    """Of all that are accepted; they take turns."""
+
+    noisy = False
+    protocol = AcceptingTls
+
+    def __init__(self, credentials: Credentials, factory: Any) -> None:
+        super().__init__(Creator(credentials), False, factory)
+        self.turns = Turns(self._clock)
 
 
-def accepting(credentials: Credentials, factory: Any) -> TLSMemoryBIOFactory:
-    """The factory, behind TLS."""
-    wrapped = TLSMemoryBIOFactory(Creator(credentials), False, factory)
-    wrapped.protocol = AcceptingTls
-    wrapped.noisy = False
-    return wrapped
+@implementer(IStreamClientEndpoint)
+class DiallingEndpoint:
+    """A client endpoint, behind TLS."""
+
+    def __init__(self, credentials: Credentials, endpoint: Any) -> None:
+        self._creator = Creator(credentials)
+        self._endpoint = endpoint
+
+    def connect(self, factory: Any) -> Any:
+        wrapped = TLSMemoryBIOFactory(self._creator, True, factory)
+        wrapped.protocol = Tls
+        return self._endpoint.connect(wrapped).addCallback(lambda protocol: protocol.wrappedProtocol)
+
+
+dialling = DiallingEndpoint
+accepting = AcceptingFactory

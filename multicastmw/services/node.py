@@ -19,7 +19,7 @@ from twisted.internet.defer import DeferredList, maybeDeferred
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
 from multicastmw.core.admission import Admission
-from multicastmw.core.events import Event, Note
+from multicastmw.core.events import Event, Note, Renewed
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_id, origin
@@ -115,18 +115,23 @@ class NodeService(MultiService):
         tls = config.tls
         if tls is None:
             return None
-        from multicastmw.net.tls import Credentials, Files, is_named
+        from multicastmw.net.tls import Credentials, Files
 
         try:
             files = Files(tls.certificate, tls.private_key, tls.authorities)
-            credentials = Credentials(files, self._not_renewed)
+            credentials = Credentials(files, self._not_renewed, self._renewed)
+            credentials.claim(self.config.node.name)
         except OSError as error:
             raise CannotStart(f"[tls] {error.filename}: {error.strerror}") from error
         except ValueError as error:
             raise CannotStart(f"[tls] {error}") from error
-        if not is_named(credentials.certificate, config.node.name):
-            raise CannotStart(f"[tls] {tls.certificate} is not for this node's name, {config.node.name}")
         return credentials
+
+    def _renewed(self, certificate: Any) -> None:
+        assert self.config.tls
+        self.tell(
+            Renewed(self.config.tls.certificate, f"{certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
+        )
 
     def _not_renewed(self, why: str) -> None:
         self.tell(Note(f"[tls] {why}; what was there before stays in use"))

@@ -211,7 +211,7 @@ class End:
         self.aborted = 0
         self.lost = False
         self.objects: str | None = None  # what TLS has against the peer
-        self.asked: tuple[tuple[str, ...], int] | None = None  # about whom
+        self.asked: tuple[tuple[str, ...], int | None] | None = None  # about whom
         self.reads = True  # False: its program does not read, so the other end fills up
         self._unsent = bytearray()
         self._paused = False
@@ -222,7 +222,7 @@ class End:
         """The link of this end, told what a connection's start tells."""
         self.link = link
         self._clockwork = Clockwork(self.cable.world.clock, link)
-        link.start()
+        link.start(self.cable.world.now)
         self._clockwork.wind()
 
     # --- as the link's outlet
@@ -233,7 +233,7 @@ class End:
             self._unsent += message
             self.flush()
 
-    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+    def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
         self.asked = names, node
         return self.objects
 

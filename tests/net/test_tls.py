@@ -34,14 +34,24 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from multicastmw.core.events import Event, PeerDown, PeerRefused, PeerUnreachable, PeerUp
+from multicastmw.core.events import Event, PeerDown, PeerRefused, PeerRefuses, PeerUnreachable, PeerUp
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.link import OPEN_WITHIN, Link
 from multicastmw.core.room import UNOPENED_MAX_OF_ONE, Here, Room
 from multicastmw.core.routing import Router
-from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, PeerConnection, SecurePeerConnection
-from multicastmw.net.tls import Credentials, Files, accepting, dialling, explain, is_named, node_of
+from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, UNSENT, PeerConnection, SecurePeerConnection
+from multicastmw.net.tls import (
+    HANDSHAKE_MAX,
+    RECORD,
+    Credentials,
+    Files,
+    accepting,
+    dialling,
+    explain,
+    is_named,
+    node_of,
+)
 from multicastmw.sections import PeerConfig
 from multicastmw.services.peers import DiallingService, ListeningService
 from multicastmw.wire.cops import Code
@@ -178,7 +188,7 @@ class Side:
 
     def whys(self) -> list[str]:
         """What is shown of what went wrong."""
-        return [event.why for event in self.told_of(PeerUnreachable, PeerRefused, PeerDown)]
+        return [event.why for event in self.told_of(PeerUnreachable, PeerRefused, PeerRefuses, PeerDown)]
 
     def stop(self) -> list[Any]:
         return [service.stopService() for service in self.services if service.running]
@@ -295,9 +305,9 @@ class PairTests(TlsCase):
     @inlineCallbacks
     def test_their_sockets_are_tuned_as_without_tls(self) -> Any:
         for link in (yield self.up(self.side("a"), self.side("b"))):
-            handle = link._outlet._socket()
+            handle = link._outlet._stream().getHandle()
             self.assertTrue(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-            self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT), 64 << 10)
+            self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT), UNSENT)
 
     @inlineCallbacks
     def test_one_that_leaves_says_so(self) -> Any:
@@ -330,7 +340,7 @@ class PairTests(TlsCase):
 class FailureTests(TlsCase):
     """Each way it can fail is one sentence at either end; the dialler's says why it is not up."""
 
-    NOT_UP = "closed by the peer: authentication failed"
+    NOT_UP = "closed by the peer: our certificate is not for the node that it takes us for"
 
     @inlineCallbacks
     def check(self, dialler: Side, acceptor: Side, says: str, hears: str, section: str = "b") -> Any:
@@ -398,7 +408,11 @@ class FailureTests(TlsCase):
     def test_the_acceptor_is_not_whom_the_dialler_means(self) -> Any:
         a, b = self.side("a"), self.side("b")
         yield self.check(a, b, "TLS: its certificate is not c's", self.NOT_UP, section="c")
-        self.assertEqual(a.told_of(PeerUp), [])
+        self.assertEqual(a.told_of(PeerUp, PeerDown) + b.told_of(PeerUp, PeerDown), [])
+        self.assertEqual(len(b.told_of(PeerRefuses)), 1)
+
+    # In the next three a side lies, as no node of ours does: it refuses to start with, or to take up, a
+    # certificate that is not for its name.  Its own log may have it up for a moment, nobody else's.
 
     @inlineCallbacks
     def test_the_dialler_is_not_who_it_says(self) -> Any:
@@ -410,12 +424,14 @@ class FailureTests(TlsCase):
     def test_the_acceptor_is_whom_the_dialler_means_but_says_another_name(self) -> Any:
         a, b = self.side("a"), self.side("z", "b")
         yield self.check(a, b, "TLS: its certificate is not z's", self.NOT_UP)
+        self.assertEqual(a.told_of(PeerUp, PeerDown), [])
 
     @inlineCallbacks
     def test_a_node_id_is_not_that_of_the_key(self) -> Any:
         why = "TLS: its node id is not that of its certificate's key"
-        yield self.check(self.side("a", node=node_id("a")), self.side("b"), self.NOT_UP, why)
-        yield self.check(self.side("a"), self.side("b", node=node_id("b")), why, self.NOT_UP)
+        _, b = yield self.check(self.side("a", node=node_id("a")), self.side("b"), self.NOT_UP, why)
+        a, _ = yield self.check(self.side("a"), self.side("b", node=node_id("b")), why, self.NOT_UP)
+        self.assertEqual(a.told_of(PeerUp, PeerDown) + b.told_of(PeerUp, PeerDown), [])
 
     @inlineCallbacks
     def test_a_name_in_the_certificate_that_is_no_host_name_costs_only_the_link(self) -> Any:
@@ -492,7 +508,9 @@ def client_hello() -> bytes:
     return connection.bio_read(1 << 16)
 
 
-class StrangerTests(TlsCase):
+class CallingCase(TlsCase):
+    """Somebody calls who has no node."""
+
     @inlineCallbacks
     def calls(self, port: int, piece: bytes) -> Any:
         factory = Factory.forProtocol(lambda: Caller(piece))
@@ -501,6 +519,8 @@ class StrangerTests(TlsCase):
         self.addCleanup(caller.transport.abortConnection)
         return caller
 
+
+class StrangerTests(CallingCase):
     @inlineCallbacks
     def test_who_does_not_finish_the_handshake_is_cut_off_and_counts_meanwhile(self) -> Any:
         b = self.side("b")
@@ -580,6 +600,85 @@ class StrangerTests(TlsCase):
         yield true(lambda: b.room.links)
         b.room.leave(reactor.seconds())
         yield true(lambda: caller.ended, 0.5)
+
+
+class BoundTests(CallingCase):
+    """What a stranger can have of this node before it has shown a certificate."""
+
+    @inlineCallbacks
+    def test_a_handshake_that_does_not_end_is_cut_off(self) -> Any:
+        b = self.side("b")
+        # Records of 16 KiB, each a piece of a ClientHello that is said to have 130,000 bytes.
+        head = b"\x01" + (130_000).to_bytes(3, "big")
+        record = b"\x16\x03\x01\x40\x00"
+        caller = yield self.calls(b.listens(), record + head + bytes((1 << 14) - 4))
+        while not caller.ended:
+            caller.transport.write(record + bytes(1 << 14))
+            yield deferLater(reactor, 0.005)
+        self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
+
+    @inlineCallbacks
+    def test_nothing_can_be_resumed(self) -> Any:
+        """A session of before would be let in with the certificate of before."""
+        b = self.side("b")
+        port = b.listens()
+        context = self.side("a").credentials.context()
+        old = None
+        for _ in range(2):
+            connection = SSL.Connection(context, None)
+            if old:
+                connection.set_session(old)
+            shaken = Shaken(connection)
+            factory = Factory.forProtocol(lambda: Caller(b""))
+            factory.noisy = False
+            endpoint = wrapClientTLS(shaken, TCP4ClientEndpoint(reactor, "127.0.0.1", port))
+            caller = yield endpoint.connect(factory)
+            yield true(lambda: caller.heard)  # noqa: B023
+            self.assertFalse(SSL._lib.SSL_session_reused(connection._ssl))
+            old = connection.get_session()
+            caller.transport.abortConnection()
+            yield true(lambda: not b.room.links)
+
+    @inlineCallbacks
+    def test_who_waits_for_a_turn_and_goes_leaves_it_to_the_others(self) -> Any:
+        b = self.side("b")
+        port = b.listens()
+        hello = client_hello()
+        callers = []
+        turns = self.turns(b)
+        turns._free_at = reactor.seconds() + 0.5
+        for _ in range(8):
+            callers.append((yield self.calls(port, hello)))
+        yield true(lambda: len(turns) == 8)
+        self.assertEqual([caller.heard for caller in callers], [b""] * 8)
+        for caller in callers[1:]:
+            caller.transport.abortConnection()
+        yield true(lambda: len(turns) == 1 and len(b.room.links) == 1)
+        yield true(lambda: callers[0].heard)
+        self.assertEqual(len(turns), 0)
+
+    @inlineCallbacks
+    def test_who_waits_for_a_turn_and_does_not_stop_is_cut_off(self) -> Any:
+        b = self.side("b")
+        port = b.listens()
+        self.turns(b)._free_at = reactor.seconds() + 60
+        caller = yield self.calls(port, client_hello() + bytes(1_000_000))
+        yield true(lambda: caller.ended)
+        self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
+
+    def turns(self, side: Side) -> Any:
+        return side.services[0]._port.factory.turns
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class Shaken:
+    """A connection that was made beforehand."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def clientConnectionForTLS(self, protocol: object) -> Any:
+        return self._connection
 
 
 class RenewalTests(TlsCase):
@@ -665,6 +764,26 @@ class RenewalTests(TlsCase):
         self.assertEqual(len(self.said), 2)
         self.files("b", key=self.key)
         self.assertEqual((yield self.serial(port)), self.expected())
+
+    def test_a_certificate_that_is_not_for_this_nodes_name_is_not_taken(self) -> None:
+        credentials = self.credentials()
+        credentials.claim("b")
+        before = credentials.context()
+        self.files("b", "c", key=self.key)
+        self.assertIs(credentials.context(), before)
+        self.assertEqual(self.said, [f"{self.folder / 'b.pem'} is not for this node's name, b"])
+        self.files("b", "c", "b", key=self.key)
+        self.assertIsNot(credentials.context(), before)
+
+    def test_what_is_taken_is_told(self) -> None:
+        taken: list[x509.Certificate] = []
+        credentials = Credentials(self.files("b", key=self.key), self.said.append, taken.append)
+        credentials.context()
+        self.assertEqual(taken, [])
+        self.files("b", key=self.key)
+        credentials.context()
+        credentials.context()
+        self.assertEqual([each.serial_number for each in taken], [self.expected()])
 
     def test_another_key_is_another_node_and_not_taken(self) -> None:
         credentials = self.credentials()
@@ -754,8 +873,8 @@ class Pipe(TlsCase):
             receiver.outlet.transport.pauseProducing()
             written = 0
             while "paused" not in sender.said:
-                sender.outlet.write(bytes(20_000))
-                written += 20_000
+                sender.outlet.write(bytes(4_000))  # less than may wait here
+                written += 4_000
                 yield sender.when(lambda: True)
                 self.assertLess(written, 50_000_000)
             self.assertNotIn("resumed", sender.said)
@@ -763,6 +882,27 @@ class Pipe(TlsCase):
             yield sender.when(lambda sender=sender: "resumed" in sender.said)
             yield receiver.when(lambda receiver=receiver, size=written + 5: len(receiver.received) == size)
         self.dialled.outlet.finish()
+        yield self.ends()
+
+    @inlineCallbacks
+    def test_little_waits_here_while_the_peer_does_not_read(self) -> Any:
+        """Behind it data is stale and control late: what is above it waits in the link's queue."""
+        sender, receiver = self.machines
+        receiver.outlet.transport.pauseProducing()
+        tls = sender.outlet.transport
+        most = 0
+        while "paused" not in sender.said:
+            for _ in range(100):
+                if "paused" in sender.said:
+                    break
+                sender.outlet.write(bytes(1404))
+                sealed = tls.transport
+                waits = sum(map(len, tls._aggregator._buffer)), sealed._tempDataLen + len(sealed.dataBuffer)
+                most = max(most, sum(waits) + sum(map(len, tls._appSendBuffer)))
+            yield sender.when(lambda: True)
+        self.assertLess(most, UNSENT + 2 * RECORD)
+        sender.outlet.abort()
+        receiver.outlet.transport.resumeProducing()
         yield self.ends()
 
     @inlineCallbacks
