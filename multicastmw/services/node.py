@@ -37,6 +37,7 @@ from multicastmw.net.udp import DataPort
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
+from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
@@ -87,6 +88,9 @@ class NodeService(MultiService):
         if config.control.socket:
             control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor)
             control.setServiceParent(self)
+        if config.manhole.endpoint:
+            manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
+            manhole.setServiceParent(self)
         if self.data_port:
             DataPortService(self.data_port).setServiceParent(self)
         self._make_peers(rng)
