@@ -10,7 +10,7 @@
 PYTHON ?= python3
 RUNS ?= 20000
 BIN := .venv/bin
-TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc
+TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client
 PACKAGES := vlc-plugin-base
 
 .PHONY: demo test lint unit whole soak bench fuzz tools clean

@@ -258,6 +258,15 @@ class _NodeIni:
             if not admission.admits(pin.group):
                 raise self._wrong("groups", "pin", f"{ipv4.text(pin.group)} is kept out by allow and deny")
 
+        self._check_manhole(config.manhole)
+
+    def _check_manhole(self, manhole: ManholeConfig) -> None:
+        if bool(manhole.authorized_keys) != bool(manhole.host_key):
+            missing = "host-key" if manhole.authorized_keys else "authorized-keys"
+            raise self._wrong("manhole", missing, "is missing; authorized-keys and host-key go together")
+        if manhole.authorized_keys and not manhole.endpoint:
+            raise self._wrong("manhole", "endpoint", "is missing; without it nobody logs in")
+
     def _warn(self, config: Config) -> None:
         for session in config.sessions:
             self._warnings.append(f"[session:{session.section}]: not built in this release, ignored")

@@ -44,9 +44,14 @@ def local_server(text: str) -> str:
     """An endpoint that listens where only this host reaches it."""
     kind, given = _listening(text)
     where = given.get("interface", "")
-    if kind != "unix" and where != "localhost" and not (where and ip_address(where).is_loopback):
+    if kind not in SERVERS:
+        usual = "tcp:PORT:interface=127.0.0.1 and unix:PATH are not"
+        raise ValueError(f"{shown(text)} is open to others, for all we know; {usual}")
+    if kind != "unix" and where != "localhost" and not is_loopback(where):
         raise ValueError(f"{shown(text)} is open to others; add interface=127.0.0.1 or use unix:PATH")
     _ask_twisted("server", text)
+    if kind == "unix" and int(given.get("mode", "600"), 8) & 0o007:
+        raise ValueError(f"{shown(text)} is open to every user of this host; leave mode= out, or give 660")
     return text
 
 
@@ -138,6 +143,14 @@ def is_address(text: str) -> bool:
     return True
 
 
+def is_loopback(text: str) -> bool:
+    """Is it an address that only this host reaches?"""
+    if not is_address(text):
+        return False
+    address = ip_address(text)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 def _ask_twisted(side: str, text: str) -> None:
     # Imported here: what names no endpoint does not wait for Twisted.
     from twisted.internet.endpoints import clientFromString, serverFromString
@@ -163,3 +176,9 @@ def dialled(text: str) -> dict[str, str]:
     """What a checked client endpoint of TCP dials: host, port and perhaps bindAddress; else nothing."""
     kind, given = _arguments(text, CLIENTS)
     return given if kind == "tcp" else {}
+
+
+def unix_socket(text: str) -> tuple[str, int] | None:
+    """A checked server endpoint's path and mode where it is a UNIX socket, by default its owner's alone."""
+    kind, given = _arguments(text, SERVERS)
+    return (given["address"], int(given.get("mode", "600"), 8)) if kind == "unix" else None

@@ -248,8 +248,12 @@ class ManholeConfig:
     """[manhole]"""
 
     endpoint: str | None = option(
-        unless("", endpoints.local_server), "", "A Python prompt inside the node; empty: none.", built=False
+        unless("", endpoints.local_server), "", "A Python prompt inside the node; empty: none."
     )
+    authorized_keys: str = option(
+        literals.free, "", "File with the SSH keys that may log in; empty: telnet, for whoever reaches it."
+    )
+    host_key: str = option(literals.free, "", "File with the private key that the node shows them.")
 
 
 @dataclass(frozen=True)

@@ -93,4 +93,7 @@ MISTAKES = [
     ("[control]\nsocket = mcmw.sock\n", "[control] socket: 'mcmw.sock' is not an absolute path"),
     ("[manhole]\nendpoint = tcp:2222\n", "[manhole] endpoint: 'tcp:2222' is open to others; add interface=127.0.0.1 or use unix:PATH"),
     ("[log]\nlevel = warning\n", "[log] level: 'warning' is none of debug, info, warn, error, critical; did you mean warn?"),
+    ("[manhole]\nendpoint = unix:/m\nauthorized-keys = /k\n", "[manhole] host-key: is missing; authorized-keys and host-key go together"),
+    ("[manhole]\nendpoint = unix:/m\nhost-key = /k\n", "[manhole] authorized-keys: is missing; authorized-keys and host-key go together"),
+    ("[manhole]\nauthorized-keys = /k\nhost-key = /h\n", "[manhole] endpoint: is missing; without it nobody logs in"),
 ]

@@ -208,7 +208,7 @@ class WarningTests(ConfigCase):
         places = """
             [overlay] seeds, [overlay] uplink, [overlay] role, [overlay] max-children, [overlay] feeds,
             [overlay] rotate, [recovery] deadline, [recovery] fec, [qos] dscp, [web] endpoint,
-            [manhole] endpoint, [session:X]"""
+            [session:X]"""
         self.assertEqual(
             [re.split(r" =|: ", warning)[0] for warning in warnings],
             [place.strip() for place in places.split(",")],
@@ -304,7 +304,10 @@ class EndpointTests(ConfigCase):
     def test_the_manhole_is_for_this_host_alone(self) -> None:
         for endpoint in (
             "unix:/tmp/x",
+            "unix:/tmp/x:mode=660",
             "tcp:22:interface=127.0.0.1",
+            "tcp:22:127.1.2.3",
+            r"tcp6:22:interface=\:\:ffff\:127.0.0.1",
             r"tcp6:22:interface=\:\:1",
             "tcp:22:localhost",
         ):
@@ -313,9 +316,19 @@ class EndpointTests(ConfigCase):
             "tcp6:22",
             "tcp:22:interface=0.0.0.0",
             "tcp:22:interface=10.0.0.1",
+            "tcp:22",
+            r"tcp6:22:interface=\:\:",
+            r"tcp6:22:interface=\:\:ffff\:10.0.0.1",
+            "tcp:22:interface=127.0.0.1:interface=0.0.0.0",
+            "tcp:22:interface=",
             "haproxy:tcp:22",
+            "haproxy:tcp:22:interface=127.0.0.1",
+            "ssl:22:interface=127.0.0.1",
+            "systemd:domain=INET:index=0",
+            "unix:/tmp/x:mode=666",
+            "unix:/tmp/x:mode=77777",
         ):
-            self.assertIn("is open to others", self.mistake(f"[manhole]\nendpoint = {endpoint}\n"))
+            self.assertIn("is open to ", self.mistake(f"[manhole]\nendpoint = {endpoint}\n"))
 
 
 class ManualTests(ConfigCase):

@@ -134,6 +134,11 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
     for peer in config.peers:
         yield "peer", f"{peer.name} at {peer.endpoint}"
     yield "control", config.control.socket or "none"
+    if config.manhole.endpoint:
+        yield (
+            "manhole",
+            config.manhole.endpoint + (", with SSH keys" if config.manhole.authorized_keys else ""),
+        )
     yield "log", f"{config.log.level}, {config.log.format}"
 
 

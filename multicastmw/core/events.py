@@ -263,6 +263,15 @@ class CertificateAge(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AtThePrompt(Event):
+    """Somebody is in the manhole."""
+
+    where: str
+    text = "somebody is at the manhole's prompt, from {where}"
+    alike = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Stranger(Event):
     """Something came that is not what it claims to be, and was dropped."""
 

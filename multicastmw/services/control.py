@@ -5,21 +5,16 @@ POST /reload       reads node.ini again; answers when that is done: 200, or 422 
 """
 
 import json
-import os
-import socket
-import stat
 from collections.abc import Callable, Mapping
-from errno import EEXIST
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from multicastmw.services.errors import CannotStart
+from multicastmw.services.unixsocket import listen
 
 MODE = 0o660
 LOG = Logger(namespace="mcmw")
@@ -55,31 +50,9 @@ class ControlService(Service):
             def log(self, request: object) -> None:
                 """Who watches a node must not fill its log."""
 
-        try:
-            os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
-            self._clear()
-            site = Quiet(self._root())
-            site.displayTracebacks = False
-            self._port = self._reactor.listenUNIX(self.path, site, mode=MODE)
-        except (OSError, CannotListenError) as error:
-            raise CannotStart(f"[control] socket: {self.path}: {_why(error)}") from error
-
-    def _clear(self) -> None:
-        """Takes a stale socket away; nothing else that may stand there."""
-        if not os.path.lexists(self.path):
-            return
-        if not stat.S_ISSOCK(os.lstat(self.path).st_mode):
-            raise FileExistsError(EEXIST, "something is there that is no socket")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
-            trial.setblocking(False)  # a node that hangs answers nobody, but it is there
-            try:
-                trial.connect(self.path)
-            except ConnectionRefusedError:
-                os.unlink(self.path)
-                return
-            except BlockingIOError:
-                pass
-        raise CannotStart(f"[control] socket: another node answers at {self.path}")
+        site = Quiet(self._root())
+        site.displayTracebacks = False
+        self._port = listen(self._reactor, self.path, site, MODE, "[control] socket")
 
     def _root(self) -> Any:
         from twisted.web.resource import Resource
@@ -93,11 +66,6 @@ class ControlService(Service):
     def stopService(self) -> Any:
         super().stopService()
         return self._port.stopListening() if self._port else None
-
-
-def _why(error: OSError | CannotListenError) -> str:
-    inner = error.socketError if isinstance(error, CannotListenError) else error
-    return getattr(inner, "strerror", None) or str(inner)
 
 
 def json_resource(value: Callable[[], dict[str, Any]]) -> Any:

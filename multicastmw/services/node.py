@@ -40,6 +40,7 @@ from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
+from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
@@ -100,6 +101,9 @@ class NodeService(MultiService):
             actions = {"reload": self.reloading.reload} if self.reloading else {}
             control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor, actions)
             control.setServiceParent(self)
+        if config.manhole.endpoint:
+            manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
+            manhole.setServiceParent(self)
         if self.data_port:
             DataPortService(self.data_port).setServiceParent(self)
         self._make_peers()
