@@ -132,7 +132,7 @@ class TelnetTests(ManholeCase):
         self.assertIn("inside node a.  help() says what is here.", self.greeting)
         self.assertEqual("'a'", terminal.ask("node.config.node.name"))
         self.assertEqual("['b']", terminal.ask("list(links())"))
-        self.assertEqual("'up'", terminal.ask("peers()['b'].state"))
+        self.assertEqual("'up'", terminal.ask("peers()['b'].state.value"))
         self.assertEqual("('mcmw0', 'up')", terminal.ask("status().tap.device, status().tap.state"))
         self.assertIn("what Python knows of it", terminal.ask("help()"))
         self.assertIn("links by node id", terminal.ask("help"))
