@@ -29,7 +29,7 @@ class Options(usage.Options):
         "It needs /dev/net/tun and CAP_NET_ADMIN. "
         "With `twistd -n` it stays in the foreground and logs to standard output; SIGTERM or Ctrl-C ends it: "
         "links are closed, the routes to the device are taken back, and the device stays if [tap] "
-        "persist says so. "
+        "persist says so. SIGHUP, or `mcmw reload`, has it read its configuration again. "
         "`mcmw check NODE.INI` reads a configuration without running anything; `mcmw show` asks a running "
         "node how it does. "
         "A mistake in the command line or in the configuration is one line on standard error and exit code 2."

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw import endpoints
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
 from multicastmw.literals import MAX_MTU
@@ -280,6 +281,17 @@ class MistakeTests(ConfigCase):
 
 
 class EndpointTests(ConfigCase):
+    def test_two_that_want_one_port_are_told_from_two_that_do_not(self) -> None:
+        for one, other, same in (
+            ("tcp:4600", "tcp:4600:interface=127.0.0.1", True),
+            ("tcp:4600", "tcp6:port=4600", True),
+            ("tcp:4600", "tcp:4700", False),
+            ("tcp:0", "tcp:0:interface=127.0.0.1", False),
+            ("tcp:4600", "unix:/x", False),
+            ("unix:/x", "unix:/x", False),
+        ):
+            self.assertEqual(endpoints.is_same_port(one, other), same, (one, other))
+
     def test_the_usual_ways_to_listen_are_accepted(self) -> None:
         plain = ["tcp:4600", "tcp:port=4600:interface=127.0.0.1", "tcp6:4600", "tcp:0", "unix:/tmp/x"]
         for endpoint in [*plain, "haproxy:tcp:4600", r"tcp:4600:interface=fd00\:\:1"]:

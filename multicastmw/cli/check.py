@@ -5,9 +5,8 @@ import socket
 import textwrap
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,9 @@ from multicastmw.core.addressing import Channel
 from multicastmw.core.expiry import DAY, is_void, verdict
 from multicastmw.sections import TlsConfig
 from multicastmw.wire import ipv4
+
+if TYPE_CHECKING:
+    from cryptography.x509 import Certificate
 
 SOON = 30 * DAY  # a certificate that ends before is worth a warning
 WIDTH = 80
@@ -75,26 +77,37 @@ def _check_keys(path: str, config: Config) -> Iterator[str]:
         if is_void(credentials.validity, now):
             raise BadConfig(f"{path}: {said}")
         yield said
-    if not _is_of_authorities(tls):
-        yield (
-            f"[tls] {tls.certificate} is from none of the authorities in {tls.authorities}: nodes that trust "
-            "the same ones refuse it"
-        )
+    yield from _check_authorities(tls, now)
 
 
-def _is_of_authorities(tls: TlsConfig) -> bool:
-    """Is the certificate, or the last of its chain, signed by one of them?"""
-    from cryptography.exceptions import InvalidSignature
+def _check_authorities(tls: TlsConfig, now: float) -> Iterator[str]:
+    """Whom it trusts; a peer's certificate may be another one's than ours, so these are warnings."""
     from cryptography.x509 import load_pem_x509_certificates
+
+    from multicastmw.net.tls import validity_of
 
     with open(tls.certificate, "rb") as own, open(tls.authorities, "rb") as trusted:
         last = load_pem_x509_certificates(own.read())[-1]
         authorities = load_pem_x509_certificates(trusted.read())
+    if not any(_is_signed_by(last, authority) for authority in authorities):
+        yield (
+            f"[tls] {tls.certificate} is from none of the authorities in {tls.authorities}: nodes that trust "
+            "the same ones refuse it"
+        )
     for authority in authorities:
-        with suppress(ValueError, TypeError, InvalidSignature):
-            last.verify_directly_issued_by(authority)
-            return True
-    return last in authorities
+        if words := verdict(validity_of(authority), now, SOON):
+            name = authority.subject.rfc4514_string()
+            yield f"[tls] {tls.authorities}: the authority {name} {words}"
+
+
+def _is_signed_by(certificate: "Certificate", authority: "Certificate") -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, TypeError, InvalidSignature):
+        return certificate == authority
+    return True
 
 
 def document(path: str, config: Config) -> dict[str, Any]:

@@ -213,6 +213,22 @@ class Reassembler:
         self.malformed = 0  # packets that lie
         self.oversize = 0  # pieces or sets that would make more than 65,535 bytes
         self._sets: dict[Key, _Set] = {}  # in order of birth, which is the order of death
+        self._joins_all_at = float("-inf")
+        self._ends = False
+
+    def begin(self, now: float) -> None:
+        """Amidst a stream: for a while, pieces whose first one passed before pass as well."""
+        self._joins_all_at = now + self.lifetime
+        self._ends = False
+
+    def end(self) -> None:
+        """Joins what it has begun, and passes the rest."""
+        self._ends = True
+
+    @property
+    def is_over(self) -> bool:
+        """Is nothing left of what it was to finish?"""
+        return self._ends and not self._sets
 
     @property
     def held_sets(self) -> int:
@@ -235,6 +251,8 @@ class Reassembler:
             self.malformed += 1
             return None
         self.tick(now)
+        if (self._ends or now < self._joins_all_at) and self._passes(header):
+            return bytes(packet)
         return self._accept_piece(header, memoryview(packet)[header.size : header.total_length], now)
 
     def deadline(self) -> float:
@@ -248,6 +266,11 @@ class Reassembler:
         while self.deadline() <= now:
             if not self._drop_oldest().dead:
                 self.expired += 1
+
+    def _passes(self, header: Header) -> bool:
+        """Is it of a packet whose other pieces are not, or will not be, here?"""
+        known = Key(header.source, header.destination, header.protocol, header.identification) in self._sets
+        return not known and (self._ends or bool(header.flags_and_offset & OFFSET_MASK))
 
     def _accept_piece(self, header: Header, piece: memoryview, now: float) -> bytes | None:
         offset = (header.flags_and_offset & OFFSET_MASK) * 8

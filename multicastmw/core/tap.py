@@ -202,6 +202,21 @@ class TapDestination:
             for source in sources:
                 self._subscribe(group, source)
 
+    def reassemble(self, wanted: bool, now: float) -> None:
+        """Joins fragments from now on, or no longer; no packet that is on its way is lost by that."""
+        if wanted:
+            self.reassembler = self.reassembler or Reassembler()
+            self.reassembler.begin(now)
+        elif self.reassembler:
+            self.reassembler.end()
+
+    def tick(self, now: float) -> None:
+        """To be called now and then: what waits for its missing pieces has an end."""
+        if self.reassembler:
+            self.reassembler.tick(now)
+            if self.reassembler.is_over:
+                self.reassembler = None
+
     def wanted(self) -> list[tuple[int, int]]:
         """(group, source) pairs."""
         return [(group, source) for group, sources in self._wanted.items() for source in sources]

@@ -159,10 +159,7 @@ class Credentials:
     @property
     def validity(self) -> Validity:
         """When the certificate is good."""
-        return Validity(
-            self.certificate.not_valid_before_utc.timestamp(),
-            self.certificate.not_valid_after_utc.timestamp(),
-        )
+        return validity_of(self.certificate)
 
     def _refuse(self, why: str) -> None:
         """Half written, perhaps; the next connection looks again."""
@@ -220,6 +217,12 @@ def node_of(certificate: x509.Certificate) -> int:
     except (UnsupportedAlgorithm, ValueError):
         raise ValueError("the certificate's key is of no kind that is known here") from None
     return node_id(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def validity_of(certificate: x509.Certificate) -> Validity:
+    """From when until when it is good."""
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return Validity(begins.timestamp(), ends.timestamp())
 
 
 def is_named(certificate: x509.Certificate, name: str) -> bool:

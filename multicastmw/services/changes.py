@@ -155,6 +155,8 @@ def _effect(title: str, name: str, about: Option, running: Config, wanted: Confi
         return Effect.RESTART, ""
     if title == "tls" and not (running.tls and wanted.tls):
         return Effect.RESTART, "a node changes between TLS and none only as a whole"
+    if title == "tls" and running.node.name != wanted.node.name:
+        return Effect.RESTART, "it goes with [node] name"
     if name == "querier-address" and running.tap.address != wanted.tap.address:
         return Effect.RESTART, "it goes with [tap] address"
     return Effect.APPLIED, NOTES.get((title, name), "")

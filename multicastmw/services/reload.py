@@ -13,8 +13,9 @@ import os
 import pwd
 import signal
 import socket
+import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -24,10 +25,9 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from multicastmw.config import ConfigError, load
+from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.admission import Admission
 from multicastmw.core.events import NeedsRestart, NotReloaded, Reconfigured, Reloaded
-from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import LEAVE_WITHIN, Link
 from multicastmw.sections import GroupsConfig
 from multicastmw.services.changes import TLS_FILES, Change, Effect, Plan, compare
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
 # What we chose.
-BATCH = 16  # peers that are removed in one turn of the reactor; a dial takes some ms, and has one of its own
+TURN = 0.002  # seconds of adding and removing peers between two looks at what else there is to do
+SWITCH = 0.001  # seconds after which the thread that reads gives way, where Python has 5 ms
 TOLD = 50  # changes that the log names one by one
 GONE_WITHIN = LEAVE_WITHIN + 1.0  # seconds that an answer waits for the links of removed peers
 LOOK_AGAIN = 0.01
@@ -136,9 +137,10 @@ class ReloadService(Service):
     async def _one(self) -> Outcome:
         node, began = self._node, self._reactor.seconds()
         try:
-            pool = self._reactor.getThreadPool()
-            wanted = await deferToThreadPool(self._reactor, pool, load, self.path, socket.gethostname())
-            plan, credentials = self._with_keys(compare(node.config, wanted))
+            wanted = await self._read()
+            # The peers that run are those that are dialled, whatever became of an earlier reload.
+            running = replace(node.config, peers=tuple(dialler.config for dialler in node.diallers))
+            plan, credentials = self._with_keys(compare(running, wanted))
             if plan.touches("listen", "endpoint"):
                 await node.listen_at(plan.config.listen.endpoint)
         except (ConfigError, CannotStart) as error:
@@ -154,10 +156,20 @@ class ReloadService(Service):
         self._tell(outcome)
         return outcome
 
+    async def _read(self) -> Config:
+        """In a thread, as a disk may be slow and a file long; packets wait for it a millisecond at most."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH)
+        try:
+            pool = self._reactor.getThreadPool()
+            return await deferToThreadPool(self._reactor, pool, load, self.path, socket.gethostname())
+        finally:
+            sys.setswitchinterval(before)
+
     def _said(self, error: ConfigError | CannotStart) -> str:
         if isinstance(error, CannotStart):
             return f"{self.path}: {error}"
-        if os.path.exists(self.path) and not os.access(self.path, os.R_OK):
+        if not _may_read(self.path):
             return f"{error} (this node runs as {_user()})"  # it may have been root when it was started
         return str(error)
 
@@ -196,7 +208,7 @@ class ReloadService(Service):
         node.room.keep_alive_is(config.listen.keepalive_timeout)
         node.destination.ttl_floor = config.tap.ttl_floor
         if plan.touches("tap", "reassemble"):
-            node.destination.reassembler = Reassembler() if config.tap.reassemble else None
+            node.destination.reassemble(config.tap.reassemble, self._reactor.seconds())
         if plan.touches("igmp"):
             node.tap.ask_by(*node.igmp_settings())
         if plan.touches("groups"):
@@ -223,16 +235,18 @@ class ReloadService(Service):
         """Gives the links that were closed."""
         node, closed = self._node, []
         coming = {peer.name: peer for peer in plan.added}
-        leaving = {peer.name for peer in plan.removed}
-        for count, name in enumerate(dict.fromkeys([*leaving, *coming])):  # who leaves makes room
+        leaving = dict.fromkeys(peer.name for peer in plan.removed)
+        yields_at = self._reactor.seconds() + TURN
+        for name in dict.fromkeys([*leaving, *coming]):  # who leaves makes room
             if not node.running:
                 break
             if name in leaving:
                 closed += node.undial(name)
             if name in coming:
                 node.dial(coming[name])
-            if name in coming or count % BATCH == 0:
+            if self._reactor.seconds() >= yields_at:
                 await deferLater(self._reactor, 0)
+                yields_at = self._reactor.seconds() + TURN
         return closed
 
     async def _gone(self, links: Iterable[Link]) -> None:
@@ -242,6 +256,17 @@ class ReloadService(Service):
         while left and self._reactor.seconds() < until:
             left &= set(self._node.room.links)
             await deferLater(self._reactor, LOOK_AGAIN if left else 0)
+
+
+def _may_read(path: str) -> bool:
+    """False for what is there and is closed to us."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return False
+    except OSError:
+        return True
+    return os.access(path, os.R_OK, effective_ids=True)
 
 
 def _user() -> str:

@@ -164,8 +164,7 @@ class TapService(Service):
 
     def _look(self) -> None:
         """Once a second: is it there, and up?"""
-        if self._destination.reassembler:
-            self._destination.reassembler.tick(self._reactor.seconds())
+        self._destination.tick(self._reactor.seconds())
         if self._device is None:
             self._try_open()
             if self._device:
@@ -219,7 +218,9 @@ class TapService(Service):
                 for group in before.groups:
                     if group not in config.groups:
                         self._netlink.remove_route(config.device, group)
-        except OSError:
+        except OSError as error:
+            if error.errno in (ENODEV, ENXIO):
+                return  # the same: it is gone, and the next look finds that
             self.config = before
             self._netlink.remove_routes(config.device, new)
             raise

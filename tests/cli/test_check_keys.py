@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copy, rmtree
 from subprocess import run
@@ -9,8 +10,13 @@ from sys import executable
 from tempfile import mkdtemp
 from unittest import skipIf
 
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+
 from tests.cli.test_check import ROOT
 from tests.cli.test_keys import KeysCase
+from tests.net.test_tls import DAY, LAB, NOW
 
 NOBODY = 65_534
 
@@ -44,12 +50,6 @@ class CheckKeysCase(KeysCase):
 
     def signed(self, days: int, before: int = 0) -> str:
         """The certificate of a, from now (or so many days later) for so many days, with its own key."""
-        from datetime import UTC, datetime, timedelta
-
-        from cryptography import x509
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
-
         key = load_pem_private_key((self.folder / "a.key").read_bytes(), None)
         signer = load_pem_private_key((self.folder / "authority.key").read_bytes(), None)
         begins = datetime.now(UTC) + timedelta(days=before)
@@ -128,6 +128,17 @@ class WarningTests(CheckKeysCase):
         with open(self.folder / "other.pem", "a") as file:
             file.write((self.folder / "authority.pem").read_text())
         self.assertEqual(self.warnings(self.ini(authorities="other.pem")), [])
+
+    def test_an_authority_that_has_expired(self) -> None:
+        key = LAB.key
+        builder = LAB.builder(LAB.name, key.public_key(), (-2 * DAY, -DAY))
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        expired = builder.sign(key, SHA256())
+        with open(self.folder / "authority.pem", "ab") as file:
+            file.write(expired.public_bytes(Encoding.PEM))
+        (warning,) = self.warnings(self.ini())
+        date = (NOW - DAY).strftime("%Y-%m-%d %H:%M UTC")
+        self.assertEqual(warning, f"[tls] authority.pem: the authority CN=lab has expired on {date}")
 
     @skipIf(os.geteuid() != 0, "only root can be somebody else")
     def test_a_key_that_this_user_may_not_read_is_no_mistake(self) -> None:

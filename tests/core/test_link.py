@@ -69,6 +69,24 @@ class KeepAlives(SynchronousTestCase):
             self.assertTrue(all(patience / 4 <= pause <= patience * 3 / 4 for pause in pauses), pauses)
             self.assertGreater(max(pauses) - min(pauses), patience / 4)  # they are not in step
 
+    def test_another_patience_is_that_of_the_links_made_from_then_on(self) -> None:
+        """A peer speaks by what the Open said, so a link that stands can have no shorter one."""
+        world, a, b, cable = pair(a={"keep_alive": 60})
+        world.run(1)
+        a.room.keep_alive_is(2)
+        world.run(300)
+        self.assertTrue(cable.is_up)
+        cable.cut()
+        world.run(45)
+        self.assertTrue(a.room.by_node)
+        world.run_until(lambda: bool(a.downs), within=15.001)
+        self.assertEqual(a.downs[0][1], "silent for 60 s")
+        again = world.connect(a, b)
+        world.run(1)
+        again.cut()
+        self.assertLess(world.run_until(lambda: len(a.downs) == 2, within=2.001), 2.001)
+        self.assertEqual(a.downs[1][1], "silent for 2 s")
+
     def test_what_else_is_said_saves_a_keep_alive(self) -> None:
         world, a, _, cable = pair(a=TCP_ONLY, b=TCP_ONLY)
         world.run(1)

@@ -144,6 +144,12 @@ class Tls(Case):
             self.assertEqual([c.effect for c in plan.changes], [Effect.RESTART] * 3)
             self.assertEqual(plan.config.tls, plan.running.tls)
 
+    def test_the_certificate_of_another_name_waits_for_that_name(self) -> None:
+        after = self.config(TLS.replace("/a.pem", "/z.pem"), base=BASE.replace("name = a", "name = z"))
+        plan = compare(self.config(TLS), after)
+        self.assertEqual({c.effect for c in plan.changes}, {Effect.RESTART})
+        self.assertEqual(plan.config.tls, plan.running.tls)
+
     def test_whether_data_are_in_clear_too(self) -> None:
         plan = self.plan(TLS, TLS + "udp-in-clear = yes\n")
         self.assertEqual((self.only(plan).effect, self.only(plan).after), (Effect.RESTART, "yes"))

@@ -89,10 +89,29 @@ class Parts(Case):
         self.assertEqual([str(group) for group in node.tap.config.groups], ["239.0.0.0/8"])
         self.assertEqual(node.journal.level, LogLevel.debug)
         yield self.reloads("[tap]\naddress = 10.88.0.1/24\n")
+        destination.tick(node.reactor.seconds())  # it finishes what it has begun
         self.assertEqual(
             (destination.ttl_floor, destination.reassembler, destination.wanted()), (0, None, [])
         )
         self.assertEqual(ipv4.text(querier.address), "10.88.0.254")
+
+    @inlineCallbacks
+    def test_what_the_kernel_does_not_let_us_do_waits_and_the_rest_is_done(self) -> Any:
+        """A node that gave up root may not change routes."""
+        node = self.makes()
+        denied = PermissionError(1, "Operation not permitted")
+        with patch.object(node.tap, "reconfigure", side_effect=denied):
+            outcome = yield self.reloads("[tap]\ngroups = 239.0.0.0/8\nttl-floor = 3\n")
+        self.assertEqual([change.sentence() for change in outcome.changes], [
+            "[tap] groups: 224.0.0.0/4 -> 239.0.0.0/8, needs a restart"
+            " (the kernel says: Operation not permitted)",
+            "[tap] ttl-floor: 0 -> 3",
+        ])  # fmt: skip
+        self.assertEqual([str(group) for group in node.tap.config.groups], ["224.0.0.0/4"])
+        self.assertEqual(node.destination.ttl_floor, 3)
+        yield self.service.reload()  # nothing stands in the way any more
+        self.assertEqual([str(group) for group in node.tap.config.groups], ["239.0.0.0/8"])
+        self.assertEqual(self.service.pending, ())
 
     @inlineCallbacks
     def test_what_waits_for_a_restart_is_a_warning_of_the_status(self) -> Any:

@@ -1,4 +1,4 @@
-"""Allow and deny lists that change under way: what was kept out is had at once, and the reverse."""
+"""What of a TAP changes under way: lists are of effect at once, and `reassemble` costs no packet."""
 
 from ipaddress import IPv4Network
 
@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from multicastmw.core.addressing import ANY, Channel, Modulo
 from multicastmw.core.admission import Admission
+from multicastmw.core.fragments import LIFETIME, Reassembler, split
+from multicastmw.core.packet import ETHERNET_SIZE
 from multicastmw.wire import ipv4
 from tests.core.test_tap import FAR, GROUP, SOURCE, Case, frame, ip
 
@@ -18,7 +20,7 @@ def deny(*prefixes: str) -> Admission:
     return Admission((), map(IPv4Network, prefixes))
 
 
-class Changes(Case):
+class Lists(Case):
     def subscribed(self) -> set[Channel]:
         return {channel for channel, by in self.router.wanted() if self.tap in by}
 
@@ -92,3 +94,47 @@ class Changes(Case):
             right = {Channel(*key) for key, count in wants.items() if count and key[0] not in denied}
             self.assertEqual(self.subscribed(), right)
             self.assertEqual(set(self.tap.wanted()), set(right))
+
+
+class Reassembling(Case):
+    """A host joins what enters in pieces, so nothing is lost if all of a packet enters, either way."""
+
+    @given(st.lists(st.sampled_from(["packet", "on", "off", "tick"]), max_size=30), st.integers(0, 9))
+    def test_it_is_switched_amidst_a_stream_and_no_packet_is_lost(self, steps: list, cut: int) -> None:
+        self.build()
+        self.tap.want(GROUP, ANY)
+        sent = []
+        waiting: list[bytes] = []  # pieces on their way: switches come between any two of them
+        for number, step in enumerate(steps):
+            self.now += 0.01
+            if step == "packet":
+                payload = number.to_bytes(2, "big") * 700
+                sent.append(payload)
+                waiting += split(ip(payload, source=FAR, ident=number), 576, lambda: 1)
+            elif step == "tick":
+                self.tap.tick(self.now)
+            else:
+                self.tap.reassemble(step == "on", self.now)
+            while len(waiting) > cut:
+                self.peer_sends(waiting.pop(0))
+        for piece in waiting:
+            self.peer_sends(piece)
+        host = Reassembler()
+        had = [host.accept(taken[ETHERNET_SIZE:], 0.0) for taken in self.frames]
+        self.assertEqual([whole[20:] for whole in had if whole], sent)
+
+    def test_once_it_is_on_for_a_while_all_are_joined_and_once_off_none_is_held(self) -> None:
+        self.tap.want(GROUP, ANY)
+        pieces = split(ip(bytes(1400), source=FAR), 576, lambda: 1)
+        self.tap.reassemble(True, self.now)
+        self.now += LIFETIME
+        for piece in reversed(pieces):
+            self.peer_sends(piece)
+        self.assertEqual(len(self.frames), 1)
+        self.peer_sends(pieces[0])
+        self.tap.reassemble(False, self.now)
+        self.tap.tick(self.now)
+        assert self.tap.reassembler
+        self.assertEqual(self.tap.reassembler.held_sets, 1)
+        self.tap.tick(self.now + LIFETIME)
+        self.assertIsNone(self.tap.reassembler)
