@@ -2,7 +2,10 @@
 
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +19,21 @@ from tests.netns.kit import (
     Sender,
     await_linked,
     await_wanted,
+    cpu_seconds,
+    inside,
     let_pass,
     node_ini,
     node_log,
     wanters,
 )
-from tests.netns.lan import BRIDGE, SWITCH, Lan, LanReceiver, LanSender, gateway_ini
+from tests.netns.lan import BRIDGE, PORT, SWITCH, Lan, LanReceiver, LanSender, gateway_ini
 
 GROUP, OTHER = "239.1.1.1", "239.1.1.2"
 S = "10.88.0.1"
 RATE = 200
+IDLE_FOR = 5.0
+CPU = 0.03  # of a core, for a gateway with nothing to forward
+ETH_P_ALL = 3
 SLOW = 3.0  # seconds for what takes a fraction of one on an idle machine
 HOLD = 3.5  # what a gateway's Hello promises
 MCMW = (str(Path(sys.executable).with_name("mcmw")),)
@@ -131,7 +139,10 @@ class GatewayTests(OneGateway):
         await_wanted(self.g, {"a"}, OTHER)
         # Linux sets DF on datagrams that fit the interface; the larger ones its IP has split.
         for size in (1472, 4000):
-            sender = LanSender(self.i, OTHER, count=200, rate=200, size=size)
+            with self.listening(self.i, PORT) as raw:
+                sender = LanSender(self.i, OTHER, count=200, rate=200, size=size)
+                flags = {packet[6] & 0x60 for packet in self.sent(raw)}
+            self.assertEqual({0x40} if size == 1472 else {0x20, 0}, flags)
             sender.finish()
             self.assert_perfect(far.await_last(OTHER, sender.source, 199), 200, TTL - 1)
             self.assertEqual(size, far.report(OTHER, sender.source)["sizes"][-1])
@@ -143,6 +154,24 @@ class GatewayTests(OneGateway):
         report = near.await_last(GROUP, S, 199)
         self.assert_perfect(report, 200, TTL - 1)
         self.assertEqual([4000], report["sizes"])
+
+    @contextmanager
+    def listening(self, host: Host, device: str) -> Iterator[socket.socket]:
+        with inside(host):
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(ETH_P_ALL))
+            raw.bind((device, ETH_P_ALL))
+        with raw:
+            raw.settimeout(PATIENCE)
+            yield raw
+
+    def sent(self, raw: socket.socket, count: int = 12) -> list[bytes]:
+        """The first IP packets to OTHER that the host puts on the wire."""
+        found: list[bytes] = []
+        while len(found) < count:
+            packet = raw.recv(65535)
+            if packet[16:20] == socket.inet_aton(OTHER) and packet[9] == socket.IPPROTO_UDP:
+                found.append(packet)
+        return found
 
 
 class SnoopingTests(OneGateway):
@@ -283,6 +312,14 @@ class SteadyTests(TwoGateways):
         self.assertEqual([self.lan.address(self.h)], hosts_of(self.second, GROUP))
         shown = self.second.run([*MCMW, "--socket", str(self.second.socket), "show"]).stdout
         self.assertIn(f"standing by for {self.first.name} at ", shown)
+        self.assertIn(f"stands by: {self.first.name} at ", node_log(self.second))
+        self.assertIn(f"forwards for the LAN behind {BRIDGE}", node_log(self.first))
+        began = {host.name: cpu_seconds(host.status()["node"]["pid"]) for host in (self.first, self.second)}
+        let_pass(IDLE_FOR)
+        for host in (self.first, self.second):
+            spent = cpu_seconds(host.status()["node"]["pid"]) - began[host.name]
+            self.measured(f"{host.name} idle, of a core", f"{spent / IDLE_FOR:.2%}")
+            self.assertLess(spent / IDLE_FOR, CPU)
         self.assertIn(self.lan.address(self.h), shown)
 
 
