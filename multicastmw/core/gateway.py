@@ -142,6 +142,11 @@ class Gateway:
         self._forget()
         self._set(State.FORWARDING, inf)
 
+    def pause(self) -> None:
+        """The interface is down: nobody hears us, and what we forwarded nobody would get."""
+        self._forget()
+        self._set(State.LISTENING, -inf)
+
     def _forget(self) -> None:
         self.active = False
         self._others.clear()

@@ -16,6 +16,7 @@ from tests.netns.kit import (
     TTL,
     NetnsTestCase,
     Receiver,
+    Sections,
     Sender,
     await_linked,
     await_wanted,
@@ -221,11 +222,12 @@ class SnoopingTests(OneGateway):
 class TwoGateways(NetnsTestCase):
     """g and k are gateways of h's LAN; both dial a."""
 
-    def build(self) -> None:
+    def build(self, sections: Sections | None = None) -> None:
+        self.sections = sections or {}
         self.lab = self.make_lab(["a", "g", "k", "h", SWITCH])
         self.a, self.g, self.k, self.h, self.sw = self.lab.hosts
         self.lan = Lan(self.lab, [self.g, self.k], [self.h])
-        self.a.start_node(node_ini(self.a), ready=None)
+        self.a.start_node(node_ini(self.a, (), sections), ready=None)
         for gateway in (self.g, self.k):
             self.start(gateway, ready=None)
             await_linked(gateway, "a")
@@ -233,7 +235,7 @@ class TwoGateways(NetnsTestCase):
         self.first, self.second = self.forwarding()
 
     def start(self, gateway: Host, ready: float | None = PATIENCE) -> None:
-        gateway.start_node(gateway_ini(gateway, [self.a]), ready)
+        gateway.start_node(gateway_ini(gateway, [self.a], self.sections), ready)
 
     def forwarding(self) -> tuple[Host, Host]:
         """Who forwards, and who stands by for it, once they are agreed."""
@@ -305,6 +307,10 @@ class SteadyTests(TwoGateways):
         for _, receiver, group, sender in self.ends():
             sent = sender.stop()["sent"]
             self.assert_perfect(receiver.await_last(group, sender.source, sent - 1), sent, TTL - 1)
+        # Of their queriers, too, one asks: that with the lower address.
+        asking = {host.name: host.status()["querier"] for host in (self.g, self.k)}
+        self.assertEqual(("standing by", "querier"), (asking["g"]["state"], asking["k"]["state"]))
+        self.assertEqual(asking["k"]["address"], asking["g"]["querier"])
         # Who stands by costs its uplink nothing, heard the LAN, and let nothing of it through.
         counters = self.second.status()["tap"]["counters"]
         self.assertGreater(counters["stood_by_from_lan"], 5 * RATE)
@@ -350,6 +356,39 @@ class TakeOverTests(TwoGateways):
         self.flow()
         for report in self.end("SIGTERM"):
             self.assertLess(report["gap"], SLOW)
+
+    def test_an_interface_that_is_down_for_a_while(self) -> None:
+        self.build()
+        self.stream_both_ways()
+        self.flow()
+        down, other = self.first, self.second
+        down.link_down(DEVICE)
+        await_state(other, "forwarding")
+        down.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "the interface down")
+        self.flow()
+        down.link_up(DEVICE)
+        await_state(down, "standing by")
+        self.assert_nothing_is_lost()
+        self.assertEqual((other, down), self.forwarding())
+        for report in self.end("interface down"):
+            self.assertLess(report["gap"], HOLD + SLOW)
+
+    def test_one_that_is_cut_off_from_the_overlay(self) -> None:
+        """It lives, and says so on the LAN; but it cannot be reached, so the other does not count it."""
+        self.build({"listen": {"keepalive-timeout": 2}})
+        self.stream_both_ways()
+        self.flow()
+        cut_off, other = self.first, self.second
+        cut_off.unplug()
+        await_state(other, "forwarding")
+        await_state(cut_off, "standing by")
+        self.flow()
+        cut_off.plug()
+        await_linked(cut_off, "a")
+        self.assert_nothing_is_lost(4 * RATE)
+        self.assertEqual((other, cut_off), self.forwarding())
+        for report in self.end("uplink cut, keepalive-timeout 2 s"):
+            self.assertLess(report["gap"], 2 + SLOW)
 
     def test_one_that_was_stopped_for_a_while_finds_the_other_at_work(self) -> None:
         """Only its silence on the LAN shows it; when it wakes its queues are full of the past."""
