@@ -318,6 +318,8 @@ class SteadyTests(TwoGateways):
         self.assertEqual([self.lan.address(self.h)], hosts_of(self.second, GROUP))
         shown = self.second.run([*MCMW, "--socket", str(self.second.socket), "show"]).stdout
         self.assertIn(f"standing by for {self.first.name} at ", shown)
+        self.assertIn("packets left to another gateway while standing by", shown)
+        self.assertNotIn("dropped", shown)
         self.assertIn(f"stands by: {self.first.name} at ", node_log(self.second))
         self.assertIn(f"forwards for the LAN behind {BRIDGE}", node_log(self.first))
         began = {host.name: cpu_seconds(host.status()["node"]["pid"]) for host in (self.first, self.second)}
