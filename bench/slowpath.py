@@ -70,6 +70,9 @@ class NoOutlet:
     def abort(self) -> None: ...
     def wake(self) -> None: ...
 
+    def objection(self, names: tuple[str, ...], node: int) -> str | None:
+        return None
+
 
 class Sinks:
     """Two peers' sockets, emptied between bursts."""

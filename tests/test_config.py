@@ -369,6 +369,13 @@ class ManualTests(ConfigCase):
     def test_as_it_comes_it_changes_nothing(self) -> None:
         self.assertEqual(load(str(ETC / "node.ini"), "host"), self.read(""))
 
+    def test_that_of_a_gateway_leaves_a_bridges_port_alone(self) -> None:
+        config = load(str(ETC / "gateway.ini"), "host")
+        tap = config.tap
+        self.assertEqual((tap.address, tap.groups, tap.mtu, tap.persist), (None, (), 1500, True))
+        self.assertEqual(config.igmp.querier_address, IPv4Address("192.168.1.250"))
+        self.assertEqual(config.warnings, ())
+
     def test_with_every_sign_taken_away_it_still_means_the_same(self) -> None:
         config = self.read(re.sub(r"(?m)^#(?=\[|[a-z-]+ =)", "", self.text), "host")
         self.assertEqual((len(config.peers), len(config.sessions)), (1, 1))

@@ -74,6 +74,8 @@ def _node(console: Console, status: Status) -> None:
         say(console, "TAP", f"{tap['device']} is pending: {tap['why']}", "red")
     if tap["gateway"]:
         say(console, "LAN", *_gateway(tap["gateway"]))
+        if left := counters["stood_by_from_lan"] + counters["stood_by_to_lan"]:
+            say(console, "", f"{amount(left)} packets left to another gateway while standing by")
     say(
         console,
         "",
@@ -132,8 +134,7 @@ TROUBLES = {
     "failed": "packets that the TAP did not take",
     "unknown_kind": "packets that are not IPv4",
     "from_ourselves": "of our own packets that came back",
-    "from_gateways": "packets that another gateway wrote to the LAN",
-    "stood_by_from_lan": "packets of the LAN that another gateway forwards",
+    "from_gateways": "packets that another gateway wrote to the LAN, too",
     "too_many_streams": "packets of streams above the bound",
     "datagrams_dropped": "datagrams without a right token",
     "udp_buffer_full": "datagrams that found the socket's buffer full",

@@ -10,7 +10,7 @@ what one writes to the LAN the other would take for new.  So they say Hello (wir
 
 Who forwards goes on: a gateway that returns stands by, and nobody sees it come.  Two that both forward (their
 LAN was cut in two and is whole again) hear of each other by the next Hello, or by the first frame that the
-other wrote: the smaller node id stays.
+other wrote: the smaller node id stays.  If the other goes on all the same it does not hear us, and we yield.
 
 **Whom we believe.**  We yield to a node that we reach through the overlay, and to no other.  A stranger's
 Hello silences nobody, two overlays may share a LAN, and where the overlay falls apart each part keeps a
@@ -117,6 +117,7 @@ class Gateway:
         self._answered_at = -inf
         self._say_at = inf
         self._turn_at = inf  # when we take over, unless another does
+        self._heard_by = inf  # until when one that forwards beside us must have heard that we do
         self._settled_at = inf  # from when on whom we do not reach is a stranger
         self._review = False
 
@@ -140,6 +141,11 @@ class Gateway:
         """There is no LAN any more: the TAP is as any other."""
         self._forget()
         self._set(State.FORWARDING, inf)
+
+    def pause(self) -> None:
+        """The interface is down: nobody hears us, and what we forwarded nobody would get."""
+        self._forget()
+        self._set(State.LISTENING, -inf)
 
     def _forget(self) -> None:
         self.active = False
@@ -240,8 +246,7 @@ class Gateway:
         rivals = [other.hello for other in self._others.values() if self._counts(other, now)]
         forwarders = [rival.node for rival in rivals if rival.state is State.FORWARDING]
         if self.state is State.FORWARDING:
-            stays = not forwarders or (now >= self._settled_at and self.node < min(forwarders))
-            return [] if stays else self._stand_by(now)
+            return [] if self._stays(forwarders, now) else self._stand_by(now)
         if forwarders:
             self._turn_at = inf
             return self._stand_by(now)
@@ -254,6 +259,12 @@ class Gateway:
             self._turn_at = now + TURN * len(before)
             return said
         return self._take_over(now)
+
+    def _stays(self, forwarders: list[int], now: float) -> bool:
+        """We forward; so do these."""
+        self._heard_by = min(self._heard_by, now + HOLD) if forwarders else inf
+        better = now >= self._settled_at and all(self.node < other for other in forwarders)
+        return not forwarders or (better and now < self._heard_by)
 
     def _before_us(self, rivals: list[Hello]) -> list[int]:
         """Whose turn is earlier: those that know the LAN already, then the smaller id."""
@@ -292,7 +303,7 @@ class Gateway:
         return self._say(now)
 
     def _set(self, state: State, until: float) -> None:
-        self.state, self.until = state, until
+        self.state, self.until, self._heard_by = state, until, inf
 
     # --- Hellos
 

@@ -284,8 +284,7 @@ class TapDestination:
             counters.malformed += 1
             return
         if mac >> 8 == NODES_MAC:
-            counters.from_gateways += 1
-            self.of_a_gateway(packet.now)
+            self._written_by_a_node(packet.now)
             return
         passing = self._open
         if not (passing[group] if group in passing else self._may_pass(group)):
@@ -305,6 +304,14 @@ class TapDestination:
         self._forwarder.originate(
             packet, self, mapping.group_key(group), mapping.source_key(source), ttl, tos >> 5, origin_time
         )
+
+    def _written_by_a_node(self, now: float) -> None:
+        """It came from an overlay; where we stand by that is as it should be, else two of us forward."""
+        if self.forwards:
+            self.counters.from_gateways += 1
+            self.of_a_gateway(now)
+        else:
+            self.counters.stood_by_from_lan += 1
 
     def _may_pass(self, group: int) -> bool:
         """The slow way to a verdict, and while we stand by the only one."""

@@ -5,7 +5,7 @@ core/gateway.py decides; this winds it, carries its Hellos, and opens or closes 
 
 from typing import Any
 
-from multicastmw.core.events import GatewayForwards, GatewayStandsBy, Note, Tell
+from multicastmw.core.events import Event, GatewayForwards, GatewayStandsBy, Note, Tell
 from multicastmw.core.gateway import Gateway, State
 from multicastmw.core.reach import Reach
 from multicastmw.core.status import GatewayStatus
@@ -46,7 +46,7 @@ class LanGateway:
         self._reactor = reactor
         self._tell = tell
         self._clockwork = Clockwork(reactor, self)
-        self._state = self.gateway.state
+        self._told: Event | None = None
         destination.pim = lambda packet, now: self._do(self.gateway.accept(packet, now))
         destination.of_a_gateway = lambda now: self._do(self.gateway.frame_of_a_gateway(now))
         destination.woke = self._woke
@@ -88,9 +88,16 @@ class LanGateway:
 
     def closed(self) -> None:
         """The TAP is no more; the next one is looked at anew."""
-        self.bridge = None
+        self.bridge = self._told = None
         self.gateway.detach()
         self._do([])
+
+    def down(self) -> None:
+        """The interface is down; when it is up again it is looked at anew."""
+        if self.gateway.active:
+            self.bridge = self._told = None
+            self.gateway.pause()
+            self._do([])
 
     def stop(self) -> None:
         """A clean exit: the others need not wait."""
@@ -123,17 +130,22 @@ class LanGateway:
             destination.stand_by()
         for hello in hellos:
             destination.send(hello)
-        if gateway.state is not self._state:
-            self._state = gateway.state
+        if gateway.active:
             self._say()
         self._clockwork.wind()
 
     def _say(self) -> None:
+        """What changed; who forwards may have got another name, or be another."""
         device, bridge = self._config.device, self.bridge or "it"
-        if self._state is State.FORWARDING and self.gateway.active:
-            self._tell(GatewayForwards(device, bridge))
-        elif self._state is State.STANDING_BY and (other := self._forwarder()):
-            self._tell(GatewayStandsBy(device, bridge, *other))
+        if self.gateway.state is State.FORWARDING:
+            event: Event = GatewayForwards(device, bridge)
+        elif self.gateway.state is State.STANDING_BY and (other := self._forwarder()):
+            event = GatewayStandsBy(device, bridge, *other)
+        else:
+            return
+        if event != self._told:
+            self._told = event
+            self._tell(event)
 
     def _forwarder(self) -> tuple[str, str] | None:
         """Name and address of the other one that forwards."""
@@ -146,11 +158,11 @@ class LanGateway:
         """None where there is no LAN."""
         if not self.gateway.active:
             return None
-        other = self._forwarder() if self._state is not State.FORWARDING else None
+        other = self._forwarder() if self.gateway.state is not State.FORWARDING else None
         rivals = self.gateway.rivals(self._reactor.seconds())
         return GatewayStatus(
             bridge=self.bridge,
-            state=WORDS[self._state],
+            state=WORDS[self.gateway.state],
             forwarder=other[0] if other else None,
             forwarder_address=other[1] if other else None,
             others=tuple(

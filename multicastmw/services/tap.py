@@ -180,11 +180,12 @@ class TapService(Service):
         if not alive:
             self._broken("the interface is gone")
         elif not up:
+            self.lan.down()
             self._pending(f"it is down; `ip link set {self.config.device} up` puts it up")
-        elif not self.up:
-            self._came_up()
-        if alive:
+        else:
             self.lan.look()
+            if not self.up:
+                self._came_up()
 
     def _came_up(self) -> None:
         """Somebody put it up again: routes went when it went down, and hosts are asked anew."""

@@ -22,11 +22,11 @@ gateway of an overlay says so in an option of the types that are for private use
 
 from enum import IntEnum
 from math import ceil
+from struct import Struct as Twin
 from typing import NamedTuple
 
 from construct import (
     Const,
-    ConstructError,
     GreedyBytes,
     GreedyRange,
     Int8ub,
@@ -64,11 +64,15 @@ class State(IntEnum):
     FORWARDING = 3
 
 
+STATES = frozenset(State)
 OPTION = Struct("type" / Int16ub, "value" / Prefixed(Int16ub, GreedyBytes))
 OPTIONS = Struct("options" / GreedyRange(OPTION), Terminated)
 GATEWAY_OPTION = Struct(
     Const(MAGIC), "node" / Int64ub, "state" / Int8ub, Const(0, Int8ub), "hold_ms" / Int16ub, Terminated
 )
+# A stranger on the LAN may send as many as he likes: read by twins, one costs what a packet does.
+OPTION_TWIN = Twin("!HH")
+GATEWAY_TWIN = Twin("!4sQBBH")
 
 
 class Hello(NamedTuple):
@@ -93,20 +97,32 @@ def unpack(packet: Buffer) -> Hello | None:
         raise Malformed("a fragment")
     if checksum(packet[: header.size]) or checksum(message):
         raise Malformed("a checksum is wrong")
-    try:
-        return _parse(message, header.source)
-    except (ConstructError, ValueError) as problem:
-        raise Malformed(f"a Hello whose options do not fit together: {problem}") from problem
+    return _parse(message, header.source)
 
 
 def _parse(message: bytes, source: int) -> Hello | None:
-    """Options in any order, others than ours skipped (RFC 7761, 4.9.2)."""
-    values = {option.type: option.value for option in OPTIONS.parse(message[HEADER_SIZE:]).options}
-    if GATEWAY not in values or not values[GATEWAY].startswith(MAGIC):
+    """The twin of the declarations: options in any order, others than ours skipped (RFC 7761, 4.9.2)."""
+    at, generation, ours = HEADER_SIZE, 0, b""
+    while at < len(message):
+        value = at + OPTION_TWIN.size
+        if value > len(message):
+            raise Malformed(f"{len(message) - at} bytes are no option")
+        kind, length = OPTION_TWIN.unpack_from(message, at)
+        at = value + length
+        if at > len(message):
+            raise Malformed(f"option {kind} says {length} bytes, and {len(message) - value} are there")
+        if kind == GENERATION_ID:
+            generation = int.from_bytes(message[value : value + 4], "big")
+        elif kind == GATEWAY and message.startswith(MAGIC, value):
+            ours = message[value:at]
+    if not ours:
         return None
-    ours = GATEWAY_OPTION.parse(values[GATEWAY])
-    generation = int.from_bytes(values.get(GENERATION_ID, b"")[:4], "big")
-    return Hello(ours.node, State(ours.state), ours.hold_ms / 1000, generation, source)
+    if len(ours) != GATEWAY_TWIN.size:
+        raise Malformed(f"a gateway's option of {len(ours)} bytes")
+    _, node, state, zero, hold_ms = GATEWAY_TWIN.unpack(ours)
+    if zero or state not in STATES:
+        raise Malformed(f"a gateway in state {state}, {zero}")
+    return Hello(node, State(state), hold_ms / 1000, generation, source)
 
 
 def pack(hello: Hello) -> bytes:

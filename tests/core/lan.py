@@ -26,6 +26,7 @@ class Member:
         self.part = 0
         self.linked = False
         self.frozen = False
+        self.deaf = False  # hears nothing of the LAN, but is heard
         self.waiting: list[bytes] = []
         self.gateway: Gateway | None = None
 
@@ -120,7 +121,7 @@ class Lan:
     def arrive(self, member: Member, packet: bytes) -> None:
         if member.frozen:
             member.waiting.append(packet)
-        elif member.gateway:
+        elif member.gateway and not member.deaf:
             self.send(member, member.gateway.accept(packet, self.now))
 
     def run(self, seconds: float) -> None:

@@ -206,6 +206,18 @@ class TwoTests(SynchronousTestCase):
         lan.run(2 * DELAY)
         self.assertEqual(lan.forwarders, [1])
 
+    def test_who_is_not_heard_yields(self) -> None:
+        """A switch that filters one way: the smaller id would stay, but the other knows nothing of it."""
+        lan = started(1, 2)
+        lan.members[2].deaf = True
+        lan.run(2 * rules.HOLD + rules.HELLO)
+        self.assertEqual(lan.forwarders, [2])
+        lan.run(60)
+        self.assertEqual(lan.forwarders, [2])
+        lan.members[2].deaf = False
+        lan.run(60)
+        self.assertEqual(lan.forwarders, [2])
+
     def test_where_the_overlay_falls_apart_each_part_keeps_a_gateway(self) -> None:
         lan = started(1, 2)
         lan.members[2].part = 1

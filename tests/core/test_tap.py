@@ -436,6 +436,10 @@ class OneOfSeveralGateways(Case):
         for node in (0x1122_3344_5566_0000, 0xFFFF_FFFF_FFFF_0000, 0):
             self.lan_sends(ip(), mac_of(node))
         self.assertEqual((self.peer.messages, self.counts(), len(told)), ([], {"from_gateways": 3}, 3))
+        self.tap.stand_by()
+        self.lan_sends(ip(), mac_of(9 << 16))
+        self.assertEqual((len(told), self.tap.counters.stood_by_from_lan), (3, 1))
+        self.tap.forward(99.0)
         for near in ("024d42ffffff", "024d44000000", "034d43000000"):
             self.lan_sends(ip(), bytes.fromhex(near))
         self.assertEqual(len(self.peer.messages), 3)

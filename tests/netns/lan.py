@@ -45,6 +45,7 @@ class Lan:
                 f"tuntap add {DEVICE} mode tap",
                 f"link set {DEVICE} mtu 1500 master {BRIDGE} up",
             )
+            gateway.run(["bridge", "link", "set", "dev", DEVICE, "flood", "off"])
 
     def _bridge(self, host: Host, snooping: bool) -> None:
         host.ip(f"link add {BRIDGE} type bridge mcast_snooping {int(snooping)}", f"link set {BRIDGE} up")

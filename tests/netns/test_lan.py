@@ -2,7 +2,10 @@
 
 import os
 import signal
+import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +16,25 @@ from tests.netns.kit import (
     TTL,
     NetnsTestCase,
     Receiver,
+    Sections,
     Sender,
     await_linked,
     await_wanted,
+    cpu_seconds,
+    inside,
     let_pass,
     node_ini,
     node_log,
     wanters,
 )
-from tests.netns.lan import BRIDGE, SWITCH, Lan, LanReceiver, LanSender, gateway_ini
+from tests.netns.lan import BRIDGE, PORT, SWITCH, Lan, LanReceiver, LanSender, gateway_ini
 
 GROUP, OTHER = "239.1.1.1", "239.1.1.2"
 S = "10.88.0.1"
 RATE = 200
+IDLE_FOR = 5.0
+CPU = 0.03  # of a core, for a gateway with nothing to forward
+ETH_P_ALL = 3
 SLOW = 3.0  # seconds for what takes a fraction of one on an idle machine
 HOLD = 3.5  # what a gateway's Hello promises
 MCMW = (str(Path(sys.executable).with_name("mcmw")),)
@@ -131,7 +140,10 @@ class GatewayTests(OneGateway):
         await_wanted(self.g, {"a"}, OTHER)
         # Linux sets DF on datagrams that fit the interface; the larger ones its IP has split.
         for size in (1472, 4000):
-            sender = LanSender(self.i, OTHER, count=200, rate=200, size=size)
+            with self.listening(self.i, PORT) as raw:
+                sender = LanSender(self.i, OTHER, count=200, rate=200, size=size)
+                flags = {packet[6] & 0x60 for packet in self.sent(raw)}
+            self.assertEqual({0x40} if size == 1472 else {0x20, 0}, flags)
             sender.finish()
             self.assert_perfect(far.await_last(OTHER, sender.source, 199), 200, TTL - 1)
             self.assertEqual(size, far.report(OTHER, sender.source)["sizes"][-1])
@@ -143,6 +155,24 @@ class GatewayTests(OneGateway):
         report = near.await_last(GROUP, S, 199)
         self.assert_perfect(report, 200, TTL - 1)
         self.assertEqual([4000], report["sizes"])
+
+    @contextmanager
+    def listening(self, host: Host, device: str) -> Iterator[socket.socket]:
+        with inside(host):
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.ntohs(ETH_P_ALL))
+            raw.bind((device, ETH_P_ALL))
+        with raw:
+            raw.settimeout(PATIENCE)
+            yield raw
+
+    def sent(self, raw: socket.socket, count: int = 12) -> list[bytes]:
+        """The first IP packets to OTHER that the host puts on the wire."""
+        found: list[bytes] = []
+        while len(found) < count:
+            packet = raw.recv(65535)
+            if packet[16:20] == socket.inet_aton(OTHER) and packet[9] == socket.IPPROTO_UDP:
+                found.append(packet)
+        return found
 
 
 class SnoopingTests(OneGateway):
@@ -192,11 +222,12 @@ class SnoopingTests(OneGateway):
 class TwoGateways(NetnsTestCase):
     """g and k are gateways of h's LAN; both dial a."""
 
-    def build(self) -> None:
+    def build(self, sections: Sections | None = None) -> None:
+        self.sections = sections or {}
         self.lab = self.make_lab(["a", "g", "k", "h", SWITCH])
         self.a, self.g, self.k, self.h, self.sw = self.lab.hosts
         self.lan = Lan(self.lab, [self.g, self.k], [self.h])
-        self.a.start_node(node_ini(self.a), ready=None)
+        self.a.start_node(node_ini(self.a, (), sections), ready=None)
         for gateway in (self.g, self.k):
             self.start(gateway, ready=None)
             await_linked(gateway, "a")
@@ -204,7 +235,7 @@ class TwoGateways(NetnsTestCase):
         self.first, self.second = self.forwarding()
 
     def start(self, gateway: Host, ready: float | None = PATIENCE) -> None:
-        gateway.start_node(gateway_ini(gateway, [self.a]), ready)
+        gateway.start_node(gateway_ini(gateway, [self.a], self.sections), ready)
 
     def forwarding(self) -> tuple[Host, Host]:
         """Who forwards, and who stands by for it, once they are agreed."""
@@ -276,6 +307,10 @@ class SteadyTests(TwoGateways):
         for _, receiver, group, sender in self.ends():
             sent = sender.stop()["sent"]
             self.assert_perfect(receiver.await_last(group, sender.source, sent - 1), sent, TTL - 1)
+        # Of their queriers, too, one asks: that with the lower address.
+        asking = {host.name: host.status()["querier"] for host in (self.g, self.k)}
+        self.assertEqual(("standing by", "querier"), (asking["g"]["state"], asking["k"]["state"]))
+        self.assertEqual(asking["k"]["address"], asking["g"]["querier"])
         # Who stands by costs its uplink nothing, heard the LAN, and let nothing of it through.
         counters = self.second.status()["tap"]["counters"]
         self.assertGreater(counters["stood_by_from_lan"], 5 * RATE)
@@ -283,6 +318,16 @@ class SteadyTests(TwoGateways):
         self.assertEqual([self.lan.address(self.h)], hosts_of(self.second, GROUP))
         shown = self.second.run([*MCMW, "--socket", str(self.second.socket), "show"]).stdout
         self.assertIn(f"standing by for {self.first.name} at ", shown)
+        self.assertIn("packets left to another gateway while standing by", shown)
+        self.assertNotIn("dropped", shown)
+        self.assertIn(f"stands by: {self.first.name} at ", node_log(self.second))
+        self.assertIn(f"forwards for the LAN behind {BRIDGE}", node_log(self.first))
+        began = {host.name: cpu_seconds(host.status()["node"]["pid"]) for host in (self.first, self.second)}
+        let_pass(IDLE_FOR)
+        for host in (self.first, self.second):
+            spent = cpu_seconds(host.status()["node"]["pid"]) - began[host.name]
+            self.measured(f"{host.name} idle, of a core", f"{spent / IDLE_FOR:.2%}")
+            self.assertLess(spent / IDLE_FOR, CPU)
         self.assertIn(self.lan.address(self.h), shown)
 
 
@@ -313,6 +358,39 @@ class TakeOverTests(TwoGateways):
         self.flow()
         for report in self.end("SIGTERM"):
             self.assertLess(report["gap"], SLOW)
+
+    def test_an_interface_that_is_down_for_a_while(self) -> None:
+        self.build()
+        self.stream_both_ways()
+        self.flow()
+        down, other = self.first, self.second
+        down.link_down(DEVICE)
+        await_state(other, "forwarding")
+        down.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "the interface down")
+        self.flow()
+        down.link_up(DEVICE)
+        await_state(down, "standing by")
+        self.assert_nothing_is_lost()
+        self.assertEqual((other, down), self.forwarding())
+        for report in self.end("interface down"):
+            self.assertLess(report["gap"], HOLD + SLOW)
+
+    def test_one_that_is_cut_off_from_the_overlay(self) -> None:
+        """It lives, and says so on the LAN; but it cannot be reached, so the other does not count it."""
+        self.build({"listen": {"keepalive-timeout": 2}})
+        self.stream_both_ways()
+        self.flow()
+        cut_off, other = self.first, self.second
+        cut_off.unplug()
+        await_state(other, "forwarding")
+        await_state(cut_off, "standing by")
+        self.flow()
+        cut_off.plug()
+        await_linked(cut_off, "a")
+        self.assert_nothing_is_lost(4 * RATE)
+        self.assertEqual((other, cut_off), self.forwarding())
+        for report in self.end("uplink cut, keepalive-timeout 2 s"):
+            self.assertLess(report["gap"], 2 + SLOW)
 
     def test_one_that_was_stopped_for_a_while_finds_the_other_at_work(self) -> None:
         """Only its silence on the LAN shows it; when it wakes its queues are full of the past."""

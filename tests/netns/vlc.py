@@ -40,11 +40,11 @@ def vlc(host: Host, title: str, *arguments: str) -> Process:
     return host.spawn(command, log=f"{host.name}-{title}", title=f"VLC on {host.name}")
 
 
-def sending(host: Host, film: Path, group: str, name: str) -> Process:
+def sending(host: Host, film: Path, group: str, name: str, device: str = DEVICE) -> Process:
     """Streams a film once and announces it by SAP, as VLC's streaming dialogue would have it; then ends."""
     sout = f"#rtp{{dst={group},port={MEDIA},mux=ts,sap,name={name}}}"
     return vlc(
-        host, "vlc-sender", "-I", "dummy", "--sout", sout, "--miface", DEVICE, "--ttl", str(TTL),
+        host, "vlc-sender", "-I", "dummy", "--sout", sout, "--miface", device, "--ttl", str(TTL),
         "--sap-interval", str(SAP_EVERY), str(film), "vlc://quit",
     )  # fmt: skip
 
@@ -52,8 +52,9 @@ def sending(host: Host, film: Path, group: str, name: str) -> Process:
 class Watcher:
     """A VLC that looks for sessions, and records what it plays."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, device: str = DEVICE) -> None:
         self.host = host
+        self.device = device
         self.recording = host.lab.state_dir / f"{host.name}-home" / "recording.ts"
         self.process = vlc(
             host, "vlc-watcher", "-v", "-I", "http", "--http-host", "127.0.0.1", "--http-port", str(HTTP),
@@ -64,7 +65,7 @@ class Watcher:
     def await_ready(self) -> None:
         """Its interface answers, and it has joined the groups of SAP."""
         wait_until(lambda: self._sap() is not None, PATIENCE, f"VLC on {self.host.name} looks for sessions")
-        listing = ["ip", "maddr", "show", "dev", DEVICE]
+        listing = ["ip", "maddr", "show", "dev", self.device]
         wait_until(
             lambda: "239.255.255.255" in self.host.run(listing).stdout,
             PATIENCE,
@@ -137,10 +138,12 @@ class Sent(NamedTuple):
 class Reference(Program):
     """A program that records what comes along in the group: on the sender's host, what its VLC has sent."""
 
-    def __init__(self, host: Host, group: str) -> None:
+    def __init__(self, host: Host, group: str, device: str = DEVICE) -> None:
         self.file = host.lab.state_dir / f"{host.name}-reference.rtp"
         self.film = self.file.with_suffix(".ts")
-        super().__init__(host, "recorder.py", {"group": group, "port": MEDIA, "file": str(self.file)})
+        super().__init__(
+            host, "recorder.py", {"device": device, "group": group, "port": MEDIA, "file": str(self.file)}
+        )
 
     def frames(self) -> "Sent":
         """What was sent; raises AssertionError where the recording is not all of it."""

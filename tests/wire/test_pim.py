@@ -1,7 +1,9 @@
 """The Hello of gateways: the bytes of RFC 7761, what is skipped and what is refused."""
 
 import contextlib
+from collections.abc import Callable
 
+from construct import ConstructError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -25,6 +27,27 @@ HELLOS = st.builds(
 def packet(message: bytes, ttl: int = 1, flags: int = 0) -> bytes:
     message = message[:2] + checksum(message[:2] + b"\0\0" + message[4:]).to_bytes(2, "big") + message[4:]
     return Header(0, 20 + len(message), 0, flags, ttl, 103, 7, pim.ALL_PIM_ROUTERS).build() + message
+
+
+def declared(raw: bytes) -> Hello | None:
+    """What the declarations say of a packet's options."""
+    if b"MCMW" not in raw[20:]:
+        return None
+    options = pim.OPTIONS.parse(raw[24:]).options
+    ours = [o.value for o in options if o.type == pim.GATEWAY and o.value.startswith(b"MCMW")]
+    if not ours:
+        return None
+    found = pim.GATEWAY_OPTION.parse(ours[-1])
+    generations = [o.value for o in options if o.type == pim.GENERATION_ID]
+    generation = int.from_bytes(generations[-1][:4], "big") if generations else 0
+    return Hello(found.node, State(found.state), found.hold_ms / 1000, generation, 7)
+
+
+def outcome(read: Callable[[bytes], Hello | None], raw: bytes) -> Hello | str | None:
+    try:
+        return read(raw)
+    except (Malformed, ConstructError, ValueError):
+        return "refused"
 
 
 class HelloTests(SynchronousTestCase):
@@ -54,6 +77,31 @@ class HelloTests(SynchronousTestCase):
         raw = pim.pack(HELLO)[20:]
         more = raw[:4] + bytes.fromhex("0002000401f409c4") + raw[4:] + bytes.fromhex("fe4e0003") + b"abc"
         self.assertEqual(pim.unpack(packet(more))._replace(address=HELLO.address), HELLO)
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from([1, 19, 20, pim.GATEWAY, 7]),
+                st.one_of(
+                    st.binary(max_size=20),
+                    st.builds(
+                        lambda node, state, zero, hold: b"MCMW" + node + bytes((state, zero)) + hold,
+                        st.binary(min_size=8, max_size=8),
+                        st.integers(0, 4),
+                        st.integers(0, 1),
+                        st.binary(min_size=1, max_size=3),
+                    ),
+                ),
+            ),
+            max_size=5,
+        ),
+        st.binary(max_size=5),
+    )
+    @settings(max_examples=400, deadline=None)
+    def test_the_twin_reads_what_the_declarations_read(self, options: list, rest: bytes) -> None:
+        body = b"".join(kind.to_bytes(2, "big") + len(v).to_bytes(2, "big") + v for kind, v in options) + rest
+        raw = packet(b"\x20\0\0\0" + body)
+        self.assertEqual(outcome(pim.unpack, raw), outcome(declared, raw))
 
     def test_what_lies_is_refused(self) -> None:
         raw = pim.pack(HELLO)

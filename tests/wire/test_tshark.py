@@ -12,9 +12,11 @@ from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.wire import pim
 from multicastmw.wire.cops import objects
 from multicastmw.wire.data import build
 from multicastmw.wire.messages import AddRoute, Group, encode_routes
+from multicastmw.wire.pim import Hello, State
 from tests.wire.golden import folder, wire
 
 PORT = 4600
@@ -193,3 +195,11 @@ class TsharkTests(SynchronousTestCase):
             cable.send(0, golden.wire)
             text = self.tshark(cable.frames, "-V", "-Y", "cops")
             self.assertTrue("Malformed" in text or "Severity level: Error" in text, f"{golden.name}: {text}")
+
+    def test_a_gateways_hello_is_a_hello_of_pim(self):
+        hello = pim.pack(Hello(0x1122334455660000, State.FORWARDING, 3.5, 0xCAFE, 0x0A4D00FA))
+        frames = [Ether(src="02:4d:43:33:44:55", dst="01:00:5e:00:00:0d") / IP(hello)]
+        text = self.tshark(frames, "-V", "-o", "ip.check_checksum:TRUE")
+        for said in ("Type: Hello (0)", "Holdtime: 4", "DR Priority: 0", "Generation ID: 51966", "[correct]"):
+            self.assertIn(said, text)
+        self.assertNotIn("Malformed", text)
