@@ -369,7 +369,7 @@ def search(line: Line, first: int, seconds: float) -> int:
 
 def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
     """Both lines are up all the time; their searches alternate."""
-    found: dict[str, list[int]] = {way: [] for way in WAYS}
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
     costs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}-")))
@@ -384,7 +384,6 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
                 first = round(found[way][-1] / STEP) if found[way] and found[way][-1] else FIRST_RATE
                 found[way].append(search(lines[way], first, seconds))
                 say(f"nodes, round {turn + 1} of {rounds}, {way}: {found[way][-1]:,} packets/s")
-    pairs = zip(found["plain"], found["tls"], strict=True)
     return {
         way: {
             "rate": statistics.median(found[way]),
@@ -392,7 +391,7 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
             **{f"{name}_us": statistics.median(each[name] for each in costs[way]) for name in "abc"},
         }
         for way in WAYS
-    } | {"cost_at": FIRST_RATE // 2, "ratio": statistics.median(t / max(1, p) for p, t in pairs)}
+    } | {"cost_at": FIRST_RATE // 2, **ratios(found["plain"], found["tls"])}
 
 
 def cost(line: Line, seconds: float) -> dict[str, float]:
@@ -412,6 +411,12 @@ def made_keys(folder: Path, names: str) -> Path:
 # --- all
 
 
+def ratios(plain: list[float], tls: list[float]) -> dict[str, Any]:
+    """Round by round, as rounds have the same neighbours."""
+    each = [t / max(1, p) for p, t in zip(plain, tls, strict=True)]
+    return {"ratios": each, "ratio": statistics.median(each)}
+
+
 def measure(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
     """Medians, and medians of the rounds' ratios of TLS to plain."""
     document: dict[str, Any] = {}
@@ -424,8 +429,8 @@ def measure(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
                     found[way].append(pipe(part == "link", keys if way == "tls" else "", 100_000))
             rows = {way: {what: statistics.median(each[what] for each in found[way])
                           for what in found[way][0]} for way in WAYS}  # fmt: skip
-            pairs = zip(found["plain"], found["tls"], strict=True)
-            document[part] = {**rows, "ratio": statistics.median(t["rate"] / p["rate"] for p, t in pairs)}
+            rates = ([each["rate"] for each in found[way]] for way in WAYS)
+            document[part] = {**rows, **ratios(*rates)}
             say(f"{part}: {document[part]['ratio']:.2f}")
     document["nodes"] = nodes(rounds, seconds, say)
     return {"size": SIZE, "rounds": rounds, **document}
