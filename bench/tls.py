@@ -300,9 +300,9 @@ def started(what: str, told: dict[str, Any]) -> Iterator["subprocess.Popen[bytes
 class Line:
     """Figure 4 with somebody on c who listens, and nobody else."""
 
-    def __init__(self, lab: Lab, keys: Path | None) -> None:
+    def __init__(self, lab: Lab, tls: bool) -> None:
         self.lab = lab
-        network = FigureFour(udp=False, keys=keys)
+        network = FigureFour(udp=False, tls=tls)
         network.start(lab)
         self._sink = self._listen()
         for host, peer in ((HUB, "c"), ("a", HUB)):
@@ -375,8 +375,7 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}-")))
         lines = {}
         for way in WAYS:
-            keys = made_keys(folder / "keys", "abcd") if way == "tls" else None
-            lines[way] = Line(stack.enter_context(Lab(PREFIX, folder / way)), keys)
+            lines[way] = Line(stack.enter_context(Lab(PREFIX, folder / way)), way == "tls")
         for turn in range(rounds):
             for way in WAYS if turn % 2 == 0 else WAYS[::-1]:
                 costs[way].append(cost(lines[way], seconds))

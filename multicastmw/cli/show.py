@@ -9,7 +9,7 @@ from rich.console import Console
 
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target
-from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, some, span
+from multicastmw.cli.text import Columns, amount, milliseconds, say, screen, some, span
 from multicastmw.cli.which import control_of
 
 Status = dict[str, Any]
@@ -126,7 +126,9 @@ TROUBLES = {
 
 
 def _peers(console: Console, status: Status) -> None:
-    table = Columns("peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it")
+    table = Columns(
+        "peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it, or why"
+    )
     for peer in status["peers"]:
         if peer["state"] != "up":
             table.row(peer["name"], peer["state"], "", "", "", "", "", "", _why(peer), style="red")
@@ -146,14 +148,10 @@ def _peers(console: Console, status: Status) -> None:
             some(behind, 24),
         )
     console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
-    for peer in status["peers"]:
-        if peer["state"] != "up" and peer["why"]:  # as long as it is: half a reason is none
-            console.print(plain(f"{peer['name']}: {peer['why']}"), soft_wrap=True)
 
 
 def _why(peer: dict[str, Any]) -> str:
-    """In the table, where there is little room; the reason is below it."""
-    return f"{peer['endpoint']}"
+    return f"{peer['why'] or peer['endpoint']}"
 
 
 def _groups(console: Console, status: Status) -> None:
