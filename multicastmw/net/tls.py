@@ -26,7 +26,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from multicastmw.core.identity import node_id
-from multicastmw.net.turns import Turns
+from multicastmw.net.pace import Pace
 from multicastmw.wire.cops import Code
 from multicastmw.wire.messages import Close, encode
 
@@ -276,7 +276,7 @@ class AcceptingTls(Tls):
         else:
             waits, self._first = bool(self._first), self._first + data
             if not waits:
-                self.factory.turns.take(self._begin)
+                self.factory.pace.take(self._begin)
 
     def _begin(self) -> None:
         self._begun = True
@@ -285,19 +285,28 @@ class AcceptingTls(Tls):
             super().dataReceived(first)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.turns.give_up(self._begin)
+        self.factory.pace.give_up(self._begin)
         super().connectionLost(reason)
 
 
 class AcceptingFactory(TLSMemoryBIOFactory):
-    """Of all that are accepted; they take turns."""
+    """Of all that are accepted; who is one too many costs no more than `accept`."""
 
     noisy = False
     protocol = AcceptingTls
 
-    def __init__(self, credentials: Credentials, factory: Any) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        factory: Any,
+        turns_away: Callable[[Any], bool] = lambda address: False,
+    ) -> None:
         super().__init__(Creator(credentials), False, factory)
-        self.turns = Turns(self._clock)
+        self.pace = Pace(self._clock)
+        self._turns_away = turns_away
+
+    def buildProtocol(self, address: Any) -> Any:
+        return None if self._turns_away(address) else super().buildProtocol(address)
 
 
 @implementer(IStreamClientEndpoint)

@@ -663,7 +663,7 @@ class BoundTests(CallingCase):
         self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
 
     def turns(self, side: Side) -> Any:
-        return side.services[0]._port.factory.turns
+        return side.services[0]._port.factory.pace
 
 
 @implementer(IOpenSSLClientConnectionCreator)
