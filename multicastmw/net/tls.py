@@ -34,8 +34,9 @@ from multicastmw.wire.messages import Close, encode
 PLAIN = b"\x10"
 RECORD = 1 << 14  # bytes: TLS has no longer records
 
-# What we chose: bytes of a handshake that are listened to; ours are 3 KiB, long chains of large keys 20.
-HANDSHAKE_MAX = 64 << 10
+# What we chose.
+HANDSHAKE_MAX = 64 << 10  # bytes of a handshake that are listened to; ours are 3 KiB, with large keys 20
+UNREAD_MAX = 1 << 20  # bytes that wait for a peer that goes on talking: every key update of TLS has an answer
 
 # X509_V_ERR_* of OpenSSL, as what they mean here.
 UNKNOWN_AUTHORITY = "its certificate is not from one of our authorities"
@@ -67,6 +68,7 @@ REASONS = (
     ("data length too long", "it does not speak TLS"),
     ("record layer failure", "it does not speak TLS"),
     ("http request", "it does not speak TLS"),
+    ("answers unread", "it talks and does not read the answers"),
     ("handshake too long", f"its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"),
 )
 
@@ -250,6 +252,9 @@ class Tls(BufferingTLSTransport):
                 return
             self._heard += len(data)  # what follows the handshake's end in the same piece is no matter
         super().dataReceived(data)
+        below = self.transport
+        if below and len(below.dataBuffer) + below._tempDataLen > UNREAD_MAX and not self._aborted:
+            self.failVerification(Failure(SSL.Error([("SSL", "", "answers unread")])))
 
     def _fail(self, why: str) -> None:
         self._tlsShutdownFinished(Failure(SSL.Error([("SSL", "", why)])))

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,9 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from multicastmw.core.events import Event, PeerDown, PeerRefused, PeerRefuses, PeerUnreachable, PeerUp
@@ -44,6 +46,7 @@ from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, UNSENT, PeerConnection, Secur
 from multicastmw.net.tls import (
     HANDSHAKE_MAX,
     RECORD,
+    UNREAD_MAX,
     Credentials,
     Files,
     accepting,
@@ -612,6 +615,32 @@ class BoundTests(CallingCase):
             caller.transport.write(record + bytes(1 << 14))
             yield deferLater(reactor, 0.005)
         self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
+
+    @inlineCallbacks
+    def test_a_peer_that_asks_for_keys_and_does_not_read_is_cut_off(self) -> Any:
+        b = self.side("b")
+        script = str(Path(__file__).with_name("key_updates.py"))
+        files = self.files("a")
+        peer = [sys.executable, "-IS", script, str(b.listens()), files.certificate, files.private_key]
+        most = 0
+
+        def look() -> None:
+            nonlocal most
+            for link in b.room.links:
+                below = link._outlet.transport.transport
+                if below:
+                    most = max(most, len(below.dataBuffer) + below._tempDataLen)
+
+        looking = LoopingCall(look)
+        looking.start(0.01)
+        _, _, code = yield getProcessOutputAndValue(peer[0], peer[1:], os.environ)
+        looking.stop()
+        if code == 3:
+            raise SkipTest("there is no libssl.so.3 here")
+        yield true(lambda: not b.room.links)
+        why = "TLS: it talks and does not read the answers"
+        self.assertIn(b.whys(), ([why], ["no Open within 5 s"]))  # on a slow machine the patience ends first
+        self.assertLess(most, UNREAD_MAX + (1 << 17))
 
     @inlineCallbacks
     def test_nothing_can_be_resumed(self) -> Any:
