@@ -44,6 +44,7 @@ SIZE = 1316  # of a program's data: seven MPEG packets
 INNER = SIZE + 28  # with IP and UDP
 MESSAGE = 60 + INNER
 BURST = 32  # packets of one wake-up, as a TAP has them at such rates
+MESSAGES = 300_000  # of a pipe in a round: half a second of them
 WAYS = ("plain", "tls")
 LOSS_MAX = 0.001
 FIRST_RATE, STEP, HALVINGS = 4_000, 1.4, 4
@@ -425,7 +426,7 @@ def measure(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for turn in range(rounds):
                 for way in WAYS if turn % 2 == 0 else WAYS[::-1]:
-                    found[way].append(pipe(part == "link", keys if way == "tls" else "", 100_000))
+                    found[way].append(pipe(part == "link", keys if way == "tls" else "", MESSAGES))
             rows = {way: {what: statistics.median(each[what] for each in found[way])
                           for what in found[way][0]} for way in WAYS}  # fmt: skip
             rates = ([each["rate"] for each in found[way]] for way in WAYS)
