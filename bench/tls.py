@@ -152,6 +152,8 @@ class Side:
     def link_down(self, link: Link, why: str) -> None:
         self.link = None
 
+    def node_gone(self, node: int) -> None: ...
+
     def connection(self) -> PeerConnection:
         kind = SecurePeerConnection if self.credentials else PeerConnection
         return kind(self.reactor, lambda each: Bytes(each, self.sink, self.pump_bytes), lambda why: None)
