@@ -52,6 +52,8 @@ VERDICTS = {
     26: "its certificate is not for this purpose",
 }
 
+OF_ANY = (9, 10, 23)  # in these the certificate may be one further up in the chain
+
 # Words of OpenSSL's errors, as what they mean; the first that fits.  An alert is what the other side says.
 REASONS = (
     ("peer did not return a certificate", "it has no certificate"),
@@ -178,13 +180,13 @@ def _check_key(path: str) -> None:
         load_pem_private_key(file.read(), None)
 
 
-_verdicts: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+_verdicts: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
 
 
 def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: int) -> bool:
     """OpenSSL's verdict on one certificate of the chain, kept for `explain`."""
     if not right:
-        _verdicts[connection] = verdict
+        _verdicts[connection] = verdict, depth
     return bool(right)
 
 
@@ -208,9 +210,12 @@ def is_named(certificate: x509.Certificate, name: str) -> bool:
 
 def explain(connection: Any, error: BaseException | None) -> str | None:
     """Why a handshake failed, in words; None where it is no matter of TLS."""
-    verdict = _verdicts.get(connection)
+    verdict, depth = _verdicts.get(connection, (0, 0))
     if verdict:
-        return f"TLS: {VERDICTS.get(verdict, f'its certificate is refused (OpenSSL {verdict})')}"
+        meant = VERDICTS.get(verdict, f"its certificate is refused (OpenSSL {verdict})")
+        if depth and verdict in OF_ANY:
+            meant = meant.replace("its certificate", "the certificate of its authority")
+        return f"TLS: {meant}"
     if not isinstance(error, SSL.Error):
         return None
     said = ", ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))

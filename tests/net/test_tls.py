@@ -72,10 +72,10 @@ TOO_SOON = (DAY, 2 * DAY)
 class Authority:
     """Signs what it is told to."""
 
-    def __init__(self, name: str = "lab") -> None:
+    def __init__(self, name: str = "lab", valid: tuple[timedelta, timedelta] = GOOD) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        builder = self.builder(self.name, self.key.public_key(), GOOD)
+        builder = self.builder(self.name, self.key.public_key(), valid)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self.pem = builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
 
@@ -374,6 +374,15 @@ class FailureTests(TlsCase):
             self.side("a", valid=TOO_SOON), self.side("b"),
             "TLS: it says that our certificate is not valid",
             "TLS: its certificate is not valid yet; is a clock wrong?",
+        )  # fmt: skip
+
+    @inlineCallbacks
+    def test_the_authority_itself_has_expired(self) -> Any:
+        old = Authority(valid=EXPIRED)
+        yield self.check(
+            self.side("a", trusts=old), self.side("b", signer=old),
+            "TLS: the certificate of its authority has expired",
+            "TLS: it says that our certificate has expired",
         )  # fmt: skip
 
     @inlineCallbacks
