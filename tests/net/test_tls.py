@@ -799,6 +799,16 @@ class RenewalTests(TlsCase):
         self.files("b", key=self.key)
         self.assertEqual((yield self.serial(port)), self.expected())
 
+    @inlineCallbacks
+    def test_an_authority_is_changed_for_another_without_a_restart(self) -> Any:
+        """Both are in the file for as long as certificates of both are in use."""
+        a, b = self.side("a", signer=OTHERS), self.entered(Side("b", self.credentials()))
+        a.dials(b.listens(), "b")
+        yield true(a.whys)
+        for side in "ab":
+            self.written(f"{side}-authorities.pem", LAB.pem + OTHERS.pem)
+        yield true(lambda: a.room.by_node and b.room.by_node)
+
     def test_a_certificate_that_is_not_for_this_nodes_name_is_not_taken(self) -> None:
         credentials = self.credentials()
         credentials.claim("b")
