@@ -244,18 +244,20 @@ def show_idle(console: Console, found: dict[str, Any]) -> None:
 
 
 def show_tls(console: Console, found: dict[str, Any]) -> None:
-    console.print(f"Data of {found['size']:,} bytes on TCP, packets/s, in plain and inside TLS; medians of "
-                  f"{found['rounds']} rounds")  # fmt: skip
-    table = Columns("way", "plain>", "TLS>", "TLS / plain>", "us of a core a packet, plain", "TLS")
+    console.print(f"Data on TCP, packets/s of {found['size']:,} bytes, medians of {found['rounds']} rounds")
+    table = Columns("way", "plain>", "TLS>", "TLS / plain>", "(rounds)>")
     for way in ("pipe", "link", "nodes"):
         row = found[way]
-        costs = (", ".join(f"{name.removesuffix('_us')} {cost:.1f}" for name, cost in row[each].items()
-                           if name.endswith("_us")) for each in ("plain", "tls"))  # fmt: skip
         rates = (f"{row[each]['rate']:,.0f}" for each in ("plain", "tls"))
-        table.row(way, *rates, f"{row['ratio']:.2f}", *costs)
+        table.row(way, *rates, f"{row['ratio']:.2f}", f"{min(row['ratios']):.2f}-{max(row['ratios']):.2f}")
     console.print(table)
-    console.print("nodes: the highest rate that arrives at c over a and b; the cost at "
-                  f"{found['nodes']['cost_at']:,} packets/s")  # fmt: skip
+    console.print(f"\nMicroseconds of a core a packet; nodes at {found['nodes']['cost_at']:,} packets/s")
+    table = Columns("at", "plain>", "TLS>")
+    for way in ("pipe", "link", "nodes"):
+        plain, tls = found[way]["plain"], found[way]["tls"]
+        for name in (name for name in plain if name.endswith("_us")):
+            table.row(f"{way}, {name.removesuffix('_us')}", f"{plain[name]:.1f}", f"{tls[name]:.1f}")
+    console.print(table)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ SIZE = 1316  # of a program's data: seven MPEG packets
 INNER = SIZE + 28  # with IP and UDP
 MESSAGE = 60 + INNER
 BURST = 32  # packets of one wake-up, as a TAP has them at such rates
+MESSAGES = 300_000  # of a pipe in a round: half a second of them
 WAYS = ("plain", "tls")
 LOSS_MAX = 0.001
 FIRST_RATE, STEP, HALVINGS = 4_000, 1.4, 4
@@ -150,6 +151,8 @@ class Side:
 
     def link_down(self, link: Link, why: str) -> None:
         self.link = None
+
+    def node_gone(self, node: int) -> None: ...
 
     def connection(self) -> PeerConnection:
         kind = SecurePeerConnection if self.credentials else PeerConnection
@@ -300,9 +303,9 @@ def started(what: str, told: dict[str, Any]) -> Iterator["subprocess.Popen[bytes
 class Line:
     """Figure 4 with somebody on c who listens, and nobody else."""
 
-    def __init__(self, lab: Lab, keys: Path | None) -> None:
+    def __init__(self, lab: Lab, tls: bool) -> None:
         self.lab = lab
-        network = FigureFour(udp=False, keys=keys)
+        network = FigureFour(udp=False, tls=tls)
         network.start(lab)
         self._sink = self._listen()
         for host, peer in ((HUB, "c"), ("a", HUB)):
@@ -369,14 +372,13 @@ def search(line: Line, first: int, seconds: float) -> int:
 
 def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
     """Both lines are up all the time; their searches alternate."""
-    found: dict[str, list[int]] = {way: [] for way in WAYS}
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
     costs: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{PREFIX}-")))
         lines = {}
         for way in WAYS:
-            keys = made_keys(folder / "keys", "abcd") if way == "tls" else None
-            lines[way] = Line(stack.enter_context(Lab(PREFIX, folder / way)), keys)
+            lines[way] = Line(stack.enter_context(Lab(PREFIX, folder / way)), way == "tls")
         for turn in range(rounds):
             for way in WAYS if turn % 2 == 0 else WAYS[::-1]:
                 costs[way].append(cost(lines[way], seconds))
@@ -384,7 +386,6 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
                 first = round(found[way][-1] / STEP) if found[way] and found[way][-1] else FIRST_RATE
                 found[way].append(search(lines[way], first, seconds))
                 say(f"nodes, round {turn + 1} of {rounds}, {way}: {found[way][-1]:,} packets/s")
-    pairs = zip(found["plain"], found["tls"], strict=True)
     return {
         way: {
             "rate": statistics.median(found[way]),
@@ -392,7 +393,7 @@ def nodes(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
             **{f"{name}_us": statistics.median(each[name] for each in costs[way]) for name in "abc"},
         }
         for way in WAYS
-    } | {"cost_at": FIRST_RATE // 2, "ratio": statistics.median(t / max(1, p) for p, t in pairs)}
+    } | {"cost_at": FIRST_RATE // 2, **ratios(found["plain"], found["tls"])}
 
 
 def cost(line: Line, seconds: float) -> dict[str, float]:
@@ -412,6 +413,12 @@ def made_keys(folder: Path, names: str) -> Path:
 # --- all
 
 
+def ratios(plain: list[float], tls: list[float]) -> dict[str, Any]:
+    """Round by round, as rounds have the same neighbours."""
+    each = [t / max(1, p) for p, t in zip(plain, tls, strict=True)]
+    return {"ratios": each, "ratio": statistics.median(each)}
+
+
 def measure(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
     """Medians, and medians of the rounds' ratios of TLS to plain."""
     document: dict[str, Any] = {}
@@ -421,11 +428,11 @@ def measure(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
             found: dict[str, list[dict[str, float]]] = {way: [] for way in WAYS}
             for turn in range(rounds):
                 for way in WAYS if turn % 2 == 0 else WAYS[::-1]:
-                    found[way].append(pipe(part == "link", keys if way == "tls" else "", 100_000))
+                    found[way].append(pipe(part == "link", keys if way == "tls" else "", MESSAGES))
             rows = {way: {what: statistics.median(each[what] for each in found[way])
                           for what in found[way][0]} for way in WAYS}  # fmt: skip
-            pairs = zip(found["plain"], found["tls"], strict=True)
-            document[part] = {**rows, "ratio": statistics.median(t["rate"] / p["rate"] for p, t in pairs)}
+            rates = ([each["rate"] for each in found[way]] for way in WAYS)
+            document[part] = {**rows, **ratios(*rates)}
             say(f"{part}: {document[part]['ratio']:.2f}")
     document["nodes"] = nodes(rounds, seconds, say)
     return {"size": SIZE, "rounds": rounds, **document}

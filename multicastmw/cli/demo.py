@@ -45,14 +45,15 @@ class NotHere(Failure):
 @click.option("--seconds", type=click.FloatRange(min=0), default=20.0, show_default=True,
               help="How much of the film is sent; 0: all of --film.")  # fmt: skip
 @click.option("--tcp", is_flag=True, help="Carry the film over TCP only.")
+@click.option("--tls", is_flag=True, help="Carry it inside TLS, over TCP, with keys made by `mcmw keys`.")
 @click.option("--keep", is_flag=True, help="Leave the hosts up, with the film in a loop.")
 @click.option("--down", is_flag=True, help="Take down the hosts that --keep left up.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="mcmw-demo",
               show_default=True, help="Where report, pictures, recordings and logs go.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The report on stdout, and nothing else.")
 @click.pass_context
-def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool, keep: bool, down: bool,
-         out: Path, as_json: bool) -> None:  # fmt: skip
+def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool, tls: bool, keep: bool,
+         down: bool, out: Path, as_json: bool) -> None:  # fmt: skip
     """Send a film from one host to three, all on this machine.
 
     It needs root, /dev/net/tun, iproute2 and ffmpeg.  Host a sends; b receives and replicates to c and d.
@@ -66,7 +67,7 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
             _show_taken_down(take_down(PREFIX), as_json)
             return
         piece = Piece(film, seconds, out, keep)
-        outcome, kept = perform(piece, FigureFour(udp=not tcp), announcer(as_json))
+        outcome, kept = perform(piece, FigureFour(udp=not tcp, tls=tls), announcer(as_json))
     except (NotPossibleHere, films.NoFfmpeg) as error:
         raise NotHere(str(error)) from error
     except (films.FilmError, NotTransportStream) as error:

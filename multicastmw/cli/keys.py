@@ -26,15 +26,25 @@ def keys() -> None:
 
     \b
     mcmw keys authority         once, on a machine that you keep safe
-    mcmw keys node a b c d      certificates for the nodes of these names
+    mcmw keys node a b c d      a key and a certificate for each of these nodes
+    mcmw keys node b --renew    before b's certificate ends: the same key, signed
+                                again, and so the same node id
 
-    Then each node gets authority.pem, and its own NAME.pem and NAME.key:
+    Then each node gets authority.pem, and its own NAME.pem and NAME.key, which
+    must be readable for the user that it runs as:
 
     \b
     [tls]
     certificate = /etc/mcmw/a.pem
     private-key = /etc/mcmw/a.key
     authorities = /etc/mcmw/authority.pem
+
+    No node needs authority.key: who has it can add nodes to yours.  A node takes a
+    renewed NAME.pem at its next connection, without a restart, and says so in its
+    log.  To change the authority, put the new one behind the old one in every
+    authority.pem, give out new certificates, and take the old one away.
+
+    `openssl x509 -in a.pem -noout -text` shows what is in a certificate.
     """
 
 
@@ -244,11 +254,21 @@ def _write(path: Path, content: bytes, mode: int, over: bool = False) -> Path:
     return path
 
 
+def _until(path: Path) -> str:
+    """How long a certificate is good; keys are for ever."""
+    if path.suffix != ".pem":
+        return ""
+    from cryptography import x509
+
+    ends = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+    return f", good until {ends:%Y-%m-%d %H:%M} UTC"
+
+
 def _say(made: list[Path], as_json: bool, advice: str | None) -> None:
     if as_json:
         click.echo(json.dumps({"made": [str(path) for path in made]}))
         return
     for path in made:
-        click.echo(f"made {path}")
+        click.echo(f"made {path}{_until(path)}")
     if advice:
         click.echo(advice)

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from multicastmw.cli.keys import make_authority, make_node
 from multicastmw.cli.lab import Lab
 
 DEVICE = "mcmw0"
@@ -22,14 +23,17 @@ class FigureFour:
 
     device = DEVICE
 
-    def __init__(self, udp: bool, keys: Path | None = None) -> None:
-        """With `keys`, a folder that `mcmw keys` has filled, inside TLS; then data are on TCP too."""
-        self._udp = udp and not keys
-        self._keys = keys
-        self.transport = "udp" if self._udp else "tcp"
+    def __init__(self, udp: bool, tls: bool = False) -> None:
+        """With `tls` the links are inside TLS, and data with them, which then are on TCP."""
+        self._data = "udp" if udp and not tls else "tcp"
+        self._tls = tls
+        self.transport = "tls" if tls else self._data
 
     def start(self, lab: Lab) -> None:
         """Starts the nodes and returns when all links are up, with data where it is meant to go."""
+        if self._tls:
+            make_authority(keys_of(lab))
+            make_node(keys_of(lab), [host.name for host in lab.hosts])
         for host in lab.hosts:
             host.start_node(self.ini(lab, host.name), ready=None)
         for host in lab.hosts:
@@ -38,7 +42,7 @@ class FigureFour:
             others = HOPS.keys() - {HUB} | {"a"} if host.name == HUB else {HUB}
             host.await_status(
                 partial(self._linked, others), PATIENCE,
-                f"links over {self.transport} with {', '.join(sorted(others))}",
+                f"links with data on {self._data} and {', '.join(sorted(others))}",
             )  # fmt: skip
 
     def await_interest(self, lab: Lab, group: str) -> None:
@@ -61,22 +65,25 @@ class FigureFour:
         return (
             f"[node]\nname = {name}\n\n"
             f"[tap]\ndevice = {DEVICE}\naddress = 10.88.0.{host.index}/24\n\n"
-            f"[listen]\nendpoint = {endpoint}\nudp-port = {PORT if self._udp else ''}\n{dial}"
-            f"{self._tls(name)}"
+            f"[listen]\nendpoint = {endpoint}\nudp-port = {PORT if self._data == 'udp' else ''}\n{dial}"
+            f"{self._keys(lab, name) if self._tls else ''}"
         )
 
-    def _tls(self, name: str) -> str:
-        if not self._keys:
-            return ""
+    def _keys(self, lab: Lab, name: str) -> str:
         files = {"certificate": f"{name}.pem", "private-key": f"{name}.key", "authorities": "authority.pem"}
-        return "\n[tls]\n" + "".join(f"{key} = {self._keys / file}\n" for key, file in files.items())
+        return "\n[tls]\n" + "".join(f"{what} = {keys_of(lab) / file}\n" for what, file in files.items())
 
     def _linked(self, others: set[str], status: dict[str, Any]) -> bool:
         links = {peer["name"]: peer for peer in status["peers"]}
         return all(
-            name in links and links[name]["state"] == "up" and links[name]["data"] == self.transport
+            name in links and links[name]["state"] == "up" and links[name]["data"] == self._data
             for name in others
         )
+
+
+def keys_of(lab: Lab) -> Path:
+    """What `mcmw keys` makes for the lab; it goes with it."""
+    return lab.run_dir / "keys"
 
 
 def wants(status: dict[str, Any], peer: str, group: str) -> bool:

@@ -60,7 +60,8 @@ class Performance:
 
     def run(self) -> Outcome:
         """Plays the film once.  Raises LabError or TimedOut where it cannot go on."""
-        self._audience.line(f"starting a node on each host, data on {self._network.transport.upper()}")
+        on = self._network.transport.upper().replace("TLS", "TCP inside TLS")
+        self._audience.line(f"starting a node on each host, data on {on}")
         self._network.start(self._lab)
         recorders = {name: self._start_recorder(name) for name in RECEIVERS}
         self._audience.line(f"b, c and d join {GROUP}; waiting until a knows")

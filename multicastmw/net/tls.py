@@ -27,7 +27,7 @@ from zope.interface import implementer
 
 from multicastmw.core.expiry import Validity
 from multicastmw.core.identity import node_id
-from multicastmw.net.turns import Turns
+from multicastmw.net.pace import Pace
 from multicastmw.wire.cops import Code
 from multicastmw.wire.messages import Close, encode
 
@@ -35,8 +35,9 @@ from multicastmw.wire.messages import Close, encode
 PLAIN = b"\x10"
 RECORD = 1 << 14  # bytes: TLS has no longer records
 
-# What we chose: bytes of a handshake that are listened to; ours are 3 KiB, long chains of large keys 20.
-HANDSHAKE_MAX = 64 << 10
+# What we chose.
+HANDSHAKE_MAX = 64 << 10  # bytes of a handshake that are listened to; ours are 3 KiB, with large keys 20
+UNREAD_MAX = 1 << 20  # bytes that wait for a peer that goes on talking: every key update of TLS has an answer
 
 # X509_V_ERR_* of OpenSSL, as what they mean here.
 UNKNOWN_AUTHORITY = "its certificate is not from one of our authorities"
@@ -51,6 +52,8 @@ VERDICTS = {
     23: "its certificate is revoked",
     26: "its certificate is not for this purpose",
 }
+
+OF_ANY = (9, 10, 23)  # in these the certificate may be one further up in the chain
 
 # What cryptography raises for certificates that OpenSSL takes.
 UNREADABLE = (
@@ -76,6 +79,7 @@ REASONS = (
     ("data length too long", "it does not speak TLS"),
     ("record layer failure", "it does not speak TLS"),
     ("http request", "it does not speak TLS"),
+    ("answers unread", "it talks and does not read the answers"),
     ("handshake too long", f"its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"),
 )
 
@@ -200,13 +204,13 @@ def _check_key(path: str) -> None:
         load_pem_private_key(file.read(), None)
 
 
-_verdicts: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+_verdicts: WeakKeyDictionary[Any, tuple[int, int]] = WeakKeyDictionary()
 
 
 def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: int) -> bool:
     """OpenSSL's verdict on one certificate of the chain, kept for `explain`."""
     if not right:
-        _verdicts[connection] = verdict
+        _verdicts[connection] = verdict, depth
     return bool(right)
 
 
@@ -259,9 +263,12 @@ def objection(certificate: Any, names: tuple[str, ...], node: int | None) -> str
 
 def explain(connection: Any, error: BaseException | None) -> str | None:
     """Why a handshake failed, in words; None where it is no matter of TLS."""
-    verdict = _verdicts.get(connection)
+    verdict, depth = _verdicts.get(connection, (0, 0))
     if verdict:
-        return f"TLS: {VERDICTS.get(verdict, f'its certificate is refused (OpenSSL {verdict})')}"
+        meant = VERDICTS.get(verdict, f"its certificate is refused (OpenSSL {verdict})")
+        if depth and verdict in OF_ANY:
+            meant = meant.replace("its certificate", "the certificate of its authority")
+        return f"TLS: {meant}"
     if not isinstance(error, SSL.Error):
         return None
     said = ", ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))
@@ -303,6 +310,9 @@ class Tls(BufferingTLSTransport):
                 return
             self._heard += len(data)  # what follows the handshake's end in the same piece is no matter
         super().dataReceived(data)
+        below = self.transport
+        if below and len(below.dataBuffer) + below._tempDataLen > UNREAD_MAX and not self._aborted:
+            self.failVerification(Failure(SSL.Error([("SSL", "", "answers unread")])))
 
     def _fail(self, why: str) -> None:
         self._tlsShutdownFinished(Failure(SSL.Error([("SSL", "", why)])))
@@ -329,7 +339,7 @@ class AcceptingTls(Tls):
         else:
             waits, self._first = bool(self._first), self._first + data
             if not waits:
-                self.factory.turns.take(self._begin)
+                self.factory.pace.take(self._begin)
 
     def _begin(self) -> None:
         self._begun = True
@@ -338,19 +348,28 @@ class AcceptingTls(Tls):
             super().dataReceived(first)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.factory.turns.give_up(self._begin)
+        self.factory.pace.give_up(self._begin)
         super().connectionLost(reason)
 
 
 class AcceptingFactory(TLSMemoryBIOFactory):
-    """Of all that are accepted; they take turns."""
+    """Of all that are accepted; who is one too many costs no more than `accept`."""
 
     noisy = False
     protocol = AcceptingTls
 
-    def __init__(self, credentials: Credentials, factory: Any) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        factory: Any,
+        turns_away: Callable[[Any], bool] = lambda address: False,
+    ) -> None:
         super().__init__(Creator(credentials), False, factory)
-        self.turns = Turns(self._clock)
+        self.pace = Pace(self._clock)
+        self._turns_away = turns_away
+
+    def buildProtocol(self, address: Any) -> Any:
+        return None if self._turns_away(address) else super().buildProtocol(address)
 
 
 @implementer(IStreamClientEndpoint)

@@ -1,6 +1,6 @@
 """Whom the node talks to: one service listens, and one a [peer:NAME] dials, for ever."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,12 +19,18 @@ from multicastmw.core.liveness import Pick
 from multicastmw.core.room import Room
 from multicastmw.endpoints import dialled
 from multicastmw.net.clockwork import Clockwork
-from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
+from multicastmw.net.tcp import PeerConnection, SecurePeerConnection, numeric
 from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
 from multicastmw.wire.messages import Close, encode
+
+
+class Caller(NamedTuple):
+    """Somebody who has connected."""
+
+    address: str
 
 
 class Accepting(Factory):
@@ -42,6 +48,11 @@ class Accepting(Factory):
 
     def buildProtocol(self, address: Any) -> PeerConnection:
         return self._connection(self._reactor, self._link, lambda why: None)
+
+    def turns_away(self, address: Any) -> bool:
+        """Is a caller from there one too many?  Asked before TLS is begun with, which costs more."""
+        caller: Any = Caller(numeric(address))
+        return self._room.turns_away(caller)
 
     def _link(self, connection: PeerConnection) -> Link | None:
         if self._room.turns_away(connection):
@@ -91,7 +102,7 @@ class ListeningService(Service):
         if self._credentials:
             from multicastmw.net import tls
 
-            accepting = tls.accepting(self._credentials, accepting)
+            accepting = tls.accepting(self._credentials, accepting, accepting.turns_away)
         listening = serverFromString(self._reactor, self.endpoint).listen(accepting)
         listening.addCallbacks(self._listens, failures.append)
         if failures:

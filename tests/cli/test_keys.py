@@ -42,6 +42,9 @@ class KeysCase(CommandCase):
     def certificate(self, name: str) -> x509.Certificate:
         return x509.load_pem_x509_certificate((self.folder / f"{name}.pem").read_bytes())
 
+    def until(self, name: str) -> str:
+        return f"{self.certificate(name).not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+
     def refused(self, *arguments: str) -> str:
         """The one line of a command that does nothing."""
         before = self.contents()
@@ -86,7 +89,8 @@ class MakingTests(KeysCase):
     def test_it_says_what_it_made_and_what_is_secret(self) -> None:
         out = self.keys("authority")[0].splitlines()
         key = self.path("authority.key")
-        self.assertEqual(out[:2], [f"made {key}", f"made {self.path('authority.pem')}"])
+        until = self.until("authority")
+        self.assertEqual(out[:2], [f"made {key}", f"made {self.path('authority.pem')}, good until {until}"])
         self.assertEqual(out[2:], [f"keep {key} safe: who has it can add nodes"])
 
     def test_as_json_it_is_one_document(self) -> None:
@@ -119,7 +123,9 @@ class RenewalTests(KeysCase):
     def test_the_key_stays_and_with_it_the_nodes_id(self) -> None:
         self.made("a")
         before, node = self.contents(), Credentials(self.files("a")).node
-        self.assertEqual(self.keys("node", "a", "--renew"), (f"made {self.path('a.pem')}\n", "", 0))
+        out, err, code = self.keys("node", "a", "--renew", "--days", "900")
+        said = f"made {self.path('a.pem')}, good until {self.until('a')}\n"
+        self.assertEqual((out, err, code), (said, "", 0))
         after = self.contents()
         self.assertEqual({name for name in after if after[name] != before.get(name)}, {"a.pem"})
         self.assertEqual(Credentials(self.files("a")).node, node)

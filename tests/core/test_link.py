@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.events import DataMoved, OwnName, PeerDown, PeerRefused, PeerUp
+from multicastmw.core.events import DataMoved, OwnName, PeerDown, PeerRefused, PeerRefuses, PeerUp
 from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, UNREAD_MAX, Phase
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
@@ -202,6 +202,17 @@ class FirstMessages(SynchronousTestCase):
         world.run(0.1)
         self.assertEqual(cable.accepting.asked, (("a",), a.id))
         self.assertEqual(cable.dialling.asked, (("b", "b"), b.id))
+
+    def test_who_is_known_not_to_be_whom_we_dialled_hears_close_instead_of_open(self) -> None:
+        why = "its certificate is not b's"
+        self.patch(End, "objection", lambda end, names, node=None: why if end.link.section else None)
+        world, a, b, cable = pair()
+        world.run(0.1)
+        self.assertEqual([message for _, message in cable.dialling.written], [encode(Close(14, 0))])
+        self.assertEqual([node.told(kind) for node in (a, b) for kind in (PeerUp, PeerDown)], [[]] * 4)
+        (event,) = b.told(PeerRefuses)
+        self.assertEqual(event.address, cable.accepting.address)
+        self.assertEqual((a.room.links, b.room.links), ([], []))
 
     def test_bytes_that_make_no_message_are_no_open(self) -> None:
         end = stranger(self.world, self.node)

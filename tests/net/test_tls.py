@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import socket
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,8 +31,9 @@ from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.internet.task import LoopingCall, deferLater
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from multicastmw.core.events import Event, PeerDown, PeerRefused, PeerRefuses, PeerUnreachable, PeerUp
@@ -44,6 +46,7 @@ from multicastmw.net.tcp import TCP_NOTSENT_LOWAT, UNSENT, PeerConnection, Secur
 from multicastmw.net.tls import (
     HANDSHAKE_MAX,
     RECORD,
+    UNREAD_MAX,
     Credentials,
     Files,
     accepting,
@@ -69,10 +72,10 @@ TOO_SOON = (DAY, 2 * DAY)
 class Authority:
     """Signs what it is told to."""
 
-    def __init__(self, name: str = "lab") -> None:
+    def __init__(self, name: str = "lab", valid: tuple[timedelta, timedelta] = GOOD) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        builder = self.builder(self.name, self.key.public_key(), GOOD)
+        builder = self.builder(self.name, self.key.public_key(), valid)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         self.pem = builder.sign(self.key, SHA256()).public_bytes(Encoding.PEM)
 
@@ -378,6 +381,15 @@ class FailureTests(TlsCase):
         )  # fmt: skip
 
     @inlineCallbacks
+    def test_the_authority_itself_has_expired(self) -> Any:
+        old = Authority(valid=EXPIRED)
+        yield self.check(
+            self.side("a", trusts=old), self.side("b", signer=old),
+            "TLS: the certificate of its authority has expired",
+            "TLS: it says that our certificate has expired",
+        )  # fmt: skip
+
+    @inlineCallbacks
     def test_nobody_here_trusts_the_acceptors_authority(self) -> Any:
         for signer in (OTHERS, LABS_TWIN):
             yield self.check(
@@ -618,6 +630,32 @@ class BoundTests(CallingCase):
         self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
 
     @inlineCallbacks
+    def test_a_peer_that_asks_for_keys_and_does_not_read_is_cut_off(self) -> Any:
+        b = self.side("b")
+        script = str(Path(__file__).with_name("key_updates.py"))
+        files = self.files("a")
+        peer = [sys.executable, "-IS", script, str(b.listens()), files.certificate, files.private_key]
+        most = 0
+
+        def look() -> None:
+            nonlocal most
+            for link in b.room.links:
+                below = link._outlet.transport.transport
+                if below:
+                    most = max(most, len(below.dataBuffer) + below._tempDataLen)
+
+        looking = LoopingCall(look)
+        looking.start(0.01)
+        _, _, code = yield getProcessOutputAndValue(peer[0], peer[1:], os.environ)
+        looking.stop()
+        if code == 3:
+            raise SkipTest("there is no libssl.so.3 here")
+        yield true(lambda: not b.room.links)
+        why = "TLS: it talks and does not read the answers"
+        self.assertIn(b.whys(), ([why], ["no Open within 5 s"]))  # on a slow machine the patience ends first
+        self.assertLess(most, UNREAD_MAX + (1 << 17))
+
+    @inlineCallbacks
     def test_nothing_can_be_resumed(self) -> Any:
         """A session of before would be let in with the certificate of before."""
         b = self.side("b")
@@ -667,7 +705,7 @@ class BoundTests(CallingCase):
         self.assertEqual(b.whys(), [f"TLS: its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"])
 
     def turns(self, side: Side) -> Any:
-        return side.services[0]._port.factory.turns
+        return side.services[0]._port.factory.pace
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -764,6 +802,16 @@ class RenewalTests(TlsCase):
         self.assertEqual(len(self.said), 2)
         self.files("b", key=self.key)
         self.assertEqual((yield self.serial(port)), self.expected())
+
+    @inlineCallbacks
+    def test_an_authority_is_changed_for_another_without_a_restart(self) -> Any:
+        """Both are in the file for as long as certificates of both are in use."""
+        a, b = self.side("a", signer=OTHERS), self.entered(Side("b", self.credentials()))
+        a.dials(b.listens(), "b")
+        yield true(a.whys)
+        for side in "ab":
+            self.written(f"{side}-authorities.pem", LAB.pem + OTHERS.pem)
+        yield true(lambda: a.room.by_node and b.room.by_node)
 
     def test_a_certificate_that_is_not_for_this_nodes_name_is_not_taken(self) -> None:
         credentials = self.credentials()

@@ -45,8 +45,8 @@ class DemoTests(TestCase):
             self.assertEqual(each["payload_sha256"], document["film"]["sha256"])
             self.assertTrue(Path(each["picture"]).read_bytes().startswith(b"\x89PNG"))
 
-    def test_all_three_receive_everything_over_udp_and_over_tcp(self) -> None:
-        for options, transport in (((), "udp"), (("--tcp",), "tcp")):
+    def test_all_three_receive_everything_over_udp_over_tcp_and_inside_tls(self) -> None:
+        for options, transport in (((), "udp"), (("--tcp",), "tcp"), (("--tls",), "tls")):
             done = self.demo("--json", *options)
             self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
             document = json.loads(done.stdout)

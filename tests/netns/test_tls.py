@@ -16,6 +16,7 @@ from tests.netns.kit import (
     Receiver,
     Sender,
     await_linked,
+    await_wanted,
     node_ini,
     node_log,
     peer_of,
@@ -76,16 +77,37 @@ class TlsTests(NetnsTestCase):
         self.assertEqual(PORT if data == "udp" else None, status["node"]["data_port"])
         self.measured(f"packets over TLS with data on {data}", PACKETS)
 
-    def test_renewed_certificates_are_taken_without_a_restart(self) -> None:
+    def test_renewed_certificates_are_taken_without_a_restart_and_the_stream_goes_on(self) -> None:
         lab = self.make_lab("ab")
         a, b = lab.hosts
-        b.start_node(node_ini(b, sections=self.tls("b")), ready=None)
-        a.start_node(node_ini(a, [b], self.tls("a")), ready=None)
-        node = peer_of(await_linked(a, "b", "tcp"), "b")["id"]
-        self.keys("node", "b", "--renew")
-        a.stop_node()
-        a.start_node(node_ini(a, [b], self.tls("a")), ready=None)
-        self.assertEqual(node, peer_of(await_linked(a, "b", "tcp"), "b")["id"])
+        quick: dict[str, dict[str, object]] = {"listen": {"keepalive-timeout": 1}}
+        for host, dials in ((b, []), (a, [b])):
+            host.start_node(node_ini(host, dials, self.tls(host.name) | quick), ready=None)
+        before = peer_of(await_linked(a, "b", "tcp"), "b")
+        receiver = Receiver(b, GROUP)
+        await_wanted(a, "b", GROUP)
+        sender = Sender(a, GROUP, rate=200)
+        receiver.await_last(GROUP, S, 100)
+        self.keys("node", "a", "b", "--renew")
+        self.assertEqual([], [line for line in node_log(b).splitlines() if "renewed" in line])
+        lab.internet.black_hole("a", "b")
+        for host, peer in ((a, "b"), (b, "a")):
+            host.await_status(lambda s, peer=peer: not is_up(s, peer), PATIENCE, f"{peer} is down")
+        lab.internet.heal()
+        after = peer_of(await_linked(a, "b", "tcp"), "b")
+        await_linked(b, "a", "tcp")
+        self.assertEqual(before["id"], after["id"])
+        for host in (a, b):
+            line = f"[tls] {self.folder / f'{host.name}.pem'} was renewed and is in use, until "
+            self.assertEqual(1, node_log(host).count(line))
+        sent = sender.state["sent"]
+        report = receiver.await_last(GROUP, S, sent + 200)
+        self.assertEqual(
+            (0, 0, 0), (report["duplicates"], report["disordered"], report["damaged"])
+        )  # what is missing was sent while nothing went through
+        self.measured(
+            "silence at the receiver while the link was cut and made again, s", round(report["gap"], 2)
+        )
 
     def test_who_has_no_tls_is_told_so_and_kept_out(self) -> None:
         lab = self.make_lab("ab")
@@ -97,6 +119,10 @@ class TlsTests(NetnsTestCase):
         line = f"closed the link with {a.address} at {a.address}: TLS: it does not speak TLS"
         wait_until(lambda: line in node_log(b), PATIENCE, "the event")
         self.assertEqual([], b.status()["peers"])
+
+
+def is_up(status: dict, name: str) -> bool:
+    return any(peer["name"] == name and peer["state"] == "up" for peer in status["peers"])
 
 
 class Tree(Figure4):

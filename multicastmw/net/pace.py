@@ -17,7 +17,7 @@ AT_ONCE = 16
 Turn = Callable[[], None]
 
 
-class Turns:
+class Pace:
     """At most `AT_ONCE` in one go, and `A_SECOND` in the long run."""
 
     def __init__(self, clock: IReactorTime) -> None:

@@ -1,15 +1,15 @@
-"""Turns: some at once, then so many a second, in order, and nobody waits for somebody who is gone."""
+"""A pace: some at once, then so many a second, in order, and nobody waits for somebody who is gone."""
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.net.turns import A_SECOND, AT_ONCE, Turns
+from multicastmw.net.pace import A_SECOND, AT_ONCE, Pace
 
 
-class TurnsTests(SynchronousTestCase):
+class PaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
-        self.turns = Turns(self.clock)
+        self.turns = Pace(self.clock)
         self.served: list[tuple[int, float]] = []
 
     def take(self, count: int) -> list[object]:
