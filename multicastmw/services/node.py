@@ -38,6 +38,7 @@ from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
 from multicastmw.services.manhole import ManholeService, namespace
+from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
@@ -95,6 +96,8 @@ class NodeService(MultiService):
             DataPortService(self.data_port).setServiceParent(self)
         self._make_peers(rng)
         self.tap.setServiceParent(self)
+        self.notify = NotifyService(self)
+        self.notify.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
 
     # --- the parts
