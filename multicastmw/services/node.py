@@ -30,6 +30,7 @@ from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination
 from multicastmw.endpoints import dialled, is_address
+from multicastmw.net import privileges
 from multicastmw.net.clockwork import Clockwork, monotonic
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
@@ -42,6 +43,8 @@ from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
+
+LOW_PORTS = 1024  # below it, binding takes a capability
 
 # What we chose.
 SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
@@ -58,6 +61,7 @@ class NodeService(MultiService):
         self.reactor = reactor
         self.journal = Journal(config.log.level, reactor.seconds)
         self.router = Router()
+        self.owner: tuple[int, int] | None = None  # the user and group that twistd makes of root
         self.credentials = self._make_credentials()
         identity = self.credentials.node if self.credentials else node_id(config.node.name)
         self.forwarder = Forwarder(
@@ -188,8 +192,15 @@ class NodeService(MultiService):
             super().privilegedStartService()
         except CannotStart as error:
             raise SystemExit(f"mcmw: {error}") from error
+        if self.owner:
+            for service in self:
+                if give_to := getattr(service, "give_to", None):
+                    give_to(*self.owner)
+            privileges.hold()
 
     def startService(self) -> None:
+        if self.owner:
+            privileges.reduce_to(*self._needed())
         for warning in self.config.warnings:
             self.tell(Note(warning))
         for pin in self.config.groups.pin:
@@ -199,6 +210,12 @@ class NodeService(MultiService):
         # What is there now stays: the collector need not look at it again (see docs/design.rst, "Garbage").
         gc.collect()
         gc.freeze()
+
+    def _needed(self) -> list[int]:
+        """What the work of a node takes; see net/privileges.py."""
+        port = self.config.listen.udp_port
+        low = [privileges.CAP_NET_BIND_SERVICE] if port and port < LOW_PORTS else []
+        return [privileges.CAP_NET_ADMIN, *low]
 
     def stopService(self) -> Any:
         """Says Close to every peer, and goes when that is out."""

@@ -3,20 +3,27 @@
 import os
 import signal
 import socket
+import stat
 import sys
 import time
+from pathlib import Path
 
 from multicastmw.cli.lab import Host, wait_until
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
+    TTL,
     NetnsTestCase,
+    Receiver,
     Sections,
+    Sender,
     await_linked,
+    await_wanted,
     inside,
     let_pass,
     node_ini,
     node_log,
+    why_not,
 )
 
 GROUP = "239.1.1.1"
@@ -113,3 +120,83 @@ class NotifyTests(NetnsTestCase):
         a = self.node({"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "100000"})
         await_linked(a, "b")
         self.assertNotIn("nowhere", node_log(a))
+
+
+class DroppedTests(NetnsTestCase):
+    """`twistd --uid`: what needs root happens before it is dropped, and CAP_NET_ADMIN stays."""
+
+    skip = why_not("unshare")
+
+    def start(self, host: Host, ini: str, *options: str) -> int:
+        """A node that becomes nobody, on a host where everybody may open /dev/net/tun; its process number."""
+        folder = host.lab.state_dir
+        tun = folder / "tun"
+        os.mknod(tun, stat.S_IFCHR | 0o600, os.makedev(10, 200))
+        tun.chmod(0o666)
+        path = folder / f"{host.name}.ini"
+        host.socket = folder / "run" / "control.sock"
+        path.write_text(f"{ini}\n[control]\nsocket = {host.socket}\n")
+        path.chmod(0o600)
+        twistd = [f"{sys.prefix}/bin/twistd", "-n", "--pidfile=", *options, "mcmw", "-c", str(path)]
+        shell = f'cd / && mount --bind "{tun}" /dev/net/tun && exec "$@"'
+        host.node = host.spawn(["unshare", "-m", "sh", "-c", shell, "sh", *twistd], log="a-node")
+        status = host.await_status(lambda status: status["tap"]["state"] == "up", PATIENCE, "its TAP")
+        return status["node"]["pid"]
+
+    def test_a_node_that_was_root_and_is_nobody_does_all_that_a_node_does(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        # Data leave from a port that takes a capability, too.
+        low = {"listen": {"endpoint": "tcp:460", "udp-port": 460}}
+        low["manhole"] = {"endpoint": f"unix:{lab.state_dir}/run/manhole"}
+        b.start_node(node_ini(b), ready=None)
+        pid = self.start(a, node_ini(a, [b], low), "--uid=nobody", "--gid=nogroup")
+        process = dict(
+            line.split(":\t", 1)
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+            if ":\t" in line
+        )
+        nobody, only = "65534\t65534\t65534\t65534", f"{1 << 12 | 1 << 10:016x}"
+        self.assertEqual(
+            (nobody, nobody, "65534"), (process["Uid"], process["Gid"], process["Groups"].strip())
+        )
+        self.assertEqual((only, only, "1"), (process["CapEff"], process["CapPrm"], process["NoNewPrivs"]))
+        for path in (a.socket, a.socket.parent, a.socket.with_name("manhole")):
+            self.assertEqual(65534, path.stat().st_uid)
+        await_linked(a, "b")
+        self.assertNotIn("UDP buffers", node_log(a))
+        self.stream(a, b)
+        a.link_down(DEVICE)
+        a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        a.link_up(DEVICE)
+        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        self.assertIn("224.0.0.0/4", self.routes(a))
+        a.ip(f"link del {DEVICE}")
+        wait_until(lambda: "224.0.0.0/4" in self.routes(a), 10, "a TAP made anew")
+        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        self.stream(b, a)
+        socket_path = a.socket
+        self.assertEqual(-signal.SIGTERM, a.stop_node())
+        self.assertEqual("", self.routes(a))
+        self.assertFalse(socket_path.exists())
+
+    def test_a_folder_that_is_roots_keeps_a_stale_socket_and_no_more(self) -> None:
+        lab = self.make_lab("a")
+        (a,) = lab.hosts
+        (lab.state_dir / "run").mkdir()
+        self.start(a, node_ini(a), "--uid=nobody")
+        path = a.socket
+        self.assertEqual(-signal.SIGTERM, a.stop_node())
+        self.assertTrue(path.exists())
+        a.start_node(node_ini(a) + f"\n[control]\nsocket = {path}\n")  # takes it over
+
+    def stream(self, one: Host, other: Host) -> None:
+        receiver = Receiver(other, GROUP)
+        await_wanted(one, {other.name}, GROUP)
+        await_wanted(other, {DEVICE}, GROUP)
+        Sender(one, GROUP, count=100).finish()
+        self.assert_perfect(receiver.await_last(GROUP, f"10.88.0.{one.index}", 99), 100, TTL - 1)
+        receiver.stop()
+
+    def routes(self, host: Host) -> str:
+        return host.run(["ip", "route", "show", "proto", "77"]).stdout.strip()
