@@ -1,12 +1,14 @@
 """A node as a service: what its manager hears, and what it can do without root's privileges."""
 
 import os
+import re
 import signal
 import socket
 import stat
 import sys
 import time
 from pathlib import Path
+from subprocess import run
 
 from multicastmw.cli.lab import Host, wait_until
 from tests.netns.kit import (
@@ -200,3 +202,56 @@ class DroppedTests(NetnsTestCase):
 
     def routes(self, host: Host) -> str:
         return host.run(["ip", "route", "show", "proto", "77"]).stdout.strip()
+
+
+class UnitTests(NetnsTestCase):
+    """etc/mcmw.service: what systemd thinks of it, and a node with the privileges that it gives."""
+
+    skip = why_not("systemd-analyze", "setpriv", "unshare")
+    unit = Path(__file__).parents[2] / "etc" / "mcmw.service"
+
+    def test_systemd_understands_it_and_finds_little_exposure(self) -> None:
+        path = Path(self.mktemp()).absolute() / "mcmw.service"
+        path.parent.mkdir(parents=True)
+        path.write_text(self.unit.read_text().replace("/opt/mcmw", sys.prefix))
+        verified = run(
+            ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False
+        )
+        self.assertEqual((0, ""), (verified.returncode, verified.stderr))
+        weighed = run(
+            ["systemd-analyze", "security", "--offline=true", "--no-pager", path],
+            capture_output=True, text=True, check=False,
+        ).stdout  # fmt: skip
+        exposure = float(re.findall(r"Overall exposure level for .*: ([\d.]+)", weighed)[0])
+        self.measured("exposure as systemd-analyze weighs it (10 is the worst)", exposure)
+        self.assertLess(exposure, 2.5)
+
+    def test_a_node_that_was_never_root_makes_its_tap_with_one_capability(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        b.start_node(node_ini(b), ready=None)
+        folder = lab.state_dir / "run"
+        folder.mkdir()
+        os.chown(folder, 65534, 65534)
+        tun = lab.state_dir / "tun"
+        os.mknod(tun, stat.S_IFCHR | 0o600, os.makedev(10, 200))
+        tun.chmod(0o666)
+        a.socket = folder / "a.sock"
+        path = lab.state_dir / "a.ini"
+        path.write_text(f"{node_ini(a, [b])}\n[control]\nsocket = {a.socket}\n")
+        only = "-all,+net_admin"
+        who = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", f"--bounding-set={only}",
+               f"--inh-caps={only}", f"--ambient-caps={only}", "--no-new-privs"]  # fmt: skip
+        twistd = [f"{sys.prefix}/bin/twistd", "-n", "--pidfile=", "mcmw", "-c", str(path)]
+        shell = f'cd / && mount --bind "{tun}" /dev/net/tun && exec "$@"'
+        a.node = a.spawn(["unshare", "-m", "sh", "-c", shell, "sh", *who, *twistd], log="a-node")
+        await_linked(a, "b")
+        self.assertIn("224.0.0.0/4", a.run(["ip", "route"]).stdout)
+        self.assertNotIn("UDP buffers", node_log(a))
+        receiver = Receiver(a, GROUP)
+        await_wanted(b, {"a"}, GROUP)
+        Sender(b, GROUP, count=100).finish()
+        self.assert_perfect(receiver.await_last(GROUP, "10.88.0.2", 99), 100, TTL - 1)
+        self.assertEqual(-signal.SIGTERM, a.stop_node())
+        self.assertNotIn("224.0.0.0/4", a.run(["ip", "route"]).stdout)
+        self.assertEqual([], list(folder.iterdir()))
