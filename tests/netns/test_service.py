@@ -27,6 +27,7 @@ from tests.netns.kit import (
     node_log,
     why_not,
 )
+from tests.netns.test_life import Unprivileged
 
 GROUP = "239.1.1.1"
 
@@ -255,3 +256,32 @@ class UnitTests(NetnsTestCase):
         self.assertEqual(-signal.SIGTERM, a.stop_node())
         self.assertNotIn("224.0.0.0/4", a.run(["ip", "route"]).stdout)
         self.assertEqual([], list(folder.iterdir()))
+
+
+class PremadeTests(NetnsTestCase):
+    """A TAP made beforehand, and no capability: only what matters and cannot be done is said."""
+
+    skip = why_not("setpriv", "unshare")
+
+    def test_what_it_may_not_do_is_said_where_it_matters(self) -> None:
+        lab = self.make_lab("a")
+        (a,) = lab.hosts
+        a.ip(
+            f"tuntap add {DEVICE} mode tap user nobody",
+            f"address add 10.88.0.1/24 dev {DEVICE}",
+            f"link set {DEVICE} up",
+            f"route add 224.0.0.0/4 dev {DEVICE}",
+        )
+        Unprivileged(a, tun_mode=0o666).start(node_ini(a))
+        warned = [line for line in self.log(a).splitlines() if "#warn" in line and "UDP buffers" not in line]
+        self.assertEqual([], warned)
+        a.link_down(DEVICE)  # and the route goes
+        a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        a.link_up(DEVICE)
+        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        wait_until(
+            lambda: f"`ip route add 224.0.0.0/4 dev {DEVICE}`" in self.log(a), 10, "a line that mends it"
+        )
+
+    def log(self, host: Host) -> str:
+        return (host.lab.state_dir / "a-node-nobody.out").read_text()
