@@ -119,6 +119,20 @@ class NotifyTests(NetnsTestCase):
         self.assertIn("lo pending: ", said)
         self.assertEqual(2, len(said.splitlines()))
 
+    def test_a_reload_is_told_with_its_time_and_its_end(self) -> None:
+        name = f"mcmw-notify-{os.getpid()}"
+        manager = self.manager("\0" + name)
+        path = self.lab.state_dir / "manhole"
+        self.node({"NOTIFY_SOCKET": f"@{name}"}, {"manhole": {"endpoint": f"unix:{path}"}})
+        manager.await_word("READY=1")
+        with socket.socket(socket.AF_UNIX) as prompt:
+            prompt.connect(str(path))
+            prompt.sendall(b"node.notify.reloading(); node.notify.reloaded()\n")
+            said = manager.await_word("RELOADING=1\nMONOTONIC_USEC=")
+            now = time.clock_gettime(time.CLOCK_MONOTONIC)
+            self.assertLess(abs(int(said.partition("USEC=")[2]) / 1e6 - now), PATIENCE)
+            manager.await_word("READY=1")
+
     def test_a_manager_that_is_not_there_harms_nothing(self) -> None:
         a = self.node({"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "100000"})
         await_linked(a, "b")
