@@ -6,9 +6,11 @@ mistake behind the word mcmw ends here: one line on stderr, exit code 2.
 """
 
 import os
+import pwd
 import socket
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -89,7 +91,22 @@ def makeService(options: Options) -> IService:
     from multicastmw.services.node import make_node
 
     try:
-        return make_node(options.config, options.path)
+        node = make_node(options.config, options.path)
     except CannotStart as error:
         sys.stderr.write(f"mcmw: {error}\n")
         raise SystemExit(BAD_CONFIG) from None
+    node.owner = _becomes(getattr(options, "parent", None) or {})
+    return node
+
+
+def _becomes(twistd: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The user and group that root will be exchanged for (--uid, --gid); with --euid it is not given up."""
+    uid, gid = twistd.get("uid"), twistd.get("gid")
+    if os.geteuid() or not uid or twistd.get("euid"):
+        return None
+    try:
+        group = pwd.getpwuid(uid).pw_gid
+    except KeyError:  # twistd would ask the same, and end in a traceback
+        sys.stderr.write(f"mcmw: --uid {uid}: this host has no such user\n")
+        raise SystemExit(BAD_CONFIG) from None
+    return uid, group if gid is None else gid

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import click
 
 from multicastmw.cli import film as films
+from multicastmw.cli import rootless
 from multicastmw.cli.announcer import Silence, announcer
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.lab import Lab, LabError, NotPossibleHere, TimedOut, take_down
@@ -56,12 +58,15 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
          down: bool, out: Path, as_json: bool) -> None:  # fmt: skip
     """Send a film from one host to three, all on this machine.
 
-    It needs root, /dev/net/tun, iproute2 and ffmpeg.  Host a sends; b receives and replicates to c and d.
+    It needs /dev/net/tun, iproute2, ffmpeg, and root or namespaces of one's own.
+    Host a sends; b receives and replicates to c and d.
     The exit code is 0 if all three received every packet once and in order and every frame decodes.
     """
     if not film and not seconds:
         raise click.UsageError("--seconds 0 means all of a film; give one with --film")
     try:
+        if os.geteuid():
+            _go_on_as_root(keep or down, as_json)
         check_machine(down)
         if down:
             _show_taken_down(take_down(PREFIX), as_json)
@@ -78,15 +83,29 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
     ctx.exit(1 if outcome.problems() else 0)
 
 
+def _go_on_as_root(lasts: bool, as_json: bool) -> None:
+    """An ordinary user's demo; what outlives its command needs the machine's own namespaces."""
+    if lasts:
+        raise NotPossibleHere("hosts that stay up need root: sudo mcmw demo --keep, and --down")
+    check_tools()
+    rootless.become_root(sys.argv[1:], lambda line: None if as_json else click.echo(line, err=True))
+
+
 def check_machine(only_root: bool = False) -> None:
     """Raises NotPossibleHere or NoFfmpeg with what to do."""
     if os.geteuid():
         raise NotPossibleHere("network namespaces need root: sudo mcmw demo")
-    if only_root:
-        return
+    if not only_root:
+        check_tools()
+
+
+def check_tools() -> None:
+    """Raises NotPossibleHere or NoFfmpeg where the user lacks something."""
     find_tool("ip")
     try:
         os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+    except PermissionError as error:
+        raise NotPossibleHere(f"{TUN}: {error.strerror}: `chmod 666 {TUN}`, its usual mode") from error
     except OSError as error:
         raise NotPossibleHere(
             f"{TUN}: {error.strerror}: modprobe tun, or start the container with --device {TUN}"

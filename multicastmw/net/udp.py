@@ -5,6 +5,7 @@ datagrams before the common one does.  All are bound to the same port; who a dat
 token alone, so it does not matter at which of them it arrives.
 """
 
+import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -76,6 +77,11 @@ class DataPort:
             self._common.append(DataReader(bound, self, common=True))
         for reader in self._common:
             self._reactor.addReader(reader)
+
+    def give_to(self, uid: int, gid: int) -> None:
+        """Only sockets of one user share a port, and those of peers are bound after root was dropped."""
+        for reader in self._common:
+            os.fchown(reader.fileno(), uid, gid)
 
     def close(self) -> None:
         for reader in self._common:

@@ -10,11 +10,10 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from multicastmw.services.unixsocket import listen
+from multicastmw.services.unixsocket import UnixSocket
 
 MODE = 0o660
 LOG = Logger(namespace="mcmw")
@@ -35,7 +34,7 @@ class ControlService(Service):
         self._actions = actions or {}
         self._status = status
         self._reactor = reactor
-        self._port: IListeningPort | None = None
+        self._port: UnixSocket | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -52,7 +51,11 @@ class ControlService(Service):
 
         site = Quiet(self._root())
         site.displayTracebacks = False
-        self._port = listen(self._reactor, self.path, site, MODE, "[control] socket")
+        self._port = UnixSocket(self._reactor, self.path, site, MODE, "[control] socket")
+
+    def give_to(self, uid: int, gid: int) -> None:
+        if self._port:
+            self._port.give_to(uid, gid)
 
     def _root(self) -> Any:
         from twisted.web.resource import Resource

@@ -23,7 +23,7 @@ from multicastmw.endpoints import is_loopback, unix_socket
 from multicastmw.sections import ManholeConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.peers import reason
-from multicastmw.services.unixsocket import listen
+from multicastmw.services.unixsocket import UnixSocket
 
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
@@ -118,7 +118,7 @@ class ManholeService(Service):
         self._reactor = reactor
         self._tell = tell
         self._door: Door | None = None
-        self._port: IListeningPort | None = None
+        self._port: IListeningPort | UnixSocket | None = None
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
@@ -126,7 +126,7 @@ class ManholeService(Service):
         local = unix_socket(endpoint)
         self._door = Door(self._conversations(is_local=local is not None), self._reactor, self._tell)
         if local:
-            self._port = listen(self._reactor, local[0], self._door, local[1], "[manhole] endpoint")
+            self._port = UnixSocket(self._reactor, local[0], self._door, local[1], "[manhole] endpoint")
         else:
             self._listen(endpoint, self._door)
 
@@ -149,6 +149,7 @@ class ManholeService(Service):
         if failures:
             raise CannotStart(f"[manhole] endpoint: {endpoint}: {reason(failures[0])}")
         assert self._port is not None
+        assert not isinstance(self._port, UnixSocket)
         where = self._port.getHost().host  # type: ignore[attr-defined]
         if not is_loopback(where):
             # What `localhost` means is said in /etc/hosts.
@@ -157,6 +158,10 @@ class ManholeService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+
+    def give_to(self, uid: int, gid: int) -> None:
+        if isinstance(self._port, UnixSocket):
+            self._port.give_to(uid, gid)
 
     def stopService(self) -> Any:
         super().stopService()

@@ -30,6 +30,7 @@ from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.endpoints import dialled, is_address, is_same_port
+from multicastmw.net import privileges
 from multicastmw.net.clockwork import Clockwork, monotonic, wall
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
@@ -41,11 +42,14 @@ from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
+from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
 from multicastmw.wire.cops import Code
+
+LOW_PORTS = 1024  # below it, binding takes a capability
 
 # What we chose.
 SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
@@ -64,6 +68,7 @@ class NodeService(MultiService):
         self._rng = rng
         self.journal = Journal(config.log.level, reactor.seconds)
         self.router = Router()
+        self.owner: tuple[int, int] | None = None  # the user and group that twistd makes of root
         self.credentials = self.read_credentials(config)
         self.certificate = self._make_certificate_watch()
         self.reloading = ReloadService(path, self, reactor) if path else None
@@ -110,6 +115,8 @@ class NodeService(MultiService):
         if self.certificate:
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
+        self.notify = NotifyService(self)
+        self.notify.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
 
     # --- the parts
@@ -287,8 +294,15 @@ class NodeService(MultiService):
             super().privilegedStartService()
         except CannotStart as error:
             raise SystemExit(f"mcmw: {error}") from error
+        if self.owner:
+            for service in self:
+                if give_to := getattr(service, "give_to", None):
+                    give_to(*self.owner)
+            privileges.hold()
 
     def startService(self) -> None:
+        if self.owner:
+            privileges.reduce_to(*self._needed())
         for warning in self.config.warnings:
             self.warn(warning)
         for pin in self.config.groups.pin:
@@ -298,6 +312,12 @@ class NodeService(MultiService):
         # What is there now stays: the collector need not look at it again (see docs/design.rst, "Garbage").
         gc.collect()
         gc.freeze()
+
+    def _needed(self) -> list[int]:
+        """What the work of a node takes; see net/privileges.py."""
+        port = self.config.listen.udp_port
+        low = [privileges.CAP_NET_BIND_SERVICE] if port and port < LOW_PORTS else []
+        return [privileges.CAP_NET_ADMIN, *low]
 
     def stopService(self) -> Any:
         """Says Close to every peer, and goes when that is out."""

@@ -80,6 +80,9 @@ class DataPortService(Service):
         except OSError as error:
             raise CannotStart(f"[listen] udp-port: {self.port.port}: {error.strerror}") from error
 
+    def give_to(self, uid: int, gid: int) -> None:
+        self.port.give_to(uid, gid)
+
     def stopService(self) -> None:
         super().stopService()
         self.port.close()

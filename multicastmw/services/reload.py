@@ -121,6 +121,7 @@ class ReloadService(Service):
     async def _all(self) -> None:
         while self._waiting:
             waiting, self._waiting = self._waiting, []
+            self._node.notify.reloading()
             try:
                 outcome = await self._one()
             except Exception:  # noqa: BLE001  a mistake of ours costs one reload, and not those to come
@@ -128,6 +129,7 @@ class ReloadService(Service):
                 outcome = Outcome(
                     self.path, error=f"{self.path}: the node failed at it, and its log says why"
                 )
+            self._node.notify.reloaded()
             for waiter in waiting:
                 waiter.callback(outcome)
         self._busy = False

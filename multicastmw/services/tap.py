@@ -7,7 +7,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
-from multicastmw.core.events import Ready, TapPending, TapUp, Tell
+from multicastmw.core.events import Note, Ready, TapPending, TapUp, Tell
 from multicastmw.core.igmp import IgmpSettings, Querier, Send, Want
 from multicastmw.core.tap import TapDestination, no_device
 from multicastmw.literals import MAX_MTU, MIN_MTU
@@ -116,11 +116,11 @@ class TapService(Service):
         address = None if bridged else config.address
         try:
             self._netlink.configure(config.device, address=address, mtu=mtu, ours=ours)
-            if not bridged:
-                self._netlink.add_routes(config.device, config.groups, self._tell)
         except PermissionError:
             if not existed:
                 raise
+        if not bridged:
+            self._add_routes()
         if ours and self._device:
             with suppress(OSError):
                 self._device.persist(config.persist)
@@ -128,6 +128,18 @@ class TapService(Service):
         self.mtu = netlink.mtu(config.device)
         if not netlink.flags(config.device) & netlink.IFF_UP:
             raise OSError(f"it is down; `ip link set {config.device} up` puts it up")
+
+    def _add_routes(self) -> None:
+        """Those of the groups; where that is not for us, it is said what is missing."""
+        device = self.config.device
+        for group in self.config.groups:
+            try:
+                self._netlink.add_routes(device, (group,), self._tell)
+            except PermissionError:
+                missing = (
+                    f"{group} is not routed to {device}, and this process may not do it: programs that name"
+                )
+                self._tell(Note(f"{missing} no interface pass it by; `ip route add {group} dev {device}`"))
 
     def _begin(self) -> None:
         """The reactor runs and the device is there."""
@@ -192,7 +204,7 @@ class TapService(Service):
         self.up, self.why = True, ""
         with suppress(OSError):
             if not self.lan.bridge:
-                self._netlink.add_routes(self.config.device, self.config.groups, self._tell)
+                self._add_routes()
         self._tell(TapUp(self.config.device, str(self.config.address or "no address"), self.mtu))
         self._do(self.querier.start(self._reactor.seconds()))
 

@@ -14,16 +14,31 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from multicastmw.services.errors import CannotStart
 
 
-def listen(reactor: Any, path: str, factory: IProtocolFactory, mode: int, option: str) -> IListeningPort:
-    """Listens there for whom `mode` lets in; raises CannotStart, which begins with `option`."""
-    try:
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        _clear(path, option)
-        with _nobody_else(mode):
-            port: IListeningPort = reactor.listenUNIX(path, factory, mode=mode)
-        return port
-    except (OSError, CannotListenError) as error:
-        raise CannotStart(f"{option}: {path}: {_why(error)}") from error
+class UnixSocket:
+    """Listens at a path for whom `mode` lets in; raises CannotStart, which begins with `option`."""
+
+    def __init__(self, reactor: Any, path: str, factory: IProtocolFactory, mode: int, option: str) -> None:
+        self._path = path
+        self._folder = os.path.dirname(path) or "."
+        self._is_our_folder = not os.path.isdir(self._folder)
+        try:
+            os.makedirs(self._folder, exist_ok=True)
+            _clear(path, option)
+            with _nobody_else(mode):
+                self._port: IListeningPort = reactor.listenUNIX(path, factory, mode=mode)
+        except (OSError, CannotListenError) as error:
+            raise CannotStart(f"{option}: {path}: {_why(error)}") from error
+
+    def give_to(self, uid: int, gid: int) -> None:
+        """The user that the node becomes may talk to it, and take it away."""
+        os.chown(self._path, uid, gid)
+        if self._is_our_folder:
+            os.chown(self._folder, uid, gid)
+
+    def stopListening(self) -> Any:
+        """Where the folder is another's, the path stays, and the next node replaces it."""
+        stopped = self._port.stopListening()
+        return stopped.addErrback(lambda failure: failure.trap(OSError)) if stopped else None
 
 
 @contextmanager

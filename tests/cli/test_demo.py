@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 from twisted.trial.unittest import TestCase
 
-from multicastmw.cli import film, main
+from multicastmw.cli import film, main, rootless
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.demo import Kept, invitation
 from multicastmw.cli.lab import tools
@@ -31,6 +31,12 @@ class DemoCommandTests(TestCase):
     def rooted(self) -> None:
         self.patch(os, "geteuid", lambda: 0)
 
+    def ordinary(self) -> None:
+        """A user who is not root, nor may be in a namespace of his own."""
+        self.patch(os, "geteuid", lambda: 1000)
+        self.patch(DEMO, "check_tools", lambda: None)
+        self.patch(rootless, "why_not", lambda: "namespaces are not for you")
+
     def assert_line(self, result: tuple[int, str, str], code: int, *words: str) -> None:
         """That exit code, nothing on stdout, and one line on stderr with these words."""
         self.assertEqual((result[0], result[1]), (code, ""))
@@ -39,9 +45,10 @@ class DemoCommandTests(TestCase):
             self.assertIn(word, result[2])
 
     def test_without_root_one_line_says_so(self) -> None:
-        self.patch(os, "geteuid", lambda: 1000)
-        self.assert_line(self.run_mcmw(), 3, "root", "sudo mcmw demo")
+        self.ordinary()
+        self.assert_line(self.run_mcmw(), 3, "root", "sudo mcmw demo", "namespaces are not for you")
         self.assert_line(self.run_mcmw("--down"), 3, "root")
+        self.assert_line(self.run_mcmw("--keep"), 3, "root")
 
     def test_without_tun_one_line_says_what_to_do(self) -> None:
         self.rooted()
@@ -65,7 +72,7 @@ class DemoCommandTests(TestCase):
         self.assert_line(self.run_mcmw(), 3, "ffmpeg is missing")
 
     def test_json_errors_leave_stderr_empty(self) -> None:
-        self.patch(os, "geteuid", lambda: 1000)
+        self.ordinary()
         code, out, err = self.run_mcmw("--json")
         self.assertEqual((code, err), (3, ""))
         self.assertIn("root", json.loads(out)["error"])

@@ -3,28 +3,30 @@
 import json
 import os
 import re
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 from twisted.trial.unittest import SkipTest, TestCase
 
 from multicastmw.cli.lab import wait_until
 from multicastmw.cli.lab.registry import BASE, NAMESPACES
+from multicastmw.cli.rootless import LINE
 from tests.netns.machine import missing
 
 pytestmark = pytest.mark.netns
 PATIENCE = 120
 
 
-class DemoTests(TestCase):
+class DemoCase(TestCase):
     skip = missing(film=True)
     timeout = 2 * PATIENCE
-
-    def setUp(self) -> None:
-        self.out = Path(self.mktemp()).absolute()
+    out: Path
 
     def mcmw(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "multicastmw.cli.main", *arguments]
@@ -44,6 +46,11 @@ class DemoTests(TestCase):
             self.assertEqual((each["frames"], each["decode_errors"]), (50, 0))
             self.assertEqual(each["payload_sha256"], document["film"]["sha256"])
             self.assertTrue(Path(each["picture"]).read_bytes().startswith(b"\x89PNG"))
+
+
+class DemoTests(DemoCase):
+    def setUp(self) -> None:
+        self.out = Path(self.mktemp()).absolute()
 
     def test_all_three_receive_everything_over_udp_over_tcp_and_inside_tls(self) -> None:
         for options, transport in (((), "udp"), (("--tcp",), "tcp"), (("--tls",), "tls")):
@@ -102,3 +109,62 @@ class DemoTests(TestCase):
         name = kept["namespaces"]["a"].removesuffix("-a")
         self.assertIn(name, json.loads(gone.stdout)["removed"])
         wait_until(lambda: not list(NAMESPACES.glob(f"{name}*")), 5, "no namespaces")
+
+
+class RootlessTests(DemoCase):
+    """The demo of an ordinary user, who is root in namespaces of his own."""
+
+    USER = 61_234  # of nobody on this host
+
+    def setUp(self) -> None:
+        if not shutil.which("setpriv"):
+            raise SkipTest("needs setpriv")
+        self.folder = Path(mkdtemp(prefix="mcmw-rootless-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        os.chown(self.folder, self.USER, self.USER)
+        self.out = self.folder / "demo"
+        mknod = self.folder / "tun"
+        os.mknod(mknod, stat.S_IFCHR | 0o600, os.makedev(10, 200))
+        mknod.chmod(0o666)
+        # Where everybody may open /dev/net/tun, and run this Python wherever it is installed.
+        prefix = Path(sys.base_prefix)
+        (self.folder / "python").mkdir()
+        hidden = f"""
+            mount --bind {mknod} /dev/net/tun &&
+            mount --bind {prefix} {self.folder}/python &&
+            mount -t tmpfs -o mode=755 none /root &&
+            mkdir -p {prefix} && mount --bind {self.folder}/python {prefix} &&
+        """
+        shown = f"mount --bind {mknod} /dev/net/tun &&"
+        self.shell = (hidden if prefix.is_relative_to("/root") else shown) + ' cd / && exec "$@"'
+
+    def mcmw(self, *arguments: str) -> list[str]:
+        who = [
+            f"--reuid={self.USER}",
+            f"--regid={self.USER}",
+            "--clear-groups",
+            "--bounding-set=-all",
+            "--inh-caps=-all",
+        ]
+        inside = ["unshare", "-m", "sh", "-c", self.shell, "sh", "env", "HOME=/", "setpriv", *who]
+        return [*inside, sys.executable, "-m", "multicastmw.cli.main", *arguments]
+
+    def test_all_three_receive_everything(self) -> None:
+        done = self.demo("--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        self.check_whole(json.loads(done.stdout))
+        self.assertEqual(self.USER, (self.out / "report.json").stat().st_uid)
+
+    def test_one_line_says_what_it_is_and_nothing_is_left(self) -> None:
+        done = self.demo("--tcp")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual(LINE, done.stderr.splitlines()[0])
+        name = re.findall(r"(mcmw-demo-\w{4})-a", done.stderr)[0]
+        self.assertEqual([], list(NAMESPACES.glob(f"{name}*")))
+        self.assertFalse((BASE / name).exists())
+
+    def test_what_would_outlive_it_needs_root(self) -> None:
+        for option in ("--keep", "--down"):
+            done = self.demo(option)
+            self.assertEqual((3, "", 1), (done.returncode, done.stdout, done.stderr.count("\n")))
+            self.assertIn("sudo mcmw demo --keep", done.stderr)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 # Where `ip` and `nft` live; not on the path of every user and cron job.
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"
-PACKAGES = {"ip": "iproute2", "nft": "nftables"}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux"}
 
 
 class LabError(Exception):
