@@ -23,6 +23,7 @@ from multicastmw.core.events import (
 from multicastmw.core.liveness import Pick
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
+from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.messages import DataPort, Open
@@ -96,6 +97,7 @@ class Room:
         self.tell = tell
         self.watcher = watcher
         self.packet = Packet()
+        self.turns = Turns()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.links: list[Link] = []

@@ -115,6 +115,13 @@ class PeerConnection(TwistedProtocol):
         if self._clockwork:
             self._clockwork.wind()
 
+    def hold(self) -> None:
+        """The kernel keeps what comes, and slows the peer down when it has enough."""
+        self.transport.pauseProducing()
+
+    def go_on(self) -> None:
+        self.transport.resumeProducing()
+
     # --- as the transport's producer
 
     def pauseProducing(self) -> None:

@@ -92,6 +92,8 @@ class NodeService(MultiService):
         self._make_peers(rng)
         self.tap.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
+        self._turns = Clockwork(reactor, self.room.turns)
+        self.room.turns.wake = self._turns.wind
 
     # --- the parts
 
@@ -197,6 +199,7 @@ class NodeService(MultiService):
         """Says Close to every peer, and goes when that is out."""
         self._sweeper.stop()
         self.room.leave(self.reactor.seconds())
+        self._turns.stop()
         stopped = DeferredList([super().stopService(), self._quiet()])
         return stopped.addCallback(self._stopped)
 

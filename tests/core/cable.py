@@ -158,6 +158,7 @@ class Node:
             tell=self.events.append,
             watcher=self,
         )
+        self.room.turns.wake = Clockwork(world.clock, self.room.turns).wind
         self.host = Recorder(self, f"{name}'s host")
         world.nodes.append(self)
 
@@ -209,6 +210,8 @@ class End:
         self.objects: str | None = None  # what TLS has against the peer
         self.asked: tuple[tuple[str, ...], int] | None = None  # about whom
         self.reads = True  # False: its program does not read, so the other end fills up
+        self.holds = 0  # how often it asked for a pause
+        self._held: list[bytes] | None = None  # what came since
         self._unsent = bytearray()
         self._paused = False
         self._arrived_at = 0.0
@@ -246,6 +249,20 @@ class End:
         if self._clockwork:
             self._clockwork.wind()
 
+    def hold(self) -> None:
+        self.holds += 1
+        self._held = []
+
+    def go_on(self) -> None:
+        self.cable.world.later(0, self._read_held)
+
+    def _read_held(self) -> None:
+        held, self._held = self._held or [], None
+        while held and self._held is None:
+            self._arrive(held.pop(0))
+        if self._held is not None:
+            self._held[:0] = held
+
     # --- as a cable's end
 
     def flush(self) -> None:
@@ -268,6 +285,9 @@ class End:
 
     def _arrive(self, piece: bytes) -> None:
         if self.cable.is_cut or self.lost:
+            return
+        if self._held is not None:
+            self._held.append(piece)
             return
         self.received += piece
         if self.link:
