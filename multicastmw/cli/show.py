@@ -101,6 +101,7 @@ def _troubles(status: Status) -> list[tuple[str, str]]:
         found.append(("TTL", f"{amount(died)} packets died of their TTL; [tap] ttl-floor raises it"))
     for name, text in TROUBLES.items():
         count = tap.get(name, status["counters"].get(name, 0))
+        count += sum(peer["counters"].get(name, 0) for peer in status["peers"])
         if count:
             found.append(("dropped", f"{amount(count)} {text}"))
     if status["tap"]["kernel_drops"]:
@@ -122,6 +123,9 @@ TROUBLES = {
     "udp_buffer_full": "datagrams that found the socket's buffer full",
     "links_refused": "links, refused",
     "turned_away": "callers, turned away",
+    "channels_refused": "channels of peers, above the bound of the table",
+    "probes_over_bound": "probes of peers that sent far too many",
+    "bad_probes": "datagrams of peers that made no sense",
 }
 
 

@@ -1,8 +1,8 @@
 """What a peer is told of the others: their channels, and the nodes behind them.
 
 A change only marks its key as stale.  When its turn comes (turns.py), what is wanted is compared with what
-was told, and the difference is said: so a flap in between costs nothing, all that changed together is one message
-(or several, if it is much), and after a reconnect the whole set is the same code with nothing told yet.
+was told, and the difference is said: so a flap in between costs nothing, all that changed together is one
+message (several, if it is much), and after a reconnect the whole set is the same code with nothing told yet.
 
 What comes is said before what goes, so that nothing has a gap; what goes makes room for what was withheld.
 """

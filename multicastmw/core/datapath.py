@@ -56,6 +56,12 @@ class DataPath:
         self._answered = ANSWERED_TO_RETURN - 1
         self._probe_at = now
 
+    def woke(self, now: float) -> None:
+        """The host slept: what was asked before is no measure, and now it is asked anew."""
+        self._outstanding.clear()
+        self._awaiting = False
+        self._probe_at = now
+
     def _missed(self) -> None:
         self._unanswered += 1
         self._answered = 0 if self.on_udp or self.falls else self._answered

@@ -650,6 +650,14 @@ class Link:
         paused_until = float("inf") if self._writable else self._gives_up_at()
         return min(self._liveness.deadline(), probe_at, paused_until)
 
+    def woke(self, slept: float, now: float) -> None:
+        """The host slept for so many seconds that no clock of ours counted."""
+        if self._liveness and self.phase is Phase.UP:
+            self._liveness.woke(slept, now)
+            if self.path:
+                self.path.woke(now)
+            self._outlet.wake()
+
     def _gives_up_at(self) -> float:
         """When a connection that takes nothing has done so for too long."""
         return self._paused_at + self.room.here.keep_alive

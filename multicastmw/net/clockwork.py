@@ -3,6 +3,9 @@
 A machine says `deadline()` and does its duty in `tick(now)`.  Winding is lazy: a deadline that moves away
 costs nothing, for an early ring finds nothing due and winds itself again; only one that moves nearer must
 call `wind`.
+
+A reactor rings before it reads its sockets.  So after a stop of the process every machine would hear first
+that its time is over, and then what had come in time: a ring that is very late waits for one more turn.
 """
 
 import time
@@ -12,12 +15,20 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 NEVER = float("inf")
 
+# What we chose: a ring that is so many seconds late tells that this process did not run.
+LATE = 1.0
+
 
 def monotonic(reactor: Any) -> Any:
     """Makes a reactor count by the monotonic clock: by the wall clock, as it comes, a correction by an hour
     would stop every timer for that long."""
     reactor.seconds = time.monotonic
     return reactor
+
+
+def asleep() -> float:
+    """Seconds that this host has slept since it was booted: what the monotonic clock does not count."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def wall_us() -> int:
@@ -40,6 +51,7 @@ class Clockwork:
         self._machine = machine
         self._call: IDelayedCall | None = None
         self._rings_at = NEVER
+        self._due = NEVER
 
     def wind(self) -> None:
         """The machine's deadline may have moved nearer."""
@@ -50,13 +62,19 @@ class Clockwork:
         if self._call:
             self._call.cancel()
         self._rings_at = deadline
+        self._due = self._clock.seconds() + delay
         self._call = self._clock.callLater(delay, self._ring)
 
     def _ring(self) -> None:
+        now = self._clock.seconds()
+        if now - self._due > LATE:
+            self._due = now
+            self._call = self._clock.callLater(0, self._ring)
+            return
         self._call = None
         self._rings_at = NEVER
         try:
-            self._machine.tick(self._clock.seconds())
+            self._machine.tick(now)
         finally:
             self.wind()
 

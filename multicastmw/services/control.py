@@ -19,6 +19,10 @@ from multicastmw.services.errors import CannotStart
 
 MODE = 0o660
 
+# What we chose.
+CALLERS_MAX = 32  # at a time; who says nothing is let go after a minute
+BODY_MAX = 64 << 10  # bytes of a request behind its head, which is bounded by Twisted
+
 
 class ControlService(Service):
     """Answers on a UNIX socket.  A stale one is tried, then replaced; one that answers is another node's."""
@@ -31,10 +35,39 @@ class ControlService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        from twisted.web.server import Site
+        from twisted.web.server import Request, Site
+
+        class Short(Request):
+            """A request whose body is no way to fill memory or a disk."""
+
+            def gotLength(self, length: int | None) -> None:
+                super().gotLength(0 if length is None else min(length, BODY_MAX))  # so it stays in memory
+                if length is not None and length > BODY_MAX:
+                    _abort(self.channel)
+
+            def handleContentChunk(self, data: bytes) -> None:
+                if self.content.tell() + len(data) > BODY_MAX:
+                    _abort(self.channel)
+                else:
+                    super().handleContentChunk(data)
 
         class Quiet(Site):
             noisy = False
+            callers = 0
+
+            def buildProtocol(self, address: Any) -> Any:
+                if self.callers >= CALLERS_MAX:
+                    return None
+                channel = super().buildProtocol(address)
+                self.callers += 1
+                lost = channel.connectionLost
+
+                def gone(reason: Any) -> None:
+                    self.callers -= 1
+                    lost(reason)
+
+                channel.connectionLost = gone
+                return channel
 
             def logPrefix(self) -> str:
                 return "control"
@@ -45,7 +78,7 @@ class ControlService(Service):
         try:
             os.makedirs(os.path.dirname(self.path) or ".", exist_ok=True)
             self._clear()
-            site = Quiet(self._root())
+            site = Quiet(self._root(), Short)
             site.displayTracebacks = False
             self._port = self._reactor.listenUNIX(self.path, site, mode=MODE)
         except (OSError, CannotListenError) as error:
@@ -78,6 +111,10 @@ class ControlService(Service):
     def stopService(self) -> Any:
         super().stopService()
         return self._port.stopListening() if self._port else None
+
+
+def _abort(channel: Any) -> None:
+    channel.transport.abortConnection()
 
 
 def _why(error: OSError | CannotListenError) -> str:

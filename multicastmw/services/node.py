@@ -29,8 +29,9 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination
+from multicastmw.core.waking import Waking
 from multicastmw.endpoints import dialled, is_address
-from multicastmw.net.clockwork import Clockwork, monotonic
+from multicastmw.net.clockwork import Clockwork, asleep, monotonic
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
@@ -94,6 +95,8 @@ class NodeService(MultiService):
         self._sweeper = Clockwork(reactor, self.forwarder)
         self._turns = Clockwork(reactor, self.room.turns)
         self.room.turns.wake = self._turns.wind
+        self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
+        self._alarm = Clockwork(reactor, self.waking)
 
     # --- the parts
 
@@ -191,6 +194,7 @@ class NodeService(MultiService):
             self.destination.want(pin.group, pin.source)
         super().startService()
         self._sweeper.wind()
+        self._alarm.wind()
         # What is there now stays: the collector need not look at it again (see docs/design.rst, "Garbage").
         gc.collect()
         gc.freeze()
@@ -200,6 +204,7 @@ class NodeService(MultiService):
         self._sweeper.stop()
         self.room.leave(self.reactor.seconds())
         self._turns.stop()
+        self._alarm.stop()
         stopped = DeferredList([super().stopService(), self._quiet()])
         return stopped.addCallback(self._stopped)
 

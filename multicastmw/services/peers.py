@@ -27,6 +27,7 @@ from multicastmw.wire.messages import Close, encode
 
 # What we chose: a link that was up for so many seconds is dialled again without delay.
 STABLE = 5.0
+ACCEPTS = 8  # callers of one wake-up: a flood of them leaves the packets their turn (1 to 2 ms)
 
 
 class Accepting(Factory):
@@ -101,6 +102,7 @@ class ListeningService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        _in_small_batches(port)
 
     def stopService(self) -> Any:
         super().stopService()
@@ -231,6 +233,19 @@ class DiallingService(Service):
                 self.backoff.succeeded(now)
             if self.running:
                 self._wait(why)
+
+
+def _in_small_batches(port: Any) -> None:
+    """Twisted accepts up to 100 callers at once, and 20 more each time that there were so many."""
+    if not hasattr(port, "numberAccepts"):
+        return
+    accept = port.doRead
+
+    def accept_a_few() -> None:
+        port.numberAccepts = ACCEPTS
+        accept()
+
+    port.doRead = accept_a_few
 
 
 def _connection(credentials: Any) -> type[PeerConnection]:

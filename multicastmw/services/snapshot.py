@@ -56,7 +56,11 @@ def key_text(key: int) -> str:
 
 
 def _kernel(node: "NodeService") -> dict[str, int]:
-    return {"udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0}
+    return {
+        "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
+        "stops": node.waking.stops,
+        "sleeps": node.waking.sleeps,
+    }
 
 
 def _node(node: "NodeService", now: float) -> NodeStatus:
