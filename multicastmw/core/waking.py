@@ -6,7 +6,8 @@
                                              peers have waited in vain
 
 The first kind needs no cure here: timers that ring late judge nobody before the sockets are read
-(liveness.py, net/clockwork.py).  It is told, so that an operator knows why peers went.  The links are told of the second.
+(liveness.py, net/clockwork.py).  It is told, so that an operator knows why peers went.  Of the second
+the links are told.
 """
 
 from collections.abc import Callable

@@ -40,6 +40,8 @@ class ControlService(Service):
         class Short(Request):
             """A request whose body is no way to fill memory or a disk."""
 
+            content: Any
+
             def gotLength(self, length: int | None) -> None:
                 super().gotLength(0 if length is None else min(length, BODY_MAX))  # so it stays in memory
                 if length is not None and length > BODY_MAX:
