@@ -24,7 +24,7 @@ from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
 TOP = Path(__file__).parent.parent
-PARTS = ("slowpath", "calls", "delay", "idle")
+PARTS = ("slowpath", "calls", "delay", "idle", "crowd")
 Say = Callable[[str], None]
 
 
@@ -36,12 +36,16 @@ Say = Callable[[str], None]
               help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
               help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
+@click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
+              help="crowd: peers of the hub.")  # fmt: skip
+@click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
+              help="crowd: seconds that it is watched.")  # fmt: skip
 @click.option("--realtime/--ordinary", default=True, show_default=True,
               help="Everything runs before the machine's other processes, or with them.")  # fmt: skip
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="Write all figures to this file, too.")  # fmt: skip
 def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, realtime: bool,
-         path: Path | None) -> None:  # fmt: skip
+         links: int, watched: float, path: Path | None) -> None:  # fmt: skip
     """Measure a node against bare loops and against the kernel.
 
     Without PARTS everything, in some five minutes:
@@ -53,6 +57,7 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
               TCP, against the kernel's unicast; and with the garbage
               collector switched off
     idle      memory, CPU and start-up of a node without traffic
+    crowd     memory and CPU of a hub with --links links and no traffic
     """
     if os.geteuid():
         raise click.ClickException("network namespaces need root: sudo make bench")
@@ -69,8 +74,10 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = system_calls()
             elif part == "delay":
                 document[part] = delay(rounds, seconds, say)
-            else:
+            elif part == "idle":
                 document[part] = idle(say)
+            else:
+                document[part] = crowd(links, watched, say)
     except (LabError, TimedOut) as error:
         raise click.ClickException(str(error)) from error
     document["machine"]["load_after"] = os.getloadavg()
@@ -152,6 +159,12 @@ def idle(say: Say) -> dict[str, Any]:
     return part.measure(lambda text: say(f"  {text}"))
 
 
+def crowd(links: int, watched: float, say: Say) -> dict[str, Any]:
+    from bench import crowd as part
+
+    return part.measure(links, watched, lambda text: say(f"  {text}"))
+
+
 # --- what came of it
 
 
@@ -164,7 +177,8 @@ def show(document: dict[str, Any]) -> None:
                   f"Python {about['python']},\nTwisted {about['twisted']}; {about['processor']}, "
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
-        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle)
+        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
+        ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
             console.print()
@@ -229,6 +243,18 @@ def show_idle(console: Console, found: dict[str, Any]) -> None:
     for name, row in found["nodes"].items():
         sizes = (row[f"{what}_mib"] for what in ("rss", "peak", "private"))
         table.row(name, *(f"{size:.1f}" for size in sizes), f"{row['cpu_percent']:.2f}")
+    console.print(table)
+
+
+def show_crowd(console: Console, found: dict[str, Any]) -> None:
+    console.print("A hub whose links are idle")
+    table = Columns(
+        "data", "links>", "dialled in s>", "% of a core>", "RSS MiB>", "of it links>", "KiB each>"
+    )
+    for name, row in found.items():
+        links = row["rss_mib"] - row["alone_mib"]
+        table.row(name, row["links"], f"{row['dialled_s']:.1f}", f"{row['cpu_percent']:.2f}",
+                  f"{row['rss_mib']:.1f}", f"{links:.1f}", f"{links * 1024 / row['links']:.0f}")  # fmt: skip
     console.print(table)
 
 

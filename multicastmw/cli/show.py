@@ -165,6 +165,7 @@ def _groups(console: Console, status: Status) -> None:
         expires = span(group["expires_in"]) if group["expires_in"] is not None else ""
         table.row(group["group"], group["source"], version, expires, some(group["wanted_by"], 32))
     console.print(table if status["groups"] else "no group is wanted by anybody")
+    _and_more(console, status["counters"].get("groups_not_shown", 0))
 
 
 def _routes(console: Console, status: Status) -> None:
@@ -182,6 +183,13 @@ def _routes(console: Console, status: Status) -> None:
             some(route["to"], 20),
         )
     console.print(table if status["routes"] else "no packet has come yet")
+    _and_more(console, status["counters"].get("routes_not_shown", 0))
+
+
+def _and_more(console: Console, count: int) -> None:
+    """Of very many the first ones are listed."""
+    if count:
+        console.print(f"and {count:,} more")
 
 
 RENDER: dict[str, Callable[[Console, Status], None]] = {

@@ -149,6 +149,10 @@ class Router:
         """All that are wanted by anybody; `wanted_besides` says of each whether others do."""
         return list(self._claims)
 
+    def wanted_by(self, channel: Channel) -> tuple[Destination, ...]:
+        """Who wants the channel."""
+        return self._claims.holders(channel)
+
     def subscriptions(self, destination: Destination) -> int:
         """How many channels the destination holds."""
         return self._claims.count(destination)

@@ -44,6 +44,7 @@ from multicastmw.services.tap import TapService
 
 # What we chose.
 SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
+LINKS_LEAST = 4  # however few descriptors there are
 LAST_WORDS = 0.5  # seconds that Close messages may take when the node ends
 
 
@@ -77,7 +78,7 @@ class NodeService(MultiService):
             tell=self.tell,
             watcher=self,
         )
-        self.room.links_max = min(self.room.links_max, descriptors() // 2 - SPARE_DESCRIPTORS)
+        self.room.links_max = links_allowed(self.room.links_max)
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
@@ -252,6 +253,11 @@ class NodeService(MultiService):
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
         return take(self, self.reactor.seconds())
+
+
+def links_allowed(most: int) -> int:
+    """How many links of two sockets each this process can have."""
+    return min(most, max(LINKS_LEAST, descriptors() // 2 - SPARE_DESCRIPTORS))
 
 
 def descriptors() -> int:

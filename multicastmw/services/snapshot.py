@@ -1,6 +1,7 @@
 """Takes the status snapshot: reads every part once, changes none."""
 
 import os
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from multicastmw import __version__
@@ -26,6 +27,9 @@ from multicastmw.wire import ipv4
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
     from multicastmw.services.peers import DiallingService
+
+# What we chose: groups and routes of one snapshot, which takes 50 ms with so many; the rest is counted.
+SHOWN_MAX = 1_024
 
 REASSEMBLY = (
     "joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize",
@@ -58,6 +62,8 @@ def key_text(key: int) -> str:
 def _kernel(node: "NodeService") -> dict[str, int]:
     return {
         "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
+        "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
+        "routes_not_shown": max(0, len(node.router.routes()) - SHOWN_MAX),
         "stops": node.waking.stops,
         "sleeps": node.waking.sleeps,
     }
@@ -168,7 +174,8 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
     here = {status.group: status for status in node.tap.querier.snapshot(now).groups}
     pins = {(pin.group, pin.source) for pin in node.config.groups.pin}
     found = []
-    for channel, destinations in sorted(node.router.wanted(), key=lambda item: item[0]):
+    for channel in nsmallest(SHOWN_MAX, node.router.channels()):
+        destinations = node.router.wanted_by(channel)
         local = here.get(channel.group) if node.destination in destinations else None
         found.append(
             GroupStatus(
@@ -192,7 +199,7 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
     sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
     return tuple(
         _route(node, route, streams.get(route, []), sent.get(route))
-        for route in sorted(node.router.routes(), key=lambda route: route.channel)
+        for route in nsmallest(SHOWN_MAX, node.router.routes(), key=lambda route: route.channel)
     )
 
 

@@ -7,7 +7,7 @@ needs.  It ends by itself, and holds what it has open until SIGTERM.
     connect   `count` connections from `sources` in turn; each says `says` (hex), `dribble` more bytes of it a
               second; `then` is hold, reset or close
     links     `count` Opens with invented node ids (`same`: with one), each held (`then`: hold) or closed
-    pour      one link that says `pieces` (hex) again and again for `seconds`
+    pour      one link that says `pieces` (hex, in `file`) again and again for `seconds`
     probes    one link with a data port, and echo requests with the right token for `seconds`
     datagrams `pieces` (hex), `count` times, from `spoofed` [address, port] where given
 """
@@ -15,6 +15,7 @@ needs.  It ends by itself, and holds what it has open until SIGTERM.
 import contextlib
 import json
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -41,6 +42,9 @@ class Attack:
 
     def __init__(self, told: dict) -> None:
         self.told = told
+        if "file" in told:
+            with open(told["file"]) as file:
+                told["pieces"] = json.load(file)
         self.to = (told["to"][0], told["to"][1])
         self.counts = {"done": False, "began": time.monotonic(), "opened": 0, "failed": 0, "closed": 0,
                        "reset": 0, "sent": 0, "received": 0, "codes": {}}  # fmt: skip
@@ -238,6 +242,8 @@ class Attack:
 
 
 def main() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     attack = Attack(json.loads(sys.argv[1]))
     attack.say(now=True)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
