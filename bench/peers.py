@@ -1,8 +1,8 @@
 """Many peers in one process: each dials a hub, says Open, keeps its link alive and answers probes.
 
 Started by bench/crowd.py in a namespace as `python -IS peers.py JSON`; needs the standard library alone.
-Keys: to [address, port], count, data (a data port each, or TCP only), state (the file that tells how many are up),
-tls ([authorities, folder of NAME.pem with key and certificate] or nothing).  It runs until SIGTERM.
+Keys: to [address, port], count, data (a data port each, or TCP only), state (the file that tells how many
+are up), tls ([authorities, folder of NAME.pem with key and certificate] or nothing).  It runs until SIGTERM.
 """
 
 import heapq

@@ -9,6 +9,7 @@ that its time is over, and then what had come in time: a ring that is very late 
 """
 
 import time
+from math import ceil
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -17,6 +18,7 @@ NEVER = float("inf")
 
 # What we chose: a ring that is so many seconds late tells that this process did not run.
 LATE = 1.0
+FAR = 4  # times the slack: what is nearer than that rings exactly
 
 
 def monotonic(reactor: Any) -> Any:
@@ -44,11 +46,16 @@ class Machine(Protocol):
 
 
 class Clockwork:
-    """One machine's clockwork; `tick` is called soon after each deadline, on the reactor's clock."""
+    """One machine's clockwork; `tick` is called soon after each deadline, on the reactor's clock.
 
-    def __init__(self, clock: IReactorTime, machine: Machine) -> None:
+    With `slack` (seconds) a far deadline is rounded up to a multiple of it: so hundreds of machines ring
+    together, and the reactor wakes up once for many of them.
+    """
+
+    def __init__(self, clock: IReactorTime, machine: Machine, slack: float = 0.0) -> None:
         self._clock = clock
         self._machine = machine
+        self._slack = slack
         self._call: IDelayedCall | None = None
         self._rings_at = NEVER
         self._due = NEVER
@@ -59,6 +66,11 @@ class Clockwork:
         if deadline >= self._rings_at:
             return
         delay = max(0.0, deadline - self._clock.seconds())
+        if self._slack and delay > FAR * self._slack:
+            later = ceil(deadline / self._slack) * self._slack - deadline
+            deadline, delay = deadline + later, delay + later
+            if deadline >= self._rings_at:
+                return
         if self._call:
             self._call.cancel()
         self._rings_at = deadline

@@ -16,6 +16,7 @@ from multicastmw.net.clockwork import Clockwork
 # What we chose: unsent bytes that the kernel may hold, for control waits behind them.
 UNSENT = 64 << 10
 TCP_NOTSENT_LOWAT = 25
+SLACK = 1 / 16  # seconds that a far deadline may ring late, together with those of other links
 
 
 class LinkMachine(Protocol):
@@ -57,7 +58,7 @@ class PeerConnection(TwistedProtocol):
         if self._link is None:
             self._close()
             return
-        self._clockwork = Clockwork(self._clock, self._link)
+        self._clockwork = Clockwork(self._clock, self._link, SLACK)
         self.transport.registerProducer(self, True)
         self._begin(self._link)
         self._clockwork.wind()

@@ -116,6 +116,39 @@ class Winding(SynchronousTestCase):
         self.assertEqual(self.machine.rings, [1.0, 2.0, 3.0])
 
 
+class Slack(SynchronousTestCase):
+    """Machines that ring together."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(100.01)
+        self.machines = [Machine(self.clock) for _ in range(50)]
+        self.works = [Clockwork(self.clock, machine, 0.25) for machine in self.machines]
+
+    def test_far_deadlines_ring_at_a_few_moments_and_never_early(self) -> None:
+        for number, (machine, work) in enumerate(zip(self.machines, self.works, strict=True)):
+            machine.at = 105 + number / 100
+            work.wind()
+        moments = {call.getTime() for call in self.clock.getDelayedCalls()}
+        self.assertEqual(moments, {105.0, 105.25, 105.5})
+        for _ in range(30):
+            self.clock.advance(0.25)
+        for number, machine in enumerate(self.machines):
+            (rang,) = machine.rings
+            self.assertTrue(105 + number / 100 <= rang <= 105.26 + number / 100)
+
+    def test_a_near_one_rings_exactly(self) -> None:
+        self.machines[0].at = 100.03
+        self.works[0].wind()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [100.03])
+
+    def test_a_deadline_that_rings_at_the_same_moment_is_not_wound_again(self) -> None:
+        for at in (105.2, 105.1, 105.24):
+            self.machines[0].at = at
+            self.works[0].wind()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [105.25])
+
+
 class Lateness(SynchronousTestCase):
     """A process that did not run: its timers are late, and its sockets full."""
 
