@@ -63,7 +63,9 @@ UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
 MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
 TELLINGS = 8  # links that one step marks an entry for
-REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile
+REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile; and as
+REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
+REST_MAX = 0.5
 PROBES_MAX = 64  # Keep Alives of one second on UDP; two nodes need five
 REPOINT_EVERY = 1.0  # seconds between two changes of the place where a peer's datagrams come from
 
@@ -589,7 +591,8 @@ class Link:
             self._control(message, now)
         if self._channels or self._nodes:
             return steps
-        self._rests, self._rests_until = True, now + REST
+        self._rests = True
+        self._rests_until = now + min(REST_MAX, REST * (1 + len(self.room.by_node) // REST_LINKS))
         if self._channels.withheld or self._nodes.withheld:
             self.room.tell(Limit(f"{self.name} has no room for all channels and nodes of this side"))
         return min(steps, MESSAGE_STEPS + waiting)

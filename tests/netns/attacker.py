@@ -24,6 +24,7 @@ import sys
 import time
 
 TOLD_EVERY = 0.05
+KEEP_ALIVE = struct.pack("!BBHI", 0x10, 9, 0, 8)
 OPENING_MAX = 200  # connections under way at once: as many as a kernel answers without dropping most
 
 
@@ -48,7 +49,7 @@ class Attack:
         self.to = (told["to"][0], told["to"][1])
         self.counts = {"done": False, "began": time.monotonic(), "opened": 0, "failed": 0, "closed": 0,
                        "reset": 0, "sent": 0, "received": 0, "codes": {}}  # fmt: skip
-        self._said_at = 0.0
+        self._said_at = self.stayed = 0.0
         self.held: list[socket.socket] = []
 
     def say(self, now: bool = False) -> None:
@@ -158,7 +159,19 @@ class Attack:
                 self.held.append(caller)
             else:
                 caller.close()
+            self.stay()
             self.say()
+        until = time.monotonic() + self.told.get("seconds", 0)
+        while time.monotonic() < until:
+            self.stay()
+            time.sleep(0.05)
+
+    def stay(self) -> None:
+        """A keep-alive on each that is held, every two seconds; what is said to them is not read."""
+        if time.monotonic() - self.stayed > 2:
+            self.stayed = time.monotonic()
+            for held in self.held:
+                self.send(held, KEEP_ALIVE)
 
     def answer(self, caller: socket.socket) -> bytes:
         """Waits until the node has said its Open: the link is up at its side then, or refused soon."""
