@@ -16,7 +16,7 @@ from multicastmw.core.events import Slept, Tell
 
 # What we chose.
 EVERY = 1.0  # seconds between looks
-NOTICED = 1.0  # seconds; clocks that are slewed differ by less
+NOTICED = 2.0  # seconds; a busy machine is late by less, and clocks that are slewed differ by less
 
 
 class Waking:
