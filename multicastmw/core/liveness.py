@@ -10,7 +10,8 @@ from enum import Enum, auto
 
 # What we chose.
 LATE = 1.0  # seconds; a busy machine is late by less
-GRACE = 1.0  # seconds that the peer is given then: what waits in a socket is read in the next turn
+GRACE = 1.0  # seconds that the peer is given then: what waits in a socket is read in the next turn; and one
+# that still waits for us is given the time of its own next word, three quarters of our patience
 
 Pick = Callable[[float, float], float]  # random.uniform, or what a test wants
 
@@ -30,7 +31,7 @@ class Liveness:
         self._peers_patience = peers_patience
         self._pick = pick
         self.dead_at = now + patience
-        self._speak_at = now
+        self._speak_at = self._spoke = now
         self._graced = False
         self.spoke(now)
 
@@ -49,6 +50,7 @@ class Liveness:
 
     def spoke(self, now: float) -> None:
         """Anything was sent over the connection."""
+        self._spoke = now
         self._speak_at = now + self._pick(self._peers_patience / 4, self._peers_patience * 3 / 4)
 
     def deadline(self) -> float:
@@ -59,5 +61,6 @@ class Liveness:
             if self._graced or now - self.deadline() < LATE:
                 return Duty.GIVE_UP
             self._graced = True
-            self.dead_at = now + GRACE
+            peer_waits = now - self._spoke < self._peers_patience
+            self.dead_at = now + GRACE + (self._patience * 3 / 4 if peer_waits else 0)
         return Duty.SPEAK if now >= self._speak_at else None

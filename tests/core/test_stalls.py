@@ -2,14 +2,17 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.igmp import IgmpSettings, Querier, Send
 from multicastmw.core.link import PROBES_MAX
 from multicastmw.core.liveness import GRACE, Duty, Liveness
 from multicastmw.core.waking import Waking
 from multicastmw.net.clockwork import Clockwork
+from multicastmw.wire import igmp
 from tests.core.cable import Node, World
 
 GROUP = 0xEF010101
 HOURS_8 = 8 * 3600.0
+REPORT = igmp.pack(igmp.Report(2, GROUP), 0x0A580002, GROUP)
 
 
 class Judgement(SynchronousTestCase):
@@ -23,6 +26,12 @@ class Judgement(SynchronousTestCase):
         self.liveness.spoke(118)
         self.assertEqual(self.liveness.deadline(), 118 + GRACE)
         self.assertIs(self.liveness.tick(118 + GRACE), Duty.GIVE_UP)
+
+    def test_a_peer_that_still_waits_for_us_has_time_for_its_next_word(self) -> None:
+        liveness = Liveness(10, 60, 100.0, lambda low, high: (low + high) / 2)
+        self.assertIsNone(liveness.tick(118))
+        self.assertEqual(liveness.dead_at, 118 + GRACE + 7.5)
+        self.assertIs(liveness.tick(118 + GRACE + 7.5), Duty.GIVE_UP)
 
     def test_however_late_the_next_one_is(self) -> None:
         self.liveness.tick(118)
@@ -119,14 +128,14 @@ class Stops(SynchronousTestCase):
         self.assertEqual(len(self.b.downs), 2)
         self.assertEqual(self.b.room.links, [])
 
-    def test_a_peer_that_went_without_a_word_is_given_a_second(self) -> None:
+    def test_a_peer_that_went_without_a_word_is_given_the_time_of_its_next_one(self) -> None:
         self.patient()
         self.b.stop()
         self.world.cables[0].cut()
         self.world.run(60)
         self.b.sockets.clear()  # nothing came from c either
         self.b.go_on()
-        self.world.run(GRACE + 0.01)
+        self.world.run(GRACE + 7.5 + 0.01)
         self.assertEqual(self.b.downs[0][1], "silent for 10 s")
 
     def test_no_storm_follows(self) -> None:
@@ -208,3 +217,36 @@ class Clocks(SynchronousTestCase):
         self.assertEqual(slept, HOURS_8)
         (event,) = self.node.events
         self.assertEqual(event.sentence(), "this host slept for 28800.0 s")
+
+
+class Groups(SynchronousTestCase):
+    """What the hosts want, when nobody asked them for long."""
+
+    def setUp(self) -> None:
+        self.querier = Querier(IgmpSettings(), 0x0A5800FE)
+        self.querier.start(0.0)
+        self.now = 0.0
+        self.runs_to(4)
+        self.querier.accept(REPORT, 4.0)
+
+    def runs_to(self, until: float) -> None:
+        while (at := self.querier.deadline()) <= until:
+            self.querier.tick(max(at, self.now))
+            self.now = at
+        self.now = until
+
+    def test_after_a_long_stop_they_are_asked_once_before_they_are_forgotten(self) -> None:
+        for stop in (30.0, HOURS_8):
+            woke = self.now + stop
+            actions = self.querier.tick(woke)
+            self.assertEqual([type(action) for action in actions], [Send], stop)
+            self.assertEqual(len(self.querier.wanted()), 1)
+            self.now = woke
+            self.querier.accept(REPORT, woke + 1)
+            self.runs_to(woke + 5)
+
+    def test_and_forgotten_when_they_do_not_answer(self) -> None:
+        self.querier.tick(HOURS_8)
+        self.now = HOURS_8
+        self.runs_to(HOURS_8 + 25)
+        self.assertEqual(self.querier.wanted(), frozenset())
