@@ -148,7 +148,7 @@ class CallerTests(StrangerTestCase):
 class LinkTests(StrangerTestCase):
     """Who says an Open, and then too much."""
 
-    growth = 48 << 20  # 1,000 links of 30 KiB
+    growth = 80 << 20  # 1,000 links of 48 KiB
 
     def test_node_ids_that_are_invented_end_at_the_bound(self) -> None:
         """The three peers and 1,021 strangers."""
