@@ -1043,3 +1043,29 @@ class Storms(SynchronousTestCase):
         for number in range(500):
             deliver_datagram(self.node, self.probe(number), ("203.0.113.5", number + 1))
         self.assertEqual(self.link.counters.repointed, 1)
+
+    def test_what_is_repeated_is_not_doubled_while_its_stream_is_heard(self) -> None:
+        """What does not hold without encryption: a stream that fell silent for 10 s starts afresh, so whoever
+        recorded it can play it again while the link lives."""
+        world, a, b, _ = pair()
+        b.host.wants(GROUP)
+        world.run(3)
+        for _ in range(50):
+            a.send(GROUP)
+            world.run(0.01)
+        recorded = [m for _, to, m in world.air.sent if to == b.address and m[1] == Op.IP_DATA]
+        self.assertEqual(len(recorded), 50)
+        for _ in range(9):
+            for m in recorded:
+                deliver_datagram(b, m, (a.address, 4600))
+            world.run(1)
+        self.assertEqual(len(b.host.got), 50)
+        world.run(11)
+        for m in recorded:
+            deliver_datagram(b, m, (a.address, 4600))
+        self.assertEqual(len(b.host.got), 100)
+        a.link(b).lost("reset")  # the token goes with the connection
+        world.run(11)
+        for m in recorded:
+            deliver_datagram(b, m, (a.address, 4600))
+        self.assertEqual(len(b.host.got), 100)
