@@ -24,7 +24,7 @@ from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
 TOP = Path(__file__).parent.parent
-PARTS = ("slowpath", "calls", "delay", "idle", "tls")
+PARTS = ("slowpath", "calls", "delay", "idle", "crowd", "tls")
 Say = Callable[[str], None]
 
 
@@ -36,12 +36,16 @@ Say = Callable[[str], None]
               help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
               help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
+@click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
+              help="crowd: peers of the hub.")  # fmt: skip
+@click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
+              help="crowd: seconds that it is watched.")  # fmt: skip
 @click.option("--realtime/--ordinary", default=True, show_default=True,
               help="Everything runs before the machine's other processes, or with them.")  # fmt: skip
 @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
               help="Write all figures to this file, too.")  # fmt: skip
 def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, realtime: bool,
-         path: Path | None) -> None:  # fmt: skip
+         links: int, watched: float, path: Path | None) -> None:  # fmt: skip
     """Measure a node against bare loops and against the kernel.
 
     Without PARTS everything, in some ten minutes:
@@ -55,6 +59,7 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
     idle      memory, CPU and start-up of a node without traffic
     tls       how fast data on TCP are inside TLS, against plain TCP: one
               connection, one link, whole nodes
+    crowd     memory and CPU of a hub with --links links and no traffic
     """
     if os.geteuid():
         raise click.ClickException("network namespaces need root: sudo make bench")
@@ -74,7 +79,7 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
             elif part == "idle":
                 document[part] = idle(say)
             else:
-                document[part] = sealed(rounds, say)
+                document[part] = sealed(rounds, say) if part == "tls" else crowd(links, watched, say)
     except (LabError, TimedOut) as error:
         raise click.ClickException(str(error)) from error
     document["machine"]["load_after"] = os.getloadavg()
@@ -162,6 +167,12 @@ def sealed(rounds: int, say: Say) -> dict[str, Any]:
     return part.measure(rounds, 1.0, lambda text: say(f"  {text}"))
 
 
+def crowd(links: int, watched: float, say: Say) -> dict[str, Any]:
+    from bench import crowd as part
+
+    return part.measure(links, watched, lambda text: say(f"  {text}"))
+
+
 # --- what came of it
 
 
@@ -176,6 +187,7 @@ def show(document: dict[str, Any]) -> None:
     for part, print_part in (
         ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls),
+        ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
             console.print()
@@ -257,6 +269,18 @@ def show_tls(console: Console, found: dict[str, Any]) -> None:
         plain, tls = found[way]["plain"], found[way]["tls"]
         for name in (name for name in plain if name.endswith("_us")):
             table.row(f"{way}, {name.removesuffix('_us')}", f"{plain[name]:.1f}", f"{tls[name]:.1f}")
+    console.print(table)
+
+
+def show_crowd(console: Console, found: dict[str, Any]) -> None:
+    console.print("A hub whose links are idle")
+    table = Columns(
+        "data", "links>", "dialled in s>", "% of a core>", "RSS MiB>", "of it links>", "KiB each>"
+    )
+    for name, row in found.items():
+        links = row["rss_mib"] - row["alone_mib"]
+        table.row(name, row["links"], f"{row['dialled_s']:.1f}", f"{row['cpu_percent']:.2f}",
+                  f"{row['rss_mib']:.1f}", f"{links:.1f}", f"{links * 1024 / row['links']:.0f}")  # fmt: skip
     console.print(table)
 
 

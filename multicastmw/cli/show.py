@@ -118,6 +118,7 @@ def _troubles(status: Status) -> list[tuple[str, str]]:
         found.append(("TTL", f"{amount(died)} packets died of their TTL; [tap] ttl-floor raises it"))
     for name, text in TROUBLES.items():
         count = tap.get(name, status["counters"].get(name, 0))
+        count += sum(peer["counters"].get(name, 0) for peer in status["peers"])
         if count:
             found.append(("dropped", f"{amount(count)} {text}"))
     if status["tap"]["kernel_drops"]:
@@ -140,6 +141,9 @@ TROUBLES = {
     "udp_buffer_full": "datagrams that found the socket's buffer full",
     "links_refused": "links, refused",
     "turned_away": "callers, turned away",
+    "channels_refused": "channels of peers, above the bound of the table",
+    "probes_over_bound": "probes of peers that sent far too many",
+    "bad_probes": "datagrams of peers that made no sense",
 }
 
 
@@ -182,6 +186,7 @@ def _groups(console: Console, status: Status) -> None:
             group["group"], group["source"], version, expires, some(group["wanted_by"], 20), _hosts(group)
         )
     console.print(table if status["groups"] else "no group is wanted by anybody")
+    _and_more(console, status["counters"].get("groups_not_shown", 0))
 
 
 def _hosts(group: dict[str, Any]) -> str:
@@ -206,6 +211,13 @@ def _routes(console: Console, status: Status) -> None:
             some(route["to"], 20),
         )
     console.print(table if status["routes"] else "no packet has come yet")
+    _and_more(console, status["counters"].get("routes_not_shown", 0))
+
+
+def _and_more(console: Console, count: int) -> None:
+    """Of very many the first ones are listed."""
+    if count:
+        console.print(f"and {count:,} more")
 
 
 RENDER: dict[str, Callable[[Console, Status], None]] = {

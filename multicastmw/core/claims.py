@@ -5,6 +5,7 @@ view of a key changes only when the first other claim comes or the last other cl
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from itertools import islice
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -35,6 +36,16 @@ class Claims(Generic[K, H]):
         for key in keys:
             self.remove(holder, key)
         self._held.pop(holder, None)
+        return keys
+
+    def release(self, holder: H, most: int) -> list[K]:
+        """So many of the holder's claims are taken back; with the last one it is gone."""
+        held = self._held.get(holder, {})
+        keys = list(islice(held, most))
+        for key in keys:
+            self.remove(holder, key)
+        if not held:
+            self._held.pop(holder, None)
         return keys
 
     def add(self, holder: H, key: K) -> bool:

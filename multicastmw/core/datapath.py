@@ -46,6 +46,22 @@ class DataPath:
         self._probe_at = now + RETRY
         return clock
 
+    def moved(self, now: float) -> None:
+        """The peer is to be probed elsewhere: no answer to earlier probes counts, the first one from there
+        does."""
+        self.on_udp = False
+        self._outstanding.clear()
+        self._awaiting = False
+        self._unanswered = 0
+        self._answered = ANSWERED_TO_RETURN - 1
+        self._probe_at = now
+
+    def woke(self, now: float) -> None:
+        """The host slept: what was asked before is no measure, and now it is asked anew."""
+        self._outstanding.clear()
+        self._awaiting = False
+        self._probe_at = now
+
     def _missed(self) -> None:
         self._unanswered += 1
         self._answered = 0 if self.on_udp or self.falls else self._answered

@@ -84,6 +84,17 @@ class GatewayStandsBy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Slept(Event):
+    """This host, or this process, did not run for a while."""
+
+    seconds: float
+    what: str
+    text = "{what} for {seconds} s"
+    alike = ("what",)
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUp(Event):
     """Both sides have said Open."""
 

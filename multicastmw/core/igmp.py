@@ -49,6 +49,9 @@ from multicastmw.wire.igmp import (
 )
 from multicastmw.wire.ipv4 import Buffer
 
+# What we chose: a tick that is so many seconds late tells that this process did not run.
+LATE = 2.0
+
 __all__ = ["Action", "IgmpSettings", "Querier", "QuerierStatus", "Send", "Unwant", "Want", "querier_address"]
 
 
@@ -102,6 +105,8 @@ class Querier:
 
     def tick(self, now: float) -> list[Action]:
         actions: list[Action] = []
+        if now - self.deadline() >= LATE:
+            self._postpone(now - self.deadline())
         if now >= self._election.until:
             actions += self._take_office(now)
         if now >= self._query_due():
@@ -109,6 +114,14 @@ class Querier:
         for group in self._deadlines.due(now):
             actions += self._settle(self._groups[group], now)
         return actions
+
+    def _postpone(self, seconds: float) -> None:
+        """We did not run for so long: neither hosts nor other queriers were silent, we did not listen."""
+        self._election.until += seconds
+        self._deadlines.clear()
+        for group, membership in self._groups.items():
+            membership.postpone(seconds)
+            self._deadlines.wind(group, membership.deadline())
 
     def wanted(self) -> frozenset[tuple[int, int]]:
         """All channels that are wanted, as (group, source)."""

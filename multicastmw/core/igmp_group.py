@@ -192,6 +192,12 @@ class Membership:
                 questions.append(Question(tuple(sorted(sources)), suppress))
         return questions
 
+    def postpone(self, seconds: float) -> None:
+        """Nobody was asked for so long, so nobody had to answer."""
+        self.until += seconds
+        self.requested = {source: until + seconds for source, until in self.requested.items()}
+        self._older_until = {version: until + seconds for version, until in self._older_until.items()}
+
     def expire(self, now: float) -> None:
         """Timers that ran out (RFC 3376, 6.2.3 and 6.5)."""
         over = frozenset(source for source, until in self.requested.items() if until <= now)

@@ -5,13 +5,18 @@
                      |   refused, late                                                ^   connection lost
                      +----------------------------------------------------------------+
 
+What comes in: messages in order; of routes and of many small messages a piece at a time (turns.py), and the
+connection is not read meanwhile.
+
 What goes out: control at once; routes as the difference between what the others want and what the peer was
-told, once a turn; data on UDP if its probes are answered, else on TCP behind a bounded queue.
+told, when it is this link's turn; data on UDP if its probes are answered, else on TCP behind a bounded queue.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from errno import EMSGSIZE
+from itertools import islice
 from typing import Protocol
 
 from multicastmw.core.addressing import Channel
@@ -22,7 +27,9 @@ from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
+from multicastmw.core.parting import part
 from multicastmw.core.room import Room, a_cycle
+from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
 from multicastmw.wire.errors import PeerError
@@ -54,6 +61,13 @@ TABLE_MAX = 65_536  # channels that all together may want; what is new above it 
 NODES_MAX = 4_096  # nodes behind one link
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
+MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
+TELLINGS = 8  # links that one step marks an entry for
+REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile; and as
+REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
+REST_MAX = 0.5
+PROBES_MAX = 64  # Keep Alives of one second on UDP; two nodes need five
+REPOINT_EVERY = 1.0  # seconds between two changes of the place where a peer's datagrams come from
 
 # What we chose: how long a link waits until it is closed for a cycle.  All nodes of the cycle see it, and one
 # cut is enough: so the younger a link is, the sooner it goes, and others find that it is gone.
@@ -98,6 +112,12 @@ class Outlet(Protocol):
     def wake(self) -> None:
         """The link's deadline may have moved nearer."""
 
+    def hold(self) -> None:
+        """Nothing more is to be read for now; what is under way may still come."""
+
+    def go_on(self) -> None:
+        """Reads again."""
+
 
 class Datagrams(Protocol):
     """The connected UDP socket of a link; both senders raise OSError as `socket.send` does."""
@@ -136,10 +156,13 @@ class LinkCounters(Counters):
     __slots__ = (
         "bad_probes",
         "channels_refused",
+        "held",
         "over_tcp_too_long",
+        "probes_over_bound",
         "received",
         "received_bytes",
         "received_tcp",
+        "repointed",
         "send_errors",
         "sent",
         "sent_bytes",
@@ -150,10 +173,13 @@ class LinkCounters(Counters):
     )
     bad_probes: int
     channels_refused: int
+    held: int
     over_tcp_too_long: int
+    probes_over_bound: int
     received: int
     received_bytes: int
     received_tcp: int
+    repointed: int
     send_errors: int
     sent: int
     sent_bytes: int
@@ -184,6 +210,10 @@ class Link:
         self.queue = DataQueue()
         self._outlet = outlet
         self._framer = Framer(OPEN_MAX)
+        self._messages: Iterator[memoryview] | None = None  # of the chunk that is being worked at
+        self._entries: Iterator[Group | Node] = iter(())  # of the message that is being worked at
+        self._take_entry: Callable[[Group | Node, float], None] = self._add
+        self._chunks: deque[bytes] = deque()  # what came behind it
         self._due = now + OPEN_WITHIN
         self._suspect_at = NEVER  # when it is looked whether this link still closes a cycle
         self._liveness: Liveness | None = None
@@ -195,6 +225,11 @@ class Link:
         self._writable = True
         self._paused_at = now
         self._pressed = 0  # bytes of control since then
+        self._rests = False  # from announcing, until
+        self._rests_until = now
+        self._probes_since = now  # the second whose probes are counted
+        self._probes = 0
+        self._repoint_at = now
         self._channels = Announcement[Channel](lambda c: room.router.wanted_besides(self, c), CHANNELS_MAX)
         self._nodes = Announcement[int](lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX)
 
@@ -240,15 +275,64 @@ class Link:
         """A piece of the TCP stream."""
         if self.phase in (Phase.LEAVING, Phase.GONE):
             return
+        self._chunks.append(chunk)
+        if self._messages is not None:
+            return  # it waits behind what is being worked at
+        self._take_in(PIECE, now)
+        if self._messages is not None:
+            self.counters.held += 1
+            self._outlet.hold()
+            self.room.turns.add(self)
+
+    def _take_in(self, steps: int, now: float) -> int:
+        """So many steps of what has come in; `_messages` is None when that was all."""
         if self._liveness:
             self._liveness.heard(now)
+        done = 0
         try:
-            for message in self._framer.feed(chunk):
-                self._accept(message, now)
-                if self.phase is not Phase.UP:
-                    return
+            while done < steps:
+                done += self._take_entries(steps - done, now)
+                if done >= steps:
+                    break
+                message = next(self._messages, None) if self._messages is not None else None
+                if message is not None:
+                    done += MESSAGE_STEPS
+                    self._accept(message, now)
+                    if self.phase is not Phase.UP:
+                        break
+                elif self._chunks:
+                    self._messages = self._framer.feed(self._chunks.popleft())
+                else:
+                    self._messages = None
+                    break
         except PeerError as error:
             self.leave(error.code, error.sub_code, str(error), now, error.node)
+        return done
+
+    def _take_entries(self, steps: int, now: float) -> int:
+        """So many steps of the routes of one message; each may be news for every link."""
+        done, each = 0, 1 + len(self.room.by_node) // TELLINGS
+        for entry in islice(self._entries, 1 + steps // each):
+            done += each
+            self._take_entry(entry, now)
+        return done
+
+    def has_work(self) -> bool:
+        """Is there more than fits one turn?"""
+        if self.phase is not Phase.UP:
+            return False
+        return self._messages is not None or self._may_announce
+
+    def work(self, steps: int, now: float) -> int:
+        """This link's turn: some of what came in, then some of what is to be told."""
+        done = 0
+        if self._messages is not None and self.phase is Phase.UP:
+            done = self._take_in(steps, now)
+            if self._messages is None:
+                self._outlet.go_on()
+        if done < steps and self.phase is Phase.UP and self._may_announce:
+            done += self._announce(steps - done, now)
+        return done
 
     def _accept(self, message: memoryview, now: float) -> None:
         if message[1] == Op.IP_DATA and self.phase is Phase.UP:
@@ -266,9 +350,9 @@ class Link:
             case Open():
                 raise PeerError(Code.BAD_FORMAT, 0, "a second Open")
             case AddRoute(entries):
-                self._accept_add(entries, now)
+                self._take_entry, self._entries = self._add, iter(entries)
             case RemoveRoute(entries):
-                self._accept_remove(entries)
+                self._take_entry, self._entries = self._remove, iter(entries)
             case Unknown():
                 self.counters.unknown_messages += 1
 
@@ -295,6 +379,8 @@ class Link:
         try:
             if packet.buffer[1] == Op.IP_DATA:
                 self._relay(packet, size)
+            elif self._is_storm(packet.now):
+                return
             elif message_length(packet.view) == size:
                 probe = decode(packet.view[:size]).message
             else:
@@ -303,9 +389,34 @@ class Link:
             self.counters.bad_probes += 1
             return
         if origin and self._datagrams and origin != self._datagrams.remote:
-            self._datagrams.repoint(origin)
+            self._repoint(origin, packet.now)
         if probe is not None:
             self._accept_probe(probe, packet.now)
+
+    def _is_storm(self, now: float) -> bool:
+        """More probes than a second can need: not even looked at."""
+        if now - self._probes_since >= 1:
+            self._probes_since, self._probes = now, 0
+        self._probes += 1
+        if self._probes <= PROBES_MAX:
+            return False
+        self.counters.probes_over_bound += 1
+        return True
+
+    def _repoint(self, origin: tuple[str, int], now: float) -> None:
+        """The peer's datagrams come from elsewhere (NAT), or so it seems: from now on it is probed there, and
+        no data go there before it has answered.  Who repeats a datagram under another's address turns no
+        stream towards it."""
+        if now < self._repoint_at or not self._datagrams:
+            return
+        self._repoint_at = now + REPOINT_EVERY
+        self.counters.repointed += 1
+        self._datagrams.repoint(origin)
+        if self.path:
+            self.path.moved(now)
+            if self._on_udp:
+                self._move_data(False, "its datagrams come from elsewhere")
+            self._outlet.wake()
 
     def _accept_probe(self, message: object, now: float) -> None:
         match message:
@@ -340,8 +451,9 @@ class Link:
         self.room.router.attach(self)
         self.room.reach.join(self)
         self.room.reach.add(self, self.node, self.name)
-        self._channels.changed(self.room.router.all_wanted_besides(self))
-        self._nodes.changed(self.room.reach.all_besides(self))
+        self._channels.changed(self.room.router.channels())
+        self._nodes.changed(self.room.reach.nodes())
+        self.room.turns.add(self)
         self._outlet.wake()
 
     def _accept_close(self, close: Close, now: float) -> None:
@@ -357,22 +469,21 @@ class Link:
         self._outlet.finish()
         self._outlet.wake()
 
-    def _accept_add(self, entries: tuple[Group | Node, ...], now: float) -> None:
-        router, reach = self.room.router, self.room.reach
-        for entry in entries:
-            if isinstance(entry, Node):
-                self._accept_node(entry, now)
-                continue
-            channel = Channel(entry.group, entry.source)
-            if len(router) >= TABLE_MAX and not router.wanted_besides(self, channel):
-                self.counters.channels_refused += 1
-                self.room.tell(Limit(f"{TABLE_MAX} channels are wanted, and no further ones are taken"))
-                continue
-            router.subscribe(self, channel)
-            if router.subscriptions(self) > CHANNELS_MAX:
-                raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
-        if len(reach.behind(self)) > NODES_MAX:
-            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
+    def _add(self, entry: Group | Node, now: float) -> None:
+        """One entry of an Add Route."""
+        if isinstance(entry, Node):
+            self._accept_node(entry, now)
+            if self.room.reach.count(self) > NODES_MAX:
+                raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
+            return
+        router, channel = self.room.router, Channel(entry.group, entry.source)
+        if len(router) >= TABLE_MAX and not router.wanted_besides(self, channel):
+            self.counters.channels_refused += 1
+            self.room.tell(Limit(f"{TABLE_MAX} channels are wanted, and no further ones are taken"))
+            return
+        router.subscribe(self, channel)
+        if router.subscriptions(self) > CHANNELS_MAX:
+            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
 
     def _accept_node(self, entry: Node, now: float) -> None:
         """A node's own id is never accepted from a peer; other nodes of the cycle that it tells of do so."""
@@ -401,13 +512,13 @@ class Link:
                 self.leave(error.code, error.sub_code, str(error), now, error.node)
                 return
 
-    def _accept_remove(self, entries: tuple[Group | Node, ...]) -> None:
-        for entry in entries:
-            if isinstance(entry, Node):
-                if entry.node != self.node:
-                    self.room.reach.remove(self, entry.node)
-            else:
-                self.room.router.unsubscribe(self, Channel(entry.group, entry.source))
+    def _remove(self, entry: Group | Node, _now: float) -> None:
+        """One entry of a Remove Route."""
+        if isinstance(entry, Node):
+            if entry.node != self.node:
+                self.room.reach.remove(self, entry.node)
+        else:
+            self.room.router.unsubscribe(self, Channel(entry.group, entry.source))
 
     def lost(self, why: str) -> None:
         """The connection is gone."""
@@ -473,9 +584,15 @@ class Link:
     def _may_speak(self) -> bool:
         return self._writable or self._pressed < UNREAD_MAX
 
+    @property
+    def _may_announce(self) -> bool:
+        return bool(self._channels or self._nodes) and not self._rests and self._may_speak
+
     def resumed(self, now: float) -> None:
         """The connection takes data again."""
         self._writable = True
+        if self._channels or self._nodes:
+            self.room.turns.add(self)
         while self._writable and (message := self.queue.get(now)) is not None:
             self._write_data(message)
         self._outlet.wake()
@@ -487,30 +604,43 @@ class Link:
     # --- what goes out: control
 
     def others_changed(self, channel: Channel) -> None:
-        """Said to the peer at the end of this turn, if it then still is a change."""
+        """Said to the peer when it is this link's turn, if it then still is a change."""
         waits = bool(self._channels)
-        self._channels.changed((channel,))
-        if not waits:  # else the clock is wound for it already
-            self._outlet.wake()
+        self._channels.mark(channel)
+        if not waits:  # else it stands in the queue already, or may not speak
+            self._queue_up()
 
     def nodes_changed(self, node: int) -> None:
         """The same for a node that the others reach."""
-        self._nodes.changed((node,))
-        self._outlet.wake()
+        self._nodes.mark(node)
+        self._queue_up()
 
-    def _announce(self, now: float) -> None:
-        """Tells the peer the difference; what comes is said before what goes, so that nothing has a gap."""
-        come, gone = self._nodes.difference()
-        wanted, unwanted = self._channels.difference()
+    def _queue_up(self) -> None:
+        """There is something to tell: when it is this link's turn, or at the end of its rest."""
+        if self._rests:
+            self._outlet.wake()
+        else:
+            self.room.turns.add(self)
+
+    def _announce(self, steps: int, now: float) -> int:
+        """Tells the peer some of the difference, nodes first; gives the steps that it took."""
+        waiting = len(self._nodes) + len(self._channels)
+        come, gone = self._nodes.difference(steps)
+        wanted, unwanted = self._channels.difference(max(0, steps - len(come) - len(gone)))
         name = self.room.reach.name
         add: list[Group | Node] = [Node(node, name(node)) for node in come]
         remove: list[Group | Node] = [Node(node) for node in gone]
         add += [Group(*channel) for channel in wanted]
         remove += [Group(*channel) for channel in unwanted]
-        if self._channels.withheld or self._nodes.withheld:
-            self.room.tell(Limit(f"{self.name} has no room for all channels and nodes of this side"))
         for message in encode_routes(AddRoute, add) + encode_routes(RemoveRoute, remove):
             self._control(message, now)
+        if self._channels or self._nodes:
+            return steps
+        self._rests = True
+        self._rests_until = now + min(REST_MAX, REST * (1 + len(self.room.by_node) // REST_LINKS))
+        if self._channels.withheld or self._nodes.withheld:
+            self.room.tell(Limit(f"{self.name} has no room for all channels and nodes of this side"))
+        return min(steps, MESSAGE_STEPS + waiting)
 
     def _control(self, message: bytes, now: float) -> None:
         self._outlet.write(message)
@@ -542,6 +672,9 @@ class Link:
         if self.phase is not Phase.LEAVING:
             self.why = why
         self.phase = phase
+        self._messages, self._entries = None, iter(())
+        self._chunks.clear()
+        self.room.turns.forget(self)
         if not was_up:
             return
         self._on_udp = False
@@ -549,7 +682,7 @@ class Link:
             self._datagrams.close()
             self._datagrams = None
             self._send = _no_socket
-        self.room.router.detach(self)
+        part(self.room.router, self, self.room.turns)
         self.room.reach.leave(self)
         self.room.down(self, why)
 
@@ -561,10 +694,18 @@ class Link:
         probe_at = self.path.deadline() if self.path else float("inf")
         if not self._may_speak:
             return min(self._liveness.dead_at, self._gives_up_at(), probe_at, self._suspect_at)
-        if self._channels or self._nodes:
-            return float("-inf")
+        if self._rests and (self._channels or self._nodes):
+            probe_at = min(probe_at, self._rests_until)
         paused_until = float("inf") if self._writable else self._gives_up_at()
         return min(self._liveness.deadline(), probe_at, paused_until, self._suspect_at)
+
+    def woke(self, slept: float, now: float) -> None:
+        """The host slept for so many seconds that no clock of ours counted."""
+        if self._liveness and self.phase is Phase.UP:
+            self._liveness.woke(slept, now)
+            if self.path:
+                self.path.woke(now)
+            self._outlet.wake()
 
     def _gives_up_at(self) -> float:
         """When a connection that takes nothing has done so for too long."""
@@ -578,8 +719,10 @@ class Link:
             self._look_for_cycle(now)
             if self.phase is not Phase.UP:
                 return
-        if self._may_speak and (self._channels or self._nodes):
-            self._announce(now)
+        if self._rests and now >= self._rests_until:
+            self._rests = False
+            if self._channels or self._nodes:
+                self.room.turns.add(self)
         duty = self._liveness.tick(now)
         if duty is Duty.GIVE_UP:
             self._give_up(f"silent for {self._patience} s")

@@ -62,6 +62,10 @@ class Reach(Generic[L]):
     def behind(self, link: L) -> tuple[int, ...]:
         return self._claims.held(link)
 
+    def count(self, link: L) -> int:
+        """How many nodes are behind the link."""
+        return self._claims.count(link)
+
     def links(self, node: int) -> tuple[L, ...]:
         return self._claims.holders(node)
 

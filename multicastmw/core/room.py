@@ -25,6 +25,7 @@ from multicastmw.core.events import (
 from multicastmw.core.liveness import Pick
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
+from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.messages import DataPort, Open
@@ -103,11 +104,13 @@ class Room:
         self.tell = tell
         self.watcher = watcher
         self.packet = Packet()
+        self.turns = Turns()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.links: list[Link] = []
         self.by_token: dict[int, Link] = {}
         self.by_node: dict[int, Link] = {}
+        self._unopened: dict[Link, None] = {}  # who called and has not said an Open that was accepted
         self._draw_token = draw_token
 
     def _node_gone(self, node: int) -> None:
@@ -132,17 +135,20 @@ class Room:
     def enter(self, link: "Link") -> None:
         """A connection stands; its link is told nothing yet."""
         self.links.append(link)
+        if not link.dialled:
+            self._unopened[link] = None
         self.by_token[link.token] = link
 
     def forget(self, link: "Link") -> None:
         """A connection is gone."""
         if link in self.links:
             self.links.remove(link)
+        self._unopened.pop(link, None)
         self.by_token.pop(link.token, None)
 
     def turns_away(self, outlet: "Outlet") -> bool:
         """Is this caller one too many?  Only who has not said Open counts."""
-        waiting = Counter(link.address for link in self.links if not link.was_up and not link.dialled)
+        waiting = Counter(link.address for link in self._unopened)
         if waiting.total() < UNOPENED_MAX and waiting[outlet.address] < UNOPENED_MAX_OF_ONE:
             return False
         self.counters.turned_away += 1
@@ -164,6 +170,7 @@ class Room:
         if link.section and link.section != opened.name:
             self.tell(PeerIsMisnamed(link.section, link.address, opened.name))
         self.by_node[opened.node] = link
+        self._unopened.pop(link, None)
         self.counters.opened += 1
         self.tell(PeerUp(opened.name, link.address))
         self.watcher.link_up(link)
@@ -208,6 +215,11 @@ class Room:
             del self.by_node[link.node]
         self.tell(PeerDown(link.name, link.address, why))
         self.watcher.link_down(link, why)
+
+    def woke(self, slept: float, now: float) -> None:
+        """The host slept; which peers may still be there, each link can tell."""
+        for link in list(self.links):
+            link.woke(slept, now)
 
     def leave(self, now: float) -> None:
         """The node goes: every peer is told."""

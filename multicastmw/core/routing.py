@@ -80,11 +80,17 @@ class Router:
 
     def __init__(self) -> None:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
+        self._parting: set[Destination] = set()  # gone, and not all that it wanted is taken back
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
 
     def __len__(self) -> int:
         """Channels that somebody wants."""
         return len(self._claims)
+
+    @property
+    def members(self) -> int:
+        """How many destinations there are."""
+        return len(self._claims.members())
 
     # --- what a destination says
 
@@ -99,6 +105,25 @@ class Router:
         for routes in self._routes.values():
             for route in routes.values():
                 route.outlive(destination)
+
+    def part(self, destination: Destination) -> None:
+        """The same where it has many: no packet goes to it from now on, and `release` takes them back."""
+        self._parting.add(destination)
+        for route in self.routes():
+            if destination in route.takers:
+                route.mend(tuple(taker for taker in route.takers if taker is not destination))
+            route.outlive(destination)
+
+    def release(self, destination: Destination, most: int) -> bool:
+        """Takes so many subscriptions of one that has parted back; are there more?"""
+        for channel in self._claims.release(destination, most):
+            self._mend(channel)
+        if self._claims.count(destination):
+            return True
+        self._parting.discard(destination)
+        for route in self.routes():
+            route.outlive(destination)
+        return False
 
     def subscribe(self, destination: Destination, channel: Channel) -> None:
         """Idempotent."""
@@ -119,6 +144,14 @@ class Router:
     def all_wanted_besides(self, destination: Destination) -> list[Channel]:
         """Everything that the others want."""
         return list(self._claims.all_besides(destination))
+
+    def channels(self) -> list[Channel]:
+        """All that are wanted by anybody; `wanted_besides` says of each whether others do."""
+        return list(self._claims)
+
+    def wanted_by(self, channel: Channel) -> tuple[Destination, ...]:
+        """Who wants the channel."""
+        return self._claims.holders(channel)
 
     def subscriptions(self, destination: Destination) -> int:
         """How many channels the destination holds."""
@@ -166,5 +199,7 @@ class Router:
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)
         takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)))
+        for gone in self._parting:
+            takers.pop(gone, None)
         # What is here comes last: it may write into the packet, and a link sends what it has got.
         return tuple(sorted(takers, key=lambda taker: taker.local))

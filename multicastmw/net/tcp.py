@@ -17,6 +17,7 @@ from multicastmw.net.clockwork import Clockwork
 # behind them, and data are older by them than the link's queue lets them be: 0.13 s at 2 Mbit/s.
 UNSENT = 16 << 10
 TCP_NOTSENT_LOWAT = 25
+SLACK = 1 / 16  # seconds that a far deadline may ring late, together with those of other links
 
 
 class LinkMachine(Protocol):
@@ -58,7 +59,7 @@ class PeerConnection(TwistedProtocol):
         if self._link is None:
             self._close()
             return
-        self._clockwork = Clockwork(self._clock, self._link)
+        self._clockwork = Clockwork(self._clock, self._link, SLACK)
         self.transport.registerProducer(self, True)
         self._begin(self._link)
         self._clockwork.wind()
@@ -117,6 +118,13 @@ class PeerConnection(TwistedProtocol):
     def wake(self) -> None:
         if self._clockwork:
             self._clockwork.wind()
+
+    def hold(self) -> None:
+        """The kernel keeps what comes, and slows the peer down when it has enough."""
+        self.transport.pauseProducing()
+
+    def go_on(self) -> None:
+        self.transport.resumeProducing()
 
     # --- as the transport's producer
 

@@ -105,6 +105,10 @@ class DataPort:
         self._reactor.removeReader(reader)
         reader.socket.close()
 
+    def read_on(self, reader: "DataReader") -> None:
+        """The reactor had given it up."""
+        self._reactor.addReader(reader)
+
     def kernel_drops(self) -> int:
         """Datagrams that found the common sockets' buffers full."""
         return sum(drops_of(reader.socket) for reader in self._common)
@@ -229,7 +233,11 @@ class DataReader:
             self._port.counters.datagrams_dropped += 1
 
     def connectionLost(self, reason: Failure) -> None:
-        """The reactor gives the descriptor up; the link falls back to TCP by its probes."""
+        """An ICMP error looks to the reactor like a lost connection; of a socket without connections it is
+        one datagram's fate.  Anybody can forge such an error, so the socket is read on."""
+        if self.socket.fileno() >= 0:
+            self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # takes it
+            self._port.read_on(self)
 
 
 def drops_of(bound: socket.socket) -> int:

@@ -18,6 +18,10 @@ from multicastmw.services.unixsocket import UnixSocket
 MODE = 0o660
 LOG = Logger(namespace="mcmw")
 
+# What we chose.
+CALLERS_MAX = 32  # at a time; who says nothing is let go after a minute
+BODY_MAX = 64 << 10  # bytes of a request behind its head, which is bounded by Twisted
+
 
 class ControlService(Service):
     """Answers on a UNIX socket.  A stale one is tried, then replaced; one that answers is another node's."""
@@ -38,10 +42,41 @@ class ControlService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        from twisted.web.server import Site
+        from twisted.web.server import Request, Site
+
+        class Short(Request):
+            """A request whose body is no way to fill memory or a disk."""
+
+            content: Any
+
+            def gotLength(self, length: int | None) -> None:
+                super().gotLength(0 if length is None else min(length, BODY_MAX))  # so it stays in memory
+                if length is not None and length > BODY_MAX:
+                    _abort(self.channel)
+
+            def handleContentChunk(self, data: bytes) -> None:
+                if self.content.tell() + len(data) > BODY_MAX:
+                    _abort(self.channel)
+                else:
+                    super().handleContentChunk(data)
 
         class Quiet(Site):
             noisy = False
+            callers = 0
+
+            def buildProtocol(self, address: Any) -> Any:
+                if self.callers >= CALLERS_MAX:
+                    return None
+                channel = super().buildProtocol(address)
+                self.callers += 1
+                lost = channel.connectionLost
+
+                def gone(reason: Any) -> None:
+                    self.callers -= 1
+                    lost(reason)
+
+                channel.connectionLost = gone
+                return channel
 
             def logPrefix(self) -> str:
                 return "control"
@@ -49,7 +84,7 @@ class ControlService(Service):
             def log(self, request: object) -> None:
                 """Who watches a node must not fill its log."""
 
-        site = Quiet(self._root())
+        site = Quiet(self._root(), Short)
         site.displayTracebacks = False
         self._port = UnixSocket(self._reactor, self.path, site, MODE, "[control] socket")
 
@@ -69,6 +104,10 @@ class ControlService(Service):
     def stopService(self) -> Any:
         super().stopService()
         return self._port.stopListening() if self._port else None
+
+
+def _abort(channel: Any) -> None:
+    channel.transport.abortConnection()
 
 
 def json_resource(value: Callable[[], dict[str, Any]]) -> Any:

@@ -29,9 +29,10 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
+from multicastmw.core.waking import Waking
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net import privileges
-from multicastmw.net.clockwork import Clockwork, monotonic, wall
+from multicastmw.net.clockwork import Clockwork, asleep, monotonic, wall
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
@@ -53,6 +54,7 @@ LOW_PORTS = 1024  # below it, binding takes a capability
 
 # What we chose.
 SPARE_DESCRIPTORS = 100  # beside two sockets a link: unopened callers, control, the TAP, the log
+LINKS_LEAST = 4  # however few descriptors there are
 LAST_WORDS = 0.5  # seconds that Close messages may take when the node ends
 
 
@@ -92,7 +94,7 @@ class NodeService(MultiService):
             tell=self.tell,
             watcher=self,
         )
-        self.room.links_max = min(self.room.links_max, descriptors() // 2 - SPARE_DESCRIPTORS)
+        self.room.links_max = links_allowed(self.room.links_max)
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
@@ -118,6 +120,10 @@ class NodeService(MultiService):
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
+        self._turns = Clockwork(reactor, self.room.turns)
+        self.room.turns.wake = self._turns.wind
+        self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
+        self._alarm = Clockwork(reactor, self.waking)
 
     # --- the parts
 
@@ -309,6 +315,7 @@ class NodeService(MultiService):
             self.destination.want(pin.group, pin.source)
         super().startService()
         self._sweeper.wind()
+        self._alarm.wind()
         # What is there now stays: the collector need not look at it again (see docs/design.rst, "Garbage").
         gc.collect()
         gc.freeze()
@@ -323,6 +330,8 @@ class NodeService(MultiService):
         """Says Close to every peer, and goes when that is out."""
         self._sweeper.stop()
         self.room.leave(self.reactor.seconds())
+        self._turns.stop()
+        self._alarm.stop()
         stopped = DeferredList([super().stopService(), self._quiet()])
         return stopped.addCallback(self._stopped)
 
@@ -377,6 +386,11 @@ class NodeService(MultiService):
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
         return take(self, self.reactor.seconds())
+
+
+def links_allowed(most: int) -> int:
+    """How many links of two sockets each this process can have."""
+    return min(most, max(LINKS_LEAST, descriptors() // 2 - SPARE_DESCRIPTORS))
 
 
 def descriptors() -> int:

@@ -26,6 +26,9 @@ from multicastmw.services.errors import CannotStart
 from multicastmw.wire.cops import Code, Unable
 from multicastmw.wire.messages import Close, encode
 
+# What we chose.
+ACCEPTS = 8  # callers of one wake-up: a flood of them leaves the packets their turn (1 to 2 ms)
+
 
 class Caller(NamedTuple):
     """Somebody who has connected."""
@@ -113,6 +116,7 @@ class ListeningService(Service):
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
+        _in_small_batches(port)
 
     def stopService(self) -> Any:
         super().stopService()
@@ -267,6 +271,19 @@ class DiallingService(Service):
         if node == self._node and self.state is State.STANDBY:
             self.dialler.lost_reach(self._reactor.seconds())
             self._clockwork.wind()
+
+
+def _in_small_batches(port: Any) -> None:
+    """Twisted accepts up to 100 callers at once, and 20 more each time that there were so many."""
+    if not hasattr(port, "numberAccepts"):
+        return
+    accept = port.doRead
+
+    def accept_a_few() -> None:
+        port.numberAccepts = ACCEPTS
+        accept()
+
+    port.doRead = accept_a_few
 
 
 def _connection(credentials: Any) -> type[PeerConnection]:

@@ -1,10 +1,12 @@
 """Takes the status snapshot: reads every part once, changes none."""
 
 import os
+from collections.abc import Iterable
+from heapq import nsmallest
 from typing import TYPE_CHECKING
 
 from multicastmw import __version__
-from multicastmw.core.addressing import ANY
+from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_of
@@ -26,6 +28,9 @@ from multicastmw.wire import ipv4
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
     from multicastmw.services.peers import DiallingService
+
+# What we chose: groups and routes of one snapshot, which takes 50 ms with so many; the rest is counted.
+SHOWN_MAX = 1_024
 
 REASSEMBLY = (
     "joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize",
@@ -64,7 +69,13 @@ def _waiting(node: "NodeService") -> tuple[str, ...]:
 
 
 def _kernel(node: "NodeService") -> dict[str, int]:
-    return {"udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0}
+    return {
+        "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
+        "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
+        "routes_not_shown": max(0, len(node.router.routes()) - SHOWN_MAX),
+        "stops": node.waking.stops,
+        "sleeps": node.waking.sleeps,
+    }
 
 
 def _node(node: "NodeService", now: float) -> NodeStatus:
@@ -173,10 +184,11 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
     here = {status.group: status for status in node.tap.querier.snapshot(now).groups}
     pins = {(pin.group, pin.source) for pin in node.config.groups.pin}
     found = []
-    wanted = dict(node.router.wanted())
+    known: Iterable[Channel] = node.router.channels()
     if not node.destination.forwards:  # another gateway asks for these; here they are known
-        wanted |= {channel: wanted.get(channel, ()) for channel in node.destination.channels()}
-    for channel, destinations in sorted(wanted.items(), key=lambda item: item[0]):
+        known = {*known, *node.destination.channels()}
+    for channel in nsmallest(SHOWN_MAX, known):
+        destinations = node.router.wanted_by(channel)
         mine = node.destination in destinations or not node.destination.forwards
         local = here.get(channel.group) if mine else None
         found.append(
@@ -203,7 +215,7 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
     sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
     return tuple(
         _route(node, route, streams.get(route, []), sent.get(route))
-        for route in sorted(node.router.routes(), key=lambda route: route.channel)
+        for route in nsmallest(SHOWN_MAX, node.router.routes(), key=lambda route: route.channel)
     )
 
 

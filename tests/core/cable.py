@@ -124,6 +124,39 @@ class Recorder:
         self.node.router.unsubscribe(self, Channel(group, source))
 
 
+class Ring:
+    """A timer of one node, which does not run while its process does not."""
+
+    def __init__(self, node: "Node", do: Callable[..., Any]) -> None:
+        self.node = node
+        self.do = do
+        self.cancelled = False
+
+    def run(self) -> None:
+        if self.node.stopped:
+            self.node.late.append(self)
+        elif not self.cancelled:
+            self.do()
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class NodeClock:
+    """The world's clock, as a node's process has it."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def seconds(self) -> float:
+        return self._node.world.now
+
+    def callLater(self, delay: float, do: Callable[..., Any]) -> Any:
+        ring = Ring(self._node, do)
+        self._node.world.later(delay, ring.run)
+        return ring
+
+
 class Node:
     """All that a node is between its TAP and its sockets."""
 
@@ -143,6 +176,9 @@ class Node:
         self.address = address or f"10.0.0.{len(world.nodes) + 1}"
         self.id = node_id(name) if node is None else node
         self.events: list[Event] = []
+        self.stopped = False
+        self.late: list[Ring] = []  # timers that rang while it was
+        self.sockets: list[Callable[[], None]] = []  # and what came
         self.ups: list[Link] = []
         self.downs: list[tuple[Link, str]] = []
         self.gone: list[int] = []  # nodes that are out of reach
@@ -159,6 +195,8 @@ class Node:
             tell=self.events.append,
             watcher=self,
         )
+        self.clock = NodeClock(self)
+        self.room.turns.wake = Clockwork(self.clock, self.room.turns).wind
         self.host = Recorder(self, f"{name}'s host")
         world.nodes.append(self)
 
@@ -173,6 +211,20 @@ class Node:
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> "Socket":
         return Socket(self, link, remote)
+
+    def stop(self) -> None:
+        """SIGSTOP: the kernel goes on for it."""
+        self.stopped = True
+
+    def go_on(self) -> None:
+        """SIGCONT: a reactor's turn is its timers first, and then its sockets."""
+        self.stopped = False
+        late, self.late = self.late, []
+        for ring in late:
+            ring.run()
+        sockets, self.sockets = self.sockets, []
+        for arrive in sockets:
+            arrive()
 
     def link(self, peer: "Node") -> Link:
         """The link with that peer, which is up."""
@@ -213,6 +265,8 @@ class End:
         self.objects: str | None = None  # what TLS has against the peer
         self.asked: tuple[tuple[str, ...], int | None] | None = None  # about whom
         self.reads = True  # False: its program does not read, so the other end fills up
+        self.holds = 0  # how often it asked for a pause
+        self._held: list[bytes] | None = None  # what came since
         self._unsent = bytearray()
         self._paused = False
         self._arrived_at = 0.0
@@ -221,7 +275,8 @@ class End:
     def take(self, link: Link) -> None:
         """The link of this end, told what a connection's start tells."""
         self.link = link
-        self._clockwork = Clockwork(self.cable.world.clock, link)
+        assert self.node
+        self._clockwork = Clockwork(self.node.clock, link)
         link.start(self.cable.world.now)
         self._clockwork.wind()
 
@@ -250,6 +305,20 @@ class End:
         if self._clockwork:
             self._clockwork.wind()
 
+    def hold(self) -> None:
+        self.holds += 1
+        self._held = []
+
+    def go_on(self) -> None:
+        self.cable.world.later(0, self._read_held)
+
+    def _read_held(self) -> None:
+        held, self._held = self._held or [], None
+        while held and self._held is None:
+            self._arrive(held.pop(0))
+        if self._held is not None:
+            self._held[:0] = held
+
     # --- as a cable's end
 
     def flush(self) -> None:
@@ -273,6 +342,12 @@ class End:
     def _arrive(self, piece: bytes) -> None:
         if self.cable.is_cut or self.lost:
             return
+        if self.node and self.node.stopped:
+            self.node.sockets.append(lambda: self._arrive(piece))
+            return
+        if self._held is not None:
+            self._held.append(piece)
+            return
         self.received += piece
         if self.link:
             self.link.bytes_received(piece, self.cable.world.now)
@@ -288,7 +363,9 @@ class End:
         self.cable.world.later(self.cable.delay, self.other._hang_up)
 
     def _hang_up(self) -> None:
-        if not self.cable.is_cut:
+        if self.node and self.node.stopped:
+            self.node.sockets.append(self._hang_up)
+        elif not self.cable.is_cut:
             self._lose("Connection to the other side was lost")
 
     def read_again(self) -> None:
@@ -438,6 +515,9 @@ class Air:
 
 def deliver_datagram(node: Node, message: bytes, origin_: tuple[str, int]) -> None:
     """What net/udp.py does with a datagram: the token says whose it is."""
+    if node.stopped:
+        node.sockets.append(lambda: deliver_datagram(node, message, origin_))
+        return
     token = TOKEN_TWIN.unpack_from(message, TOKEN_OFFSET)[0] if len(message) >= 20 else 0
     link = node.room.by_token.get(token)
     if link is None:

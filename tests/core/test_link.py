@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.events import DataMoved, OwnName, PeerDown, PeerRefused, PeerRefuses, PeerUp
-from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, UNREAD_MAX, Phase
+from multicastmw.core.events import DataMoved, Limit, OwnName, PeerDown, PeerRefused, PeerRefuses, PeerUp
+from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, PROBES_MAX, REST, TABLE_MAX, UNREAD_MAX, Phase
+from multicastmw.core.turns import BUDGET, PIECE
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
 from multicastmw.wire.messages import (
@@ -881,3 +882,218 @@ class Routes(SynchronousTestCase):
         world, a, b, _ = pair()
         world.run(1)
         self.assertEqual([len(n.told(PeerUp)) for n in (a, b)], [1, 1])
+
+
+class Storms(SynchronousTestCase):
+    """More than fits a turn, and more than makes sense."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.node = self.world.node("hub")
+        self.ends = [self.peer(i) for i in range(4)]
+        self.end = self.ends[0]
+        self.link = self.node.ups[0]
+        self.packets = self.spy()
+
+    def peer(self, number: int) -> End:
+        end = stranger(self.world, self.node, chunk=1 << 20)
+        port = DataPort(4600, 0x5151)
+        end.says(an_open(f"n{number}", (number + 1) << 16, keep_alive=3600, data_port=port))
+        self.world.run(0.1)
+        return end
+
+    def spy(self) -> list[int]:
+        """The work of each turn, in entries that the table took or gave."""
+        turns: list[int] = []
+        inner = self.node.room.turns.tick
+
+        def tick(now: float) -> None:
+            before = len(self.node.router)
+            inner(now)
+            turns.append(abs(len(self.node.router) - before))
+
+        self.node.room.turns.tick = tick
+        return turns
+
+    def channels(self, count: int) -> list[bytes]:
+        return encode_routes(AddRoute, [Group(GROUP + i, 0) for i in range(count)])
+
+    def test_a_great_message_is_taken_in_pieces_and_not_read_past_meanwhile(self) -> None:
+        (message,) = self.channels(3_000)
+        self.link.bytes_received(message + encode(RemoveRoute((Group(GROUP, 0),))), self.world.now)
+        self.assertLessEqual(len(self.node.router), PIECE + 1)
+        self.assertIsNotNone(self.end.other._held)  # the connection waits
+        self.world.run(1)
+        self.assertEqual(self.node.router.subscriptions(self.link), 2_999)  # in order: the removal came last
+        self.assertIsNone(self.end.other._held)
+        self.assertLessEqual(max(self.packets), BUDGET + 2)
+        self.assertEqual(self.link.counters.held, 1)
+
+    def test_what_comes_meanwhile_waits_and_keeps_its_order(self) -> None:
+        (message,) = self.channels(3_000)
+        for i in range(5):
+            self.link.bytes_received(message, self.world.now)
+            self.link.bytes_received(encode(RemoveRoute((Group(GROUP + i, 0),))), self.world.now)
+        self.world.run(1)
+        self.assertEqual(self.node.router.subscriptions(self.link), 2_999)
+        self.assertFalse(self.node.router.wanted_besides(self.node.host, Channel(GROUP + 4, 0)))
+
+    def test_all_links_at_once_are_no_longer_turn(self) -> None:
+        for number, end in enumerate(self.ends):
+            end.says(*encode_routes(AddRoute, [Group(GROUP + i, number) for i in range(5_000)]))
+        self.world.run(1)
+        self.assertEqual(len(self.node.router), 20_000)
+        self.assertLessEqual(max(self.packets), BUDGET + 8)
+        for number, end in enumerate(self.ends):
+            told = [e for m in end.heard() if isinstance(m, AddRoute) for e in m.entries]
+            self.assertEqual(len({e for e in told if isinstance(e, Group)}), 15_000, number)
+
+    def test_a_link_that_goes_in_the_midst_of_it_leaves_nothing(self) -> None:
+        self.end.says(*self.channels(16_000))
+        self.world.run(0.003)
+        self.link.lost("reset")
+        self.world.run(1)
+        self.assertEqual((len(self.node.router), self.node.room.turns.deadline()), (0, float("inf")))
+        self.assertEqual(self.node.router.members, 4)
+
+    def test_what_a_gone_link_held_is_taken_back_in_pieces_and_no_packet_goes_to_it(self) -> None:
+        self.end.says(*self.channels(16_000))
+        self.world.run(1)
+        self.node.send(GROUP)
+        self.assertEqual(self.link.counters.sent + len(self.link.queue), 1)
+        del self.packets[:]
+        self.link.lost("reset")
+        self.node.send(GROUP)
+        self.assertEqual(self.link.counters.sent + len(self.link.queue), 1)
+        self.world.run(1)
+        self.assertEqual(len(self.node.router), 0)
+        self.assertLessEqual(max(self.packets), BUDGET + 2)
+        self.assertEqual(self.node.router.members, 4)
+
+    def test_a_peer_that_comes_back_meanwhile_has_what_it_says_now(self) -> None:
+        self.end.says(*self.channels(16_000))
+        self.world.run(1)
+        self.link.lost("reset")
+        again = self.peer(0)
+        again.says(encode(AddRoute((Group(GROUP + 5, 0),))))
+        self.world.run(1)
+        self.assertEqual(self.node.router.channels(), [Channel(GROUP + 5, 0)])
+
+    def test_above_the_table_new_channels_are_refused_counted_and_told(self) -> None:
+        for number, end in enumerate(self.ends):
+            channels = [Group(GROUP + i, number) for i in range(CHANNELS_MAX)]
+            end.says(*encode_routes(AddRoute, channels))
+        self.world.run(2)
+        self.assertEqual(len(self.node.router), TABLE_MAX)
+        fifth = self.peer(4)
+        fifth.says(encode(AddRoute((Group(GROUP, 99), Group(GROUP, 1)))))  # a new one, and one that is known
+        self.world.run(1)
+        link = self.node.ups[-1]
+        self.assertEqual((self.node.router.subscriptions(link), link.counters.channels_refused), (1, 1))
+        self.assertEqual(len(self.node.router), TABLE_MAX)
+        said = [event.sentence() for event in self.node.told(Limit)]
+        self.assertIn(f"{TABLE_MAX} channels are wanted, and no further ones are taken", said)
+        self.assertTrue(all(not end.closes() for end in (*self.ends, fifth)))
+        self.ends[0].says(encode(RemoveRoute((Group(GROUP, 0),))))
+        fifth.says(encode(AddRoute((Group(GROUP, 99),))))
+        self.world.run(1)
+        self.assertEqual(self.node.router.subscriptions(link), 2)
+
+    def test_a_full_peer_is_told_what_comes_after_what_goes(self) -> None:
+        """It would close the link for one channel too many."""
+        world, a, b, cable = pair()
+        world.run(1)
+        for i in range(CHANNELS_MAX):
+            a.host.wants(GROUP + i)
+        world.run(5)
+        self.assertEqual(len(b.told_by(a)), CHANNELS_MAX)
+        a.host.unwants(GROUP)
+        a.host.wants(GROUP - 1)
+        world.run(1)
+        self.assertTrue(cable.is_up)
+        self.assertIn(Channel(GROUP - 1, 0), b.told_by(a))
+        self.assertEqual(len(b.told_by(a)), CHANNELS_MAX)
+
+    def test_a_storm_of_keep_alives_is_read_in_pieces(self) -> None:
+        self.link.bytes_received(encode(KeepAlive()) * 8_000, self.world.now)
+        self.assertIsNotNone(self.end.other._held)
+        self.world.run(1)
+        self.assertIsNone(self.end.other._held)
+        self.assertEqual((self.end.closes(), self.link.phase), ([], Phase.UP))
+
+    def test_announcements_rest_in_between_so_that_a_flapping_peer_is_cheap(self) -> None:
+        before = len(self.ends[1].heard())
+        for turn in range(1_000):
+            kind = RemoveRoute if turn % 2 else AddRoute
+            self.end.says(encode(kind((Group(GROUP, 0),))))
+            self.world.run(0.001)
+        said = len([m for m in self.ends[1].heard()[before:] if isinstance(m, AddRoute | RemoveRoute)])
+        self.assertLessEqual(said, 1 + 1 / REST)
+
+    def probe(self, clock: int) -> bytes:
+        return encode(KeepAlive(self.link.token, Echo(1, clock)))
+
+    def test_of_a_storm_of_probes_so_many_a_second_are_looked_at(self) -> None:
+        self.world.run(2)
+        before = len(self.world.air.sent)
+        for clock in range(1_000):
+            deliver_datagram(self.node, self.probe(clock), ("192.0.2.9", 4600))
+        answers = self.world.air.sent[before:]
+        self.assertLessEqual(len(answers), PROBES_MAX)
+        self.assertGreaterEqual(self.link.counters.probes_over_bound, 1_000 - PROBES_MAX)
+        self.assertTrue(all(len(m) <= len(self.probe(0)) for _, _, m in answers))  # no more than was asked
+        self.world.run(1)
+        before = len(self.world.air.sent)
+        deliver_datagram(self.node, self.probe(1), ("192.0.2.9", 4600))
+        self.assertEqual(len(self.world.air.sent), before + 1)
+
+    def test_a_peer_that_seems_to_have_moved_gets_no_data_there_before_it_answers(self) -> None:
+        world, a, b, _ = pair()
+        b.host.wants(GROUP)
+        world.run(3)
+        victim = ("203.0.113.5", 9)
+        deliver_datagram(a, encode(KeepAlive(a.link(b).token, Echo(1, 5))), victim)
+        self.assertEqual((a.link(b).data_address, a.link(b).on_udp), (victim, False))
+        before = len(world.air.sent)
+        for _ in range(50):
+            a.send(GROUP)
+            world.run(0.01)
+        self.assertEqual(len(b.host.got), 50)  # over TCP
+        there = [m for _, to, m in world.air.sent[before:] if to == victim[0]]
+        self.assertTrue(all(m[1] == Op.KEEP_ALIVE for m in there))
+        self.assertLessEqual(len(there), 3)
+        world.run(5)  # b's own probes lead back
+        self.assertEqual(a.link(b).data_address, (b.address, 4600))
+        self.assertTrue(a.link(b).on_udp)
+
+    def test_and_moves_no_more_often_than_once_a_second(self) -> None:
+        self.world.run(3)
+        for number in range(500):
+            deliver_datagram(self.node, self.probe(number), ("203.0.113.5", number + 1))
+        self.assertEqual(self.link.counters.repointed, 1)
+
+    def test_what_is_repeated_is_not_doubled_while_its_stream_is_heard(self) -> None:
+        """What does not hold without encryption: a stream that fell silent for 10 s starts afresh, so whoever
+        recorded it can play it again while the link lives."""
+        world, a, b, _ = pair()
+        b.host.wants(GROUP)
+        world.run(3)
+        for _ in range(50):
+            a.send(GROUP)
+            world.run(0.01)
+        recorded = [m for _, to, m in world.air.sent if to == b.address and m[1] == Op.IP_DATA]
+        self.assertEqual(len(recorded), 50)
+        for _ in range(9):
+            for m in recorded:
+                deliver_datagram(b, m, (a.address, 4600))
+            world.run(1)
+        self.assertEqual(len(b.host.got), 50)
+        world.run(11)
+        for m in recorded:
+            deliver_datagram(b, m, (a.address, 4600))
+        self.assertEqual(len(b.host.got), 100)
+        a.link(b).lost("reset")  # the token goes with the connection
+        world.run(11)
+        for m in recorded:
+            deliver_datagram(b, m, (a.address, 4600))
+        self.assertEqual(len(b.host.got), 100)

@@ -4,7 +4,7 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
+from multicastmw.core.events import Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
 from multicastmw.core.link import Phase
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
 from multicastmw.wire.messages import Open, encode
@@ -68,6 +68,37 @@ class Strangers(SynchronousTestCase):
     def test_what_this_node_dials_does_not_count(self) -> None:
         for _ in range(UNOPENED_MAX + 1):
             Cable(self.world, self.node, None)
+        self.assertFalse(self.calls("192.0.2.1").turned_away)
+
+    def test_nodes_that_are_invented_end_at_the_bound_and_the_first_ones_stay(self) -> None:
+        self.node.room.links_max = 40
+        for i in range(60):
+            cable = self.calls(f"192.0.2.{i}")
+            cable.dialling.says(an_open(f"n{i}", (i + 1) << 16))
+            self.world.run(0.01)
+            self.assertEqual(cable.dialling.closes(), [] if i < 40 else [(4, 4)])
+        self.assertEqual(len(self.node.room.by_node), 40)
+        self.assertEqual(self.node.room.counters.links_refused, 20)
+        self.assertEqual(
+            self.node.told(Limit)[0].sentence(), "40 links are up, and no further ones are taken"
+        )
+
+    def test_above_the_bound_a_node_that_is_there_may_dial_in_again(self) -> None:
+        self.node.room.links_max = 2
+        for node in (1, 2, 1):
+            cable = self.calls("192.0.2.1")
+            cable.dialling.says(an_open(f"n{node}", node << 16))
+            self.world.run(0.01)
+        self.assertTrue(self.node.ups[-1].node == 1 << 16 and len(self.node.room.by_node) == 2)
+
+    def test_who_dials_in_again_and_again_leaves_nothing_behind(self) -> None:
+        for _ in range(300):
+            self.calls("192.0.2.1").dialling.says(an_open("again", 9 << 16))
+            self.world.run(0.01)
+        room = self.node.room
+        self.assertEqual((len(room.by_node), len(room.links), len(room.by_token)), (1, 1, 1))
+        self.assertEqual((room.counters.opened, len(room.reach.nodes())), (300, 1))
+        self.assertEqual(self.node.router.members, 2)
         self.assertFalse(self.calls("192.0.2.1").turned_away)
 
     def test_refusals_are_counted_and_told(self) -> None:

@@ -38,7 +38,9 @@ def main() -> int:
     if find_spec("atheris") is None:
         sys.exit("atheris is missing: pip install -e '.[fuzz]'")
     names = list(TARGETS) if "all" in arguments.targets else arguments.targets
-    print(f"{'target':12} {'executions':>11} {'per second':>10} {'seconds':>8} {'edges':>6} {'inputs':>6}  crashes")
+    print(
+        f"{'target':12} {'executions':>11} {'per second':>10} {'seconds':>8} {'edges':>6} {'inputs':>6}  crashes"
+    )
     results = []
     for name in names:
         results.append(run(name, arguments))
@@ -50,7 +52,9 @@ def main() -> int:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument(
+        "targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help=", ".join(TARGETS)
+    )
     parser.add_argument("--runs", type=int, default=20_000, help="executions of each target")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="folder of what was found in earlier runs")
@@ -113,7 +117,11 @@ def child(name: str, nice: int, options: list[str], folders: list[Path]) -> tupl
         command = [str(itself), *options, f"-timeout={SECONDS}", f"-rss_limit_mb={MEBIBYTES}"]
         command += [f"-artifact_prefix={name}-", *map(str, folders)]
         done = subprocess.run(
-            ["nice", "-n", str(nice), *command], stderr=subprocess.PIPE, text=True, errors="replace", check=False
+            ["nice", "-n", str(nice), *command],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
         )
     return done.returncode, done.stderr
 

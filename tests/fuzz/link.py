@@ -73,12 +73,31 @@ class Links(Target):
 
     def seeds(self) -> Iterable[bytes]:
         routes = bytes((1, 2, 3, 4))
-        yield b"\0" + script((10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x"))
-        yield b"\0" + script((6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff"))
-        yield b"\0" + script((10, b"\x81\x01"), (8, b""), *((7, b"y" * 700) for _ in range(8)), (5, b"\x80"), (8, b""), (5, b"\x40"))
-        yield b"\0" + script((9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff"))
-        echo = [encode(KeepAlive(1, Echo(kind, clock))) for kind in (ECHO_REQUEST, ECHO_REPLY) for clock in (1, 10**12)]
-        yield b"\0" + script((5, b"\x20"), *((2, each) for each in echo), *((3, each) for each in echo), (5, b"\x20"))
+        yield b"\0" + script(
+            (10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x")
+        )
+        yield b"\0" + script(
+            (6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff")
+        )
+        yield b"\0" + script(
+            (10, b"\x81\x01"),
+            (8, b""),
+            *((7, b"y" * 700) for _ in range(8)),
+            (5, b"\x80"),
+            (8, b""),
+            (5, b"\x40"),
+        )
+        yield b"\0" + script(
+            (9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff")
+        )
+        echo = [
+            encode(KeepAlive(1, Echo(kind, clock)))
+            for kind in (ECHO_REQUEST, ECHO_REPLY)
+            for clock in (1, 10**12)
+        ]
+        yield b"\0" + script(
+            (5, b"\x20"), *((2, each) for each in echo), *((3, each) for each in echo), (5, b"\x20")
+        )
         for folder in ("messages", "skipped", "malformed"):
             for each in golden.folder(folder):
                 if len(each.wire) > 1000:
@@ -86,7 +105,9 @@ class Links(Target):
                 first = b"\1" if each.wire[1:2] == b"\x06" else b"\0"
                 yield first + script((0, each.wire), (5, b"\1"), (2, each.wire), (0, each.wire))
                 if each.wire[1:2] and each.wire[1] in OPS:
-                    yield first + script((1, bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]), (5, b"\x10"))
+                    yield first + script(
+                        (1, bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]), (5, b"\x10")
+                    )
 
     def __call__(self, data: bytes) -> None:
         self.executions += 1

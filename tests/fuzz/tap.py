@@ -65,7 +65,9 @@ class Tap(Target):
             )  # fmt: skip
             yield bytes((chosen,)) + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
         optional = right(b"o" * 600, 9, 0x4000, bytes.fromhex("9404000044040500"))
-        yield b"\x01" + script((1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet))
+        yield b"\x01" + script(
+            (1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet)
+        )
 
     def __call__(self, data: bytes) -> None:
         chosen = data[0] if data else 0

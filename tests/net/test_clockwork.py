@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.net.clockwork import NEVER, Clockwork, monotonic, wall_us
+from multicastmw.net.clockwork import LATE, NEVER, Clockwork, asleep, monotonic, wall_us
 
 
 class Machine:
@@ -116,6 +116,80 @@ class Winding(SynchronousTestCase):
         self.assertEqual(self.machine.rings, [1.0, 2.0, 3.0])
 
 
+class Slack(SynchronousTestCase):
+    """Machines that ring together."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.clock.advance(100.01)
+        self.machines = [Machine(self.clock) for _ in range(50)]
+        self.works = [Clockwork(self.clock, machine, 0.25) for machine in self.machines]
+
+    def test_far_deadlines_ring_at_a_few_moments_and_never_early(self) -> None:
+        for number, (machine, work) in enumerate(zip(self.machines, self.works, strict=True)):
+            machine.at = 105 + number / 100
+            work.wind()
+        moments = {call.getTime() for call in self.clock.getDelayedCalls()}
+        self.assertEqual(moments, {105.0, 105.25, 105.5})
+        for _ in range(30):
+            self.clock.advance(0.25)
+        for number, machine in enumerate(self.machines):
+            (rang,) = machine.rings
+            self.assertTrue(105 + number / 100 <= rang <= 105.26 + number / 100)
+
+    def test_a_near_one_rings_exactly(self) -> None:
+        self.machines[0].at = 100.03
+        self.works[0].wind()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [100.03])
+
+    def test_a_deadline_that_rings_at_the_same_moment_is_not_wound_again(self) -> None:
+        for at in (105.2, 105.1, 105.24):
+            self.machines[0].at = at
+            self.works[0].wind()
+        self.assertEqual([call.getTime() for call in self.clock.getDelayedCalls()], [105.25])
+
+
+class Lateness(SynchronousTestCase):
+    """A process that did not run: its timers are late, and its sockets full."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.machine = Machine(self.clock)
+        self.work = Clockwork(self.clock, self.machine)
+        self.machine.at = 10.0
+        self.work.wind()
+
+    def test_a_ring_that_is_very_late_waits_for_what_the_sockets_hold(self) -> None:
+        """As a reactor does: all timers that are due, then the sockets, then the timers again."""
+        self.clock.rightNow = 25.0
+        (ring,) = self.clock.getDelayedCalls()
+        ring.cancel()
+        self.work._ring()
+        self.assertEqual(self.machine.rings, [])
+        self.clock.advance(0)
+        self.assertEqual(self.machine.rings, [25.0])
+
+    def test_it_waits_once(self) -> None:
+        self.clock.advance(25)
+        self.assertEqual(self.machine.rings, [25.0])
+
+    def test_a_ring_that_is_a_little_late_does_not_wait(self) -> None:
+        self.clock.rightNow = 10.0 + LATE / 2
+        (ring,) = self.clock.getDelayedCalls()
+        ring.cancel()
+        self.work._ring()
+        self.assertEqual(self.machine.rings, [10.0 + LATE / 2])
+
+    def test_stopped_while_it_waits_it_rings_no_more(self) -> None:
+        self.clock.rightNow = 25.0
+        (ring,) = self.clock.getDelayedCalls()
+        ring.cancel()
+        self.work._ring()
+        self.work.stop()
+        self.clock.advance(100)
+        self.assertEqual(self.machine.rings, [])
+
+
 class Clocks(SynchronousTestCase):
     def test_the_wall_clock_is_microseconds_in_32_bits(self) -> None:
         self.assertTrue(0 <= wall_us() < 1 << 32)
@@ -125,3 +199,6 @@ class Clocks(SynchronousTestCase):
 
         clock = monotonic(Clock())
         self.assertAlmostEqual(clock.seconds(), time.monotonic(), 1)
+
+    def test_what_the_host_slept_is_never_less_than_nothing(self) -> None:
+        self.assertGreater(asleep(), -0.001)

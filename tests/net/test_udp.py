@@ -4,7 +4,10 @@ import socket
 import time
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet import reactor
+from twisted.internet.defer import inlineCallbacks
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from multicastmw.core.packet import Packet
 from multicastmw.core.room import RoomCounters
@@ -172,6 +175,31 @@ class Tokens(Case):
         sender.send(message(5))
         self.settle()
         sender.close()
+
+
+class IcmpErrors(TestCase):
+    """In a real reactor, to which an error is the end of a descriptor."""
+
+    @inlineCallbacks
+    def test_after_one_the_peers_datagrams_are_still_read(self) -> Any:
+        port = DataPort(free_port(), reactor, lambda: 7.0, {}, RoomCounters(), lambda event: None)
+        port.open()
+        self.addCleanup(port.close)
+        holder = port.links[5] = Holder()
+        place = ("127.0.0.1", free_port())
+        connected = port.connect("127.0.0.1", place)
+        self.addCleanup(connected.close)
+        for turn in range(3):
+            connected.send(message(9))  # nobody is there: ICMP says so
+            yield deferLater(reactor, 0.05, lambda: None)
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.bind(place)
+                peer.sendto(message(5), ("127.0.0.1", port.port))
+            for _ in range(200):
+                if len(holder.got) > turn:
+                    break
+                yield deferLater(reactor, 0.01, lambda: None)
+            self.assertEqual(holder.got, [(message(5), None)] * (turn + 1))
 
 
 class Sockets(Case):

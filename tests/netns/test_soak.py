@@ -1,9 +1,11 @@
 """Minutes of a stream through whole nodes: nothing is lost, and memory stays flat.  `make soak` runs it.
 
-MCMW_SOAK_SECONDS makes it shorter or longer than five minutes.
+MCMW_SOAK_SECONDS makes it shorter or longer than five minutes; MCMW_SIEGE_SECONDS the one under attack, which
+takes ten.
 """
 
 import os
+import random
 import statistics
 import time
 
@@ -21,6 +23,7 @@ from tests.netns.kit import (
     route_of,
     rss,
 )
+from tests.netns.test_strangers import SOURCES, Attacker
 
 GROUP = "239.1.1.1"
 S = "10.88.0.1"
@@ -30,6 +33,9 @@ WARM_UP = min(30.0, SECONDS / 4)  # until caches are full: verdicts, streams, th
 EVERY = 5.0
 GROWTH_MAX = 1 << 20  # bytes between the smallest and the largest sample, and by the line through all
 LATE_GROWTH_MAX = 256 << 10  # bytes in the second half
+SIEGE_SECONDS = float(os.environ.get("MCMW_SIEGE_SECONDS", "600"))
+SIEGE_WARM_UP = 40.0  # seconds: the first ten thousand callers
+SIEGE_GROWTH_MAX = 2 << 20  # bytes, of the besieged node; the others' are the same as without
 LATE = 60.0  # seconds that the last packet may take on a busy machine
 
 
@@ -129,3 +135,80 @@ class SoakTests(NetnsTestCase):
         self.assertLess(daemon.spread, GROWTH_MAX, f"node {daemon.host.name}: {samples}")
         self.assertLess(daemon.growth, GROWTH_MAX, f"node {daemon.host.name}: {samples}")
         self.assertLess(daemon.late_growth, LATE_GROWTH_MAX, f"node {daemon.host.name}: {samples}")
+
+
+@pytest.mark.slow
+class SiegeTests(NetnsTestCase):
+    """The same while strangers do what they can to b's ports: 10,000 connections again and again, of which
+    half talk garbage, and garbage on the data port."""
+
+    def setUp(self) -> None:
+        self.random = random.Random(8)
+        self.tree = Figure4(self, others="e")
+        self.stranger = self.tree.lab.host("e")
+        self.stranger.ip(*(f"address add {address}/32 dev lo" for address in SOURCES))
+        self.tree.lab.internet.ip(f"route add 10.98.0.0/24 via {self.stranger.address}")
+        self.attackers: list[Attacker] = []
+        self.callers = self.garbage = 0
+
+    def test_a_stream_under_siege_loses_nothing_and_memory_stays_flat(self) -> None:
+        receivers = {h.name: Receiver(h, GROUP) for h in (self.tree.b, self.tree.c, self.tree.d)}
+        self.tree.await_demand(GROUP, "cd")
+        count = round(SIEGE_SECONDS * RATE)
+        sender = Sender(self.tree.a, GROUP, count=count, rate=RATE)
+        daemons = [Daemon(host) for host in self.tree.hosts]
+        begun = time.monotonic()
+        warm = min(SIEGE_WARM_UP, SIEGE_SECONDS / 2)
+        while not sender.state["done"]:
+            self.assertLess(time.monotonic() - begun, SIEGE_SECONDS + 2 * LATE, "no end")
+            self.besiege()
+            if time.monotonic() - begun > warm:
+                for daemon in daemons:
+                    daemon.sample()
+            let_pass(EVERY)
+        for attacker in self.attackers:
+            self.count(attacker)
+        counters = self.tree.b.status()["counters"]
+        self.measured("connections, garbage datagrams", (self.callers, self.garbage))
+        doors = [counters[name] for name in ("turned_away", "links_refused", "datagrams_dropped")]
+        self.measured("b: turned away, refused, datagrams dropped", doors)
+        for name, ttl in (("b", TTL - 1), ("c", TTL - 2), ("d", TTL - 2)):
+            report = receivers[name].await_last(GROUP, S, count - 1, LATE)
+            self.measured(f"{name}: received of {count}, longest gap (ms)",
+                          (report["received"], round(report["gap"] * 1e3, 1)))  # fmt: skip
+            self.assert_perfect(report, count, ttl)
+        for daemon in daemons:
+            kib = [size >> 10 for size in (daemon.samples[0], min(daemon.samples), max(daemon.samples))]
+            self.measured(
+                f"node {daemon.host.name}: RSS first, least, most (KiB); in the second half; % of a core",
+                (kib, daemon.late_growth >> 10, round(daemon.load, 1)),
+            )
+            self.assertLess(daemon.spread, SIEGE_GROWTH_MAX, daemon.host.name)
+        for peer in self.tree.b.status()["peers"]:
+            if peer["name"] in "acd":
+                self.assertEqual(("udp", 0), (peer["data"], peer["falls"]), peer["name"])
+
+    def besiege(self) -> None:
+        """Two callers and a talker at a time; who is done is followed by another."""
+        for attacker in [a for a in self.attackers if a.state["done"]]:
+            self.count(attacker)
+            self.attackers.remove(attacker)
+            attacker.stop()
+        kinds = {attacker.kind for attacker in self.attackers}
+        says = self.random.randbytes(300).hex()
+        pieces = [self.random.randbytes(self.random.randrange(1, 1400)).hex() for _ in range(100)]
+        if "silent" not in kinds:
+            self.begin("silent", "connect", count=5_000, sources=SOURCES, seconds=60)
+        if "garbage" not in kinds:
+            self.begin("garbage", "connect", count=5_000, sources=SOURCES, says=says, seconds=60)
+        if "datagrams" not in kinds:
+            self.begin("datagrams", "datagrams", count=20_000, pieces=pieces)
+
+    def begin(self, kind: str, how: str, **told: object) -> None:
+        attacker = Attacker(self.stranger, self.tree.b, how, **told)
+        attacker.kind = kind
+        self.attackers.append(attacker)
+
+    def count(self, attacker: Attacker) -> None:
+        self.callers += attacker.state["opened"]
+        self.garbage += attacker.state["sent"] if attacker.kind == "datagrams" else 0

@@ -8,12 +8,12 @@ import tempfile
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import fail, inlineCallbacks
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, readBody
 
-from multicastmw.services.control import ControlService
+from multicastmw.services.control import CALLERS_MAX, ControlService
 from multicastmw.services.errors import CannotStart
 
 
@@ -39,6 +39,7 @@ class Sockets(TestCase):
         control.privilegedStartService()
         control.startService()
         self.addCleanup(control.stopService)
+        self.control = control
         return control
 
     def status(self) -> Any:
@@ -142,3 +143,73 @@ class Sockets(TestCase):
         control = self.starts()
         yield control.stopService()
         self.assertFalse(os.path.exists(self.path))
+
+    # --- local users who are no friends
+
+    def calls(self, says: bytes = b"") -> socket.socket:
+        caller = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(caller.close)
+        caller.settimeout(0)
+        caller.connect(self.path)
+        if says:
+            caller.send(says)
+        return caller
+
+    def ends(self, caller: socket.socket) -> Any:
+        """Fires when the node has hung up."""
+
+        def look() -> bool:
+            try:
+                return caller.recv(65536) == b""
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+
+        return self.until(look)
+
+    def until(self, true: Any) -> Any:
+        done: Any = Deferred()
+
+        def look() -> None:
+            if true():
+                done.callback(None)
+            else:
+                reactor.callLater(0.01, look)
+
+        look()
+        return done
+
+    @inlineCallbacks
+    def test_so_many_may_be_silent_at_a_time_and_others_are_hung_up_on(self) -> Any:
+        self.starts()
+        silent = [self.calls() for _ in range(CALLERS_MAX)]
+        yield self.ends(self.calls())
+        for caller in silent:
+            self.assertRaises(BlockingIOError, caller.recv, 1)
+        silent.pop().close()
+        silent.pop().close()
+        yield self.until(lambda: self._port_callers() < CALLERS_MAX)
+        self.assertEqual((yield self.asks())[0], 200)
+        for caller in silent:
+            caller.close()
+
+    def _port_callers(self) -> int:
+        return int(self.control._port._port.factory.callers)
+
+    @inlineCallbacks
+    def test_a_body_that_is_too_long_ends_the_connection_unread(self) -> Any:
+        self.starts()
+        for head in (b"Content-Length: 1000000000", b"Content-Length: 65537"):
+            yield self.ends(self.calls(b"POST /status HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n"))
+        chunk = b"8000\r\n" + bytes(0x8000) + b"\r\n"
+        endless = b"POST /status HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + 3 * chunk
+        yield self.ends(self.calls(endless))
+        self.assertEqual((yield self.asks())[0], 200)
+
+    @inlineCallbacks
+    def test_a_head_that_is_too_long_does_too(self) -> Any:
+        self.starts()
+        yield self.ends(self.calls(b"GET /status HTTP/1.1\r\n" + b"X: " + b"x" * 20_000 + b"\r\n"))
+        yield self.ends(self.calls(b"GET /" + b"x" * 20_000))
+        self.assertEqual((yield self.asks())[0], 200)

@@ -17,7 +17,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.services.peers import ACCEPTS, DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
 from multicastmw.wire.messages import Node as NodeEntry
@@ -398,3 +398,39 @@ class Listening(TestCase):
         self.assertEqual(decode(said).message, Close(4, 4))
         self.assertTrue(transports[-1].disconnecting)
         self.assertFalse(any(t.disconnecting for t in transports[:16]))
+
+    def test_callers_come_in_small_batches(self) -> Any:
+        """Twisted would take 100 at once, and more the more there are."""
+        node = World().node("a")
+        service = ListeningService("tcp:0:interface=127.0.0.1", node.room, reactor)
+        service.privilegedStartService()
+        self.addCleanup(service.stopService)
+        port = service._port
+        address = port.getHost()
+        callers = [socket.socket() for _ in range(3 * ACCEPTS)]
+        for caller in callers:
+            self.addCleanup(caller.close)
+            caller.setblocking(False)
+            caller.connect_ex((address.host, address.port))
+        accepted = 0
+        for _ in range(6):
+            before = port.sessionno
+            port.doRead()
+            self.assertLessEqual(port.sessionno - before, ACCEPTS)
+            accepted = port.sessionno
+        self.assertEqual(accepted, 3 * ACCEPTS)
+        for link in list(node.room.links):
+            link._outlet.abort()
+        return self.until_gone(node)
+
+    def until_gone(self, node: Node) -> Any:
+        done: Deferred[None] = Deferred()
+
+        def look() -> None:
+            if node.room.links:
+                reactor.callLater(0.01, look)
+            else:
+                reactor.callLater(0.05, done.callback, None)
+
+        look()
+        return done
