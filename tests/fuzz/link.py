@@ -197,6 +197,7 @@ class Links(Target):
                 assert self.a.router.subscriptions(link) <= CHANNELS_MAX
                 assert len(room.reach.behind(link)) <= NODES_MAX + 1
                 assert (link in room.by_node.values()) == (link.phase is Phase.UP)
+                assert (link.node in room.reach.behind(link)) == (link.phase is Phase.UP)
                 assert link.on_udp <= (link.phase is Phase.UP)
             waiting = len(cable.accepting._unsent)
             assert waiting <= FULL + UNREAD_MAX + 2 * MESSAGE_MAX

@@ -14,7 +14,7 @@ from tests.fuzz.igmp import GROUPS, HOST, ROUTER, mended, packets
 from tests.fuzz.target import Target, script, steps
 
 MOST = 3  # groups, and sources of one
-LINK = (HOST, HOST + 1, HOST + 2, HOST + 3, HOST + 4, ROUTER, 0)
+LINK = (HOST, HOST + 1, HOST + 2, HOST + 3, HOST + 4, ROUTER, 0, GROUPS[1])
 # What a day without a word ends, whatever another querier said of its times.
 DAY = 86_400.0
 
@@ -130,6 +130,7 @@ class AskingQuerier(Target):
                 case Want(group, source):
                     assert (group, source) not in self.wanted
                     assert group >> 28 == 14 and group >> 8 != 0xE00000
+                    assert source >> 24 < 224
                     self.wanted.add((group, source))
                 case Unwant(group, source):
                     self.wanted.remove((group, source))
