@@ -43,7 +43,12 @@ VERDICTS = {
 }
 
 # What cryptography raises for certificates that OpenSSL takes.
-UNREADABLE = (x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+UNREADABLE = (
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 
 # Words of OpenSSL's errors, as what they mean; the first that fits.  An alert is what the other side says.
 REASONS = (
@@ -158,7 +163,7 @@ def _judge(connection: Any, certificate: Any, verdict: int, depth: int, right: i
 
 
 def node_of(certificate: x509.Certificate) -> int:
-    """The id of the node whose certificate this is; raises ValueError for a key of a kind that is not known."""
+    """The id of the node whose certificate this is; raises ValueError for a key of an unknown kind."""
     try:
         key = certificate.public_key()
     except (UnsupportedAlgorithm, ValueError):

@@ -1,6 +1,7 @@
 """A naive reassembler: lists, and every piece compared with every other.
 
-The rules are those of core/fragments.py: what overlaps or contradicts drops the packet, the oldest makes room.
+The rules are those of core/fragments.py: what overlaps or contradicts drops the packet, and the oldest makes
+room.
 """
 
 from dataclasses import dataclass, field

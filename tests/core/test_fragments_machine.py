@@ -41,7 +41,13 @@ class ReassemblerMachine(RuleBasedStateMachine):
             header = Header.parse(got)
             assert not header.flags_and_offset & FRAGMENT and header.total_length == len(got)
 
-    @rule(ident=identifications, start=eighths, length=st.integers(1, 3), more=st.booleans(), fill=st.integers(0, 1))
+    @rule(
+        ident=identifications,
+        start=eighths,
+        length=st.integers(1, 3),
+        more=st.booleans(),
+        fill=st.integers(0, 1),
+    )
     def a_piece_comes(self, ident: int, start: int, length: int, more: bool, fill: int) -> None:
         """Of two fillings: so the same place may say another thing."""
         self.comes(piece(ident, start, bytes([fill]) * 8 * length, more))

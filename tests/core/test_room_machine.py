@@ -1,7 +1,7 @@
-"""A node and whoever calls it, for any row of events, against a naive model of who wants what and who gets what.
+"""A node and whoever calls it, for any row of events, against a naive model of who wants what and gets what.
 
-The node is real (tests/core/cable.py); its peers are callers that say what the rules have them say and keep what
-they hear.  The model knows sets, and has no tables, windows, tokens or clocks of its own:
+The node is real (tests/core/cable.py); its peers are callers that say what the rules have them say and keep
+what they hear.  The model knows sets, and has no tables, windows, tokens or clocks of its own:
 
     up        the callers that said Open last and are not gone, each with its channels and the nodes behind it
     told      what a caller must have been told: the union of what all others want, and whom they reach
@@ -109,7 +109,9 @@ class RoomMachine(RuleBasedStateMachine):
         self.waiting: list[tuple[Connection, float]] = []  # have said nothing, since when
         self.old_tokens: list[int] = []
         self.sequences: dict[tuple[int, Channel], int] = {}
-        self.accepted: dict[tuple[int, Channel], list[int]] = {}  # numbers since the stream may have begun anew
+        self.accepted: dict[
+            tuple[int, Channel], list[int]
+        ] = {}  # numbers since the stream may have begun anew
         self.heard_at: dict[tuple[int, Channel], float] = {}
         self.number = 0
         self.tokens = 0
@@ -210,7 +212,9 @@ class RoomMachine(RuleBasedStateMachine):
     @rule(name=callers)
     def a_peer_withdraws_itself_and_announces_the_node(self, name: str) -> None:
         """Neither means anything."""
-        self.says(name, encode(RemoveRoute((Node(node_of(name)),))), encode(AddRoute((Node(self.hub.id, "hub"),))))
+        self.says(
+            name, encode(RemoveRoute((Node(node_of(name)),))), encode(AddRoute((Node(self.hub.id, "hub"),)))
+        )
         self.settle()
 
     @rule(name=callers, how=st.sampled_from(["close", "hang up", "garbage", "second open", "cut"]))
@@ -374,7 +378,9 @@ class RoomMachine(RuleBasedStateMachine):
             if peer.silent_since is not None and self.world.now - peer.silent_since > PATIENCE:
                 self.goes(name)
         self.world.run(0.01)
-        self.waiting = [(c, since) for c, since in self.waiting if self.world.now - since < OPEN_WITHIN + 0.05]
+        self.waiting = [
+            (c, since) for c, since in self.waiting if self.world.now - since < OPEN_WITHIN + 0.05
+        ]
         for connection in self.connections:
             self.read(connection)
         for _, there, message in self.world.air.sent:

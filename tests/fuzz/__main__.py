@@ -2,8 +2,9 @@
 
     python -m tests.fuzz TARGET... | all  --runs N --seed S [--work DIR] [--json FILE] [--keep] [--nice N]
 
-A run begins with the target's seeds and its corpus.  --work keeps what it found between runs; --keep takes what
-covers something new into the corpus, minimised.  An input that is a find is written beside where this runs.
+A run begins with the target's seeds and its corpus.  --work keeps what it found between runs; --keep makes
+the corpus anew, of the fewest inputs that cover what all do.  An input that is a find is written to where
+this runs.
 """
 
 import argparse
@@ -22,10 +23,13 @@ from tests.fuzz.target import TARGETS, Target, load
 
 CORPUS = Path(__file__).parent / "corpus"
 
-# What we chose: an execution takes about a millisecond, on a busy machine some more; a target's process 100 MiB.
+# What we chose: an execution takes about a millisecond, on a busy machine some more; a process 100 MiB.
 SECONDS = 25
 MEBIBYTES = 1024
 KEPT = 2_048  # bytes of an input that is kept: the corpus is read by people, too
+
+HEADING = "target        executions  per second  seconds   edges  inputs  crashes"
+ROW = "{target:12} {executions:11,} {per_second:11,} {seconds:8,.0f} {edges:7} {inputs:7}  {crash}"
 
 PROGRESS = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)", re.M)
 EXECUTED = re.compile(r"^stat::number_of_executed_units: (\d+)", re.M)
@@ -38,7 +42,7 @@ def main() -> int:
     if find_spec("atheris") is None:
         sys.exit("atheris is missing: pip install -e '.[fuzz]'")
     names = list(TARGETS) if "all" in arguments.targets else arguments.targets
-    print(f"{'target':12} {'executions':>11} {'per second':>10} {'seconds':>8} {'edges':>6} {'inputs':>6}  crashes")
+    print(HEADING)
     results = []
     for name in names:
         results.append(run(name, arguments))
@@ -50,7 +54,9 @@ def main() -> int:
 
 def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m tests.fuzz", description=__doc__.splitlines()[0])
-    parser.add_argument("targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help=", ".join(TARGETS))
+    parser.add_argument(
+        "targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help=", ".join(TARGETS)
+    )
     parser.add_argument("--runs", type=int, default=20_000, help="executions of each target")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="folder of what was found in earlier runs")
@@ -95,10 +101,7 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def line(result: dict[str, Any]) -> str:
-    return (
-        f"{result['target']:12} {result['executions']:11,} {result['per_second']:10,} {result['seconds']:8,.0f} "
-        f"{result['edges']:6} {result['inputs']:6}  {result['crash'] or 'none'}"
-    )
+    return ROW.format(**result | {"crash": result["crash"] or "none"})
 
 
 def child(name: str, nice: int, options: list[str], folders: list[Path]) -> tuple[int, str]:
@@ -113,7 +116,11 @@ def child(name: str, nice: int, options: list[str], folders: list[Path]) -> tupl
         command = [str(itself), *options, f"-timeout={SECONDS}", f"-rss_limit_mb={MEBIBYTES}"]
         command += [f"-artifact_prefix={name}-", *map(str, folders)]
         done = subprocess.run(
-            ["nice", "-n", str(nice), *command], stderr=subprocess.PIPE, text=True, errors="replace", check=False
+            ["nice", "-n", str(nice), *command],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
         )
     return done.returncode, done.stderr
 

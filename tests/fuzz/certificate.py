@@ -1,7 +1,7 @@
 """A peer's certificate, as OpenSSL read it and before we asked it who its holder is.
 
-A handshake proves that one of our authorities signed it, so a stranger has none; but authorities sign what they
-are given.  Whatever stands in it, the questions behind the handshake have answers.
+A handshake proves that one of our authorities signed it, so a stranger has none; but authorities sign what
+they are given.  Whatever stands in it, the questions behind the handshake have answers.
 """
 
 from collections.abc import Iterable

@@ -13,7 +13,7 @@ ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 def is_a_line(text: str) -> bool:
-    return text.isprintable() and 0 < len(text)
+    return text.isprintable() and bool(text)
 
 
 class NodeIni(Target):

@@ -22,8 +22,9 @@ class Control(Target):
 
     longest = 2048
     words = (b"GET ", b"POST ", b"HEAD ", b"/status", b" HTTP/1.1\r\n", b"Host: x\r\n", b"Content-Length: ",
-             b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"\r\n\r\n",
-             b"Content-Type: multipart/form-data; boundary=x\r\n", b"application/x-www-form-urlencoded")  # fmt: skip
+             b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
+             b"Content-Type: multipart/form-data; boundary=x\r\n", b"\r\n\r\n",
+             b"application/x-www-form-urlencoded")  # fmt: skip
 
     def __init__(self) -> None:
         reactor = MemoryReactor()
@@ -45,7 +46,8 @@ class Control(Target):
         yield b"POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=bGET /status HTTP/1.1\r\n\r\n"
         yield b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"
         yield (
-            b"POST /status HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 70\r\n\r\n"
+            b"POST /status HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 70\r\n\r\n"
             b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n        '
         )
         yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"

@@ -43,7 +43,11 @@ class Cops(Target):
             if each.wire[1:2] and each.wire[1] in OPS and 8 < len(each.wire) <= self.longest:
                 yield bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]
         for name in (b"\xc3\xa9" * 127 + b"!", b"\xc3\xa9" * 128, b"\xff" * 200):
-            yield b"\x03" + cops.pack_object(CNum.NODE, 1, bytes(8)) + cops.pack_object(CNum.PEPID, 1, name + b"\0")
+            yield (
+                b"\x03"
+                + cops.pack_object(CNum.NODE, 1, bytes(8))
+                + cops.pack_object(CNum.PEPID, 1, name + b"\0")
+            )
 
     def __call__(self, data: bytes) -> None:
         if not data:

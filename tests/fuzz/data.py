@@ -1,8 +1,8 @@
 """IP Data: messages through the door of the datagrams and to whoever wants them.
 
-An input is a row of messages, cut by the lengths that they claim.  Each is sent to a real socket on the loopback,
-which the node's own reader empties; the token says whose it is.  A taker wants some channels; what it gets is
-what was sent, with one hop less, and each number once.
+An input is a row of messages, cut by the lengths that they claim.  Each is sent to a real socket on the
+loopback, which the node's own reader empties; the token says whose it is.  A taker wants some channels; what
+it gets is what was sent, with one hop less, and each number once.
 """
 
 import socket
@@ -129,7 +129,9 @@ class Data(Target):
         yield b"".join(map(message, (1, 2, 4, 3, 3, 2)))
         yield b"".join(map(message, (0xFFFFFFFE, 0xFFFFFFFF, 0, 1)))
         yield b"".join(map(message, (1, 2, 1 << 20, 1 + (1 << 20), 3)))
-        yield message(1, origin=HERE) + message(2, hop_limit=0) + message(3, hop_limit=1) + message(4, token=1)
+        yield (
+            message(1, origin=HERE) + message(2, hop_limit=0) + message(3, hop_limit=1) + message(4, token=1)
+        )
         yield message(1, source=1) + message(1, group=1) + message(1, flags=1) + message(2, packet_type=3)
         for each in golden.folder("messages") + golden.folder("malformed"):
             if each.wire[1:2] == b"\x22" and len(each.wire) <= self.longest:
@@ -163,5 +165,8 @@ class Data(Target):
         if any(stream.window.far or stream.window.restarts for stream in door.forwarder.streams()):
             return  # the window is no seal; see core/window.py
         for taker in (near, far):
-            numbers = [(h.origin, h.group, h.source, h.flags & 1, h.sequence) for h in map(DataHeader.parse, taker.got)]
+            numbers = [
+                (h.origin, h.group, h.source, h.flags & 1, h.sequence)
+                for h in map(DataHeader.parse, taker.got)
+            ]
             assert len(set(numbers)) == len(numbers)

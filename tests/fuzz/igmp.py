@@ -1,7 +1,7 @@
 """IGMP packets: read, and what was read is written and read again.
 
-Checksums are made right before an input is read, as no fuzzer finds them; every other one (by its last bit) is
-read as it is.
+Checksums are made right before an input is read, as no fuzzer finds them; every other one (by its last bit)
+is read as it is.
 """
 
 from collections.abc import Iterable

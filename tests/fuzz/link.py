@@ -1,14 +1,14 @@
 """A stranger's connection to a node that has a good peer: whatever it says, the peer's stream goes on.
 
-The world (tests/core/cable.py) has node a, its peer b, and for each input a caller, who says a right Open first
-unless the input's first byte is odd.  Steps: 0 bytes on TCP, 1 a message of right length whose objects are the
-input's, 2 a datagram with the right token in it, 3 one as it is, 4 right IP Data, 5 time, 6 a's host joins or
-leaves, 7 a's host sends, 8 the caller stops reading or goes on, 9 a second connection of the same node, 10 right
-routes.
+The world (tests/core/cable.py) has node a, its peer b, and for each input a caller, who says a right Open
+first unless the input's first byte is odd.  Steps: 0 bytes on TCP, 1 a message of right length whose objects
+are the input's, 2 a datagram with the right token in it, 3 one as it is, 4 right IP Data, 5 time, 6 a's host
+joins or leaves, 7 a's host sends, 8 the caller stops reading or goes on, 9 a second connection of the same
+node, 10 right routes.
 
-Afterwards: the bounds held, b's link is the same one and carries a packet each way, exactly once; when the caller
-has hung up, nothing is left of it.  Only who says b's own node id may take b's place: without TLS anybody's word
-counts.
+Afterwards: the bounds held, b's link is the same one and carries a packet each way, exactly once; when the
+caller has hung up, nothing is left of it.  Only who says b's own node id may take b's place: without TLS
+anybody's word counts.
 """
 
 from collections.abc import Iterable
@@ -73,12 +73,31 @@ class Links(Target):
 
     def seeds(self) -> Iterable[bytes]:
         routes = bytes((1, 2, 3, 4))
-        yield b"\0" + script((10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x"))
-        yield b"\0" + script((6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff"))
-        yield b"\0" + script((10, b"\x81\x01"), (8, b""), *((7, b"y" * 700) for _ in range(8)), (5, b"\x80"), (8, b""), (5, b"\x40"))
-        yield b"\0" + script((9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff"))
-        echo = [encode(KeepAlive(1, Echo(kind, clock))) for kind in (ECHO_REQUEST, ECHO_REPLY) for clock in (1, 10**12)]
-        yield b"\0" + script((5, b"\x20"), *((2, each) for each in echo), *((3, each) for each in echo), (5, b"\x20"))
+        yield b"\0" + script(
+            (10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x")
+        )
+        yield b"\0" + script(
+            (6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff")
+        )
+        yield b"\0" + script(
+            (10, b"\x81\x01"),
+            (8, b""),
+            *((7, b"y" * 700) for _ in range(8)),
+            (5, b"\x80"),
+            (8, b""),
+            (5, b"\x40"),
+        )
+        yield b"\0" + script(
+            (9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff")
+        )
+        echo = [
+            encode(KeepAlive(1, Echo(kind, clock)))
+            for kind in (ECHO_REQUEST, ECHO_REPLY)
+            for clock in (1, 10**12)
+        ]
+        yield b"\0" + script(
+            (5, b"\x20"), *((2, each) for each in echo), *((3, each) for each in echo), (5, b"\x20")
+        )
         for folder in ("messages", "skipped", "malformed"):
             for each in golden.folder(folder):
                 if len(each.wire) > 1000:
@@ -86,7 +105,9 @@ class Links(Target):
                 first = b"\1" if each.wire[1:2] == b"\x06" else b"\0"
                 yield first + script((0, each.wire), (5, b"\1"), (2, each.wire), (0, each.wire))
                 if each.wire[1:2] and each.wire[1] in OPS:
-                    yield first + script((1, bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]), (5, b"\x10"))
+                    yield first + script(
+                        (1, bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]), (5, b"\x10")
+                    )
 
     def __call__(self, data: bytes) -> None:
         self.executions += 1
@@ -165,8 +186,9 @@ class Links(Target):
     def sends_data(self, with_: bytes) -> None:
         self.sequence += with_[1]
         message = data.build(
-            with_[2:], token=0, origin=(CALLER, self.a.forwarder.origin, 5)[with_[0] >> 5 & 1], group=GROUP + with_[0] % 4,
-            source=with_[0] >> 2 & 1, sequence=self.sequence, hop_limit=with_[2], flags=with_[0] >> 7,
+            with_[2:], token=0, origin=(CALLER, self.a.forwarder.origin)[with_[0] >> 5 & 1],
+            group=GROUP + with_[0] % 4, source=with_[0] >> 2 & 1, sequence=self.sequence,
+            hop_limit=with_[2], flags=with_[0] >> 7,
         )  # fmt: skip
         if with_[0] & 16:
             self.says(message)

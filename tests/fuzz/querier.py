@@ -1,8 +1,8 @@
 """The IGMP querier, its hosts, other routers and the time.
 
 The first byte chooses the settings.  Steps: 0 a packet as it is, 1 one whose header and checksums are mended,
-2 time, woken at each deadline, 3 time, woken once and late, 4 a record of some sources, 5 an older report or a
-leave, 6 another router's query, 7 new settings, 8 the TAP goes and comes.
+2 time, woken at each deadline, 3 time, woken once and late, 4 a record of some sources, 5 an older report or
+a leave, 6 another router's query, 7 new settings, 8 the TAP goes and comes.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,9 @@ class AskingQuerier(Target):
             yield bytes((chosen,)) + script(*records, (2, b"\x03"), *records[::-1], (2, b"\x80"))
             older = [(5, bytes((kind, 0))) for kind in range(3)]
             asked = [(6, bytes((kind, 0, 20, 1, 2))) for kind in range(4)]
-            yield bytes((chosen,)) + script(*older, (2, b"\x01"), *asked, (7, b"\x01"), (2, b"\x30"), (8, b""), *older)
+            yield bytes((chosen,)) + script(
+                *older, (2, b"\x01"), *asked, (7, b"\x01"), (2, b"\x30"), (8, b""), *older
+            )
 
     def __call__(self, data: bytes) -> None:
         self.now = 1000.0
@@ -103,7 +105,15 @@ class AskingQuerier(Target):
         sources = tuple(LINK[byte % len(LINK)] for byte in with_[3:])
         group = self.group(with_[1]) if with_[1] else 0
         version = 1 + with_[0] % 3
-        query = Query(version, group, with_[2] / 10, sources if version > 2 else (), bool(with_[0] & 4), with_[0] >> 5, 9.0)
+        query = Query(
+            version,
+            group,
+            with_[2] / 10,
+            sources if version > 2 else (),
+            bool(with_[0] & 4),
+            with_[0] >> 5,
+            9.0,
+        )
         self.comes(igmp.pack(query, ROUTER - 1 + (with_[0] >> 3 & 2), GROUPS[0]))
 
     def comes(self, packet: bytes) -> None:

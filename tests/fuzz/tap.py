@@ -1,8 +1,8 @@
 """Frames from the operating system, and packets of peers on their way into it.
 
-The first byte chooses the TAP's settings.  Steps: 0 a frame as it is, 1 an IP packet in a right frame, its header
-mended, 2 a peer's packet as it is, 3 one whose header is mended.  Of the latter two the first byte is the hop
-limit.
+The first byte chooses the TAP's settings.  Steps: 0 a frame as it is, 1 an IP packet in a right frame, its
+header mended, 2 a peer's packet as it is, 3 one whose header is mended.  Of the latter two the first byte is
+the hop limit.
 """
 
 from collections.abc import Iterable
@@ -69,13 +69,18 @@ class Tap(Target):
         for chosen in range(4):
             yield bytes((chosen,)) + script(
                 (0, FRAME + packet), (1, long), (2, b"\x09" + packet), (3, b"\x09" + long), (0, FRAME + long),
-                *((1, igmp) for igmp in packets()), *((2, b"\x07" + igmp) for igmp in packets()), (3, b"\x01" + packet),
+                *((1, igmp) for igmp in packets()), *((2, b"\x07" + igmp) for igmp in packets()),
+                (3, b"\x01" + packet),
             )  # fmt: skip
             lying = packet[:2] + b"\x02\x00" + packet[4:]
-            yield bytes((chosen,)) + script((0, FRAME + long), (0, FRAME + lying), (1, lying), (2, b"\x07" + lying))
+            yield bytes((chosen,)) + script(
+                (0, FRAME + long), (0, FRAME + lying), (1, lying), (2, b"\x07" + lying)
+            )
             yield bytes((chosen,)) + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
         optional = right(b"o" * 600, 9, 0x4000, bytes.fromhex("9404000044040500"))
-        yield b"\x01" + script((1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet))
+        yield b"\x01" + script(
+            (1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet)
+        )
 
     def __call__(self, data: bytes) -> None:
         chosen = data[0] if data else 0

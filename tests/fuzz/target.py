@@ -10,6 +10,7 @@ from struct import Struct
 from time import thread_time
 from typing import NamedTuple
 
+
 class Place(NamedTuple):
     """Where a target is; `guides` are packages beside ours whose branches guide the fuzzer, too."""
 

@@ -22,8 +22,9 @@ class Values(Target):
     """One option's text."""
 
     longest = 256
-    words = (b"tcp:", b"tcp6:", b"unix:", b"interface=", b"host=", b"port=", b"backlog=", b"timeout=", b"\\:",
-             b"bindAddress=", b"lockfile=", b"mode=", b"4600", b"127.0.0.1", b"239.1.1.1", b"/24", b"@")  # fmt: skip
+    words = (b"tcp:", b"tcp6:", b"unix:", b"interface=", b"host=", b"port=", b"backlog=", b"timeout=",
+             b"\\:", b"bindAddress=", b"lockfile=", b"mode=", b"4600", b"127.0.0.1", b"239.1.1.1",
+             b"/24", b"@")  # fmt: skip
 
     def seeds(self) -> Iterable[bytes]:
         given = {text.partition(" = ")[2].strip() for text, _ in MISTAKES}
