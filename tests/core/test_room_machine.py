@@ -98,8 +98,15 @@ def node_of(name: str) -> int:
 
 
 class RoomMachine(RuleBasedStateMachine):
-    @initialize()
-    def begin(self) -> None:
+    @initialize(
+        first=st.dictionaries(
+            callers,
+            st.tuples(st.booleans(), st.lists(channels, min_size=1, max_size=3)),
+            min_size=2,
+            max_size=LINKS_MAX + 1,
+        )
+    )
+    def begin(self, first: dict[str, tuple[bool, list[Channel]]]) -> None:
         self.world = World()
         self.hub = self.world.node("hub", keep_alive=PATIENCE, node=HUB << 16)
         self.hub.room.links_max = LINKS_MAX
@@ -109,12 +116,17 @@ class RoomMachine(RuleBasedStateMachine):
         self.waiting: list[tuple[Connection, float]] = []  # have said nothing, since when
         self.old_tokens: list[int] = []
         self.sequences: dict[tuple[int, Channel], int] = {}
-        self.accepted: dict[
-            tuple[int, Channel], list[int]
-        ] = {}  # numbers since the stream may have begun anew
+        # Numbers of a stream since it may have begun anew.
+        self.accepted: dict[tuple[int, Channel], list[int]] = {}
         self.heard_at: dict[tuple[int, Channel], float] = {}
+        # Who was the only one to want a stream at some moment since its last packet.
+        self.alone: dict[tuple[int, Channel], set[str | None]] = {}
         self.number = 0
         self.tokens = 0
+        for name, (udp, wants) in first.items():
+            self.a_caller_says_open(name, udp, hub_dials=False)
+            self.a_peer_adds_routes(name, wants)
+            self.a_peer_answers_a_probe(name)
 
     # --- what callers do
 
@@ -281,10 +293,11 @@ class RoomMachine(RuleBasedStateMachine):
         return takers | ({None} if self.host & both else set())
 
     def lapses(self) -> None:
-        """Where nobody but one wants a stream, its numbers are forgotten: what comes then may begin anew."""
-        for stream in list(self.accepted):
-            if len(self.wanting(stream[1])) < 2:
-                self.accepted[stream] = []
+        """A stream that nobody wants but who it comes from is not sent; what comes later may begin anew."""
+        for stream in self.alone:
+            wanting = self.wanting(stream[1])
+            if len(wanting) < 2:
+                self.alone[stream] |= wanting or {None, *NAMES}
 
     @rule(channel=st.sampled_from([c for c in CHANNELS if c.source]))
     def the_host_sends(self, channel: Channel) -> None:
@@ -328,7 +341,10 @@ class RoomMachine(RuleBasedStateMachine):
             self.arrived(inner, set(), 15)
             return
         stale = self.world.now - self.heard_at.get(stream, -100.0) > 9
-        if sequence in self.accepted.setdefault(stream, []) and not stale:
+        if stale or name in self.alone.get(stream, ()):
+            self.accepted[stream] = []
+        self.alone[stream] = set()
+        if sequence in self.accepted.setdefault(stream, []):
             self.arrived(inner, set(), 15)  # exactly once
         elif step or stream not in self.heard_at:
             self.arrived(inner, takers, 15)
