@@ -1,6 +1,6 @@
 # make demo     sets up and shows the tree of figure 4 with a film (root)
 # make test     sets up and passes all tests; whole nodes need root and /dev/net/tun, else they skip
-# make soak     the long runs: 5 minutes of a stream through four nodes
+# make soak     the long runs: 5 minutes of a stream through four nodes, state machines with many more lives
 # make bench    microseconds and system calls a packet, against a bare loop
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make clean    takes away what these made

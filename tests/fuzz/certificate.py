@@ -33,7 +33,7 @@ def made() -> bytes:
 class Certificates(Target):
     """Bytes that may be a certificate."""
 
-    longest = 1024
+    longest = 768
     words = (NAME.encode(), b"\x82\x0d" + NAME.encode(), b"\x55\x1d\x11", b"\x55\x1d\x13", b"\x55\x1d\x25")
 
     def seeds(self) -> Iterable[bytes]:

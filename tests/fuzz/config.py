@@ -19,7 +19,7 @@ def is_a_line(text: str) -> bool:
 class NodeIni(Target):
     """A file, which is one in memory."""
 
-    longest = 2048
+    longest = 512
     words = tuple(
         f"{name} = {about.default or ''}\n".encode()
         for kind in (SECTIONS | NAMED).values()

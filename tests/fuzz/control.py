@@ -20,7 +20,7 @@ from tests.fuzz.target import Target
 class Control(Target):
     """What comes to the control socket."""
 
-    longest = 2048
+    longest = 512
     words = (b"GET ", b"POST ", b"HEAD ", b"/status", b" HTTP/1.1\r\n", b"Host: x\r\n", b"Content-Length: ",
              b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
              b"Content-Type: multipart/form-data; boundary=x\r\n", b"\r\n\r\n",

@@ -101,7 +101,7 @@ def is_right(message: bytes) -> bool:
 class Data(Target):
     """What comes to the data port."""
 
-    longest = 2048
+    longest = 512
     words = (TOKEN.to_bytes(8, "big"), HERE.to_bytes(8, "big"), ORIGIN.to_bytes(8, "big"),
              GROUP.to_bytes(8, "big"), SOURCE.to_bytes(8, "big"), bytes.fromhex("00304401"))  # fmt: skip
 

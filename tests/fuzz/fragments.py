@@ -47,7 +47,7 @@ def mended(packet: bytes) -> bytes:
 class Fragments(Target):
     """Packets from the TAP and pieces from peers."""
 
-    longest = 2048
+    longest = 768
 
     def seeds(self) -> Iterable[bytes]:
         whole = right(bytes(range(200)), 7)

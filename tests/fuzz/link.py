@@ -51,7 +51,7 @@ WORN_OUT = 256  # executions in one world
 class Links(Target):
     """All that a stranger can say to one link, in the company of another."""
 
-    longest = 2048
+    longest = 1024
     words = (b"\x10\x06MC", b"\x10\x08MC", b"\x10\x09\0\0", b"\x10\x20MC", b"\x10\x21MC", b"\x10\x22MC",
              CALLER.to_bytes(8, "big"), GROUP.to_bytes(8, "big"))  # fmt: skip
 
@@ -82,7 +82,7 @@ class Links(Target):
         yield b"\0" + script(
             (10, b"\x81\x01"),
             (8, b""),
-            *((7, b"y" * 700) for _ in range(8)),
+            *((7, b"\xffy") for _ in range(12)),
             (5, b"\x80"),
             (8, b""),
             (5, b"\x40"),
@@ -166,7 +166,7 @@ class Links(Target):
             case 6 if with_:
                 (self.a.host.wants if with_[0] & 1 else self.a.host.unwants)(GROUP + (with_[0] >> 1) % 4)
             case 7 if with_:
-                self.a.send(GROUP + with_[0] % 4, inner=with_)
+                self.host_sends(with_)
             case 8:
                 end = self.calls[-1].dialling
                 end.reads = not end.reads
@@ -176,6 +176,12 @@ class Links(Target):
                 self.says(AN_OPEN)
             case 10:
                 self.routes(with_)
+
+    def host_sends(self, with_: bytes) -> None:
+        """A burst, of long packets if it is to fill a connection that nobody reads."""
+        inner = with_.ljust(1000) if with_[0] & 4 else with_
+        for _ in range(1 + (with_[0] >> 3)):
+            self.a.send(GROUP + with_[0] % 4, inner=inner)
 
     def sends(self, said: bytes, token: int) -> None:
         """A datagram, from elsewhere than announced if it is of an odd length."""

@@ -56,7 +56,7 @@ class Overlay:
 class Tap(Target):
     """One TAP, both ways."""
 
-    longest = 2048
+    longest = 1024
     words = (FRAME, b"\x08\x00", GROUP.to_bytes(4, "big"), DENIED.to_bytes(4, "big"), b"\x45\0")
 
     def __init__(self) -> None:
@@ -65,18 +65,17 @@ class Tap(Target):
 
     def seeds(self) -> Iterable[bytes]:
         packet = right(bytes(range(30)), 7)
-        long = right(bytes(range(256)) * 4, 8)
+        long = right(bytes(range(256)) * 2 + bytes(90), 8)
+        lying = packet[:2] + b"\x02\x00" + packet[4:]
         for chosen in range(4):
-            yield bytes((chosen,)) + script(
-                (0, FRAME + packet), (1, long), (2, b"\x09" + packet), (3, b"\x09" + long), (0, FRAME + long),
-                *((1, igmp) for igmp in packets()), *((2, b"\x07" + igmp) for igmp in packets()),
-                (3, b"\x01" + packet),
-            )  # fmt: skip
-            lying = packet[:2] + b"\x02\x00" + packet[4:]
-            yield bytes((chosen,)) + script(
-                (0, FRAME + long), (0, FRAME + lying), (1, lying), (2, b"\x07" + lying)
+            first = bytes((chosen,))
+            yield first + script(
+                (0, FRAME + packet), *((1, igmp) for igmp in packets()), (2, b"\x09" + packet)
             )
-            yield bytes((chosen,)) + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
+            yield first + script(*((2, b"\x07" + igmp) for igmp in packets()), (3, b"\x01" + packet))
+            yield first + script((1, long), (0, FRAME + long[:300]), (3, b"\x09" + packet))
+            yield first + script((0, FRAME + long), (0, FRAME + lying), (2, b"\x07" + lying))
+            yield first + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
         optional = right(b"o" * 600, 9, 0x4000, bytes.fromhex("9404000044040500"))
         yield b"\x01" + script(
             (1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet)

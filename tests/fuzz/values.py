@@ -21,7 +21,7 @@ PARSERS: tuple[Callable[[str], object], ...] = tuple(
 class Values(Target):
     """One option's text."""
 
-    longest = 256
+    longest = 128
     words = (b"tcp:", b"tcp6:", b"unix:", b"interface=", b"host=", b"port=", b"backlog=", b"timeout=",
              b"\\:", b"bindAddress=", b"lockfile=", b"mode=", b"4600", b"127.0.0.1", b"239.1.1.1",
              b"/24", b"@")  # fmt: skip
