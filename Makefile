@@ -28,7 +28,7 @@ lint: .venv/ready
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.fuzz.test_corpus tests.test_config tests.test_daemon
+	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
 
 whole: .venv/ready tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15

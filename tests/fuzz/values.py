@@ -44,7 +44,7 @@ class Values(Target):
             parse(text)
         except ValueError as error:
             assert str(error)
-            assert len(str(error)) < 1000
+            assert len(str(error)) < 500
             return
         if parse is endpoints.client:
             given = endpoints.dialled(text)
