@@ -4,7 +4,7 @@ The world (tests/core/cable.py) has node a, its peer b, and for each input a cal
 first unless the input's first byte is odd.  Steps: 0 bytes on TCP, 1 a message of right length whose objects
 are the input's, 2 a datagram with the right token in it, 3 one as it is, 4 right IP Data, 5 time, 6 a's host
 joins or leaves, 7 a's host sends, 8 the caller stops reading or goes on, 9 a second connection of the same
-node, 10 right routes.
+node, 10 right routes, 11 the answer to the last probe.
 
 Afterwards: the bounds held, b's link is the same one and carries a packet each way, exactly once; when the
 caller has hung up, nothing is left of it.  Only who says b's own node id may take b's place: without TLS
@@ -32,6 +32,7 @@ from multicastmw.wire.messages import (
     Node,
     Open,
     RemoveRoute,
+    decode,
     encode,
 )
 from tests.core.cable import FULL, Cable, World, deliver_datagram
@@ -73,6 +74,9 @@ class Links(Target):
 
     def seeds(self) -> Iterable[bytes]:
         routes = bytes((1, 2, 3, 4))
+        probed = ((5, b"\x02"), (11, b""), (7, b"x"), (7, b"\xfdy"))
+        yield b"\0" + script((10, routes), *probed, (5, b"\xc8"), (7, b"x"), *probed * 3)
+        yield b"\0" + script((10, routes), *probed, (9, b""), *probed, (8, b""), *probed, (5, b"\xff"))
         yield b"\0" + script(
             (10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x")
         )
@@ -80,9 +84,9 @@ class Links(Target):
             (6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff")
         )
         yield b"\0" + script(
-            (10, b"\x81\x01"),
+            (10, routes),
             (8, b""),
-            *((7, b"\xffy") for _ in range(12)),
+            *((7, b"\xfdy") for _ in range(12)),
             (5, b"\x80"),
             (8, b""),
             (5, b"\x40"),
@@ -150,7 +154,7 @@ class Links(Target):
             self.link.bytes_received(said, self.world.now)
 
     def step(self, what: int, with_: bytes) -> None:
-        match what % 11:
+        match what % 12:
             case 0:
                 self.says(with_)
             case 1 if with_:
@@ -176,6 +180,8 @@ class Links(Target):
                 self.says(AN_OPEN)
             case 10:
                 self.routes(with_)
+            case 11:
+                self.answers()
 
     def host_sends(self, with_: bytes) -> None:
         """A burst, of long packets if it is to fill a connection that nobody reads."""
@@ -188,6 +194,20 @@ class Links(Target):
         if len(said) > TOKEN_OFFSET + 8:
             said = said[:TOKEN_OFFSET] + token.to_bytes(8, "big") + said[TOKEN_OFFSET + 8 :]
         deliver_datagram(self.a, said, (AWAY[0], AWAY[1] + (len(said) & 1)))
+
+    def answers(self) -> None:
+        """So that data move to UDP."""
+        probes = [
+            said for _, there, said in self.world.air.sent if there == AWAY[0] and said[1] == Op.KEEP_ALIVE
+        ]
+        if not probes or not self.link:
+            return
+        probe = decode(probes[-1]).message
+        assert isinstance(probe, KeepAlive) and probe.echo
+        assert probe.token == TOKEN
+        if probe.echo.kind == ECHO_REQUEST:
+            said = encode(KeepAlive(self.link.token, Echo(ECHO_REPLY, probe.echo.clock)))
+            deliver_datagram(self.a, said, AWAY)
 
     def sends_data(self, with_: bytes) -> None:
         self.sequence += with_[1]

@@ -160,7 +160,7 @@ class Growth(SynchronousTestCase):
             self.grows(lambda n, line=line: "".join(line.format(i) for i in range(n // len(line))), read)
 
     def test_a_long_value_of_any_option(self) -> None:
-        for parse in dict((parse.__qualname__, parse) for parse in PARSERS).values():  # one of each kind
+        for parse in {parse.__qualname__: parse for parse in PARSERS}.values():  # one of each kind
             for word in ("239.1.1.1 ", "tcp:", "a", ":=", "\\:", "\t "):
 
                 def parsed(text: object, parse: Callable[[str], object] = parse) -> None:
