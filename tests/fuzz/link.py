@@ -52,7 +52,7 @@ WORN_OUT = 256  # executions in one world
 class Links(Target):
     """All that a stranger can say to one link, in the company of another."""
 
-    longest = 1024
+    longest = 512
     words = (b"\x10\x06MC", b"\x10\x08MC", b"\x10\x09\0\0", b"\x10\x20MC", b"\x10\x21MC", b"\x10\x22MC",
              CALLER.to_bytes(8, "big"), GROUP.to_bytes(8, "big"))  # fmt: skip
 

@@ -32,7 +32,7 @@ def settings(chosen: int) -> IgmpSettings:
 class AskingQuerier(Target):
     """Everything that an interface's IGMP can bring, in any order."""
 
-    longest = 512
+    longest = 384
     words = tuple(group.to_bytes(4, "big") for group in GROUPS)
 
     def seeds(self) -> Iterable[bytes]:
