@@ -13,7 +13,7 @@ from multicastmw.wire.ipv4 import MORE_FRAGMENTS, Header
 from tests.core.fragments_naive import NaiveReassembler
 
 SETS = 3
-BYTES = SET_COST + PIECE_COST + LONGEST
+BYTES = SET_COST + 3 * PIECE_COST + LONGEST
 
 identifications = st.integers(1, 5)
 eighths = st.integers(0, 5)
@@ -63,6 +63,15 @@ class ReassemblerMachine(RuleBasedStateMachine):
     @rule(ident=identifications, start=st.sampled_from([0, 1, 4000]), more=st.booleans())
     def a_large_piece_comes(self, ident: int, start: int, more: bool) -> None:
         self.comes(piece(ident, start, bytes(32000), more))
+
+    @rule(
+        ident=identifications, options=st.sampled_from([b"", bytes(4), bytes(40)]), short=st.integers(0, 24)
+    )
+    def the_longest_packet_comes_in_two(self, ident: int, options: bytes, short: int) -> None:
+        """With options in its first header it is too long, if it is not shorter by as much."""
+        half = 32_000
+        self.comes(piece(ident, 0, bytes(half), True, options))
+        self.comes(piece(ident, half // 8, bytes(LONGEST - 20 - half - short), False))
 
     @rule(
         ident=identifications,

@@ -35,7 +35,7 @@ def naive_walk(body: bytes) -> list[tuple[int, int, bytes]] | None:
 class Cops(Target):
     """Any objects in any message."""
 
-    longest = 256
+    longest = 320
     words = tuple(bytes((0, length, c_num, 1)) for c_num in CNum for length in (8, 12, 16, 20, 48))
 
     def seeds(self) -> Iterable[bytes]:
