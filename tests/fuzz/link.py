@@ -69,6 +69,8 @@ class Links(Target):
             node.host.wants(PROBED)
         self.world.run(3)
         self.good = self.a.link(self.b)
+        # Behind the caller: nodes of its own, itself, and those that cannot be there.
+        self.ids = [*(0xDDDD0000 + (n << 16) for n in range(5)), CALLER, self.a.id, self.b.id]
         self.number = 0
         assert self.good.on_udp
 
@@ -94,6 +96,11 @@ class Links(Target):
         yield b"\0" + script(
             (9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff")
         )
+        yield b"\0" + script((10, b"\x45\x46\x47"), (5, b"\x05"), (10, b"\xc5\x46\x47"), (5, b"\x05"))
+        late = encode(AddRoute((Group(GROUP, 0), Node(0xDDDD0000, "n"))))
+        late += data.build(b"E" * 21, token=0, origin=5, group=GROUP, source=1, sequence=1)
+        yield b"\0" + script((0, golden.wire("close_shutting_down") + late), (5, b"\x05"))
+        yield b"\0" + script((0, AN_OPEN + late), (5, b"\x05"))
         echo = [
             encode(KeepAlive(1, Echo(kind, clock)))
             for kind in (ECHO_REQUEST, ECHO_REPLY)
@@ -224,7 +231,7 @@ class Links(Target):
         entries: list[Group | Node] = []
         for byte in with_[:200]:
             if byte & 64:
-                entries.append(Node(0xDDDD0000 + (byte & 7 << 16), f"n{byte & 7}" if byte & 8 else None))
+                entries.append(Node(self.ids[byte & 7], f"n{byte & 7}" if byte & 8 else None))
             else:
                 entries.append(Group(GROUP + (byte & 7), byte >> 3 & 1))
         if entries:
