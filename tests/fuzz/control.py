@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from multicastmw.services.control import ControlService
@@ -33,6 +34,13 @@ class Control(Target):
         self.site: Any = reactor.unixServers[0][1]
         self.site.reactor = Clock()
         self.asked = 0
+        self.failed: list[str] = []
+        globalLogPublisher.addObserver(self.logged)
+
+    def logged(self, event: dict[str, Any]) -> None:
+        """What a resource of ours raises is an error page to the caller, and an event here."""
+        if "log_failure" in event:
+            self.failed.append(event["log_failure"].getTraceback())
 
     def status(self) -> dict[str, Any]:
         self.asked += 1
@@ -55,6 +63,7 @@ class Control(Target):
 
     def __call__(self, data: bytes) -> None:
         self.asked = 0
+        self.failed.clear()
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
         channel.makeConnection(transport)
@@ -66,6 +75,7 @@ class Control(Target):
         answer = transport.value()
         assert not answer or answer.startswith(b"HTTP/1."), answer[:40]
         assert b"Traceback" not in answer
+        assert not self.failed, self.failed[0]
         assert self.asked <= data.count(b"status") + data.count(b"%"), self.asked
         channel.connectionLost(Failure(ConnectionDone()))
         for call in self.site.reactor.getDelayedCalls():
