@@ -1,6 +1,6 @@
 # make demo     sets up and shows the tree of figure 4 with a film (root)
 # make test     sets up and passes all tests; whole nodes need root and /dev/net/tun, else they skip
-# make soak     the long runs: 5 minutes of a stream through four nodes, and 10 under attack
+# make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
 # make bench    microseconds and system calls a packet, against a bare loop
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make clean    takes away what these made
@@ -28,7 +28,7 @@ lint: .venv/ready
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.fuzz.test_corpus tests.test_config tests.test_daemon
+	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
 
 whole: .venv/ready tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from multicastmw.literals import MAX_SOCKET_PATH, did_you_mean, nearest, shown, words
 
+MOST_OF_WHY = 120  # characters of Twisted's own error, which may repeat all of the text
+
 IPV6_HINT = r"the colons of an IPv6 address want a backslash, as in tcp:host=fd00\:\:1:port=4600"
 
 
@@ -162,7 +164,7 @@ def _ask_twisted(side: str, text: str) -> None:
             warnings.simplefilter("ignore", DeprecationWarning)
             (serverFromString if side == "server" else clientFromString)(None, text)
     except Exception as error:  # noqa: BLE001  parsers are plugins, and raise what they like
-        why = str(error) or type(error).__name__
+        why = str(error)[:MOST_OF_WHY] or type(error).__name__
         raise ValueError(f"{shown(text)} is not a {side} endpoint of Twisted ({why})") from None
 
 

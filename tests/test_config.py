@@ -313,6 +313,11 @@ class EndpointTests(ConfigCase):
         ]:
             self.assertEqual(self.read(f"[peer:b]\nendpoint = {endpoint}\n").peers[0].endpoint, endpoint)
 
+    def test_an_error_repeats_no_more_of_a_long_endpoint_than_shows_which_it_is(self) -> None:
+        for parse in (endpoints.server, endpoints.client):
+            error = self.assertRaises(ValueError, parse, "a" * 100_000)
+            self.assertLess(len(str(error)), 300)
+
     def test_the_manhole_is_for_this_host_alone(self) -> None:
         for endpoint in (
             "unix:/tmp/x",

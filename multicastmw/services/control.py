@@ -42,6 +42,7 @@ class ControlService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
+        from twisted.web.pages import notFound
         from twisted.web.server import Request, Site
 
         class Short(Request):
@@ -80,6 +81,10 @@ class ControlService(Service):
 
             def logPrefix(self) -> str:
                 return "control"
+
+            def getResourceFor(self, request: Any) -> Any:
+                """What Twisted says of a wrong method repeats the URI, and raises if that is not ASCII."""
+                return super().getResourceFor(request) if request.uri.isascii() else notFound()
 
             def log(self, request: object) -> None:
                 """Who watches a node must not fill its log."""

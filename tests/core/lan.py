@@ -95,6 +95,7 @@ class Lan:
         self.loss = 0.0
         self.events: list = []
         self._count = 0
+        self._last: dict[tuple[int, int], float] = {}  # when the last frame of one came to the other
         self.members = {node: Member(self, node) for node in nodes}
         self.overlap = 0.0
         self.history: list[tuple[float, tuple[int, ...]]] = []
@@ -115,7 +116,10 @@ class Lan:
         for packet in packets:
             for member in self.members.values():
                 if member.segment == sender.segment and self.random.random() >= self.loss:
-                    when = self.now + self.random.uniform(0, DELAY)
+                    # An Ethernet keeps the order of what one station sends to another.
+                    way = sender.node, member.node
+                    when = max(self._last.get(way, 0.0), self.now + self.random.uniform(0, DELAY))
+                    self._last[way] = when
                     self.at(when, lambda member=member, packet=packet: self.arrive(member, packet))
 
     def arrive(self, member: Member, packet: bytes) -> None:

@@ -1,9 +1,12 @@
 """Runs targets under atheris, each in a process of its own, and says what came of it.
 
-    python -m tests.fuzz TARGET... | all  --runs N --seed S [--work DIR] [--json FILE] [--keep] [--nice N]
+    python -m tests.fuzz TARGET... | all  --runs N | --total N  --seed S
+                                          [--work DIR] [--json FILE] [--keep] [--nice N]
 
-A run begins with the target's seeds and its corpus.  --work keeps what it found between runs; --keep takes what
-covers something new into the corpus, minimised.  An input that is a find is written beside where this runs.
+What it prints is a table of docs/reliability.rst.  --total is spread over the targets: the slow have less.
+A run begins with the target's seeds and its corpus.  --work keeps what it found between runs; --keep makes
+the corpus anew, of the fewest inputs that cover what all do.  An input that is a find is written to where
+this runs.
 """
 
 import argparse
@@ -22,10 +25,14 @@ from tests.fuzz.target import TARGETS, Target, load
 
 CORPUS = Path(__file__).parent / "corpus"
 
-# What we chose: an execution takes about a millisecond, on a busy machine some more; a target's process 100 MiB.
+# What we chose: an execution takes about a millisecond, on a busy machine some more; a process 100 MiB.
 SECONDS = 25
 MEBIBYTES = 1024
 KEPT = 2_048  # bytes of an input that is kept: the corpus is read by people, too
+
+WIDTHS = (11, 6, 10, 10, 8, 6, 6, 7)
+HEADING = ("target", "seed", "executions", "per second", "seconds", "edges", "inputs", "crashes")
+RULE = "  ".join("=" * width for width in WIDTHS)
 
 PROGRESS = re.compile(r"^#(\d+)\s+\w+\s+cov: (\d+) ft: (\d+) corp: (\d+)", re.M)
 EXECUTED = re.compile(r"^stat::number_of_executed_units: (\d+)", re.M)
@@ -38,15 +45,14 @@ def main() -> int:
     if find_spec("atheris") is None:
         sys.exit("atheris is missing: pip install -e '.[fuzz]'")
     names = list(TARGETS) if "all" in arguments.targets else arguments.targets
-    print(
-        f"{'target':12} {'executions':>11} {'per second':>10} {'seconds':>8} {'edges':>6} {'inputs':>6}  crashes"
-    )
+    print(f"{RULE}\n{row(HEADING)}\n{RULE}", flush=True)
     results = []
     for name in names:
-        results.append(run(name, arguments))
+        results.append(run(name, arguments, executions(name, names, arguments)))
         print(line(results[-1]), flush=True)
-    if arguments.json:
-        Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+        if arguments.json:
+            Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    print(RULE)
     return 1 if any(result["crash"] for result in results) else 0
 
 
@@ -56,6 +62,7 @@ def parsed() -> argparse.Namespace:
         "targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help=", ".join(TARGETS)
     )
     parser.add_argument("--runs", type=int, default=20_000, help="executions of each target")
+    parser.add_argument("--total", type=int, help="executions of all of them together, instead")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, help="folder of what was found in earlier runs")
     parser.add_argument("--json", help="write the figures to this file")
@@ -64,7 +71,14 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
+def executions(name: str, names: list[str], arguments: argparse.Namespace) -> int:
+    """How many one target has."""
+    if arguments.total is None:
+        return int(arguments.runs)
+    return int(arguments.total) * TARGETS[name].share // sum(TARGETS[each].share for each in names)
+
+
+def run(name: str, arguments: argparse.Namespace, runs: int) -> dict[str, Any]:
     """One target's run and its figures."""
     with tempfile.TemporaryDirectory() as folder:
         work = arguments.work / name if arguments.work else Path(folder) / "work"
@@ -72,7 +86,7 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
         plant(target, work)
         words = dictionary(target, Path(folder))
         began = time.monotonic()
-        options = [f"-runs={arguments.runs}", f"-seed={arguments.seed}", f"-max_len={target.longest}"]
+        options = [f"-runs={runs}", f"-seed={arguments.seed}", f"-max_len={target.longest}"]
         options += ["-print_final_stats=1", *words]
         code, said = child(name, arguments.nice, options, [work, *corpora(name)])
         took = time.monotonic() - began
@@ -80,16 +94,16 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
             keep(name, arguments.nice, [work, *corpora(name)])
     seen = PROGRESS.findall(said)
     executed = EXECUTED.search(said)
-    executions = int(executed[1]) if executed else int(seen[-1][0]) if seen else 0
+    done = int(executed[1]) if executed else int(seen[-1][0]) if seen else 0
     found = ARTIFACT.search(said)
     if code:
         sys.stderr.write(said[-4000:])
     return {
         "target": name,
         "seed": arguments.seed,
-        "executions": executions,
+        "executions": done,
         "seconds": round(took, 1),
-        "per_second": round(executions / took),
+        "per_second": round(done / took),
         "edges": int(seen[-1][1]) if seen else 0,
         "features": int(seen[-1][2]) if seen else 0,
         "inputs": int(seen[-1][3]) if seen else 0,
@@ -99,10 +113,13 @@ def run(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def line(result: dict[str, Any]) -> str:
-    return (
-        f"{result['target']:12} {result['executions']:11,} {result['per_second']:10,} {result['seconds']:8,.0f} "
-        f"{result['edges']:6} {result['inputs']:6}  {result['crash'] or 'none'}"
-    )
+    figures = [f"{result[key]:,.0f}" for key in ("executions", "per_second", "seconds", "edges", "inputs")]
+    return row((result["target"], str(result["seed"]), *figures, result["crash"] or "none"))
+
+
+def row(cells: tuple[str, ...]) -> str:
+    first, *figures, last = zip(cells, WIDTHS, strict=True)
+    return "  ".join((first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in figures), last[0]))
 
 
 def child(name: str, nice: int, options: list[str], folders: list[Path]) -> tuple[int, str]:

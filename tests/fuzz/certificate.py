@@ -1,7 +1,7 @@
 """A peer's certificate, as OpenSSL read it and before we asked it who its holder is.
 
-A handshake proves that one of our authorities signed it, so a stranger has none; but authorities sign what they
-are given.  Whatever stands in it, the questions behind the handshake have answers.
+A handshake proves that one of our authorities signed it, so a stranger has none; but authorities sign what
+they are given.  Whatever stands in it, the questions behind the handshake have answers.
 """
 
 from collections.abc import Iterable
@@ -33,7 +33,7 @@ def made() -> bytes:
 class Certificates(Target):
     """Bytes that may be a certificate."""
 
-    longest = 1024
+    longest = 768
     words = (NAME.encode(), b"\x82\x0d" + NAME.encode(), b"\x55\x1d\x11", b"\x55\x1d\x13", b"\x55\x1d\x25")
 
     def seeds(self) -> Iterable[bytes]:

@@ -13,13 +13,13 @@ ETC = Path(__file__).parent.parent.parent / "etc"
 
 
 def is_a_line(text: str) -> bool:
-    return text.isprintable() and 0 < len(text)
+    return text.isprintable() and bool(text)
 
 
 class NodeIni(Target):
     """A file, which is one in memory."""
 
-    longest = 2048
+    longest = 512
     words = tuple(
         f"{name} = {about.default or ''}\n".encode()
         for kind in (SECTIONS | NAMED).values()
@@ -38,6 +38,7 @@ class NodeIni(Target):
         for title, kind in SECTIONS.items():
             lines = [f"{name} = {about.default}" for name, _, about in options(kind) if about.default]
             yield "\n".join([f"[{title}]", *lines, ""]).encode()
+        yield b"[session:x]\ngroup = 239.1.1.1\nport = 1\ndescription = a\x01b\n"
         yield b"[peer:b]\nendpoint = tcp:b.example.net:4600\n[session:x]\ngroup = 239.1.1.1\nport = 5004\n"
 
     def __call__(self, data: bytes) -> None:
@@ -51,3 +52,5 @@ class NodeIni(Target):
         else:
             assert all(map(is_a_line, config.warnings))
             assert config.node.name
+            for session in config.sessions:  # free text is free of what moves a terminal's cursor
+                assert min(session.name + session.description) >= " "

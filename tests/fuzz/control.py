@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor, StringTransport
+from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from multicastmw.services.control import ControlService
@@ -20,10 +21,11 @@ from tests.fuzz.target import Target
 class Control(Target):
     """What comes to the control socket."""
 
-    longest = 2048
+    longest = 512
     words = (b"GET ", b"POST ", b"HEAD ", b"/status", b" HTTP/1.1\r\n", b"Host: x\r\n", b"Content-Length: ",
-             b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n", b"\r\n\r\n",
-             b"Content-Type: multipart/form-data; boundary=x\r\n", b"application/x-www-form-urlencoded")  # fmt: skip
+             b"Transfer-Encoding: chunked\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n",
+             b"Content-Type: multipart/form-data; boundary=x\r\n", b"\r\n\r\n",
+             b"application/x-www-form-urlencoded")  # fmt: skip
 
     def __init__(self) -> None:
         reactor = MemoryReactor()
@@ -32,6 +34,13 @@ class Control(Target):
         self.site: Any = reactor.unixServers[0][1]
         self.site.reactor = Clock()
         self.asked = 0
+        self.failed: list[str] = []
+        globalLogPublisher.addObserver(self.logged)
+
+    def logged(self, event: dict[str, Any]) -> None:
+        """What a resource of ours raises is an error page to the caller, and an event here."""
+        if "log_failure" in event:
+            self.failed.append(event["log_failure"].getTraceback())
 
     def status(self) -> dict[str, Any]:
         self.asked += 1
@@ -45,7 +54,8 @@ class Control(Target):
         yield b"POST /status HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=bGET /status HTTP/1.1\r\n\r\n"
         yield b"POST /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=b\r\n0\r\n\r\n"
         yield (
-            b"POST /status HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 70\r\n\r\n"
+            b"POST /status HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            b"Content-Length: 70\r\n\r\n"
             b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n--x--\r\n        '
         )
         yield b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -53,6 +63,7 @@ class Control(Target):
 
     def __call__(self, data: bytes) -> None:
         self.asked = 0
+        self.failed.clear()
         transport = StringTransport()
         channel = self.site.buildProtocol(None)
         channel.makeConnection(transport)
@@ -64,6 +75,7 @@ class Control(Target):
         answer = transport.value()
         assert not answer or answer.startswith(b"HTTP/1."), answer[:40]
         assert b"Traceback" not in answer
+        assert not self.failed, self.failed[0]
         assert self.asked <= data.count(b"status") + data.count(b"%"), self.asked
         channel.connectionLost(Failure(ConnectionDone()))
         for call in self.site.reactor.getDelayedCalls():

@@ -35,13 +35,19 @@ def naive_walk(body: bytes) -> list[tuple[int, int, bytes]] | None:
 class Cops(Target):
     """Any objects in any message."""
 
-    longest = 1024
+    longest = 320
     words = tuple(bytes((0, length, c_num, 1)) for c_num in CNum for length in (8, 12, 16, 20, 48))
 
     def seeds(self) -> Iterable[bytes]:
         for each in golden.folder("messages") + golden.folder("skipped") + golden.folder("malformed"):
             if each.wire[1:2] and each.wire[1] in OPS and 8 < len(each.wire) <= self.longest:
                 yield bytes((OPS.index(Op(each.wire[1])),)) + each.wire[8:]
+        for name in (b"\xc3\xa9" * 127 + b"!", b"\xc3\xa9" * 128, b"\xff" * 200):
+            yield (
+                b"\x03"
+                + cops.pack_object(CNum.NODE, 1, bytes(8))
+                + cops.pack_object(CNum.PEPID, 1, name + b"\0")
+            )
 
     def __call__(self, data: bytes) -> None:
         if not data:

@@ -1,8 +1,8 @@
 """IP Data: messages through the door of the datagrams and to whoever wants them.
 
-An input is a row of messages, cut by the lengths that they claim.  Each is sent to a real socket on the loopback,
-which the node's own reader empties; the token says whose it is.  A taker wants some channels; what it gets is
-what was sent, with one hop less, and each number once.
+An input is a row of messages, cut by the lengths that they claim.  Each is sent to a real socket on the
+loopback, which the node's own reader empties; the token says whose it is.  A taker wants some channels; what
+it gets is what was sent, with one hop less, and each number once.
 """
 
 import socket
@@ -101,7 +101,7 @@ def is_right(message: bytes) -> bool:
 class Data(Target):
     """What comes to the data port."""
 
-    longest = 2048
+    longest = 512
     words = (TOKEN.to_bytes(8, "big"), HERE.to_bytes(8, "big"), ORIGIN.to_bytes(8, "big"),
              GROUP.to_bytes(8, "big"), SOURCE.to_bytes(8, "big"), bytes.fromhex("00304401"))  # fmt: skip
 

@@ -7,12 +7,21 @@ come in an order of their own, 4 the same, of which one is missing.
 from collections.abc import Iterable
 from zlib import crc32
 
-from multicastmw.core.fragments import FRAGMENT, PIECE_COST, SET_COST, SMALLEST_MTU, Reassembler, split
+from multicastmw.core.fragments import (
+    FRAGMENT,
+    LIFETIME,
+    LONGEST,
+    PIECE_COST,
+    SET_COST,
+    SMALLEST_MTU,
+    Reassembler,
+    split,
+)
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import DONT_FRAGMENT, Header, checksum
+from tests.core.fragments_naive import NaiveReassembler
 from tests.fuzz.target import Target, script, steps
 
-LONGEST = 0xFFFF
 SETS = 4
 BYTES = SET_COST + PIECE_COST + LONGEST
 
@@ -38,7 +47,7 @@ def mended(packet: bytes) -> bytes:
 class Fragments(Target):
     """Packets from the TAP and pieces from peers."""
 
-    longest = 2048
+    longest = 768
 
     def seeds(self) -> Iterable[bytes]:
         whole = right(bytes(range(200)), 7)
@@ -56,6 +65,7 @@ class Fragments(Target):
 
     def __call__(self, data: bytes) -> None:
         self.joins = Reassembler(SETS, BYTES)
+        self.naive = NaiveReassembler(SETS, BYTES, LIFETIME)
         self.now = 0.0
         for number, (what, with_) in enumerate(steps(data)):
             match what % 5:
@@ -69,16 +79,19 @@ class Fragments(Target):
                     self.split_and_joined(with_, number, missing=what % 5 == 4)
             assert self.joins.held_sets <= SETS
             assert 0 <= self.joins.held_bytes <= BYTES
-            assert (self.joins.held_bytes == 0) == (self.joins.held_sets == 0)
+            assert self.joins.held_sets == len(self.naive.sets)
+            assert self.joins.held_bytes == self.naive.held_bytes
             assert self.joins.deadline() > self.now
 
     def passes(self, time: bytes) -> None:
         self.now += (time[0] if time else 1) / 100
         self.joins.tick(self.now)
+        self.naive.tick(self.now)
 
     def comes(self, packet: bytes) -> None:
         """A piece, or what claims to be one; and an origin that has to split it."""
         whole = self.joins.accept(packet, self.now)
+        assert whole == self.naive.accept(packet, self.now)
         if whole is not None and whole != packet:
             self.is_right(whole)
         try:
@@ -110,22 +123,15 @@ class Fragments(Target):
         """Whatever came before: a packet of a new identification is joined, unless a piece is missing."""
         if len(given) < 60:
             return
-        # Room for all of its pieces at once, for an older set of others may have to go.
+        packet = right(given[1:], 0x8000 + number)
+        made = split(packet, SMALLEST_MTU + given[0], lambda: 0)
+        drawn = crc32(given)
+        made.sort(key=lambda piece: (crc32(piece) ^ drawn) & 0xFF)
+        if missing:
+            del made[0]
         fresh = Reassembler(SETS, BYTES)
-        for joins in (self.joins, fresh):
-            body = given[1:]
-            packet = right(body, 0x8000 + number, flags=0)
-            made = split(packet, SMALLEST_MTU + given[0], lambda: 0)
-            drawn = crc32(given)
-            made.sort(key=lambda piece: (crc32(piece) ^ drawn) & 0xFF)
-            if missing:
-                made.pop()
-            known = joins.held_sets
-            got = [joins.accept(piece, self.now) for piece in made]
-            joined = [whole for whole in got if whole is not None]
-            if missing and len(made) == 0:
-                continue
-            if missing:
-                assert not joined or len(made) == 0
-            elif joins is fresh or not known:
-                assert joined == [packet]
+        got = [fresh.accept(piece, self.now) for piece in made]
+        joined = [whole for whole in got if whole is not None]
+        assert joined == ([] if missing else [packet])
+        for piece in made:
+            assert self.joins.accept(piece, self.now) == self.naive.accept(piece, self.now)

@@ -1,7 +1,7 @@
 """IGMP packets: read, and what was read is written and read again.
 
-Checksums are made right before an input is read, as no fuzzer finds them; every other one (by its last bit) is
-read as it is.
+Checksums are made right before an input is read, as no fuzzer finds them; every other one (by its last bit)
+is read as it is.
 """
 
 from collections.abc import Iterable
@@ -54,7 +54,7 @@ def mended(packet: bytes) -> bytes:
 class Igmp(Target):
     """One packet from the TAP."""
 
-    longest = 1500
+    longest = 256
     words = (bytes.fromhex("94040000"), b"\x22", b"\x11", *(g.to_bytes(4, "big") for g in GROUPS))
 
     def seeds(self) -> Iterable[bytes]:

@@ -1,14 +1,14 @@
 """A stranger's connection to a node that has a good peer: whatever it says, the peer's stream goes on.
 
-The world (tests/core/cable.py) has node a, its peer b, and for each input a caller, who says a right Open first
-unless the input's first byte is odd.  Steps: 0 bytes on TCP, 1 a message of right length whose objects are the
-input's, 2 a datagram with the right token in it, 3 one as it is, 4 right IP Data, 5 time, 6 a's host joins or
-leaves, 7 a's host sends, 8 the caller stops reading or goes on, 9 a second connection of the same node, 10 right
-routes.
+The world (tests/core/cable.py) has node a, its peer b, and for each input a caller, who says a right Open
+first unless the input's first byte is odd.  Steps: 0 bytes on TCP, 1 a message of right length whose objects
+are the input's, 2 a datagram with the right token in it, 3 one as it is, 4 right IP Data, 5 time, 6 a's host
+joins or leaves, 7 a's host sends, 8 the caller stops reading or goes on, 9 a second connection of the same
+node, 10 right routes, 11 the answer to the last probe.
 
-Afterwards: the bounds held, b's link is the same one and carries a packet each way, exactly once; when the caller
-has hung up, nothing is left of it.  Only who says b's own node id may take b's place: without TLS anybody's word
-counts.
+Afterwards: the bounds held, b's link is the same one and carries a packet each way, exactly once; when the
+caller has hung up, nothing is left of it.  Only who says b's own node id may take b's place: without TLS
+anybody's word counts.
 """
 
 from collections.abc import Iterable
@@ -32,6 +32,7 @@ from multicastmw.wire.messages import (
     Node,
     Open,
     RemoveRoute,
+    decode,
     encode,
 )
 from tests.core.cable import FULL, Cable, World, deliver_datagram
@@ -51,7 +52,7 @@ WORN_OUT = 256  # executions in one world
 class Links(Target):
     """All that a stranger can say to one link, in the company of another."""
 
-    longest = 2048
+    longest = 512
     words = (b"\x10\x06MC", b"\x10\x08MC", b"\x10\x09\0\0", b"\x10\x20MC", b"\x10\x21MC", b"\x10\x22MC",
              CALLER.to_bytes(8, "big"), GROUP.to_bytes(8, "big"))  # fmt: skip
 
@@ -68,11 +69,16 @@ class Links(Target):
             node.host.wants(PROBED)
         self.world.run(3)
         self.good = self.a.link(self.b)
+        # Behind the caller: nodes of its own, itself, and those that cannot be there.
+        self.ids = [*(0xDDDD0000 + (n << 16) for n in range(5)), CALLER, self.a.id, self.b.id]
         self.number = 0
         assert self.good.on_udp
 
     def seeds(self) -> Iterable[bytes]:
         routes = bytes((1, 2, 3, 4))
+        probed = ((5, b"\x02"), (11, b""), (7, b"x"), (7, b"\xfdy"))
+        yield b"\0" + script((10, routes), *probed, (5, b"\xc8"), (7, b"x"), *probed * 3)
+        yield b"\0" + script((10, routes), *probed, (9, b""), *probed, (8, b""), *probed, (5, b"\xff"))
         yield b"\0" + script(
             (10, routes), (5, b"\x05"), (4, b"\x01\x01\x10"), (4, b"\x01\x02\x10"), (6, b"\1"), (7, b"x")
         )
@@ -80,9 +86,9 @@ class Links(Target):
             (6, b"\1"), (4, b"\x01\x01\x02"), (4, b"\x01\x02\x01"), (4, b"\x01\x04\x09"), (5, b"\xff")
         )
         yield b"\0" + script(
-            (10, b"\x81\x01"),
+            (10, routes),
             (8, b""),
-            *((7, b"y" * 700) for _ in range(8)),
+            *((7, b"\xfdy") for _ in range(12)),
             (5, b"\x80"),
             (8, b""),
             (5, b"\x40"),
@@ -90,6 +96,11 @@ class Links(Target):
         yield b"\0" + script(
             (9, b""), (5, b"\x05"), (10, routes), (9, b""), (5, b"\xff"), (5, b"\xff"), (5, b"\xff")
         )
+        yield b"\0" + script((10, b"\x45\x46\x47"), (5, b"\x05"), (10, b"\xc5\x46\x47"), (5, b"\x05"))
+        late = encode(AddRoute((Group(GROUP, 0), Node(0xDDDD0000, "n"))))
+        late += data.build(b"E" * 21, token=0, origin=5, group=GROUP, source=1, sequence=1)
+        yield b"\0" + script((0, golden.wire("close_shutting_down") + late), (5, b"\x05"))
+        yield b"\0" + script((0, AN_OPEN + late), (5, b"\x05"))
         echo = [
             encode(KeepAlive(1, Echo(kind, clock)))
             for kind in (ECHO_REQUEST, ECHO_REPLY)
@@ -150,7 +161,7 @@ class Links(Target):
             self.link.bytes_received(said, self.world.now)
 
     def step(self, what: int, with_: bytes) -> None:
-        match what % 11:
+        match what % 12:
             case 0:
                 self.says(with_)
             case 1 if with_:
@@ -166,7 +177,7 @@ class Links(Target):
             case 6 if with_:
                 (self.a.host.wants if with_[0] & 1 else self.a.host.unwants)(GROUP + (with_[0] >> 1) % 4)
             case 7 if with_:
-                self.a.send(GROUP + with_[0] % 4, inner=with_)
+                self.host_sends(with_)
             case 8:
                 end = self.calls[-1].dialling
                 end.reads = not end.reads
@@ -176,6 +187,14 @@ class Links(Target):
                 self.says(AN_OPEN)
             case 10:
                 self.routes(with_)
+            case 11:
+                self.answers()
+
+    def host_sends(self, with_: bytes) -> None:
+        """A burst, of long packets if it is to fill a connection that nobody reads."""
+        inner = with_.ljust(1000) if with_[0] & 4 else with_
+        for _ in range(1 + (with_[0] >> 3)):
+            self.a.send(GROUP + with_[0] % 4, inner=inner)
 
     def sends(self, said: bytes, token: int) -> None:
         """A datagram, from elsewhere than announced if it is of an odd length."""
@@ -183,11 +202,25 @@ class Links(Target):
             said = said[:TOKEN_OFFSET] + token.to_bytes(8, "big") + said[TOKEN_OFFSET + 8 :]
         deliver_datagram(self.a, said, (AWAY[0], AWAY[1] + (len(said) & 1)))
 
+    def answers(self) -> None:
+        """So that data move to UDP."""
+        probes = [
+            said for _, there, said in self.world.air.sent if there == AWAY[0] and said[1] == Op.KEEP_ALIVE
+        ]
+        if not probes or not self.link:
+            return
+        probe = decode(probes[-1]).message
+        assert isinstance(probe, KeepAlive) and probe.echo
+        if probe.echo.kind == ECHO_REQUEST:
+            said = encode(KeepAlive(self.link.token, Echo(ECHO_REPLY, probe.echo.clock)))
+            deliver_datagram(self.a, said, AWAY)
+
     def sends_data(self, with_: bytes) -> None:
         self.sequence += with_[1]
         message = data.build(
-            with_[2:], token=0, origin=(CALLER, self.a.forwarder.origin, 5)[with_[0] >> 5 & 1], group=GROUP + with_[0] % 4,
-            source=with_[0] >> 2 & 1, sequence=self.sequence, hop_limit=with_[2], flags=with_[0] >> 7,
+            with_[2:], token=0, origin=(CALLER, self.a.forwarder.origin)[with_[0] >> 5 & 1],
+            group=GROUP + with_[0] % 4, source=with_[0] >> 2 & 1, sequence=self.sequence,
+            hop_limit=with_[2], flags=with_[0] >> 7,
         )  # fmt: skip
         if with_[0] & 16:
             self.says(message)
@@ -198,7 +231,7 @@ class Links(Target):
         entries: list[Group | Node] = []
         for byte in with_[:200]:
             if byte & 64:
-                entries.append(Node(0xDDDD0000 + (byte & 7 << 16), f"n{byte & 7}" if byte & 8 else None))
+                entries.append(Node(self.ids[byte & 7], f"n{byte & 7}" if byte & 8 else None))
             else:
                 entries.append(Group(GROUP + (byte & 7), byte >> 3 & 1))
         if entries:
@@ -218,6 +251,7 @@ class Links(Target):
                 assert self.a.router.subscriptions(link) <= CHANNELS_MAX
                 assert len(room.reach.behind(link)) <= NODES_MAX + 1
                 assert (link in room.by_node.values()) == (link.phase is Phase.UP)
+                assert (link.node in room.reach.behind(link)) == (link.phase is Phase.UP)
                 assert link.on_udp <= (link.phase is Phase.UP)
             waiting = len(cable.accepting._unsent)
             assert waiting <= FULL + UNREAD_MAX + 2 * MESSAGE_MAX

@@ -1,8 +1,8 @@
 """The IGMP querier, its hosts, other routers and the time.
 
 The first byte chooses the settings.  Steps: 0 a packet as it is, 1 one whose header and checksums are mended,
-2 time, woken at each deadline, 3 time, woken once and late, 4 a record of some sources, 5 an older report or a
-leave, 6 another router's query, 7 new settings, 8 the TAP goes and comes.
+2 time, woken at each deadline, 3 time, woken once and late, 4 a record of some sources, 5 an older report or
+a leave, 6 another router's query, 7 new settings, 8 the TAP goes and comes.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from tests.fuzz.igmp import GROUPS, HOST, ROUTER, mended, packets
 from tests.fuzz.target import Target, script, steps
 
 MOST = 3  # groups, and sources of one
-LINK = (HOST, HOST + 1, HOST + 2, HOST + 3, HOST + 4, ROUTER, 0)
+LINK = (HOST, HOST + 1, HOST + 2, HOST + 3, HOST + 4, ROUTER, 0, GROUPS[1])
 # What a day without a word ends, whatever another querier said of its times.
 DAY = 86_400.0
 
@@ -32,7 +32,7 @@ def settings(chosen: int) -> IgmpSettings:
 class AskingQuerier(Target):
     """Everything that an interface's IGMP can bring, in any order."""
 
-    longest = 1024
+    longest = 384
     words = tuple(group.to_bytes(4, "big") for group in GROUPS)
 
     def seeds(self) -> Iterable[bytes]:
@@ -140,6 +140,7 @@ class AskingQuerier(Target):
                 case Want(group, source):
                     assert (group, source) not in self.wanted
                     assert group >> 28 == 14 and group >> 8 != 0xE00000
+                    assert source >> 24 < 224
                     self.wanted.add((group, source))
                 case Unwant(group, source):
                     self.wanted.remove((group, source))

@@ -1,11 +1,12 @@
 """Frames from the operating system, and packets of peers on their way into it.
 
-The first byte chooses the TAP's settings.  Steps: 0 a frame as it is, 1 an IP packet in a right frame, its header
-mended, 2 a peer's packet as it is, 3 one whose header is mended.  Of the latter two the first byte is the hop
-limit.
+The first byte chooses the TAP's settings.  Steps: 0 a frame as it is, 1 an IP packet in a right frame, its
+header mended, 2 a peer's packet as it is, 3 one whose header is mended.  Of the latter two the first byte is
+the hop limit.
 """
 
 from collections.abc import Iterable
+from ipaddress import IPv4Network
 
 from multicastmw.core.addressing import Channel, Identity
 from multicastmw.core.admission import Admission
@@ -33,6 +34,7 @@ class Overlay:
 
     def __init__(self, longest: int) -> None:
         self.longest = longest
+        self.sent = b""  # the IP packet that the operating system sent
 
     def others_changed(self, channel: Channel) -> None:
         """It tells nobody."""
@@ -43,6 +45,8 @@ class Overlay:
         assert len(inner) == header.packet_length - 4 <= self.longest
         ip = Header.parse(inner)
         assert ip.total_length == len(inner)
+        assert self.sent.startswith(inner) or len(self.sent) > self.longest
+        assert inner[ip.size :] in self.sent
         assert (ip.destination, ip.source) == (header.group, header.source)
         assert header.source and ip.protocol != PROTOCOL_IGMP
         assert 1 <= header.hop_limit < 255
@@ -52,18 +56,26 @@ class Overlay:
 class Tap(Target):
     """One TAP, both ways."""
 
-    longest = 2048
+    longest = 1024
     words = (FRAME, b"\x08\x00", GROUP.to_bytes(4, "big"), DENIED.to_bytes(4, "big"), b"\x45\0")
+
+    def __init__(self) -> None:
+        self.walled = Admission(deny=[IPv4Network("239.2.0.0/16")])
+        self.packet = Packet()
 
     def seeds(self) -> Iterable[bytes]:
         packet = right(bytes(range(30)), 7)
-        long = right(bytes(range(256)) * 4, 8)
+        long = right(bytes(range(256)) * 2 + bytes(90), 8)
+        lying = packet[:2] + b"\x02\x00" + packet[4:]
         for chosen in range(4):
-            yield bytes((chosen,)) + script(
-                (0, FRAME + packet), (1, long), (2, b"\x09" + packet), (3, b"\x09" + long), (0, FRAME + long),
-                *((1, igmp) for igmp in packets()), (3, b"\x01" + packet),
-            )  # fmt: skip
-            yield bytes((chosen,)) + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
+            first = bytes((chosen,))
+            yield first + script(
+                (0, FRAME + packet), *((1, igmp) for igmp in packets()), (2, b"\x09" + packet)
+            )
+            yield first + script(*((2, b"\x07" + igmp) for igmp in packets()), (3, b"\x01" + packet))
+            yield first + script((1, long), (0, FRAME + long[:300]), (3, b"\x09" + packet))
+            yield first + script((0, FRAME + long), (0, FRAME + lying), (2, b"\x07" + lying))
+            yield first + script(*((2, b"\x05" + piece) for piece in split(long, 300, lambda: 1)))
         optional = right(b"o" * 600, 9, 0x4000, bytes.fromhex("9404000044040500"))
         yield b"\x01" + script(
             (1, optional), (0, FRAME + optional[:30]), (0, FRAME[:12] + b"\x86\xdd" + packet)
@@ -73,7 +85,7 @@ class Tap(Target):
         chosen = data[0] if data else 0
         longest = 576 if chosen & 1 else 1412
         router = Router()
-        overlay = Overlay(longest)
+        overlay = self.overlay = Overlay(longest)
         self.packet = Packet()
         self.tap = TapDestination(
             "tap", router=router, forwarder=Forwarder(router, 1 << 16, 1000.0), mapping=Identity(),
@@ -98,15 +110,10 @@ class Tap(Target):
                 case 3 if len(with_) > 1:
                     self.receives(with_[0], mended(with_[1:]))
 
-    def __init__(self) -> None:
-        from ipaddress import IPv4Network
-
-        self.walled = Admission(deny=[IPv4Network("239.2.0.0/16")])
-        self.packet = Packet()
-
     def sends(self, frame: bytes) -> None:
         """Each frame ends in one counter, or at a route."""
         self.packet.buffer[FRAME_START : FRAME_START + len(frame)] = frame
+        self.overlay.sent = frame[len(FRAME) :]
         before = self.counted("not_ip_multicast", "igmp", "link_local", "denied", "received", "malformed")
         cut = self.tap.counters.malformed, self.tap.counters.received
         self.tap.frame_received(self.packet, len(frame), 0)

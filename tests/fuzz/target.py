@@ -12,27 +12,31 @@ from typing import NamedTuple
 
 
 class Place(NamedTuple):
-    """Where a target is; `guides` are packages beside ours whose branches guide the fuzzer, too."""
+    """Where a target is, and its share (in thousandths) of the executions of all.
+
+    `guides` are packages beside ours whose branches guide the fuzzer, too.
+    """
 
     module: str
     kind: str
+    share: int
     guides: tuple[str, ...] = ()
 
 
 # In the order in which all of them run.
 TARGETS = {
-    "wire": Place("tests.fuzz.wire", "Wire"),
-    "cops": Place("tests.fuzz.cops", "Cops"),
-    "data": Place("tests.fuzz.data", "Data"),
-    "igmp": Place("tests.fuzz.igmp", "Igmp"),
-    "querier": Place("tests.fuzz.querier", "AskingQuerier"),
-    "fragments": Place("tests.fuzz.fragments", "Fragments"),
-    "tap": Place("tests.fuzz.tap", "Tap"),
-    "link": Place("tests.fuzz.link", "Links"),
-    "config": Place("tests.fuzz.config", "NodeIni", ("configparser",)),
-    "values": Place("tests.fuzz.values", "Values", ("ipaddress",)),
-    "certificate": Place("tests.fuzz.certificate", "Certificates", ("service_identity",)),
-    "control": Place("tests.fuzz.control", "Control", ("twisted.web.http",)),
+    "wire": Place("tests.fuzz.wire", "Wire", 120),
+    "cops": Place("tests.fuzz.cops", "Cops", 190),
+    "data": Place("tests.fuzz.data", "Data", 60),
+    "igmp": Place("tests.fuzz.igmp", "Igmp", 200),
+    "querier": Place("tests.fuzz.querier", "AskingQuerier", 22),
+    "fragments": Place("tests.fuzz.fragments", "Fragments", 25),
+    "tap": Place("tests.fuzz.tap", "Tap", 50),
+    "link": Place("tests.fuzz.link", "Links", 23),
+    "config": Place("tests.fuzz.config", "NodeIni", 40, ("configparser",)),
+    "values": Place("tests.fuzz.values", "Values", 150, ("ipaddress",)),
+    "certificate": Place("tests.fuzz.certificate", "Certificates", 100, ("service_identity",)),
+    "control": Place("tests.fuzz.control", "Control", 20, ("twisted.web.http",)),
 }
 
 # Processor seconds that an execution may take: hundreds of times the usual, so it fails for what grows with

@@ -1,6 +1,7 @@
 """What the fuzzers found worth keeping, through every target, without a fuzzer.
 
-Each target takes each file of all corpora, its own and the others': whatever came from anywhere may come here.
+Each target takes each file of all corpora, its own and the others': whatever came from anywhere may come
+here.
 """
 
 from pathlib import Path

@@ -93,7 +93,7 @@ def check_data(message: bytes) -> None:
 class Wire(Target):
     """What a peer's TCP connection says."""
 
-    longest = 2048
+    longest = 512
     words = (b"\x10\x06MC", b"\x10\x08MC", b"\x10\x09\0\0", b"\x10\x20MC", b"\x10\x21MC", b"\x10\x22MC")
 
     def seeds(self) -> Iterable[bytes]:

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, X509, load_certificate
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
@@ -54,6 +55,7 @@ from multicastmw.net.tls import (
     explain,
     is_named,
     node_of,
+    objection,
 )
 from multicastmw.sections import PeerConfig
 from multicastmw.services.peers import DiallingService, ListeningService
@@ -108,6 +110,26 @@ class Authority:
 
 
 LAB, OTHERS = Authority(), Authority("others")
+
+
+class CarelessAuthority(Authority):
+    """The lab's, that signs an X.400 address beside the names: OpenSSL reads it, cryptography does not."""
+
+    def __init__(self) -> None:
+        self.key, self.name, self.pem = LAB.key, LAB.name, LAB.pem
+
+    def certificate(self, *names: str, key: ec.EllipticCurvePrivateKey, **how: Any) -> x509.Certificate:
+        listed = b"".join(bytes((0x82, len(name))) + name.encode() for name in names) + b"\xa3\0"
+        san = x509.UnrecognizedExtension(
+            x509.ExtensionOID.SUBJECT_ALTERNATIVE_NAME, bytes((0x30, len(listed))) + listed
+        )
+        return (
+            self.builder(x509.Name([]), key.public_key(), GOOD)
+            .add_extension(san, True)
+            .sign(self.key, SHA256())
+        )
+
+
 LABS_TWIN = Authority()  # of the same name, with another key
 
 
@@ -344,6 +366,11 @@ class FailureTests(TlsCase):
     """Each way it can fail is one sentence at either end; the dialler's says why it is not up."""
 
     NOT_UP = "closed by the peer: our certificate is not for the node that it takes us for"
+
+    @inlineCallbacks
+    def test_names_that_openssl_takes_and_we_cannot_read(self) -> Any:
+        a, b = self.side("a", signer=CarelessAuthority()), self.side("b")
+        yield self.check(a, b, self.NOT_UP, "TLS: its certificate is not a's")
 
     @inlineCallbacks
     def check(self, dialler: Side, acceptor: Side, says: str, hears: str, section: str = "b") -> Any:
@@ -996,6 +1023,24 @@ class NameTests(SynchronousTestCase):
     def test_a_certificate_without_any_is_nobodys(self) -> None:
         builder = LAB.builder(LAB.name, self.key.public_key(), GOOD)
         self.assertFalse(is_named(builder.sign(LAB.key, SHA256()), "lab"))
+
+    def test_a_certificate_with_a_name_of_a_kind_that_is_not_read_is_nobodys(self) -> None:
+        held = CarelessAuthority().certificate("a", key=self.key)
+        self.assertFalse(is_named(held, "a"))
+        self.assertEqual(
+            objection(X509.from_cryptography(held), ("a",), node_of(held)), "its certificate is not a's"
+        )
+
+    def test_a_key_of_an_unknown_kind_is_no_nodes_and_said_in_words(self) -> None:
+        """On a curve that nobody knows, as the fuzzer had it."""
+        good = LAB.certificate("a", key=self.key).public_bytes(Encoding.DER)
+        curve = bytes.fromhex("06082a8648ce3d030107")
+        held = load_certificate(FILETYPE_ASN1, good.replace(curve, curve[:-1] + b"\x70"))
+        self.assertRaisesRegex(ValueError, "of no kind that is known here", node_of, held.to_cryptography())
+        self.assertEqual(
+            objection(held, ("a",), 0),
+            "its certificate, or the key in it, is of a kind that cannot be read here",
+        )
 
     def test_the_node_id_is_the_keys_whatever_the_certificate(self) -> None:
         one, two = LAB.certificate("a", key=self.key), OTHERS.certificate("b", key=self.key, valid=EXPIRED)

@@ -15,6 +15,7 @@ from twisted.web.client import Agent, readBody
 
 from multicastmw.services.control import CALLERS_MAX, ControlService
 from multicastmw.services.errors import CannotStart
+from tests.fuzz.target import load
 
 
 class Endpoints:
@@ -66,6 +67,12 @@ class Sockets(TestCase):
         self.starts()
         self.assertEqual((yield self.asks(b"/nothing"))[0], 404)
         self.assertEqual((yield self.asks(method=b"POST"))[0], 405)
+
+    def test_a_uri_that_is_not_ascii_is_not_found_and_no_error_of_the_node(self) -> None:
+        self.starts()
+        target = load("control")  # which fails for whatever is logged
+        for method in (b"GET", b"POST", b"X"):
+            target(method + b" /\x83status HTTP/1.1\r\nHost: x\r\n\r\n")
 
     @inlineCallbacks
     def test_what_is_asked_for_and_fails_shows_no_traceback(self) -> Any:
