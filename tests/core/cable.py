@@ -131,6 +131,7 @@ class Ring:
         self.node = node
         self.do = do
         self.cancelled = False
+        self.call: Any = None  # the world's
 
     def run(self) -> None:
         if self.node.stopped:
@@ -140,6 +141,8 @@ class Ring:
 
     def cancel(self) -> None:
         self.cancelled = True
+        if self.call.active():
+            self.call.cancel()
 
 
 class NodeClock:
@@ -153,7 +156,7 @@ class NodeClock:
 
     def callLater(self, delay: float, do: Callable[..., Any]) -> Any:
         ring = Ring(self._node, do)
-        self._node.world.later(delay, ring.run)
+        ring.call = self._node.world.clock.callLater(delay, ring.run)
         return ring
 
 

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.link import OPEN_WITHIN
+from multicastmw.core.link import OPEN_WITHIN, REST
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
 from multicastmw.wire import data
 from multicastmw.wire.cops import Op
@@ -393,7 +393,7 @@ class RoomMachine(RuleBasedStateMachine):
         for name, peer in list(self.up.items()):
             if peer.silent_since is not None and self.world.now - peer.silent_since > PATIENCE:
                 self.goes(name)
-        self.world.run(0.01)
+        self.world.run(2 * REST)  # what changed while a link rests from telling is told after it
         self.waiting = [
             (c, since) for c, since in self.waiting if self.world.now - since < OPEN_WITHIN + 0.05
         ]
