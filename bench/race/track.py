@@ -14,7 +14,9 @@ from multicastmw.cli.lab import Host, Lab, LabError, Process, TimedOut, wait_unt
 GROUP, PORT = "239.9.9.9", 5004
 SOURCE, RELAY, RECEIVERS = "a", "b", ("b", "c", "d")
 LOSS = 0.001  # below this share at every receiver a run held
-OFFERED = 0.93  # below this share of what was asked for the source could not keep up, and the run did not hold
+OFFERED = (
+    0.93  # below this share of what was asked for the source could not keep up, and the run did not hold
+)
 PATIENCE = 30.0  # seconds until the first packets come through
 DRAIN = 0.25  # seconds after the last packet: what is still in a queue arrives
 WARM = 200.0  # packets/s
@@ -115,7 +117,9 @@ class Track:
         """What a sink received of a run; nothing, if that run's packets never came."""
         known = sink.read_output().count("\n")
         sink.signal(signal.SIGUSR1)
-        wait_until(lambda: sink.read_output().count("\n") > known or _fail(sink), 15, f"{sink.title}'s report")
+        wait_until(
+            lambda: sink.read_output().count("\n") > known or _fail(sink), 15, f"{sink.title}'s report"
+        )
         report: dict[str, Any] = json.loads(sink.read_output().splitlines()[-1])
         if report["run"] != number:
             return {"run": number, "received": 0, "duplicates": 0, "disordered": 0, "delays_ns": []}

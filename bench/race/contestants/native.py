@@ -1,7 +1,7 @@
 """The limit: multicast routing in b's kernel, over cables of its own and without any encapsulation.
 
-    a n0 -- n0 b n1 -- n0 c
-               b n2 -- n0 d      smcroute puts one static route into b's kernel and sleeps
+a n0 -- n0 b n1 -- n0 c
+           b n2 -- n0 d      smcroute puts one static route into b's kernel and sleeps
 """
 
 import platform
@@ -21,7 +21,9 @@ class Native(Contestant):
         super().__init__("native", "native multicast", transport="none")
 
     def version(self) -> str:
-        return f"Linux {platform.release().split('-')[0]}, smcroute {says(['smcrouted', '-v'], r'v?([0-9.]+)')}"
+        return (
+            f"Linux {platform.release().split('-')[0]}, smcroute {says(['smcrouted', '-v'], r'v?([0-9.]+)')}"
+        )
 
     def start(self, lab: Lab) -> dict[str, str]:
         hub = lab.host(HUB)

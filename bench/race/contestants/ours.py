@@ -60,6 +60,8 @@ class Tree(FigureFour):
 
 def make_keys(folder: Path) -> None:
     for told in (["authority"], ["node", "a", "b", "c", "d"]):
-        done = subprocess.run([*KEYS, *told, "--in", str(folder)], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*KEYS, *told, "--in", str(folder)], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise LabError(f"mcmw keys: {done.stderr.strip()}")

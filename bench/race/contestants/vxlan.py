@@ -1,7 +1,7 @@
 """VXLAN (RFC 7348) in the kernel, in two shapes.
 
-    hub    a point-to-point VXLAN from each leaf into a bridge on b, which floods
-    mdb    no relay: a's own multicast forwarding database names b, c and d, and a sends three copies
+hub    a point-to-point VXLAN from each leaf into a bridge on b, which floods
+mdb    no relay: a's own multicast forwarding database names b, c and d, and a sends three copies
 """
 
 import platform
@@ -64,7 +64,11 @@ class VxlanMdb(Vxlan):
 # --- what `bridge mdb add dev DEVICE port DEVICE grp GROUP permanent dst ADDRESS` says to the kernel; iproute2
 #     knows that since 6.4 only (linux/if_bridge.h: struct br_port_msg, struct br_mdb_entry)
 
-NEW_ENTRY, ANSWER, ERROR = 84, 0x05 | 0x400 | 0x800, 2  # RTM_NEWMDB; REQUEST | ACK, CREATE, APPEND; NLMSG_ERROR
+NEW_ENTRY, ANSWER, ERROR = (
+    84,
+    0x05 | 0x400 | 0x800,
+    2,
+)  # RTM_NEWMDB; REQUEST | ACK, CREATE, APPEND; NLMSG_ERROR
 SET_ENTRY, SET_ATTRIBUTES, DESTINATION = 1, 2 | 0x8000, 5
 PERMANENT = 1
 AF_BRIDGE = 7
