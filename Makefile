@@ -1,7 +1,7 @@
 # make demo     sets up and shows the tree of figure 4 with a film (root)
 # make test     sets up and passes all tests; whole nodes need root and /dev/net/tun, else they skip
 # make soak     the long runs: 5 minutes of a stream through four nodes
-# make bench    microseconds and system calls a packet, against a bare loop
+# make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make clean    takes away what these made
 #
 # Everything is installed into .venv/; Debian's packages that are missing are installed when root runs it.
@@ -26,7 +26,7 @@ lint: .venv/ready
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.test_config tests.test_daemon
+	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.test_config tests.test_daemon
 
 whole: .venv/ready tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15
@@ -34,8 +34,10 @@ whole: .venv/ready tools
 soak: .venv/ready tools
 	$(BIN)/python -m pytest -m slow -s
 
-bench: .venv/ready
-	$(BIN)/python -m bench $(ARGS)
+bench: .venv/ready tools
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench $(or $(ARGS),race)
 
 .venv/ready: setup.cfg pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; make PYTHON=...")'

@@ -159,7 +159,7 @@ def one_turn(contestant: Contestant, turn: Turn, title: str, say: Say) -> dict[s
     begin = time.monotonic()
     say(title)
     try:
-        found = play(contestant, turn, lambda text: None)
+        found = play(contestant, turn)
     except (LabError, TimedOut) as error:
         say(f"  failed: {error}")
         return {"failed": str(error)}

@@ -28,7 +28,7 @@ def draw(record: figures.Record, paths: Iterable[Path]) -> None:
     import matplotlib as mpl
 
     mpl.use("agg")
-    # The same record gives the same file, so that a picture under version control changes with its figures only.
+    # The same record gives the same file: under version control it changes with its figures only.
     mpl.rcParams["svg.hashsalt"] = "race"
     from matplotlib import pyplot
 

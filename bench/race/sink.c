@@ -44,7 +44,7 @@ static uint64_t received, duplicates, disordered, foreign, next_number, size_sum
 static uint32_t overflowed;
 static int64_t longest;
 static uint64_t buckets[OCTAVES * STEPS];
-static unsigned char seen[NUMBERS / 8];
+static unsigned char seen[NUMBERS / 8 + 1];
 
 static void on_signal(int number)
 {

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ class Track:
         self._spaces = {host.name: host.namespace for host in lab.hosts}
         self._softirqd = account.softirq_threads()
         self._sinks = {name: self._start_sink(lab.host(name)) for name in RECEIVERS}
+        self._share_priority()
 
     def run(self, size: int, rate: float, seconds: float) -> Run:
         """Sends for so long and waits until the sinks have told.  Raises LabError when the source cannot."""
@@ -106,6 +108,12 @@ class Track:
         """Of the processes on b, without the sink."""
         living = account.look({RELAY: self._spaces[RELAY]}, ()).by_host[RELAY]
         return account.memory(who.pid for who in living if who.pid != self._sinks[RELAY].pid)
+
+    def _share_priority(self) -> None:
+        """Everybody in the lab has this process's niceness, in whatever session."""
+        nice = os.getpriority(os.PRIO_PROCESS, 0)
+        tables = account.look(self._spaces, ()).by_host.values()
+        account.set_group_niceness([os.getpid(), *(who.pid for table in tables for who in table)], nice)
 
     def _start_sink(self, host: Host) -> Process:
         command = [str(self._tools.sink), self._devices[host.name], GROUP, str(PORT)]

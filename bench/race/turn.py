@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench.about import Say
 from bench.race import figures, search
 from bench.race.built import Tools
 from bench.race.contestants import Contestant
@@ -29,7 +28,7 @@ class Pace(NamedTuple):
     stride: float = 2.0
 
 
-QUICK = Pace(short=0.4, full=1.5, cpu=2.0, delay={150: 3.0, 1000: 3.0}, precision=1.1)
+QUICK = Pace(short=0.4, full=1.2, cpu=1.5, delay={150: 3.0, 1000: 2.0}, precision=1.12)
 THOROUGH = Pace(short=0.8, full=5.0, cpu=4.0, delay={150: 10.0, 1000: 6.0}, precision=1.04)
 KNOWN_STRIDE = 1.25  # around what an earlier round found
 
@@ -43,7 +42,7 @@ class Turn(NamedTuple):
     guesses: dict[int, float]  # by size: what earlier rounds found; the turn adds its own
 
 
-def play(contestant: Contestant, turn: Turn, say: Say) -> dict[str, Any]:
+def play(contestant: Contestant, turn: Turn) -> dict[str, Any]:
     """The figures of one turn.  Raises LabError and TimedOut with a line about what failed."""
     with Lab(PREFIX, turn.folder) as lab:
         track = Track(lab, turn.tools, contestant.start(lab))
@@ -52,12 +51,9 @@ def play(contestant: Contestant, turn: Turn, say: Say) -> dict[str, Any]:
             track.run(SIZES[0], DELAY_RATES[0], contestant.settle)
         found: dict[str, Any] = {"delay": {}, "rate": {}}
         for rate in DELAY_RATES:
-            say(f"delay at {rate:,}/s")
             found["delay"][str(rate)] = delays_of(track.run(SIZES[0], rate, turn.pace.delay[rate]))
         for size in SIZES:
-            say(f"rate of {size:,} bytes")
             found["rate"][str(size)] = fastest(track, size, turn)
-        say("processor")
         rate = min(CPU_RATE, CPU_SHARE * found["rate"][str(SIZES[0])]["rate"])
         if not rate:
             raise LabError("no rate at all holds")
@@ -87,10 +83,11 @@ def fastest(track: Track, size: int, turn: Turn) -> dict[str, Any]:
 
     pace = turn.pace
     known = turn.guesses.get(size)
+    first = turn.guesses.get(SIZES[0], GUESS)
     rate = search.highest(
         search.again(lambda rate: attempt(rate, pace.short)),
         search.again(lambda rate: attempt(rate, pace.full)),
-        known or GUESS,
+        known or first,
         KNOWN_STRIDE if known else pace.stride,
         pace.precision,
     )

@@ -21,9 +21,10 @@ class N2n(Contestant):
         hub.spawn(["supernode", "-l", str(PORT)])
         wait_until(lambda: f":{PORT}" in hub.run(["ss", "-Hlun"]).stdout, 10, "the supernode's port")
         for host in lab.hosts:
-            host.spawn(["edge", "-d", DEVICE, "-a", f"10.88.0.{host.index}", "-s", "255.255.255.0", "-c", "race",
-                        "-k", "race", "-l", f"{hub.address}:{PORT}", "-m", f"02:00:00:00:00:0{host.index}",
-                        "-f", "-r"])  # fmt: skip
+            number = host.index
+            address = ["-a", f"10.88.0.{number}", "-s", "255.255.255.0", "-m", f"02:00:00:00:00:0{number}"]
+            community = ["-c", "race", "-k", "race", "-l", f"{hub.address}:{PORT}"]
+            host.spawn(["edge", "-f", "-r", "-d", DEVICE, *address, *community])
         for host in lab.hosts:
             bring_up(host)
         return everywhere(lab)

@@ -1,4 +1,4 @@
-"""Our own nodes; `mode = require` of the fast path is asked for where it takes part, and refused elsewhere."""
+"""Our own nodes.  The fast contestant says `mode = require`, so that it never is a slow one in disguise."""
 
 import subprocess
 import sys

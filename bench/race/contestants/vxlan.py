@@ -61,8 +61,8 @@ class VxlanMdb(Vxlan):
         return everywhere(lab)
 
 
-# --- what `bridge mdb add dev DEVICE port DEVICE grp GROUP permanent dst ADDRESS` says to the kernel; iproute2
-#     knows that since 6.4 only (linux/if_bridge.h: struct br_port_msg, struct br_mdb_entry)
+# --- what `bridge mdb add dev DEVICE port DEVICE grp GROUP permanent dst ADDRESS` says to the kernel;
+#     iproute2 knows that since 6.4 only (linux/if_bridge.h: struct br_port_msg, struct br_mdb_entry)
 
 NEW_ENTRY, ANSWER, ERROR = (
     84,
