@@ -111,8 +111,8 @@ def between(before: Books, after: Books, relay: str, sinks: Iterable[int]) -> Sp
 def set_group_niceness(pids: Iterable[int], nice: int) -> None:
     """Sets the niceness of the processes' sessions.
 
-    Where the kernel groups processes by session (sched_autogroup) a process's own counts inside its group only,
-    and the lab starts each one in a session of its own.
+    Where the kernel groups processes by session (sched_autogroup) a process's own counts inside its group
+    only, and the lab starts each one in a session of its own.
     """
     for pid in pids:
         with contextlib.suppress(OSError):

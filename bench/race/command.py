@@ -22,6 +22,7 @@ from multicastmw.cli.text import Columns, screen
 
 OUT = Path("build/race")
 FAILED = 1  # exit code where a contestant that could take part did not finish
+INTERRUPTED = 130  # as shells have it for Ctrl-C
 
 
 class Names(click.ParamType):
@@ -86,6 +87,9 @@ def race(*, only: list[str] | None, listed: bool, rounds: int | None, quick: boo
         run_rounds(record, takers, count, QUICK if quick else THOROUGH, out, say)
     except LabError as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(INTERRUPTED)
     finally:
         record["machine"]["load_after"] = os.getloadavg()
         if any(record["rounds"]):

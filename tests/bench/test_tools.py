@@ -24,13 +24,20 @@ class LoopbackTests(TestCase):
     tools: Tools
     folder: Path
 
-    def setUp(self) -> None:
-        self.folder = Path(mkdtemp(prefix="mcmw-race-"))
-        self.addCleanup(rmtree, self.folder)
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.folder = Path(mkdtemp(prefix="mcmw-race-"))
         try:
-            self.tools = build(self.folder)
+            cls.tools = build(cls.folder)
         except NotPossibleHere as error:
+            rmtree(cls.folder)
             raise SkipTest(str(error)) from None
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        rmtree(cls.folder)
+
+    def setUp(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("", 0))
             self.port = probe.getsockname()[1]
