@@ -1,5 +1,7 @@
 """The source and the sink over the loopback: are they right about each other?"""
 
+import atexit
+import functools
 import json
 import signal
 import socket
@@ -20,34 +22,30 @@ STAMP = struct.Struct("=IIQq")
 MARK = 0x52414345
 
 
+@functools.cache
+def built() -> Tools:
+    """Compiled once for all tests, which under trial have no class's set-up."""
+    folder = Path(mkdtemp(prefix="mcmw-race-"))
+    atexit.register(rmtree, folder)
+    return build(folder)
+
+
 class LoopbackTests(TestCase):
-    tools: Tools
-    folder: Path
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        cls.folder = Path(mkdtemp(prefix="mcmw-race-"))
-        try:
-            cls.tools = build(cls.folder)
-        except NotPossibleHere as error:
-            rmtree(cls.folder)
-            raise SkipTest(str(error)) from None
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        rmtree(cls.folder)
-
     def setUp(self) -> None:
+        try:
+            self.tools = built()
+        except NotPossibleHere as error:
+            raise SkipTest(str(error)) from None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("", 0))
             self.port = probe.getsockname()[1]
         command = [str(self.tools.sink), "lo", GROUP, str(self.port)]
         self.sink = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(self.end_sink)
         assert self.sink.stdout is not None
         if self.sink.stdout.readline() != "ready\n":
-            assert self.sink.stderr is not None
-            raise SkipTest(f"no multicast on the loopback, or no root: {self.sink.stderr.read().strip()}")
+            complaint = self.sink.communicate()[1].strip()
+            raise SkipTest(f"no multicast on the loopback, or no root: {complaint}")
+        self.addCleanup(self.end_sink)
 
     def end_sink(self) -> None:
         self.sink.terminate()
