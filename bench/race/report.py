@@ -24,6 +24,11 @@ def fixed(value: float | None) -> str:
     return NONE if value is None else f"{value:.1f}"
 
 
+def seconds(value: float | None) -> str:
+    """A relay without processes of its own that work is the kernel."""
+    return "kernel" if value is not None and value < 0.05 else fixed(value)
+
+
 def _figure(column: str, show: Callable[[float | None], str]) -> Cell:
     return lambda _, row, __: show(row[column])
 
@@ -62,7 +67,7 @@ TABLES: dict[str, dict[str, Cell]] = {
     "Core seconds a million deliveries of 1,316 bytes; MiB of the relay's processes": {
         "contestant": _about("title"),
         "at, /s>": _figure("cpu_at", count),
-        "relay>": _figure("relay_s", fixed),
+        "relay>": _figure("relay_s", seconds),
         "all>": _figure("all_s", fixed),
         "x>": _figure("all_s_ratio", ratio),
         "all, at most>": _figure("all_s_at_most", fixed),
