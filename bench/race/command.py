@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -164,7 +165,7 @@ def one_turn(contestant: Contestant, turn: Turn, title: str, say: Say) -> dict[s
     say(title)
     try:
         found = play(contestant, turn)
-    except (LabError, TimedOut) as error:
+    except (LabError, TimedOut, subprocess.SubprocessError, OSError) as error:
         say(f"  failed: {error}")
         return {"failed": str(error)}
     rates = ", ".join(f"{found['rate'][str(size)]['rate']:,.0f}/s of {size:,} B" for size in SIZES)

@@ -33,14 +33,6 @@ def _figure(column: str, show: Callable[[float | None], str]) -> Cell:
     return lambda _, row, __: show(row[column])
 
 
-def _range(column: str) -> Cell:
-    def cell(_: str, row: Mapping[str, Any], __: Mapping[str, Any]) -> str:
-        bounds = row[f"{column}_range"]
-        return NONE if bounds is None else f"{bounds[0]:,.0f}-{bounds[1]:,.0f}"
-
-    return cell
-
-
 def _about(what: str) -> Cell:
     return lambda _, __, about: about[what] or NONE
 
