@@ -34,7 +34,7 @@ whole: .venv/ready tools
 soak: .venv/ready tools
 	$(BIN)/python -m pytest -m slow -s
 
-bench: .venv/ready tools
+bench: .venv/ready
 	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
 		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	$(BIN)/python -m bench $(or $(ARGS),race)
