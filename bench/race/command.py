@@ -174,18 +174,18 @@ def one_turn(contestant: Contestant, turn: Turn, title: str, say: Say) -> dict[s
 
 
 def finish(record: dict[str, Any], out: Path) -> None:
-    """The tables on stdout, and the files."""
+    """The files, and the tables on stdout; whoever reads only the first lines of these has all the files."""
     out.mkdir(parents=True, exist_ok=True)
     record["summary"] = figures.summarise(record)
     (out / "race.json").write_text(json.dumps(record, indent=1) + "\n")
     (out / "race.md").write_text(report.markdown(record))
     written = [out / "race.json", out / "race.md"]
-    console = screen()
-    report.show(console, record)
     if plot.available():
         pictures = [out / "race.png", out / "race.svg"]
         plot.draw(record, pictures)
         written += pictures
+    console = screen()
+    report.show(console, record)
     console.print(f"\nwritten: {', '.join(map(str, written))}", soft_wrap=True)
     if not plot.available():
         console.print(plot.ADVICE)
