@@ -1,7 +1,7 @@
 # make demo     sets up and shows the tree of figure 4 with a film (root)
 # make test     sets up and passes all tests; whole nodes need root and /dev/net/tun, else they skip
 # make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
-# make bench    microseconds and system calls a packet, against a bare loop
+# make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make clean    takes away what these made
 #
@@ -28,7 +28,7 @@ lint: .venv/ready
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
+	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
 
 whole: .venv/ready tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15
@@ -37,7 +37,9 @@ soak: .venv/ready tools
 	$(BIN)/python -m pytest -m slow -s
 
 bench: .venv/ready
-	$(BIN)/python -m bench $(ARGS)
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \
+		$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	$(BIN)/python -m bench $(or $(ARGS),race)
 
 fuzz: .venv/ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'

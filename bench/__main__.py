@@ -1,18 +1,14 @@
-"""`make bench ARGS=...`: what a packet costs, how long it takes, what a node weighs.
+"""`make bench ARGS=...`: the race against others; what a packet costs, how long it takes, what a node weighs.
 
 Everything is compared with something else in the same run, as this machine's absolute figures are nobody
 else's.  docs/benchmarks.rst says what is measured and what came of it.
 """
 
-import importlib.metadata
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,55 +16,57 @@ import click
 from rich.console import Console
 
 from bench import calls
+from bench.about import TOP, Say, machine, teller
+from bench.race.command import race
 from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
-TOP = Path(__file__).parent.parent
-PARTS = ("slowpath", "calls", "delay", "idle", "crowd", "tls")
-Say = Callable[[str], None]
+PARTS = {
+    "slowpath": "Microseconds a packet, against loops of the same system calls.",
+    "calls": "System calls a packet, counted by strace.",
+    "delay": "One-way delay through figure 4 at 1,000 packets/s over UDP and TCP, against the kernel's "
+    "unicast; and with the garbage collector switched off.",
+    "idle": "Memory, CPU and start-up of a node without traffic.",
+    "crowd": "Memory and CPU of a hub with --links links and no traffic.",
+    "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
+}
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("parts", nargs=-1, type=click.Choice(PARTS))
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True,
-              help="How often everything is repeated; medians of these.")  # fmt: skip
-@click.option("--bursts", type=click.IntRange(min=1), default=200, show_default=True,
-              help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
-@click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
-              help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
-@click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
-              help="crowd: peers of the hub.")  # fmt: skip
-@click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
-              help="crowd: seconds that it is watched.")  # fmt: skip
-@click.option("--realtime/--ordinary", default=True, show_default=True,
-              help="Everything runs before the machine's other processes, or with them.")  # fmt: skip
-@click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
-              help="Write all figures to this file, too.")  # fmt: skip
-def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, realtime: bool,
-         links: int, watched: float, path: Path | None) -> None:  # fmt: skip
-    """Measure a node against bare loops and against the kernel.
+def measurement(name: str, parts: tuple[str, ...], about: str) -> click.Command:
+    """One of the sub-commands; all have the same options."""
 
-    Without PARTS everything, in some ten minutes:
+    @click.command(name, help=about, context_settings={"help_option_names": ["-h", "--help"]})
+    @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True,
+                  help="How often everything is repeated; medians of these.")  # fmt: skip
+    @click.option("--bursts", type=click.IntRange(min=1), default=200, show_default=True,
+                  help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
+    @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
+                  help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
+    @click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
+                  help="crowd: peers of the hub.")  # fmt: skip
+    @click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
+                  help="crowd: seconds that it is watched.")  # fmt: skip
+    @click.option("--realtime/--ordinary", default=True, show_default=True,
+                  help="Everything runs before the machine's other processes, or with them.")  # fmt: skip
+    @click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
+                  help="Write all figures to this file, too.")  # fmt: skip
+    def command(*, rounds: int, bursts: int, seconds: float, realtime: bool, links: int, watched: float,
+                path: Path | None) -> None:  # fmt: skip
+        measure(parts, rounds, bursts, seconds, realtime, links, watched, path)
 
-    \b
-    slowpath  microseconds a packet, against loops of the same system calls
-    calls     system calls a packet, counted by strace
-    delay     one-way delay through figure 4 at 1,000 packets/s over UDP and
-              TCP, against the kernel's unicast; and with the garbage
-              collector switched off
-    idle      memory, CPU and start-up of a node without traffic
-    tls       how fast data on TCP are inside TLS, against plain TCP: one
-              connection, one link, whole nodes
-    crowd     memory and CPU of a hub with --links links and no traffic
-    """
+    return command
+
+
+def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, realtime: bool,
+            links: int, watched: float, path: Path | None) -> None:  # fmt: skip
+    """Runs the parts in turn, shows and writes what came of them."""
     if os.geteuid():
         raise click.ClickException("network namespaces need root: sudo make bench")
-    errors = Console(stderr=True, highlight=False, markup=False)
-    say: Say = lambda text: errors.print(f"{time.strftime('%H:%M:%S')} {text}", soft_wrap=True)  # noqa: E731
+    say = teller()
     realtime = realtime and go_first(say)
     document: dict[str, Any] = {"machine": machine(), "options": {"rounds": rounds, "realtime": realtime}}
     try:
-        for part in parts or PARTS:
+        for part in parts:
             say(part)
             if part == "slowpath":
                 document[part] = slowpath(rounds, bursts, say)
@@ -88,6 +86,24 @@ def main(*, parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
     show(document)
 
 
+class InOrder(click.Group):
+    """Lists its commands as they were added."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure a node: against other daemons and the kernel, against bare loops, at rest."""
+
+
+main.add_command(race)
+for part, text in PARTS.items():
+    main.add_command(measurement(part, (part,), text))
+main.add_command(measurement("node", tuple(PARTS), f"All of {', '.join(PARTS)}, in some five minutes."))
+
+
 def go_first(say: Say) -> bool:
     """Everything that is started from here on runs when it wants to: a busy neighbour is no node's delay.
 
@@ -99,25 +115,6 @@ def go_first(say: Say) -> bool:
         say(f"no real-time scheduling ({error.strerror}): neighbours are in the figures")
         return False
     return True
-
-
-def machine() -> dict[str, Any]:
-    """What the figures belong to."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    command = ["git", "describe", "--always", "--dirty"]
-    commit = subprocess.run(command, cwd=TOP, capture_output=True, text=True, check=False)
-    return {
-        "date": time.strftime("%Y-%m-%d"),
-        "cores": os.cpu_count(),
-        "processor": models[0].partition(":")[2].strip() if models else platform.machine(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "twisted": importlib.metadata.version("twisted"),
-        "commit": commit.stdout.strip(),
-        "load_before": os.getloadavg(),
-    }
 
 
 # --- the parts

@@ -1,0 +1,67 @@
+"""Our own nodes.  The fast contestant says `mode = require`, so that it never is a slow one in disguise."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import multicastmw
+from bench.race.contestants.base import Contestant, everywhere
+from multicastmw.cli.lab import Lab, LabError
+from multicastmw.cli.overlay import DEVICE, FigureFour
+
+CHECK = [sys.executable, "-m", "multicastmw.cli.main", "check"]
+KEYS = [sys.executable, "-m", "multicastmw.cli.main", "keys"]
+
+
+class Ours(Contestant):
+    def __init__(self, name: str, title: str, cipher: str, transport: str, fast: bool = False) -> None:
+        super().__init__(name, title, cipher, transport)
+        self._mode = "require" if fast else "off"
+
+    def why_not(self) -> str | None:
+        """A mode that this release does not have is refused by `mcmw check`."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "node.ini")
+            path.write_text(f"[node]\nname = race\n\n[fastpath]\nmode = {self._mode}\n")
+            done = subprocess.run([*CHECK, str(path)], capture_output=True, text=True, check=False)
+        if not done.returncode:
+            return None
+        last = (done.stderr.strip().splitlines() or ["refused"])[-1]
+        return "not built in this release" if "not built" in last else last.partition("node.ini: ")[2] or last
+
+    def version(self) -> str:
+        return f"mcmw {multicastmw.__version__}"
+
+    def start(self, lab: Lab) -> dict[str, str]:
+        tree = Tree(self.transport, self._mode)
+        if self.transport == "TLS":
+            make_keys(lab.state_dir)
+        tree.start(lab)
+        return everywhere(lab, DEVICE)
+
+
+class Tree(FigureFour):
+    """Figure 4 with the fast path and TLS as the contestant has them."""
+
+    def __init__(self, transport: str, mode: str) -> None:
+        super().__init__(udp=transport == "UDP")
+        self._tls = transport == "TLS"
+        self._mode = mode
+
+    def ini(self, lab: Lab, name: str) -> str:
+        text = super().ini(lab, name) + f"\n[fastpath]\nmode = {self._mode}\n"
+        if self._tls:
+            folder = lab.state_dir
+            text += (f"\n[tls]\ncertificate = {folder}/{name}.pem\nprivate-key = {folder}/{name}.key\n"
+                     f"authorities = {folder}/authority.pem\n")  # fmt: skip
+        return text
+
+
+def make_keys(folder: Path) -> None:
+    for told in (["authority"], ["node", "a", "b", "c", "d"]):
+        done = subprocess.run(
+            [*KEYS, *told, "--in", str(folder)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise LabError(f"mcmw keys: {done.stderr.strip()}")
