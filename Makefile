@@ -8,7 +8,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc ethtool:ethtool
+TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc
 PACKAGES := vlc-plugin-base
 EBPF := multicastmw/ebpf
 OBJECT := $(EBPF)/fastpath.bpf.o

@@ -59,7 +59,7 @@ _Static_assert(sizeof(struct message) == 60, "");
 
 #define OP_IP_DATA 34
 #define START htonl(0x10224d43)
-#define FORWARDING htonl(0x00304001)
+#define FORWARDING htonl(0x00304401)
 #define PACKET_OBJECT 69
 #define IPV4_PACKET 1
 #define NUMBERED_BY_KERNEL 1

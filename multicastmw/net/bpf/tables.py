@@ -89,7 +89,7 @@ def _wire64(value: int) -> int:
 
 
 class Cfg(NamedTuple):
-    """The node.  In ns: `lease` is a CLOCK_MONOTONIC, `realtime_offset` what CLOCK_REALTIME is ahead of it."""
+    """The node.  In ns: `lease` on CLOCK_MONOTONIC, `realtime_offset` what CLOCK_REALTIME is ahead of it."""
 
     origin: int
     lease: int
