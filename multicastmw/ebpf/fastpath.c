@@ -371,7 +371,7 @@ INLINE int from_application(struct __sk_buff *skb)
 	if (route->flags & ROUTE_USER || route->count > FAN_OUT ||
 	    (route->link != LINK_ANY && route->link != LINK_TAP))
 		return left(USER_ROUTE);
-	if (AROUND + ((total + 3) & ~3) > route->longest && route->count)
+	if (AROUND + ((total + 3) & ~3) > route->longest)
 		return left(USER_TOO_LONG);
 	u32 slot = route->slot;
 	u32 *sequence = bpf_map_lookup_elem(&sequences, &slot);

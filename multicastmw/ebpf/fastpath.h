@@ -78,7 +78,7 @@ struct route {
 	u32 slot; /* of its number and its counters */
 	u16 count;
 	u16 link;    /* a peer's index, LINK_ANY or LINK_TAP */
-	u16 longest; /* the least of its peers' */
+	u16 longest; /* the least of its peers'; without peers, of what user space would not split */
 	u16 flags;
 	u8 peers[FAN_OUT];
 };

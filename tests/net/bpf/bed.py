@@ -3,9 +3,9 @@
          t0, a TAP                                u0 === w0   the uplink, a veth; w0 is the wire
     10.88.0.2/24, mcmw_tap_egress on it           10.9.0.1/24, mcmw_up_ingress on it
 
-Frames are shown to a program (`show`, BPF_PROG_TEST_RUN) or really sent over the wire (`inject`) or from a socket.
-Peers are 10.9.0.10 + their index, with Ethernet addresses that the neighbour table knows for good.  What leaves by
-u0 is caught the moment it does.
+Frames are shown to a program (`show`, BPF_PROG_TEST_RUN), or really sent, over the wire (`inject`) or from a
+socket.  Peers are 10.9.0.10 + their index, with Ethernet addresses that the neighbour table knows for good.
+What leaves by u0 is caught the moment it does.
 """
 
 import ctypes
@@ -93,8 +93,8 @@ def inner_packet(
 
 
 def outer(
-    message: bytes, peer: int, mac: bytes, *, udp_checksum: bool = False, sport: int = PORT, dport: int = PORT,
-    options: bytes = b"", fragment: int = 0, udp_length: int | None = None,
+    message: bytes, peer: int, mac: bytes, *, udp_checksum: bool = False, sport: int = PORT,
+    dport: int = PORT, options: bytes = b"", fragment: int = 0, udp_length: int | None = None,
 ) -> bytes:  # fmt: skip
     """A datagram from a peer as a frame on our uplink."""
     length = 8 + len(message) if udp_length is None else udp_length
@@ -255,13 +255,13 @@ class Bed:
         self.call(lambda: self._renew(seconds, **others))
 
     def route(
-        self, *peers: int, flags: RouteFlag = RouteFlag(0), group: int = GROUP, source: int = SOURCE,
+        self, *peers: int, flags: int = 0, group: int = GROUP, source: int = SOURCE,
         origin: int = 0, **others: Any,
     ) -> RouteKey:  # fmt: skip
         """A route is there, in a slot of its own, whose number and counters are 0."""
         key = RouteKey(*ipv4(group, source), origin)
         slot = self.routes[key].slot if key in self.routes else len(self.routes)
-        given = RouteValue(GENERATION, slot, peers, LONGEST, flags=flags)._replace(**others)
+        given = RouteValue(GENERATION, slot, peers, LONGEST, flags=RouteFlag(flags))._replace(**others)
         self.routes[key] = given
         self.tables.clear_slot(slot)
         self.tables.set_route(key, given)
