@@ -91,16 +91,16 @@ class ObjectFile:
             raise NoFastPath(f"the program's object file is damaged: {problem!r}") from problem
 
     def _named(self, name: str) -> Section:
-        return next(section for section in self._sections if section.name == name)
+        return _first((section for section in self._sections if section.name == name), f"section {name}")
 
     def _read_symbols(self) -> Iterator[Symbol]:
-        table = next(section for section in self._sections if section.kind == SYMTAB)
+        table = _first((section for section in self._sections if section.kind == SYMTAB), "symbols")
         strings = self._named(".strtab").data
         for at, info, _, section, value, size in SYMBOL.iter_unpack(table.data):
             yield Symbol(_text(strings, at), info & 15, section, value, size)
 
     def _read_maps(self) -> Iterator[tuple[str, MapShape]]:
-        place = next(n for n, section in enumerate(self._sections) if section.name == "maps")
+        place = self._sections.index(self._named("maps"))
         for symbol in self._symbols:
             if symbol.section == place and symbol.kind != STT_SECTION:
                 yield symbol.name, MapShape._make(MAP.unpack_from(self._sections[place].data, symbol.value))
@@ -229,6 +229,13 @@ def _sections(data: bytes) -> Iterator[Section]:
     names = data[headers[names_at][4] :]
     for name, kind, _, _, at, length, _, info, _, _ in headers:
         yield Section(_text(names, name), kind, info, data[at : at + length])
+
+
+def _first(found: Iterator[Section], what: str) -> Section:
+    section = next(found, None)
+    if section is None:
+        raise ValueError(f"no {what}")
+    return section
 
 
 def _text(strings: bytes, at: int) -> str:

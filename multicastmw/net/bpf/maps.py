@@ -83,7 +83,7 @@ class Map:
         """False where it was not there."""
         self._put(key)
         try:
-            bpf(MAP_DELETE, self._element)
+            bpf(MAP_DELETE, self._element[:16])  # the kernel wants nothing behind the key
         except OSError as error:
             if error.errno == ENOENT:
                 return False

@@ -1,8 +1,8 @@
 """The keys and values of the fast path's maps: twins of ebpf/fastpath.h, and one place that opens them all.
 
 Addresses are 32-bit integers, ports 16-bit ones, tokens, keys and origins 64-bit ones, all as people read
-them; what the program wants as it stands on the wire is turned here.  A test holds sizes and places to the
-object's own type information.
+them; what the program wants as it stands on the wire is turned here.  Tests hold sizes and places to what
+the compiler makes of the header.
 """
 
 from enum import IntEnum, IntFlag, auto

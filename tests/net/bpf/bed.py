@@ -178,6 +178,9 @@ class Bed:
         self.catch = self._catcher(UPLINK)
         self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         self.wire.bind((WIRE, 0))
+        self.data = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # user space's
+        self.data.bind(("10.9.0.1", PORT))
+        self.data.setblocking(False)
         self._fill()
         self.drain()
 
@@ -241,6 +244,7 @@ class Bed:
         self.tables.close()
         self.catch.close()
         self.wire.close()
+        self.data.close()
         self.tap.close()
         socket_index = socket.if_nametoindex(UPLINK)
         from pyroute2 import IPRoute
@@ -303,6 +307,15 @@ class Bed:
         while len(found) < count and time.monotonic() < limit:
             found += self.call(self.caught)
         return found
+
+    def left(self) -> list[bytes]:
+        """Datagrams that user space finds in its socket."""
+        found = []
+        while True:
+            try:
+                found.append(self.data.recv(65535))
+            except BlockingIOError:
+                return found
 
     def drain(self) -> None:
         self.caught()
