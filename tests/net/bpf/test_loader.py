@@ -94,7 +94,8 @@ class Twins(SynchronousTestCase):
             ("peer", Peer(1, 2, 3, 4, 5, 6, 7, 8, b"tototo", b"frfrfr").pack(), {
                 "token": bytes(7) + b"\1", "local": b"\0\0\0\2", "remote": b"\0\0\0\3",
                 "local_port": b"\0\4", "remote_port": b"\0\5", "ifindex": b"\6\0\0\0",
-                "gateway": b"\0\0\0\x08", "longest": b"\7\0", "flags": b"\5\0", "to": b"tototo", "from": b"frfrfr"}),
+                "gateway": b"\0\0\0\x08", "longest": b"\7\0", "flags": b"\5\0",
+                "to": b"tototo", "from": b"frfrfr"}),
             ("link_key", tables.LinkKey(1, 2, 3, 4).pack(), {
                 "remote": b"\0\0\0\1", "local": b"\0\0\0\2", "remote_port": b"\0\3", "local_port": b"\0\4"}),
             ("link", tables.LinkValue(1, 2).pack(), {"token": b"\0" * 7 + b"\1", "peer": b"\2\0\0\0"}),
@@ -136,7 +137,7 @@ class Twins(SynchronousTestCase):
 def places_of(fields: list[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """Where these members of structures stand, in bytes, as the program's compiler says."""
     lines = ", ".join(f"__builtin_offsetof(struct {name}, {field})" for name, field in fields)
-    source = f'#include "fastpath.h"\nunsigned places[] SEC("places") = {{ {lines} }};\n'
+    source = f'#include "fastpath.h"\nunsigned found[] SEC("places") = {{ {lines} }};\n'
     made = tempfile.mkdtemp()
     try:
         (Path(made) / "places.c").write_text(source)
