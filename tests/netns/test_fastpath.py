@@ -39,7 +39,8 @@ class FastHost:
         peers = [hosts[name] for name in PEERS_OF[host.name]]
         told = {
             "state": str(self._state), "device": DEVICE, "address": f"10.88.0.{host.index}/24",
-            "uplink": "u0", "local": host.address, "token": TOKEN + host.index * 256, "gateway": f"10.99.{host.index}.1",
+            "uplink": "u0", "local": host.address, "gateway": f"10.99.{host.index}.1",
+            "token": TOKEN + host.index * 256,
             "peers": [{"address": p.address, "token": token(p, host)} for p in peers],
             "routes": routes, **more,
         }  # fmt: skip
