@@ -89,6 +89,8 @@ class Course:
             reports.append(json.loads(sink.read_output().splitlines()[-1]))
         missed = max(1 - report["received"] / sent["sent"] for report in reports)
         delays = {key: max(report[key] for report in reports[1:]) for key in ("p50", "p99", "p99.9")}
+        used = sent["cpu"] + sum(report["cpu"] for report in reports)
+        delays["cpu"] = used / sum(report["received"] for report in reports) * 1e6
         return {"offered": sent["rate"], "kept": sent["rate"] / rate, "missed": missed, **delays}
 
     def _sink(self, host: Host, pause: int) -> Any:
@@ -138,17 +140,21 @@ def main() -> None:
                 try:
                     highest = course.highest(size)
                     delay = course.run(1000, size, 4, 0)
+                    cost = statistics.median(course.run(5000, size, SECONDS, 1000)["cpu"] for _ in range(3))
                 finally:
                     course.close()
                 reference = reference or highest
-                row = {"highest": highest, "ratio": highest / reference}
+                row = {"highest": highest, "ratio": highest / reference, "cpu": cost}
                 row |= {key: delay[key] for key in ("p50", "p99", "p99.9")}
                 found.setdefault(course.name, []).append(row)
                 print(number, course.name, {key: round(value, 2) for key, value in row.items()}, flush=True)
-    print(f"\nmedians of {rounds} rounds, {size} bytes: packets/s, ratio, delay at 1,000 packets/s in us")
+    print(
+        f"\nmedians of {rounds} rounds, {size} bytes: packets/s, ratio, CPU seconds a million deliveries at "
+        "5,000 packets/s (source and sinks, whose CPU the kernel's work is counted to), delay at 1,000 in us"
+    )
     for name, rows in found.items():
         middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
-        print(f"{name:26} {middle['highest']:8.0f} {middle['ratio']:5.2f}   "
+        print(f"{name:26} {middle['highest']:8.0f} {middle['ratio']:5.2f} {middle['cpu']:6.2f}   "
               f"p50 {middle['p50']:.0f}  p99 {middle['p99']:.0f}  p99.9 {middle['p99.9']:.0f}")  # fmt: skip
 
 

@@ -438,7 +438,8 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 	if ((mark & MARK_MASK) != MARK)
 		return from_application(skb);
 	skb->mark = 0; /* before a routing table reads it */
-	return send(skb, mark & (PEERS - 1));
+	int verdict = send(skb, mark & (PEERS - 1));
+	return verdict == DROP ? bpf_redirect(0, 0) : verdict; /* counted here, and not by who sent the clone */
 }
 
 /* --- from a peer */

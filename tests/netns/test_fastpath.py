@@ -201,6 +201,24 @@ class Faults(Case):
         receiver.await_last(GROUP, sender.source, seen)
         self.assertNotIn("FAILED", again.state["reasons"])
 
+    def test_a_filter_that_outlives_its_holder_stops_by_itself_and_the_next_start_removes_it(self) -> None:
+        nodes = self.figure4(way="clsact")
+        receiver = Receiver(self.hosts["c"], GROUP)
+        sender = Sender(self.hosts["a"], GROUP, rate=500)
+        receiver.await_last(GROUP, sender.source, 50)
+        nodes["b"].process.kill()
+        killed = time.monotonic()
+        wait_until(
+            lambda: time.monotonic() - receiver.report(GROUP, sender.source)["last_at"] > 1,
+            PATIENCE,
+            "silence",
+        )
+        self.assertLess(receiver.report(GROUP, sender.source)["last_at"] - killed, 4)
+        self.start("b")
+        receiver.await_last(GROUP, sender.source, sender.state["sent"])
+        tc = self.hosts["b"].run(["tc", "filter", "show", "dev", "u0", "ingress"]).stdout
+        self.assertEqual(1, tc.count(f"mcmw:{DEVICE}"), tc)
+
     def test_when_its_holder_hangs_forwarding_stops_by_itself(self) -> None:
         nodes = self.figure4()
         receiver = Receiver(self.hosts["c"], GROUP)

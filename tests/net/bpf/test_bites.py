@@ -239,7 +239,7 @@ class Bites(Case):
         self.bed.tables.set_peer(1, self.bed.peer(1, longest=600))
         _, sent = self.bed.show(self.bed.tables.tap_egress, MULTICAST + inner_packet(bytes(1000)))
         self.assertEqual([0], [opened(f, self.bed.uplink_mac).peer for f in sent])
-        self.assertEqual(1, self.bed.reasons()[Reason.TOO_LONG_FOR_PEER])
+        self.assertEqual({Reason.FROM_TAP: 1, Reason.TOO_LONG_FOR_PEER: 1}, self.bed.reasons())
 
     def test_09_merged_datagrams_are_left_to_the_socket(self) -> None:
         self.bed.route(1)
