@@ -336,6 +336,43 @@ INLINE long make_room(struct __sk_buff *skb, u32 total)
 					   BPF_F_ADJ_ROOM_NO_CSUM_RESET);
 }
 
+struct departure {
+	be64 group, source;
+	u32 total;
+	be32 sequence;
+	u8 ttl, service_class;
+};
+
+/* What all copies have in common, into the room in front of the packet. */
+INLINE int write_header(struct __sk_buff *skb, const struct cfg *cfg, const struct departure *packet, u64 now)
+{
+	void *frame = bytes_at(skb, 0, FRAME);
+	if (!frame)
+		return 0;
+	u32 size = HEADER + ((packet->total + 3) & ~3);
+	__builtin_memset(frame, 0, 6); /* with a group's address no neighbour would be asked */
+	__builtin_memset(IP(frame), 0, OUTER); /* but for its length each peer's own */
+	UDP(frame)->length = htons(sizeof(struct udp) + size);
+	struct message *message = MESSAGE(frame);
+	message->start = START;
+	message->length = htonl(size);
+	message->forwarding = FORWARDING;
+	message->token = 0;
+	message->origin = cfg->origin;
+	message->group = packet->group;
+	message->source = packet->source;
+	message->sequence = packet->sequence;
+	message->origin_time = htonl((u32)((now + cfg->realtime_offset) / 1000));
+	message->hop_limit = packet->ttl - 1;
+	message->service_class = packet->service_class;
+	message->flags = NUMBERED_BY_KERNEL;
+	message->low_water = 0;
+	message->packet_length = htons(4 + packet->total);
+	message->c_num = PACKET_OBJECT;
+	message->kind = IPV4_PACKET;
+	return 1;
+}
+
 INLINE int from_application(struct __sk_buff *skb)
 {
 	if (skb->protocol != htons(ETH_P_IP) || skb->vlan_present || !within(skb, ETH + sizeof(struct ipv4)))
@@ -399,33 +436,11 @@ INLINE int from_application(struct __sk_buff *skb)
 		return bpf_redirect(0, 0);
 	}
 
-	void *frame = bytes_at(skb, 0, FRAME);
-	if (!frame) {
+	struct departure packet = {group, source, total, htonl(__sync_fetch_and_add(sequence, 1)), ttl, service_class};
+	if (!write_header(skb, cfg, &packet, now)) {
 		count_at(FAILED, 0);
 		return bpf_redirect(0, 0);
 	}
-	u32 size = HEADER + ((total + 3) & ~3);
-	__builtin_memset(frame, 0, 6); /* with a group's address no neighbour would be asked */
-	__builtin_memset(IP(frame), 0, OUTER); /* but for this it is each peer's own */
-	UDP(frame)->length = htons(sizeof(struct udp) + size);
-	struct message *message = MESSAGE(frame);
-	message->start = START;
-	message->length = htonl(size);
-	message->forwarding = FORWARDING;
-	message->token = 0;
-	message->origin = cfg->origin;
-	message->group = group;
-	message->source = source;
-	message->sequence = htonl(__sync_fetch_and_add(sequence, 1));
-	message->origin_time = htonl((u32)((now + cfg->realtime_offset) / 1000));
-	message->hop_limit = ttl - 1;
-	message->service_class = service_class;
-	message->flags = NUMBERED_BY_KERNEL;
-	message->low_water = 0;
-	message->packet_length = htons(4 + total);
-	message->c_num = PACKET_OBJECT;
-	message->kind = IPV4_PACKET;
-
 	u32 last = fan_out(skb, route, cfg->tap, LINK_TAP);
 	int verdict = last == NOBODY ? DROP : send(skb, last);
 	return verdict == DROP ? bpf_redirect(0, 0) : verdict;
@@ -444,16 +459,22 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 
 /* --- from a peer */
 
+/* A datagram that is a message of ours, as far as it is judged. */
+struct arrival {
+	be64 group, source, origin;
+	u32 from, size, length, hop_limit;
+};
+
 /* Is the inner packet what its header says, so that it may enter this host?  (core/tap.py: deliver) */
-INLINE int may_enter(struct __sk_buff *skb, const struct route *route, u32 length, be64 group, be64 source)
+INLINE int may_enter(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)
 {
-	struct ipv4 *inner = bytes_at(skb, ETH + AROUND, sizeof *inner);
-	if (!inner || length < sizeof *inner)
+	struct ipv4 *inner = bytes_at(skb, FRAME, sizeof *inner);
+	if (!inner || packet->length < sizeof *inner)
 		return 0;
 	u32 header = (inner->first & 15) * 4;
-	return inner->first >> 4 == 4 && header >= sizeof *inner && header <= length &&
-	       ntohs(inner->total) == length && inner->protocol != IGMP_PROTOCOL &&
-	       group == (u64)inner->destination << 32 && source == (u64)inner->source << 32 &&
+	return inner->first >> 4 == 4 && header >= sizeof *inner && header <= packet->length &&
+	       ntohs(inner->total) == packet->length && inner->protocol != IGMP_PROTOCOL &&
+	       packet->group == (u64)inner->destination << 32 && packet->source == (u64)inner->source << 32 &&
 	       !(route->flags & ROUTE_WHOLE && inner->fragment & htons(FRAGMENT_MASK));
 }
 
@@ -497,6 +518,111 @@ INLINE int deliver(struct __sk_buff *skb, const struct cfg *cfg, u32 length, u32
 	return bpf_redirect(cfg->tap, BPF_F_INGRESS);
 }
 
+/* Copies to the other peers, the packet itself to this host or to the last of them. */
+INLINE int relay(struct __sk_buff *skb, const struct cfg *cfg, const struct route *route,
+		 const struct arrival *packet, struct route_stat *passed, u32 others)
+{
+	u32 last = NOBODY, local = route->flags & ROUTE_LOCAL;
+	void *frame = bytes_at(skb, 0, FRAME);
+	if (!frame)
+		return dropped(FAILED);
+	struct variable was, is;
+	note(&was, frame);
+	if (others && packet->hop_limit == 1) {
+		passed->died_of_ttl++;
+		count_at(DIED_OF_TTL, 0);
+	} else if (others) {
+		be32 before = was.last, after = (before & ~0xffu) | (packet->hop_limit - 1);
+		u32 checked = UDP(frame)->check;
+		MESSAGE(frame)->hop_limit = packet->hop_limit - 1;
+		if (unlikely(checked) &&
+		    bpf_l4_csum_replace(skb, UDP_CHECK_AT, before, after, BPF_F_MARK_MANGLED_0 | 4))
+			return dropped(FAILED);
+		last = fan_out(skb, route, cfg->tap, packet->from);
+	}
+	if (!local)
+		return last == NOBODY ? DROP : send(skb, last);
+	if (last != NOBODY)
+		send_clone(skb, last, cfg->tap);
+	if (others) {
+		frame = bytes_at(skb, 0, FRAME);
+		if (!frame)
+			return dropped(FAILED);
+		if (!UDP(frame)->check) { /* what a device has summed up follows; a checksum did so already */
+			note(&is, frame);
+			bpf_csum_update(skb, bpf_csum_diff((be32 *)&was, sizeof was, (be32 *)&is, sizeof is, 0));
+		}
+	}
+	passed->delivered++;
+	return deliver(skb, cfg, packet->length, packet->hop_limit);
+}
+
+/* A good message: is there a route for it, and may all of it be done here? */
+INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct arrival *packet)
+{
+	struct route *route = route_of(packet->group, packet->source, packet->origin);
+	if (!route)
+		return left(USER_NO_ROUTE);
+	if (route->generation != cfg->generation)
+		return left(USER_GENERATION);
+	if (route->flags & ROUTE_USER || route->count > FAN_OUT)
+		return left(USER_ROUTE);
+	u32 slot = route->slot, local = route->flags & ROUTE_LOCAL;
+	struct route_stat *passed = bpf_map_lookup_elem(&route_stats, &slot);
+	if (!passed)
+		return left(USER_ROUTE);
+	if (route->link != LINK_ANY && route->link != packet->from) {
+		count_received(packet->from, packet->size);
+		passed->other_link++;
+		return dropped(OTHER_LINK);
+	}
+	u32 others = route->count > 1 || (route->count && route->peers[0] != packet->from);
+	if (others && packet->hop_limit > 1 && packet->size + OUTER > route->longest)
+		return left(USER_TOO_LONG);
+	if (local && !may_enter(skb, route, packet))
+		return left(USER_SHAPE);
+	count_received(packet->from, packet->size);
+	passed->packets++;
+	passed->bytes += packet->length;
+	if (!others && !local) {
+		passed->to_nobody++;
+		return dropped(TO_NOBODY);
+	}
+	return relay(skb, cfg, route, packet, passed, others);
+}
+
+/* A known peer's datagram, whose outer header is in order. */
+INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct link *link, u32 size)
+{
+	if (size <= HEADER)
+		return left(USER_OTHER_MESSAGE);
+	if (!within(skb, FRAME + (size >= HEADER + sizeof(struct ipv4) ? sizeof(struct ipv4) : 0)))
+		return left(USER_SHAPE);
+	void *frame = bytes_at(skb, 0, FRAME);
+	if (!frame)
+		return left(USER_SHAPE);
+	struct message *message = MESSAGE(frame);
+	if ((message->start & htonl(0x00ff0000)) != htonl(OP_IP_DATA << 16))
+		return left(USER_OTHER_MESSAGE);
+	if (message->start != START || message->forwarding != FORWARDING || message->c_num != PACKET_OBJECT ||
+	    message->kind != IPV4_PACKET)
+		return left(USER_SHAPE);
+	if (message->token != link->token)
+		return dropped(WRONG_TOKEN);
+	u32 from = link->peer & (PEERS - 1), object = ntohs(message->packet_length);
+	if (message->length != htonl(size) || object < 5 || HEADER + ((object - 1) & ~3) != size) {
+		count_received(from, size);
+		return dropped(MALFORMED);
+	}
+	if (!message->hop_limit || message->origin == cfg->origin) {
+		count_received(from, size);
+		return dropped(message->hop_limit ? FROM_OURSELVES : HOP_LIMIT_ZERO);
+	}
+	struct arrival packet = {message->group, message->source, message->origin, from, size, object - 4,
+				 message->hop_limit};
+	return by_route(skb, cfg, &packet);
+}
+
 SEC("up_ingress")
 int mcmw_up_ingress(struct __sk_buff *skb)
 {
@@ -511,12 +637,10 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 	    IP(frame)->fragment & htons(FRAGMENT_MASK))
 		return NEXT;
 	u32 first = 0;
-	const struct cfg *any = bpf_map_lookup_elem(&cfgs, &first);
-	if (!any || UDP(frame)->destination != any->data_port)
+	const struct cfg *cfg = bpf_map_lookup_elem(&cfgs, &first);
+	if (!cfg || UDP(frame)->destination != cfg->data_port)
 		return NEXT;
-	u64 now = bpf_ktime_get_ns();
-	const struct cfg *cfg = running(now);
-	if (!cfg)
+	if (!cfg->enabled || bpf_ktime_get_ns() >= cfg->lease)
 		return left(USER_LEASE);
 	struct link_key key = {IP(frame)->source, IP(frame)->destination, UDP(frame)->source,
 			       UDP(frame)->destination};
@@ -525,96 +649,9 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 		return left(USER_UNKNOWN_LINK);
 	if (skb->gso_size)
 		return left(USER_GSO);
-	u32 total = ntohs(IP(frame)->total), size = total - OUTER;
+	u32 total = ntohs(IP(frame)->total);
 	if (total != skb->len - ETH || ntohs(UDP(frame)->length) != total - sizeof(struct ipv4) ||
 	    header_sum(IP(frame)) != 0xffff)
 		return left(USER_SHAPE);
-	if (size <= HEADER)
-		return left(USER_OTHER_MESSAGE);
-	if (!within(skb, ETH + AROUND + (size >= HEADER + sizeof(struct ipv4) ? sizeof(struct ipv4) : 0)))
-		return left(USER_SHAPE);
-	frame = bytes_at(skb, 0, FRAME);
-	if (!frame)
-		return left(USER_SHAPE);
-
-	struct message *message = MESSAGE(frame);
-	u32 from = link->peer & (PEERS - 1), length = ntohs(message->packet_length) - 4;
-	if ((message->start & htonl(0x00ff0000)) != htonl(OP_IP_DATA << 16))
-		return left(USER_OTHER_MESSAGE);
-	if (message->start != START || message->forwarding != FORWARDING || message->c_num != PACKET_OBJECT ||
-	    message->kind != IPV4_PACKET)
-		return left(USER_SHAPE);
-	if (message->token != link->token)
-		return dropped(WRONG_TOKEN);
-	if (message->length != htonl(size) || (s64)(int)length < 1 || HEADER + ((length + 3) & ~3) != size) {
-		count_received(from, size);
-		return dropped(MALFORMED);
-	}
-	u32 hop_limit = message->hop_limit;
-	if (!hop_limit || message->origin == cfg->origin) {
-		count_received(from, size);
-		return dropped(hop_limit ? FROM_OURSELVES : HOP_LIMIT_ZERO);
-	}
-
-	be64 group = message->group, source = message->source;
-	struct route *route = route_of(group, source, message->origin);
-	if (!route)
-		return left(USER_NO_ROUTE);
-	if (route->generation != cfg->generation)
-		return left(USER_GENERATION);
-	if (route->flags & ROUTE_USER || route->count > FAN_OUT)
-		return left(USER_ROUTE);
-	u32 slot = route->slot, local = route->flags & ROUTE_LOCAL;
-	struct route_stat *passed = bpf_map_lookup_elem(&route_stats, &slot);
-	if (!passed)
-		return left(USER_ROUTE);
-	if (route->link != LINK_ANY && route->link != from) {
-		count_received(from, size);
-		passed->other_link++;
-		return dropped(OTHER_LINK);
-	}
-	u32 others = route->count > 1 || (route->count && route->peers[0] != from);
-	if (others && hop_limit > 1 && total > route->longest)
-		return left(USER_TOO_LONG);
-	if (local && !may_enter(skb, route, length, group, source))
-		return left(USER_SHAPE);
-
-	count_received(from, size);
-	passed->packets++;
-	passed->bytes += length;
-	if (!others && !local) {
-		passed->to_nobody++;
-		return dropped(TO_NOBODY);
-	}
-	u32 last = NOBODY;
-	struct variable was;
-	note(&was, frame);
-	if (others && hop_limit == 1) {
-		passed->died_of_ttl++;
-		count_at(DIED_OF_TTL, 0);
-	} else if (others) {
-		be32 before = was.last, after = (before & ~0xffu) | (hop_limit - 1);
-		u32 checked = UDP(frame)->check;
-		message->hop_limit = hop_limit - 1;
-		if (unlikely(checked) &&
-		    bpf_l4_csum_replace(skb, UDP_CHECK_AT, before, after, BPF_F_MARK_MANGLED_0 | 4))
-			return dropped(FAILED);
-		last = fan_out(skb, route, cfg->tap, from);
-	}
-	if (!local)
-		return last == NOBODY ? DROP : send(skb, last);
-	if (last != NOBODY)
-		send_clone(skb, last, cfg->tap);
-	if (others) {
-		frame = bytes_at(skb, 0, FRAME);
-		if (!frame)
-			return dropped(FAILED);
-		if (!UDP(frame)->check) { /* what a device has summed up follows; with a checksum it did so already */
-			struct variable is;
-			note(&is, frame);
-			bpf_csum_update(skb, bpf_csum_diff((be32 *)&was, sizeof was, (be32 *)&is, sizeof is, 0));
-		}
-	}
-	passed->delivered++;
-	return deliver(skb, cfg, length, hop_limit);
+	return from_peer(skb, cfg, link, total - OUTER);
 }
