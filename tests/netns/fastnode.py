@@ -5,7 +5,8 @@ Started by test_fastpath.py and bench/fastpath.py in a namespace as `python fast
     state       the file that its JSON goes to: {"ready", "reasons", "sent", "received", "routes", "tap"}
     device      the TAP; `address` with prefix length; `mtu`
     uplink      the device towards the peers; `local` our address there
-    peers       [{"address", "token"}]: their token; ours is `token` + the peer's index
+    peers       [{"address", "token"}]: their token; ours is `token` + the peer's index.  Where a peer is
+                reached another way than the others, also its "uplink" and "local"
     routes      [{"group", "source", "peers", "local"}]
     mode        "lookup", "gateway" or "mac"; `gateway` the next hop of all peers
     lease       seconds, renewed each half of a second
@@ -62,20 +63,23 @@ class FastNode:
         )
         self.add_route()
         self.tap_index = socket.if_nametoindex(told["device"])
-        self.uplink = socket.if_nametoindex(told["uplink"])
         self.data = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.data.bind((told["local"], PORT))
+        self.data.bind(("", PORT))
         self.data.setblocking(False)
         owner, way = told["device"], told.get("way", "")
-        for device in (self.tap_index, self.uplink):
+        uplinks = {self.device_of(peer) for peer in told["peers"]}
+        for device in (self.tap_index, *uplinks):
             remove_leftovers(device, owner)
         self.tables = Tables(load(shipped_object()))
         self.fill()
         self.renew()
         self.hooks = [
             attach(self.tables.tap_egress, self.tap_index, EGRESS, owner, way),
-            attach(self.tables.up_ingress, self.uplink, INGRESS, owner, way),
+            *(attach(self.tables.up_ingress, device, INGRESS, owner, way) for device in uplinks),
         ]
+
+    def device_of(self, peer: dict[str, Any]) -> int:
+        return socket.if_nametoindex(peer.get("uplink", self.told["uplink"]))
 
     def add_route(self) -> None:
         from pyroute2 import IPRoute
@@ -85,16 +89,18 @@ class FastNode:
             route.route("replace", dst="224.0.0.0/4", oif=device, scope=253)
 
     def fill(self) -> None:
-        told, local = self.told, number(self.told["local"])
+        told = self.told
         to = source = NO_MAC
         gateway = number(told["gateway"]) if told.get("mode") == "gateway" else 0
         if told.get("mode") == "mac":
             to, source = self.macs()
         for index, peer in enumerate(told["peers"]):
-            remote = number(peer["address"])
+            remote, local = number(peer["address"]), number(peer.get("local", told["local"]))
             self.tables.set_peer(
                 index,
-                Peer(peer["token"], local, remote, PORT, PORT, self.uplink, 1500, gateway, to, source),
+                Peer(
+                    peer["token"], local, remote, PORT, PORT, self.device_of(peer), 1500, gateway, to, source
+                ),
             )
             self.tables.set_link(LinkKey(remote, local, PORT, PORT), LinkValue(told["token"] + index, index))
         for slot, route in enumerate(told["routes"]):
