@@ -610,7 +610,8 @@ INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct 
 	if (message->token != link->token)
 		return dropped(WRONG_TOKEN);
 	u32 from = link->peer & (PEERS - 1), object = ntohs(message->packet_length);
-	if (message->length != htonl(size) || object < 5 || HEADER + ((object - 1) & ~3) != size) {
+	/* An object of less than 5 bytes fits no size that is more than a header's. */
+	if (message->length != htonl(size) || HEADER + ((object - 1) & ~3) != size) {
 		count_received(from, size);
 		return dropped(MALFORMED);
 	}

@@ -87,7 +87,7 @@ class ObjectFile:
                 for number, section in enumerate(self._sections)
                 if section.kind == 1 and section.name != ".text" and self._function_at(number, 0)
             ]
-        except (error, IndexError, KeyError, ValueError) as problem:
+        except (error, IndexError, KeyError, OverflowError, ValueError) as problem:
             raise NoFastPath(f"the program's object file is damaged: {problem!r}") from problem
 
     def _named(self, name: str) -> Section:

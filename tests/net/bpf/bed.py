@@ -290,14 +290,14 @@ class Bed:
         self.call(self.wire.send, frame)
 
     def caught(self) -> list[bytes]:
-        """Frames that left by the uplink and were not seen yet."""
+        """Datagrams that left by the uplink and were not seen yet; not the kernel's own ARP or IGMP."""
         found = []
         while True:
             try:
                 frame, address = self.catch.recvfrom(65535)
             except BlockingIOError:
                 return found
-            if address[2] == PACKET_OUTGOING:
+            if address[2] == PACKET_OUTGOING and frame[12:14] == b"\x08\0" and frame[23] == 17:
                 found.append(frame)
 
     def await_caught(self, count: int, seconds: float = 5.0) -> list[bytes]:

@@ -314,19 +314,21 @@ class Bites(Case):
         return done.stdout
 
     def test_14_the_mark_is_cleared_before_a_route_is_looked_up(self) -> None:
-        """A rule that throws away whatever carries our mark throws away nothing."""
+        """A rule that sends whatever carries our mark to somewhere else sends nothing there."""
 
-        def forbid() -> None:
+        def misroute() -> None:
             from pyroute2 import IPRoute
 
             with IPRoute() as route:
-                route.rule("add", priority=5, fwmark=MARK, fwmask=0xFFFFFF00, action="FR_ACT_BLACKHOLE")
+                route.rule("add", priority=5, fwmark=MARK, fwmask=0xFFFFFF00, table=99)
+                route.route("add", dst="10.9.0.0/24", gateway="10.9.0.13", oif=self.bed.uplink, table=99)
 
-        self.bed.call(forbid)
+        self.bed.call(misroute)
         self.bed.route(0, 1, 2)
         with closing(self.sender()) as sender:
             sender.send(b"x")
-        self.assertEqual(3, len(self.bed.await_caught(3)))
+        frames = self.bed.await_caught(3)
+        self.assertEqual([mac_of(peer) for peer in range(3)], sorted(frame[:6] for frame in frames))
 
     def test_14_another_s_packet_with_our_mark_is_not_sent_anywhere(self) -> None:
         self.bed.route(0)

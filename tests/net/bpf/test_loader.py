@@ -164,7 +164,7 @@ class Objects(SynchronousTestCase):
     def test_it_names_no_folder_of_the_machine_that_made_it(self) -> None:
         self.assertNotIn(str(ROOT).encode(), shipped_object())
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=500, deadline=None)
     @given(st.integers(0, 1 << 20), st.binary(min_size=1, max_size=4), st.booleans())
     def test_a_damaged_object_is_one_line(self, at: int, wrong: bytes, cut: bool) -> None:
         whole = shipped_object()

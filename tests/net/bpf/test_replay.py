@@ -2,7 +2,7 @@
 
 import struct
 import time
-from typing import Any, ClassVar
+from typing import Any
 
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -55,21 +55,14 @@ fan_outs = st.lists(st.integers(0, PEERS - 1), unique=True, max_size=PEERS)
 
 
 class Replay(SynchronousTestCase):
-    """A bed for all examples of a class: the kernel takes 20 ms for one."""
+    """One bed for all examples of a test: the kernel takes 20 ms for one."""
 
     skip = why_no_bed()
     mode = "lookup"
-    bed: ClassVar[Bed]
 
-    @classmethod
-    def setUpClass(cls) -> None:
-        if not cls.skip:
-            cls.bed = Bed(peers=PEERS, mode=cls.mode)
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        if not cls.skip:
-            cls.bed.close()
+    def setUp(self) -> None:
+        self.bed = Bed(peers=PEERS, mode=self.mode)
+        self.addCleanup(self.bed.close)
 
     def opened(self, frame: bytes) -> Copy:
         return opened(frame, self.bed.uplink_mac)
