@@ -167,20 +167,21 @@ class FromAPeer(Replay):
         )
 
     @examples
-    @given(payloads, inners, st.integers(0, 255), fan_outs, st.booleans(), st.booleans())
+    @given(payloads, inners, st.integers(0, 255), fan_outs, st.booleans(), st.booleans(), st.booleans())
+    @example(b"x", {"ttl": 3, "source": SOURCE + 1}, 9, [1], True, False, False)
+    @example(b"x", {"ttl": 3, "group": GROUP + 1}, 9, [1], True, False, False)
     def test_whatever_packet_a_peer_sends(
-        self,
-        payload: bytes,
-        fields: dict[str, Any],
-        hop_limit: int,
-        peers: list[int],
-        here: bool,
-        checked: bool,
-    ) -> None:
+        self, payload: bytes, fields: dict[str, Any], hop_limit: int, peers: list[int], here: bool,
+        checked: bool, honest: bool,
+    ) -> None:  # fmt: skip
+        """Not honest: the header names a channel that the packet is not of."""
         inner = inner_packet(payload, **fields)
+        group, source = (
+            (fields.get("group", GROUP), fields.get("source", SOURCE)) if honest else (GROUP, SOURCE)
+        )
         message = data.build(
-            inner, token=OUR_TOKEN, origin=THEIRS, group=fields.get("group", GROUP),
-            source=fields.get("source", SOURCE), sequence=len(payload), hop_limit=hop_limit, low_water=3,
+            inner, token=OUR_TOKEN, origin=THEIRS, group=group, source=source, sequence=len(payload),
+            hop_limit=hop_limit, low_water=3,
         )  # fmt: skip
         self.judge(message, peers, here, checked)
 
