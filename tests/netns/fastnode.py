@@ -6,7 +6,7 @@ Started by test_fastpath.py and bench/fastpath.py in a namespace as `python fast
     device      the TAP; `address` with prefix length; `mtu`
     uplink      the device towards the peers; `local` our address there
     peers       [{"address", "token"}]: their token; ours is `token` + the peer's index.  Where a peer is
-                reached another way than the others, also its "uplink" and "local"
+                reached another way than the others, also its "uplink", "local" and "gateway"
     routes      [{"group", "source", "peers", "local"}]
     mode        "lookup", "gateway" or "mac"; `gateway` the next hop of all peers
     lease       seconds, renewed each half of a second
@@ -90,11 +90,10 @@ class FastNode:
 
     def fill(self) -> None:
         told = self.told
-        to = source = NO_MAC
-        gateway = number(told["gateway"]) if told.get("mode") == "gateway" else 0
-        if told.get("mode") == "mac":
-            to, source = self.macs()
         for index, peer in enumerate(told["peers"]):
+            hop = peer.get("gateway", told["gateway"])
+            gateway = number(hop) if told.get("mode") == "gateway" else 0
+            to, source = self.macs(peer, hop) if told.get("mode") == "mac" else (NO_MAC, NO_MAC)
             remote, local = number(peer["address"]), number(peer.get("local", told["local"]))
             self.tables.set_peer(
                 index,
@@ -110,17 +109,18 @@ class FastNode:
                 RouteValue(1, slot, tuple(route["peers"]), 1500, flags=flags),
             )
 
-    def macs(self) -> tuple[bytes, bytes]:
-        """Of the gateway, once the kernel has asked for it, and of our uplink."""
+    def macs(self, peer: dict[str, Any], hop: str) -> tuple[bytes, bytes]:
+        """Of the next hop, once the kernel has asked for it, and of our uplink."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.sendto(b"", (self.told["gateway"], 9))
+            asker.sendto(b"", (hop, 9))
         limit = time.monotonic() + 10
         while time.monotonic() < limit:
             for line in Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]:
                 fields = line.split()
-                if fields[0] == self.told["gateway"] and fields[2] == "0x2":
-                    ours = Path(f"/sys/class/net/{self.told['uplink']}/address").read_text().strip()
-                    return tuple(bytes.fromhex(text.replace(":", "")) for text in (fields[3], ours))  # type: ignore[return-value]
+                if fields[0] == hop and fields[2] == "0x2":
+                    uplink = peer.get("uplink", self.told["uplink"])
+                    ours = Path(f"/sys/class/net/{uplink}/address").read_text().strip()
+                    return bytes.fromhex(fields[3].replace(":", "")), bytes.fromhex(ours.replace(":", ""))
             time.sleep(0.01)
         raise SystemExit("the gateway does not answer")
 

@@ -382,6 +382,8 @@ class Guards(Case):
         self.assertLess(time.monotonic() - began, 4, "forwarding stops by itself")
         self.assertEqual(1, self.bed.reasons()[Reason.USER_LEASE])
         self.assertEqual(message(number), self.bed.left()[-1], "and user space has it")
+        run, _ = self.bed.show(self.bed.tables.tap_egress, MULTICAST + inner_packet(b"x"))
+        self.assertEqual((NEXT, 2), (run.verdict, self.bed.reasons()[Reason.USER_LEASE]))
         self.bed.renew(10)
         self.assertEqual(1, len(self.arrives(message(number + 1))))
 
@@ -427,8 +429,10 @@ class Guards(Case):
 
     def test_outer_options_fragments_and_vlan_tags_are_the_kernel_s(self) -> None:
         self.bed.route(1)
-        for chosen in ({"options": b"\x94\x04\0\0"}, {"fragment": 0x2000}, {"fragment": 5}):
+        ports = b"\x11\xf8\x11\xf8"  # options that look like our ports where those would be
+        for chosen in ({"options": ports}, {"fragment": 0x2000}, {"fragment": 5}):
             self.assertEqual([], self.arrives(message(), **chosen))
+        self.assertEqual({}, self.bed.reasons())
         frame = outer(message(), 0, self.bed.uplink_mac)
         self.bed.inject(frame[:12] + b"\x81\x00\x00\x05" + frame[12:])
         self.bed.inject(bytes.fromhex("02fefefefefe") + frame[6:])
@@ -458,6 +462,12 @@ class Guards(Case):
         self.bed.call(send)
         self.assertEqual(2, len(self.bed.await_caught(2)))
         self.assertEqual(1, self.bed.reasons()[Reason.USER_CHECKSUM])
+
+    def test_outer_lengths_that_disagree_are_left_to_the_kernel(self) -> None:
+        self.bed.route(1)
+        for wrong in (-4, -1, 1, 4):
+            self.assertEqual([], self.arrives(message(), udp_length=8 + len(message()) + wrong))
+        self.assertEqual({Reason.USER_SHAPE: 4}, self.bed.reasons())
 
     def test_fragments_for_here_go_up_where_user_space_joins_them(self) -> None:
         self.bed.route(1, flags=RouteFlag.LOCAL | RouteFlag.WHOLE)
