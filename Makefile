@@ -12,13 +12,15 @@ RUNS ?= 20000
 BIN := .venv/bin
 TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client
 PACKAGES := vlc-plugin-base
+EBPF := multicastmw/ebpf
+OBJECT := $(EBPF)/fastpath.bpf.o
 
 .PHONY: demo test lint unit whole soak bench fuzz tools clean
 
-demo: .venv/ready tools
+demo: .venv/ready $(OBJECT) tools
 	$(BIN)/mcmw demo $(ARGS)
 
-test: .venv/ready tools lint unit whole
+test: .venv/ready $(OBJECT) tools lint unit whole
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -27,13 +29,13 @@ lint: .venv/ready
 	$(BIN)/lint-imports --no-cache
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
-unit: .venv/ready
+unit: .venv/ready $(OBJECT)
 	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
 
-whole: .venv/ready tools
+whole: .venv/ready $(OBJECT) tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15
 
-soak: .venv/ready tools
+soak: .venv/ready $(OBJECT) tools
 	$(BIN)/python -m pytest -m slow -s
 
 bench: .venv/ready
@@ -45,13 +47,21 @@ fuzz: .venv/ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz all --runs $(RUNS) $(ARGS)
 
-.venv/ready: setup.cfg pyproject.toml
+.venv/ready: setup.cfg pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; make PYTHON=...")'
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v cc >/dev/null; then \
 		apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev python3-dev python3-venv; fi
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v clang >/dev/null; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends clang llvm >/dev/null || \
+		echo "clang cannot be installed: going on without the kernel fast path"; fi
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
+
+# The kernel's program is built with the package (setup.py), and again whenever its source changes.
+$(OBJECT): $(EBPF)/fastpath.c $(EBPF)/fastpath.h $(EBPF)/kernel.h $(EBPF)/compile.py | .venv/ready
+	@if command -v clang >/dev/null; then $(BIN)/python $(EBPF)/compile.py $@; \
+	else echo "no clang: going on without the kernel fast path"; fi
 
 # What the tests and the demo run beside Python; where they cannot be installed, what needs them skips and says so.
 tools:
@@ -62,5 +72,5 @@ tools:
 	elif [ -n "$$missing" ]; then echo "not installed:$$missing"; fi
 
 clean:
-	rm -rf .venv mcmw-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv $(OBJECT) mcmw-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR MIT)
+ *
+ * What the program and the node share: the maps' keys and values, and the numbers in them.
+ *
+ * Integers are the machine's, but for those called be16, be32 and be64: these stand as they do on the wire.
+ * Nothing is left to the compiler's padding, and net/bpf/tables.py holds its twins to these sizes.
+ */
+#pragma once
+#include "kernel.h"
+
+#define PEERS 256
+#define LINKS 256
+#define ROUTES 4096
+#define FAN_OUT 64 /* destinations of a route; one with more is not published */
+
+#define LINK_ANY 0xffff /* a route takes packets from wherever they come */
+#define LINK_TAP 0xfffe /* from the TAP alone */
+
+#define ROUTE_LOCAL 1 /* this host wants it, too */
+#define ROUTE_USER 2  /* user space does the whole packet */
+#define ROUTE_WHOLE 4 /* user space joins fragments before they are delivered here */
+
+#define PEER_READY 1
+#define PEER_NEXT_HOP 2 /* `gateway` is who to ask the neighbour table for; else the routing table says it */
+#define PEER_MAC 4      /* `to` and `from` are the Ethernet addresses; nothing is looked up */
+
+/* Our own copies on their way through the TAP's egress: this, and the peer's index in the last byte. */
+#define MARK 0x4d434d00
+#define MARK_MASK 0xffffff00
+
+struct cfg {
+	be64 origin;         /* this node's, as it stands in packets */
+	u64 lease;           /* CLOCK_MONOTONIC in ns; from then on everything goes to user space */
+	u64 realtime_offset; /* ns: CLOCK_REALTIME - CLOCK_MONOTONIC, modulo 2^64 */
+	u32 tap;             /* ifindex */
+	u32 generation;      /* of the routes that are valid */
+	be16 data_port;
+	u8 enabled;
+	u8 ttl_floor;
+	u8 mac[6]; /* from whom frames come to the TAP */
+	u8 unused[6];
+};
+_Static_assert(sizeof(struct cfg) == 48, "");
+
+struct peer {
+	be64 token; /* what the peer expects */
+	be32 local, remote;
+	be16 local_port, remote_port;
+	u32 ifindex;
+	be32 gateway;
+	u16 longest; /* bytes of an outer IP packet */
+	u16 flags;
+	u8 to[6], from[6];
+	u8 unused[4];
+};
+_Static_assert(sizeof(struct peer) == 48, "");
+
+struct link_key {
+	be32 remote, local;
+	be16 remote_port, local_port;
+};
+_Static_assert(sizeof(struct link_key) == 12, "");
+
+struct link {
+	be64 token; /* what we expect */
+	u32 peer;
+	u32 flags;
+};
+_Static_assert(sizeof(struct link) == 16, "");
+
+struct route_key {
+	be64 group, source, origin; /* source 0: any; origin 0: any */
+};
+_Static_assert(sizeof(struct route_key) == 24, "");
+
+struct route {
+	u32 generation;
+	u32 slot; /* of its number and its counters */
+	u16 count;
+	u16 link;    /* a peer's index, LINK_ANY or LINK_TAP */
+	u16 longest; /* the least of its peers'; without peers, of what user space would not split */
+	u16 flags;
+	u8 peers[FAN_OUT];
+};
+_Static_assert(sizeof(struct route) == 80, "");
+
+/* One of `stats`: reasons, then what was sent to each peer, then what came from each (message bytes). */
+struct stat {
+	u64 packets, bytes;
+};
+_Static_assert(sizeof(struct stat) == 16, "");
+
+/* One of `route_stats`, by slot; bytes are inner ones. */
+struct route_stat {
+	u64 packets, bytes, delivered, died_of_ttl, to_nobody, other_link;
+};
+_Static_assert(sizeof(struct route_stat) == 48, "");
+
+enum reason {
+	/* what went well */
+	FROM_TAP,
+	DELIVERED,
+	TTL_RAISED,
+	/* dropped */
+	HOP_LIMIT_ZERO,
+	WRONG_TOKEN,
+	MALFORMED,
+	FROM_OURSELVES,
+	OTHER_LINK,
+	TO_NOBODY,
+	DIED_OF_TTL,
+	/* a copy, or a packet that had been changed already, was lost */
+	NO_PEER,
+	TOO_LONG_FOR_PEER,
+	NOT_SENT,
+	FAILED,
+	/* left to user space */
+	USER_LEASE,
+	USER_UNKNOWN_LINK,
+	USER_OTHER_MESSAGE,
+	USER_SHAPE,
+	USER_GSO,
+	USER_IGMP,
+	USER_LINK_LOCAL,
+	USER_TTL,
+	USER_NO_ROUTE,
+	USER_GENERATION,
+	USER_ROUTE,
+	USER_TOO_LONG,
+	USER_CHECKSUM,
+	REASONS
+};
+#define REASONS_MAX 32
+#define STAT_SENT REASONS_MAX
+#define STAT_RECEIVED (STAT_SENT + PEERS)
+#define STATS (STAT_RECEIVED + PEERS)
+_Static_assert(REASONS <= REASONS_MAX, "");
