@@ -50,6 +50,11 @@ class ControlService(Service):
 
             content: Any
 
+            def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+                """No form is read here, and Twisted's reader of forms raises for a type that is none."""
+                self.requestHeaders.removeHeader(b"content-type")
+                super().requestReceived(command, path, version)
+
             def gotLength(self, length: int | None) -> None:
                 super().gotLength(0 if length is None else min(length, BODY_MAX))  # so it stays in memory
                 if length is not None and length > BODY_MAX:
