@@ -28,7 +28,7 @@ from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import part
-from multicastmw.core.room import Room, a_cycle
+from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
@@ -58,7 +58,8 @@ OPEN_WITHIN = 5.0
 OPEN_MAX = 2_048  # bytes of a first message: names are short, and a stranger has shown nothing yet
 CHANNELS_MAX = 16_384  # channels that one peer may hold: 4,096 groups with some sources each
 TABLE_MAX = 65_536  # channels that all together may want; what is new above it is not taken
-NODES_MAX = 4_096  # nodes behind one link
+NODES_MAX = 4_096  # nodes behind one link, besides the peer itself
+NODES_TABLE_MAX = 16_384  # nodes of all links together
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
 MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
@@ -134,11 +135,6 @@ class Datagrams(Protocol):
     def close(self) -> None: ...
 
 
-def _age_of(link: "Link") -> tuple[float, int]:
-    """Orders links by when they came up, also those of one moment."""
-    return link.since, link.token
-
-
 def _no_socket(message: memoryview | bytes) -> None:
     raise OSError("this link has no data path")
 
@@ -157,6 +153,7 @@ class LinkCounters(Counters):
         "bad_probes",
         "channels_refused",
         "held",
+        "nodes_refused",
         "over_tcp_too_long",
         "probes_over_bound",
         "received",
@@ -174,6 +171,7 @@ class LinkCounters(Counters):
     bad_probes: int
     channels_refused: int
     held: int
+    nodes_refused: int
     over_tcp_too_long: int
     probes_over_bound: int
     received: int
@@ -231,7 +229,9 @@ class Link:
         self._probes = 0
         self._repoint_at = now
         self._channels = Announcement[Channel](lambda c: room.router.wanted_besides(self, c), CHANNELS_MAX)
-        self._nodes = Announcement[int](lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX)
+        self._nodes = Announcement[int](
+            lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX - 1
+        )
 
     @property
     def dialled(self) -> bool:
@@ -473,7 +473,7 @@ class Link:
         """One entry of an Add Route."""
         if isinstance(entry, Node):
             self._accept_node(entry, now)
-            if self.room.reach.count(self) > NODES_MAX:
+            if self.room.reach.count(self) - 1 > NODES_MAX:
                 raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
             return
         router, channel = self.room.router, Channel(entry.group, entry.source)
@@ -490,12 +490,22 @@ class Link:
         reach = self.room.reach
         if entry.node == self.room.here.node:
             return
+        if len(reach) >= NODES_TABLE_MAX and not reach.links(entry.node):
+            self.counters.nodes_refused += 1
+            self.room.tell(Limit(f"{NODES_TABLE_MAX} nodes are reached, and no further ones are taken"))
+            return
         if reach.add(self, entry.node, entry.name) and reach.besides(self, entry.node):
-            max(reach.links(entry.node), key=_age_of).suspect(now)
+            max(reach.links(entry.node), key=age_of).suspect(now)
+
+    def suspect_again(self) -> None:
+        """The same, where nobody has the time at hand."""
+        if self._suspect_at == NEVER:
+            self._suspect_at = -NEVER
+            self._outlet.wake()
 
     def suspect(self, now: float) -> None:
         """This link came up last of those over which some node is reached: it may have to go."""
-        if self._suspect_at == NEVER:
+        if abs(self._suspect_at) == NEVER:
             age = now - self.since
             wait = self.room.pick(*CYCLE_WAIT) + min(CYCLE_WAIT_MAX, age * CYCLE_WAIT_OF_AGE)
             self._suspect_at = now + wait
@@ -506,7 +516,7 @@ class Link:
         self._suspect_at = NEVER
         reach = self.room.reach
         for node in reach.behind(self):
-            oldest = min(reach.links(node), key=_age_of)
+            oldest = min(reach.links(node), key=age_of)
             if oldest is not self:
                 error = a_cycle(reach.name(node) or f"{node:016x}", oldest.name)
                 self.leave(error.code, error.sub_code, str(error), now, error.node)
@@ -715,7 +725,9 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
-        if now >= self._suspect_at:
+        if self._suspect_at == -NEVER:
+            self.suspect(now)
+        elif now >= self._suspect_at:
             self._look_for_cycle(now)
             if self.phase is not Phase.UP:
                 return

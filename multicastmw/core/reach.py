@@ -15,10 +15,19 @@ L = TypeVar("L", bound=Hashable)
 class Reach(Generic[L]):
     """Nodes by id, with their names and the links that lead to them."""
 
-    def __init__(self, changed: Callable[[L, int], None], gone: Callable[[int], None]) -> None:
-        """`changed` is told whose view of which node is another one, `gone` which node is out of reach."""
+    def __init__(
+        self,
+        changed: Callable[[L, int], None],
+        gone: Callable[[int], None],
+        doubled: Callable[[int], None] = lambda node: None,
+    ) -> None:
+        """`changed` is told whose view of which node is another one, `gone` which node is out of reach.
+
+        `doubled` is told which node is reached over several links still, now that one of them is gone.
+        """
         self._claims: Claims[int, L] = Claims(changed)
         self._gone = gone
+        self._doubled = doubled
         self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
@@ -45,9 +54,12 @@ class Reach(Generic[L]):
             self._look_after(node)
 
     def _look_after(self, node: int) -> None:
-        if not self._claims.holders(node):
+        left = len(self._claims.holders(node))
+        if not left:
             self._names.pop(node, None)
             self._gone(node)
+        elif left > 1:
+            self._doubled(node)
 
     def besides(self, link: L, node: int) -> bool:
         """Is the node reachable over any other link?"""

@@ -98,7 +98,9 @@ class Room:
         self.here = here
         self.router = router
         self.forwarder = forwarder
-        self.reach: Reach[Link] = Reach(lambda link, node: link.nodes_changed(node), self._node_gone)
+        self.reach: Reach[Link] = Reach(
+            lambda link, node: link.nodes_changed(node), self._node_gone, self._node_doubled
+        )
         self.pick = pick
         self.open_datagrams = open_datagrams
         self.tell = tell
@@ -115,6 +117,10 @@ class Room:
 
     def _node_gone(self, node: int) -> None:
         self.watcher.node_gone(node)
+
+    def _node_doubled(self, node: int) -> None:
+        """One cut was not enough: there is another cycle."""
+        max(self.reach.links(node), key=age_of).suspect_again()
 
     def keep_alive_is(self, seconds: int) -> None:
         """The patience of links made from now on; those that stand have told theirs to their peers."""
@@ -230,3 +236,8 @@ class Room:
 def a_cycle(node: str, over: str) -> PeerError:
     """Why a link with or towards that node cannot be."""
     return PeerError(Code.UNABLE, Unable.CYCLE, f"{node} is reached over {over} already", node)
+
+
+def age_of(link: "Link") -> tuple[float, int]:
+    """Orders links by when they came up, also those of one moment."""
+    return link.since, link.token

@@ -17,6 +17,7 @@ from multicastmw.wire import ipv4
 
 WORDS = {State.LISTENING: "listening", State.STANDING_BY: "standing by", State.FORWARDING: "forwarding"}
 ETHERNET_MTU = 1500
+UNKNOWN = ""  # which bridge, while the interface is down
 
 
 class LanGateway:
@@ -95,7 +96,7 @@ class LanGateway:
     def down(self) -> None:
         """The interface is down; when it is up again it is looked at anew."""
         if self.gateway.active:
-            self.bridge = self._told = None
+            self.bridge, self._told = UNKNOWN, None
             self.gateway.pause()
             self._do([])
 

@@ -31,7 +31,8 @@ HELP = """\
     help(thing)          what Python knows of it
     exit(), or Ctrl-D    ends the session, not the node
 
-The node waits while you compute: what takes long here stops its packets, and `while True: pass` ends it.
+The node waits while you compute: what takes long here stops its packets, and `while True: pass`
+hangs it until it is killed.
 """
 
 

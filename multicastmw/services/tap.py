@@ -55,6 +55,7 @@ class TapService(Service):
         self._device: TapDevice | None = None
         self._reader: TapReader | None = None
         self._index = 0
+        self._dropped_before = 0
         self._questions = Clockwork(reactor, self)
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -149,6 +150,9 @@ class TapService(Service):
             self._device, self._reactor, self._reactor.seconds, self._destination, self._broken
         )
         self._reader.start()
+        self._dropped_before = netlink.dropped(
+            self.config.device
+        )  # while nobody read, that was nobody's fault
         self.lan.look()
         self._do(self.querier.start(self._reactor.seconds()))
 
@@ -210,7 +214,7 @@ class TapService(Service):
 
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since the device is there."""
-        return netlink.dropped(self.config.device)
+        return max(0, netlink.dropped(self.config.device) - self._dropped_before)
 
     # --- what may change while it is open
 

@@ -1,6 +1,6 @@
 """Cycles are refused, and what was refused takes over: nodes over a network whose ways break and mend."""
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 from random import Random
 
 from hypothesis import HealthCheck, given, settings
@@ -221,6 +221,21 @@ class Rings(Case):
             self.await_tree(30)
             self.network.run(10)
             self.assertTrue(self.network.is_tree())
+
+
+class FullMeshes(Case):
+    def test_everybody_dials_everybody_and_there_is_a_tree(self) -> None:
+        """Where a node is reached over three links, one cut is not enough, and no Add Route comes again."""
+        for names in ("abcd", "abcde", "abcdef"):
+            for seed in range(12):
+                self.network = Network(seed)
+                self.members(names)
+                for one, other in combinations(names, 2):
+                    self.network.by_name[one].dials(other)
+                self.network.run(1)
+                self.await_tree(10)
+                self.network.run(20)
+                self.assertTrue(self.network.is_tree(), (names, seed))
 
 
 class AnyTopology(SynchronousTestCase):

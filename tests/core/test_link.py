@@ -386,7 +386,7 @@ class Conversations(SynchronousTestCase):
         self.assertEqual(self.node.router.wanted(), [])
 
     def test_one_node_above_the_bound_is_too_many(self) -> None:
-        nodes = [NodeEntry(i << 16, f"n{i}") for i in range(1000, 1000 + NODES_MAX)]
+        nodes = [NodeEntry(i << 16, f"n{i}") for i in range(1000, 1001 + NODES_MAX)]
         self.says(*encode_routes(AddRoute, list(nodes[:-1])))
         self.world.run(1)
         self.assertEqual(self.end.closes(), [])

@@ -388,7 +388,13 @@ class RoomMachine(RuleBasedStateMachine):
 
     # --- what callers heard
 
+    speak_at = 0.0  # when those who are there say so again, however many events come meanwhile
+
     def settle(self) -> None:
+        if self.world.now >= self.speak_at:
+            self.speak_at = self.world.now + PATIENCE / 4
+            for name in self.up:
+                self.says(name, encode(KeepAlive()))
         self.world.run(0.05)
         for name, peer in list(self.up.items()):
             if peer.silent_since is not None and self.world.now - peer.silent_since > PATIENCE:
