@@ -396,10 +396,9 @@ class RoomMachine(RuleBasedStateMachine):
             for name in self.up:
                 self.says(name, encode(KeepAlive()))
         self.world.run(0.05)
-        for name, peer in list(self.up.items()):
-            if peer.silent_since is not None and self.world.now - peer.silent_since > PATIENCE:
-                self.goes(name)
         self.world.run(2 * REST)  # what changed while a link rests from telling is told after it
+        while self.some_are_dropped():
+            self.world.run(2 * REST)
         self.waiting = [
             (c, since) for c, since in self.waiting if self.world.now - since < OPEN_WITHIN + 0.05
         ]
@@ -412,6 +411,19 @@ class RoomMachine(RuleBasedStateMachine):
         self.connections = [c for c in self.connections if c not in gone]
         self.world.cables = [c.cable for c in self.connections]
         self.lapses()
+
+    def some_are_dropped(self) -> bool:
+        """Who was last heard at most PATIENCE / 4 before its silence is dropped PATIENCE after that."""
+        silent = {name: peer for name, peer in self.up.items() if peer.silent_since is not None}
+        dropped = [name for name in silent if node_of(name) not in self.hub.room.by_node]
+        for name, peer in silent.items():
+            seconds = self.world.now - peer.silent_since
+            if name in dropped:
+                assert seconds > PATIENCE * 3 / 4 - 0.3
+                self.goes(name)
+            else:
+                assert seconds < PATIENCE + 0.3
+        return bool(dropped)
 
     def read(self, connection: Connection) -> None:
         chunk = bytes(connection.end.received)
