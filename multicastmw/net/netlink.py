@@ -7,10 +7,12 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EADDRNOTAVAIL
 from functools import lru_cache
-from ipaddress import IPv4Interface, IPv4Network, ip_address
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from typing import Any
 
 from multicastmw.core.events import Note, Tell
@@ -21,7 +23,7 @@ ALIAS = "mcmw"  # a TAP with this alias was made by a node, and is configured ag
 DEFAULT_MTU = 1500
 
 MAIN_TABLE = 254  # RT_TABLE_MAIN
-SIOCGIFFLAGS, SIOCGIFMTU, SIOCGIFINDEX = 0x8913, 0x8921, 0x8933
+SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU, SIOCGIFINDEX = 0x8913, 0x8915, 0x8921, 0x8933
 IFF_UP = 1
 IFNAMSIZ = 16
 
@@ -185,6 +187,32 @@ def index(device: str) -> int:
 def flags(device: str) -> int:
     """Interface flags; raises OSError (ENODEV) where there is none such."""
     return int(struct.unpack_from("H", _ioctl(SIOCGIFFLAGS, device), IFNAMSIZ)[0])
+
+
+def address(device: str) -> str | None:
+    """The interface's first IPv4 address; raises OSError (ENODEV) where there is none such."""
+    try:
+        return socket.inet_ntoa(_ioctl(SIOCGIFADDR, device)[20:24])
+    except OSError as error:
+        if error.errno == EADDRNOTAVAIL:
+            return None
+        raise
+
+
+def routed_to(group: IPv4Network) -> list[str]:
+    """The interfaces that this very prefix is routed to; asked once a second, so without netlink."""
+    try:
+        with open("/proc/net/route") as table:
+            rows = [line.split() for line in table][1:]
+    except OSError:
+        return []
+    wanted = [_as_the_kernel_writes(part) for part in (group.network_address, group.netmask)]
+    return [row[0] for row in rows if len(row) > 7 and [row[1], row[7]] == wanted]
+
+
+def _as_the_kernel_writes(address: IPv4Address) -> str:
+    """The number as it stands in memory: bytes in the machine's order."""
+    return f"{int.from_bytes(address.packed, sys.byteorder):08X}"
 
 
 def dropped(device: str) -> int:

@@ -1,7 +1,9 @@
 """The TAP's life: opened as root, configured, watched; pending while it cannot be had, and tried again."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from errno import EBUSY, EINVAL, ENODEV, ENXIO
+from ipaddress import IPv4Network
 from typing import Any
 
 from twisted.application.service import Service
@@ -56,6 +58,8 @@ class TapService(Service):
         self._reader: TapReader | None = None
         self._index = 0
         self._dropped_before = 0
+        self._ours = False
+        self._not_for_us: set[IPv4Network] = set()  # groups whose routes this process may not put there
         self._questions = Clockwork(reactor, self)
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -111,7 +115,7 @@ class TapService(Service):
     def _configure(self, existed: bool) -> None:
         """All of what is ours; of a TAP that was made beforehand, what it lacks and we may."""
         config = self.config
-        ours = not existed or self._netlink.is_ours(config.device)
+        ours = self._ours = not existed or self._netlink.is_ours(config.device)
         mtu = config.mtu or self._destination.longest
         bridged = existed and self._netlink.master(config.device)  # then address and routes are the bridge's
         address = None if bridged else config.address
@@ -121,7 +125,7 @@ class TapService(Service):
             if not existed:
                 raise
         if not bridged:
-            self._add_routes()
+            self._add_routes(config.groups)
         if ours and self._device:
             with suppress(OSError):
                 self._device.persist(config.persist)
@@ -130,13 +134,15 @@ class TapService(Service):
         if not netlink.flags(config.device) & netlink.IFF_UP:
             raise OSError(f"it is down; `ip link set {config.device} up` puts it up")
 
-    def _add_routes(self) -> None:
+    def _add_routes(self, groups: Iterable[IPv4Network]) -> None:
         """Those of the groups; where that is not for us, it is said what is missing."""
         device = self.config.device
-        for group in self.config.groups:
+        for group in groups:
             try:
                 self._netlink.add_routes(device, (group,), self._tell)
+                self._not_for_us.discard(group)
             except PermissionError:
+                self._not_for_us.add(group)
                 missing = (
                     f"{group} is not routed to {device}, and this process may not do it: programs that name"
                 )
@@ -202,15 +208,42 @@ class TapService(Service):
             self.lan.look()
             if not self.up:
                 self._came_up()
+            elif not self.lan.bridge:
+                with suppress(OSError):
+                    self._put_back()
 
     def _came_up(self) -> None:
         """Somebody put it up again: routes went when it went down, and hosts are asked anew."""
         self.up, self.why = True, ""
         with suppress(OSError):
             if not self.lan.bridge:
-                self._add_routes()
+                self._add_routes(self.config.groups)
         self._tell(TapUp(self.config.device, str(self.config.address or "no address"), self.mtu))
         self._do(self.querier.start(self._reactor.seconds()))
+
+    def _put_back(self) -> None:
+        """What somebody took away from an interface that is up: our address, routes that lead nowhere now."""
+        config = self.config
+        if self._ours and config.address and netlink.address(config.device) != str(config.address.ip):
+            self._tell(Note(f"{config.device} had lost its address {config.address}, and has it back"))
+            self._netlink.configure(config.device, address=config.address, mtu=self.mtu, ours=True)
+        missing = [group for group in config.groups if not netlink.routed_to(group)]
+        if missing := [group for group in missing if group not in self._not_for_us]:
+            self._tell(Note(f"routed to {config.device} again: {', '.join(map(str, missing))}"))
+            self._add_routes(missing)
+
+    def warnings(self) -> tuple[str, ...]:
+        """Groups that programs send elsewhere when they name no interface."""
+        if not self.up or self.lan.bridge:
+            return ()
+        device = self.config.device
+        ways = {group: netlink.routed_to(group) for group in self.config.groups}
+        return tuple(
+            f"{group} is routed to {way[0] if way else 'nowhere'}, not to {device}: "
+            "programs that name no interface pass it by"
+            for group, way in ways.items()
+            if device not in way
+        )
 
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since the device is there."""

@@ -133,6 +133,35 @@ class InterfaceTests(NetnsTestCase):
 
     skip = why_not("setpriv", "unshare", "nsenter")
 
+    def test_an_address_and_a_route_that_somebody_took_are_put_back(self) -> None:
+        lab = self.make_lab("ab")
+        a = lab.host("a")
+        a.start_node(node_ini(a))
+        for taken in (f"address flush dev {DEVICE}", "route del 224.0.0.0/4"):
+            a.ip(taken)
+            wait_until(
+                lambda: (
+                    "10.88.0.1/24" in a.run(["ip", "-br", "address", "show", DEVICE]).stdout
+                    and "224.0.0.0/4" in routes(a)
+                ),
+                PATIENCE,
+                f"what `ip {taken}` took",
+            )
+        self.assertIn(f"{DEVICE} had lost its address 10.88.0.1/24, and has it back", node_log(a))
+
+    def test_a_route_that_is_anothers_is_shown_and_taken_over_when_it_goes(self) -> None:
+        lab = self.make_lab("a")
+        a = lab.host("a")
+        a.ip("route add 224.0.0.0/4 dev u0")
+        a.start_node(node_ini(a))
+        self.assertIn(
+            f"224.0.0.0/4 is routed to u0, not to {DEVICE}: programs that name no interface pass it by",
+            a.status()["warnings"],
+        )
+        a.ip("route del 224.0.0.0/4 dev u0")
+        a.await_status(lambda status: not status["warnings"], PATIENCE, "its own route")
+        self.assertIn("224.0.0.0/4", routes(a))
+
     def test_a_tap_that_is_deleted_comes_back(self) -> None:
         tree = Figure4(self)
         sender = Sender(tree.a, GROUP, rate=RATE)
