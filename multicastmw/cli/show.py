@@ -6,16 +6,18 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target
-from multicastmw.cli.text import Columns, amount, milliseconds, say, screen, some, span
+from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
 
 Status = dict[str, Any]
 
 HOSTS_SHOWN = 2  # of a group, by address
 
+NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 PARTS = ("node", "peers", "groups", "routes")
 
 
@@ -148,19 +150,17 @@ TROUBLES = {
 
 
 def _peers(console: Console, status: Status) -> None:
-    table = Columns(
-        "peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it, or why"
-    )
+    table = Columns("peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it")
     for peer in status["peers"]:
+        name = short(peer["name"], NAME_WIDTH)
         if peer["state"] != "up":
-            style = "yellow" if peer["state"] == "standby" else "red"
-            table.row(peer["name"], peer["state"], "", "", "", "", "", "", _why(peer), style=style)
+            table.row(name, peer["state"], "", "", "", "", "", "", "", style=_style(peer))
             continue
         counters = peer["counters"]
         lost = peer["queue_drops"] + peer["kernel_drops"] + counters["socket_full"]
         behind = [name for name in peer["nodes"] if name != peer["name"]]
         table.row(
-            peer["name"],
+            name,
             "up",
             (peer["data"] or "").upper(),
             milliseconds(peer["rtt"]),
@@ -171,6 +171,13 @@ def _peers(console: Console, status: Status) -> None:
             some(behind, 24),
         )
     console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
+    for peer in status["peers"]:  # a reason has a line of its own, and a name its whole length
+        if peer["state"] != "up":
+            console.print(Text(f"{plain(peer['name'])}: {plain(_why(peer))}", style=_style(peer)))
+
+
+def _style(peer: dict[str, Any]) -> str:
+    return "yellow" if peer["state"] == "standby" else "red"
 
 
 def _why(peer: dict[str, Any]) -> str:

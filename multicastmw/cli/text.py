@@ -39,15 +39,24 @@ def milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:.3g} ms"
 
 
+def short(name: str, room: int) -> str:
+    """A name that gives way: its beginning, where it is too long."""
+    safe = plain(name)
+    return safe if len(safe) <= room else safe[: room - 1] + "\u2026"
+
+
 def some(names: list[str], room: int) -> str:
-    """As many names as fit, and how many more there are."""
+    """As many names as fit, and how many more there are; one at least, if only its beginning."""
     safe = [plain(name) for name in names]
     for shown in range(len(safe), 0, -1):
         more = f" +{len(safe) - shown}" if shown < len(safe) else ""
         text = ", ".join(safe[:shown]) + more
         if len(text) <= room:
             return text
-    return f"{len(safe)} of them" if safe else ""
+    if not safe:
+        return ""
+    more = f" +{len(safe) - 1}" if len(safe) > 1 else ""
+    return short(safe[0], room - len(more)) + more
 
 
 class Columns:

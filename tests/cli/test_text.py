@@ -5,7 +5,8 @@ from io import StringIO
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.text import WIDTH, Columns
+from multicastmw.cli.show import RENDER
+from multicastmw.cli.text import WIDTH, Columns, some
 
 
 def drawn(table: Columns) -> list[str]:
@@ -27,3 +28,25 @@ class Tables(SynchronousTestCase):
             self.assertIn(shown, "".join(lines))
         reason = " ".join(line[lines[0].index("why") :].strip() for line in lines[2:])
         self.assertEqual(reason.replace(" ", ""), why.replace(" ", ""))
+
+
+class Peers(SynchronousTestCase):
+    def test_long_names_give_way_and_reasons_do_not(self) -> None:
+        name, why = "headend1.hamburg.example.net", "TLS: its certificate is not from one of our authorities"
+        up = {
+            "name": "playout1.berlin.example.net", "state": "up", "data": "udp", "rtt": 0.01, "channels": 12,
+            "nodes": ["playout1.berlin.example.net", "x"], "queue_drops": 0, "kernel_drops": 0,
+            "counters": {"sent": 12_345, "received": 4_560_000, "socket_full": 0},
+        }  # fmt: skip
+        down = {"name": name, "state": "waiting", "why": why, "endpoint": "tcp:h:4600"}
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER["peers"](console, {"peers": [up, down]})
+        lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+        self.assertLessEqual(max(map(len, lines)), WIDTH)
+        for shown in ("received", "wants", "12.3k", "4.56M", "waiting", "headend1.hamb\u2026"):
+            self.assertIn(shown, "\n".join(lines[:3]))
+        self.assertEqual(" ".join(lines[3:]), f"{name}: {why}")
+
+    def test_of_names_that_are_too_long_one_is_shown_as_far_as_it_goes(self) -> None:
+        self.assertEqual(some(["playout1.berlin.example.net"], 12), "playout1.be\u2026")
+        self.assertEqual(some(["playout1.berlin.example.net", "b"], 12), "playout1\u2026 +1")

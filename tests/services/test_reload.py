@@ -139,6 +139,16 @@ class Mistakes(Case):
         self.assertEqual(event.sentence(), f"{why}; nothing is changed")
 
     @inlineCallbacks
+    def test_a_file_that_says_nothing_is_not_believed(self) -> Any:
+        node = self.makes()
+        config = node.config
+        for text in ("", "\n# saved in a moment\n"):
+            self.path.write_text(text)
+            outcome = yield self.service.reload()
+            self.assertIn("has no section at all", outcome.error)
+            self.assertIs(node.config, config)
+
+    @inlineCallbacks
     def test_a_mistake_of_ours_costs_one_reload_and_not_those_to_come(self) -> Any:
         self.makes()
         with patch.object(module, "compare", side_effect=ZeroDivisionError("ours")):
