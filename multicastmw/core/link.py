@@ -14,9 +14,10 @@ told, when it is this link's turn; data on UDP if its probes are answered, else 
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from enum import Enum, auto
 from errno import EMSGSIZE
-from itertools import islice
+from itertools import chain, islice
 from typing import Protocol
 
 from multicastmw.core.addressing import Channel
@@ -456,14 +457,16 @@ class Link:
         self.room.turns.add(self)
         self._outlet.wake()
 
-    def _accept_close(self, close: Close, now: float) -> None:
+    def _why(self, close: Close) -> str:
         code, sub_code, node = close
         why = f"closed by the peer: {REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
-        if self.closes_cycle and node:
-            why += f", as it reaches {node} already"
+        return f"{why}, as it reaches {node} already" if self.closes_cycle and node else why
+
+    def _accept_close(self, close: Close, now: float) -> None:
+        why = self._why(close)
         if self.phase is Phase.OPENING:
-            self.room.unwelcome(self, code, why)
+            self.room.unwelcome(self, close.code, why)
         self._end(Phase.LEAVING, why)
         self._due = now + LEAVE_WITHIN
         self._outlet.finish()
@@ -534,8 +537,21 @@ class Link:
         """The connection is gone."""
         if self.phase is Phase.OPENING:
             self.room.never_up(self, why)
+        if close := self._unheard_close():
+            why = self._why(close)
         self._end(Phase.GONE, why)
         self.room.forget(self)
+
+    def _unheard_close(self) -> Close | None:
+        """The peer's last word, where it stands behind routes that were not looked at yet."""
+        if self._messages is None:
+            return None
+        with suppress(PeerError):
+            waiting = chain(self._messages, *(self._framer.feed(chunk) for chunk in self._chunks))
+            for message in waiting:
+                if message[1] == Op.CLOSE and isinstance(close := decode(message).message, Close):
+                    return close
+        return None
 
     # --- what goes out: data
 

@@ -415,6 +415,15 @@ class Conversations(SynchronousTestCase):
         self.world.run(2)
         self.assertTrue(self.end.lost)
 
+    def test_a_close_behind_routes_that_wait_is_heard_when_the_connection_ends(self) -> None:
+        """Inside TLS all that was read comes at once, and then the end."""
+        (routes,) = encode_routes(AddRoute, [Group(i + 1, 1) for i in range(2500)])
+        self.link.bytes_received(routes + encode(Close(4, 1, "c")), self.world.now)
+        self.assertTrue(self.link.has_work())
+        self.link.lost("Connection was closed cleanly")
+        why = "closed by the peer: this link would close a cycle, as it reaches c already"
+        self.assertEqual((self.link.why, self.link.closes_cycle), (why, True))
+
     def test_shutting_down_is_said_to_every_peer_and_is_no_refusal(self) -> None:
         self.node.room.leave(self.world.now)
         self.world.run(0.1)
