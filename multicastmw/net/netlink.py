@@ -8,7 +8,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from errno import EADDRNOTAVAIL
 from functools import lru_cache
@@ -199,15 +199,23 @@ def address(device: str) -> str | None:
         raise
 
 
-def routed_to(group: IPv4Network) -> list[str]:
-    """The interfaces that this very prefix is routed to; asked once a second, so without netlink."""
+def routed_to(groups: Iterable[IPv4Network]) -> dict[IPv4Network, list[str]]:
+    """The interfaces that each very prefix is routed to; asked once a second, so without netlink."""
     try:
         with open("/proc/net/route") as table:
             rows = [line.split() for line in table][1:]
     except OSError:
-        return []
-    wanted = [_as_the_kernel_writes(part) for part in (group.network_address, group.netmask)]
-    return [row[0] for row in rows if len(row) > 7 and [row[1], row[7]] == wanted]
+        rows = []
+    ways: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if len(row) > 7:
+            ways.setdefault((row[1], row[7]), []).append(row[0])
+    return {
+        group: ways.get(
+            (_as_the_kernel_writes(group.network_address), _as_the_kernel_writes(group.netmask)), []
+        )
+        for group in groups
+    }
 
 
 def _as_the_kernel_writes(address: IPv4Address) -> str:

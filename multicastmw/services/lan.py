@@ -40,7 +40,7 @@ class LanGateway:
             node, generation, address,
             reaches=lambda other: bool(reach.links(other)), connected=lambda: bool(len(reach)),
         )  # fmt: skip
-        self._config = config
+        self._device = config.device
         self._destination = destination
         self._reach = reach
         self._netlink = links
@@ -55,10 +55,13 @@ class LanGateway:
 
     # --- the TAP's life
 
-    def look(self) -> None:
-        """The TAP is open: is it in a bridge?  Asked once a second, for an operator may put it there."""
+    def look(self, config: TapConfig) -> None:
+        """The TAP is open: is it in a bridge?  Asked once a second, for an operator may put it there.
+
+        `config` is what the TAP has now; a reload may have changed it.
+        """
         try:
-            bridge = self._netlink.master(self._config.device)
+            bridge = self._netlink.master(self._device)
         except OSError:
             return  # it is going; whoever watches the device says so
         if bridge == self.bridge:
@@ -68,13 +71,12 @@ class LanGateway:
             self.gateway.detach()
             self._do([])
             return
-        self._warn(bridge)
-        self._netlink.remove_routes(self._config.device, self._config.groups)
+        self._warn(bridge, config)
+        self._netlink.remove_routes(self._device, config.groups)
         self._do(self.gateway.start(self._reactor.seconds()))
 
-    def _warn(self, bridge: str) -> None:
+    def _warn(self, bridge: str, config: TapConfig) -> None:
         """What does not fit a bridge's port."""
-        config = self._config
         found = {
             "an address on it does nothing; leave [tap] address empty": config.address,
             "routes belong on the bridge; leave [tap] groups empty": config.groups,
@@ -137,7 +139,7 @@ class LanGateway:
 
     def _say(self) -> None:
         """What changed; who forwards may have got another name, or be another."""
-        device, bridge = self._config.device, self.bridge or "it"
+        device, bridge = self._device, self.bridge or "it"
         if self.gateway.state is State.FORWARDING:
             event: Event = GatewayForwards(device, bridge)
         elif self.gateway.state is State.STANDING_BY and (other := self._forwarder()):

@@ -156,10 +156,9 @@ class TapService(Service):
             self._device, self._reactor, self._reactor.seconds, self._destination, self._broken
         )
         self._reader.start()
-        self._dropped_before = netlink.dropped(
-            self.config.device
-        )  # while nobody read, that was nobody's fault
-        self.lan.look()
+        # What was dropped while nobody read was nobody's fault.
+        self._dropped_before = netlink.dropped(self.config.device)
+        self.lan.look(self.config)
         self._do(self.querier.start(self._reactor.seconds()))
 
     def _release(self) -> None:
@@ -205,7 +204,7 @@ class TapService(Service):
             self.lan.down()
             self._pending(f"it is down; `ip link set {self.config.device} up` puts it up")
         else:
-            self.lan.look()
+            self.lan.look(self.config)
             if not self.up:
                 self._came_up()
             elif not self.lan.bridge:
@@ -227,26 +226,26 @@ class TapService(Service):
         if self._ours and config.address and netlink.address(config.device) != str(config.address.ip):
             self._tell(Note(f"{config.device} had lost its address {config.address}, and has it back"))
             self._netlink.configure(config.device, address=config.address, mtu=self.mtu, ours=True)
-        missing = [group for group in config.groups if not netlink.routed_to(group)]
-        if missing := [group for group in missing if group not in self._not_for_us]:
-            self._tell(Note(f"routed to {config.device} again: {', '.join(map(str, missing))}"))
-            self._add_routes(missing)
+        ways = netlink.routed_to(config.groups)
+        missing = [group for group, way in ways.items() if not way and group not in self._not_for_us]
+        self._add_routes(missing)
+        if back := [str(group) for group in missing if group not in self._not_for_us]:
+            self._tell(Note(f"routed to {config.device} again: {', '.join(back)}"))
 
     def warnings(self) -> tuple[str, ...]:
         """Groups that programs send elsewhere when they name no interface."""
         if not self.up or self.lan.bridge:
             return ()
         device = self.config.device
-        ways = {group: netlink.routed_to(group) for group in self.config.groups}
         return tuple(
             f"{group} is routed to {way[0] if way else 'nowhere'}, not to {device}: "
             "programs that name no interface pass it by"
-            for group, way in ways.items()
+            for group, way in netlink.routed_to(self.config.groups).items()
             if device not in way
         )
 
     def kernel_drops(self) -> int:
-        """Frames that the TAP's queue had no room for, since the device is there."""
+        """Frames that the TAP's queue had no room for, since this node reads it."""
         return max(0, netlink.dropped(self.config.device) - self._dropped_before)
 
     # --- what may change while it is open
