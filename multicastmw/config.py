@@ -88,9 +88,9 @@ class Config:
     warnings: tuple[str, ...] = ()
 
 
-def load(path: str, hostname: str) -> Config:
+def load(path: str, hostname: str, may_be_empty: bool = True) -> Config:
     """What the file says; `hostname` names a node that has no name in it.  Raises ConfigError."""
-    return _NodeIni(path).config(hostname)
+    return _NodeIni(path, may_be_empty).config(hostname)
 
 
 class _Ini(configparser.ConfigParser):
@@ -106,7 +106,7 @@ class _Ini(configparser.ConfigParser):
 class _NodeIni:
     """One node.ini while it is read."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, may_be_empty: bool) -> None:
         self._path = path
         self._ini = _Ini()
         self._warnings: list[str] = []
@@ -115,6 +115,8 @@ class _NodeIni:
             self._ini.read_string(text)
         except configparser.Error as error:
             raise ConfigError(path, _syntax(error, text.split("\n"))) from None
+        if not may_be_empty and not self._ini.sections():
+            raise ConfigError(path, "has no section at all, which a running node does not believe")
 
     def config(self, hostname: str) -> Config:
         for title in self._ini.sections():

@@ -54,7 +54,7 @@ def _check_keys(path: str, config: Config) -> Iterator[str]:
     """Opens what [tls] names: raises BadConfig for what ends a start or every link, gives warnings."""
     if config.tls is None:
         return
-    from multicastmw.net.tls import Credentials, Files, is_named
+    from multicastmw.net.tls import Credentials, Files
 
     tls = config.tls
     try:
@@ -66,11 +66,11 @@ def _check_keys(path: str, config: Config) -> Iterator[str]:
         raise BadConfig(f"{path}: [tls] {error.filename}: {error.strerror}") from None
     except ValueError as error:
         raise BadConfig(f"{path}: [tls] {error}") from None
-    if not is_named(credentials.certificate, config.node.name):
-        raise BadConfig(
-            f"{path}: [tls] {tls.certificate} is not for this node's name, {config.node.name}; "
-            f"`mcmw keys node {config.node.name}` makes one that is"
-        )
+    name = config.node.name
+    try:
+        credentials.claim(name)
+    except ValueError as error:
+        raise BadConfig(f"{path}: [tls] {error}; `mcmw keys node {name}` makes one that is") from None
     now = time.time()
     if words := verdict(credentials.validity, now, SOON):
         said = f"[tls] {tls.certificate} {words}"

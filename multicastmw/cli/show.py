@@ -16,8 +16,8 @@ from multicastmw.cli.which import control_of
 Status = dict[str, Any]
 
 HOSTS_SHOWN = 2  # of a group, by address
-
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
+
 PARTS = ("node", "peers", "groups", "routes")
 
 

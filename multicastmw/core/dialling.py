@@ -104,14 +104,12 @@ class Dialler:
         self.why = ""
         self._due = NEVER
         self._unseen = 0
-        self._is_standby = False
 
     def failed(self, why: str, now: float) -> None:
         """The dial failed, or its connection ended before both had said Open.
 
         A wait is from dial to dial, so one that took its time is followed the sooner.
         """
-        self._is_standby = False
         wait = self.backoff.wait(now)
         self._wait(max(wait - (now - self._dialled_at), min(wait, FIRST_WAIT)), why, now)
 
@@ -129,22 +127,25 @@ class Dialler:
         """
         if was_up:
             self._closed_at = now
-        if not is_reached and was_up:
-            self._take_over(why, now)
-            return False
         if not is_reached:
-            self._unseen += 1
-            most = UNSEEN_WAIT_MAX if self._unseen <= UNSEEN_MAX else NEVER
-            self._wait(min(self.backoff.wait(now), most), why, now)
+            if was_up:
+                self._take_over(why, now)
+            else:
+                self._ask_soon(why, now)
             return False
         self._unseen = 0
         news = not self._is_standby
-        self._is_standby = True
         self._enter(State.STANDBY, now)
         self.why = why
         self.backoff.succeeded(now)
         self._due = now + self._pick(*STANDBY_WAIT)
         return news
+
+    def _ask_soon(self, why: str, now: float) -> None:
+        """Only the peer sees a cycle, for now."""
+        self._unseen += 1
+        most = UNSEEN_WAIT_MAX if self._unseen <= UNSEEN_MAX else NEVER
+        self._wait(min(self.backoff.wait(now), most), why, now)
 
     def lost_reach(self, now: float) -> None:
         """The peer is reached no more: a standby takes over."""
@@ -159,9 +160,10 @@ class Dialler:
     def _wait(self, seconds: float, why: str, now: float) -> None:
         self.why = why
         self._enter(State.WAITING, now)
-        self._is_standby = False
         self._due = now + seconds
 
     def _enter(self, state: State, now: float) -> None:
         self.state = state
         self.since = now
+        if state is not State.DIALLING:
+            self._is_standby = state is State.STANDBY

@@ -21,14 +21,14 @@ from itertools import chain, islice
 from typing import Protocol
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.announcing import Announcement
+from multicastmw.core.announcing import Announcement, K
 from multicastmw.core.counters import Counters
 from multicastmw.core.datapath import DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
-from multicastmw.core.parting import part
+from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
@@ -64,7 +64,6 @@ NODES_TABLE_MAX = 16_384  # nodes of all links together
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
 MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
-TELLINGS = 8  # links that one step marks an entry for
 REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile; and as
 REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
 REST_MAX = 0.5
@@ -211,10 +210,10 @@ class Link:
         self._framer = Framer(OPEN_MAX)
         self._messages: Iterator[memoryview] | None = None  # of the chunk that is being worked at
         self._entries: Iterator[Group | Node] = iter(())  # of the message that is being worked at
-        self._take_entry: Callable[[Group | Node, float], None] = self._add
+        self._take_entry: Callable[[Group | Node], None] = self._add
         self._chunks: deque[bytes] = deque()  # what came behind it
         self._due = now + OPEN_WITHIN
-        self._suspect_at = NEVER  # when it is looked whether this link still closes a cycle
+        self._suspect_at = NEVER  # when it is looked whether this closes a cycle; -NEVER: not drawn yet
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self._datagrams: Datagrams | None = None
@@ -292,7 +291,7 @@ class Link:
         done = 0
         try:
             while done < steps:
-                done += self._take_entries(steps - done, now)
+                done += self._take_entries(steps - done)
                 if done >= steps:
                     break
                 message = next(self._messages, None) if self._messages is not None else None
@@ -307,15 +306,15 @@ class Link:
                     self._messages = None
                     break
         except PeerError as error:
-            self.leave(error.code, error.sub_code, str(error), now, error.node)
+            self._refuse(error, now)
         return done
 
-    def _take_entries(self, steps: int, now: float) -> int:
+    def _take_entries(self, steps: int) -> int:
         """So many steps of the routes of one message; each may be news for every link."""
         done, each = 0, 1 + len(self.room.by_node) // TELLINGS
         for entry in islice(self._entries, 1 + steps // each):
             done += each
-            self._take_entry(entry, now)
+            self._take_entry(entry)
         return done
 
     def has_work(self) -> bool:
@@ -472,10 +471,10 @@ class Link:
         self._outlet.finish()
         self._outlet.wake()
 
-    def _add(self, entry: Group | Node, now: float) -> None:
+    def _add(self, entry: Group | Node) -> None:
         """One entry of an Add Route."""
         if isinstance(entry, Node):
-            self._accept_node(entry, now)
+            self._accept_node(entry)
             if self.room.reach.count(self) - 1 > NODES_MAX:
                 raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
             return
@@ -488,7 +487,7 @@ class Link:
         if router.subscriptions(self) > CHANNELS_MAX:
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
 
-    def _accept_node(self, entry: Node, now: float) -> None:
+    def _accept_node(self, entry: Node) -> None:
         """A node's own id is never accepted from a peer; other nodes of the cycle that it tells of do so."""
         reach = self.room.reach
         if entry.node == self.room.here.node:
@@ -497,35 +496,34 @@ class Link:
             self.counters.nodes_refused += 1
             self.room.tell(Limit(f"{NODES_TABLE_MAX} nodes are reached, and no further ones are taken"))
             return
-        if reach.add(self, entry.node, entry.name) and reach.besides(self, entry.node):
-            max(reach.links(entry.node), key=age_of).suspect(now)
+        reach.add(self, entry.node, entry.name)
 
-    def suspect_again(self) -> None:
-        """The same, where nobody has the time at hand."""
+    def suspect(self) -> None:
+        """This link came up last of those over which some node is reached: it may have to go."""
         if self._suspect_at == NEVER:
             self._suspect_at = -NEVER
             self._outlet.wake()
 
-    def suspect(self, now: float) -> None:
-        """This link came up last of those over which some node is reached: it may have to go."""
-        if abs(self._suspect_at) == NEVER:
+    def _look_for_cycle(self, now: float) -> None:
+        """Closes this link, after a while, where an older one reaches one of its nodes still."""
+        if self._suspect_at == -NEVER:
             age = now - self.since
             wait = self.room.pick(*CYCLE_WAIT) + min(CYCLE_WAIT_MAX, age * CYCLE_WAIT_OF_AGE)
             self._suspect_at = now + wait
-            self._outlet.wake()
-
-    def _look_for_cycle(self, now: float) -> None:
-        """Closes this link where an older one reaches one of its nodes, still."""
+            return
         self._suspect_at = NEVER
         reach = self.room.reach
         for node in reach.behind(self):
             oldest = min(reach.links(node), key=age_of)
             if oldest is not self:
-                error = a_cycle(reach.name(node) or f"{node:016x}", oldest.name)
-                self.leave(error.code, error.sub_code, str(error), now, error.node)
+                self._refuse(a_cycle(reach.name(node) or f"{node:016x}", oldest.name), now)
                 return
 
-    def _remove(self, entry: Group | Node, _now: float) -> None:
+    def _refuse(self, error: PeerError, now: float) -> None:
+        """Closes the link with the answer that the error owes."""
+        self.leave(error.code, error.sub_code, str(error), now, error.node)
+
+    def _remove(self, entry: Group | Node) -> None:
         """One entry of a Remove Route."""
         if isinstance(entry, Node):
             if entry.node != self.node:
@@ -631,18 +629,18 @@ class Link:
 
     def others_changed(self, channel: Channel) -> None:
         """Said to the peer when it is this link's turn, if it then still is a change."""
-        waits = bool(self._channels)
-        self._channels.mark(channel)
-        if not waits:  # else it stands in the queue already, or may not speak
-            self._queue_up()
+        self._mark(self._channels, channel)
 
     def nodes_changed(self, node: int) -> None:
         """The same for a node that the others reach."""
-        self._nodes.mark(node)
-        self._queue_up()
+        self._mark(self._nodes, node)
 
-    def _queue_up(self) -> None:
+    def _mark(self, announcement: Announcement[K], key: K) -> None:
         """There is something to tell: when it is this link's turn, or at the end of its rest."""
+        waits = bool(announcement)
+        announcement.mark(key)
+        if waits:
+            return  # it stands in the queue already, or may not speak
         if self._rests:
             self._outlet.wake()
         else:
@@ -716,13 +714,13 @@ class Link:
 
     def deadline(self) -> float:
         if self._liveness is None or self.phase is not Phase.UP:
-            return self._due if self.phase is not Phase.GONE else float("inf")
-        probe_at = self.path.deadline() if self.path else float("inf")
+            return self._due if self.phase is not Phase.GONE else NEVER
+        probe_at = self.path.deadline() if self.path else NEVER
         if not self._may_speak:
             return min(self._liveness.dead_at, self._gives_up_at(), probe_at, self._suspect_at)
         if self._rests and (self._channels or self._nodes):
             probe_at = min(probe_at, self._rests_until)
-        paused_until = float("inf") if self._writable else self._gives_up_at()
+        paused_until = NEVER if self._writable else self._gives_up_at()
         return min(self._liveness.deadline(), probe_at, paused_until, self._suspect_at)
 
     def woke(self, slept: float, now: float) -> None:
@@ -741,9 +739,7 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
-        if self._suspect_at == -NEVER:
-            self.suspect(now)
-        elif now >= self._suspect_at:
+        if now >= self._suspect_at:
             self._look_for_cycle(now)
             if self.phase is not Phase.UP:
                 return
@@ -772,7 +768,7 @@ class Link:
         if self.phase is Phase.OPENING:
             self.leave(Code.SILENT, 0, f"no Open within {OPEN_WITHIN:.0f} s", now)
         else:
-            self._due = float("inf")
+            self._due = NEVER
             self._outlet.abort()
 
     def _probe(self, now: float) -> None:

@@ -23,7 +23,7 @@ class Reach(Generic[L]):
     ) -> None:
         """`changed` is told whose view of which node is another one, `gone` which node is out of reach.
 
-        `doubled` is told which node is reached over several links still, now that one of them is gone.
+        `doubled` is told which node is reached over several links, whenever one of them came or went.
         """
         self._claims: Claims[int, L] = Claims(changed)
         self._gone = gone
@@ -47,7 +47,10 @@ class Reach(Generic[L]):
         """True if the node was not known behind this link."""
         if name is not None:
             self._names[node] = name
-        return self._claims.add(link, node)
+        is_new = self._claims.add(link, node)
+        if is_new:
+            self._look_after(node)
+        return is_new
 
     def remove(self, link: L, node: int) -> None:
         if self._claims.remove(link, node):

@@ -119,8 +119,8 @@ class Room:
         self.watcher.node_gone(node)
 
     def _node_doubled(self, node: int) -> None:
-        """One cut was not enough: there is another cycle."""
-        max(self.reach.links(node), key=age_of).suspect_again()
+        """A cycle: the link of it that came up last may have to go."""
+        max(self.reach.links(node), key=age_of).suspect()
 
     def keep_alive_is(self, seconds: int) -> None:
         """The patience of links made from now on; those that stand have told theirs to their peers."""
@@ -194,7 +194,7 @@ class Room:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""
         if code == Code.SHUTTING_DOWN or (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK):
             return
-        if (code, sub_code) == (Code.UNABLE, Unable.CYCLE):
+        if link.closes_cycle:
             self.counters.cycles_refused += 1
             if not link.dialled:  # else who dialled says so
                 self.tell(Cycle(link.name, link.address, why))

@@ -102,9 +102,7 @@ class Router:
         """The destination is gone, and its subscriptions with it."""
         for channel in self._claims.leave(destination):
             self._mend(channel)
-        for routes in self._routes.values():
-            for route in routes.values():
-                route.outlive(destination)
+        self._outlive(destination)
 
     def part(self, destination: Destination) -> None:
         """The same where it has many: no packet goes to it from now on, and `release` takes them back."""
@@ -121,9 +119,12 @@ class Router:
         if self._claims.count(destination):
             return True
         self._parting.discard(destination)
+        self._outlive(destination)
+        return False
+
+    def _outlive(self, destination: Destination) -> None:
         for route in self.routes():
             route.outlive(destination)
-        return False
 
     def subscribe(self, destination: Destination, channel: Channel) -> None:
         """Idempotent."""

@@ -76,9 +76,8 @@ def line(node: "NodeService") -> str:
     """The snapshot in one line; counted here, as a snapshot of thousands of groups is too dear for it."""
     up = len(node.room.by_node)
     peers = up + sum(1 for dialler in node.diallers if not dialler.link)
-    groups = sum(1 for _ in node.router.wanted())
     packets = sum(route.packets for route in node.router.routes())
     tap = (
         f"{node.tap.config.device} up" if node.tap.up else f"{node.tap.config.device} pending: {node.tap.why}"
     )
-    return f"{up} of {peers} peers up, {groups} groups wanted, {packets:,} packets; {tap}"
+    return f"{up} of {peers} peers up, {len(node.router)} groups wanted, {packets:,} packets; {tap}"

@@ -159,12 +159,18 @@ class ReloadService(Service):
         return outcome
 
     async def _read(self) -> Config:
-        """In a thread, as a disk may be slow and a file long; packets wait for it a millisecond at most."""
+        """In a thread, as a disk may be slow and a file long; packets wait for it a millisecond at most.
+
+        A file that says nothing is right at a start; here a full disk or an editor has left it for a moment,
+        and every link would go for it.
+        """
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         try:
             pool = self._reactor.getThreadPool()
-            return await deferToThreadPool(self._reactor, pool, _read, self.path, socket.gethostname())
+            return await deferToThreadPool(
+                self._reactor, pool, load, self.path, socket.gethostname(), may_be_empty=False
+            )
         finally:
             sys.setswitchinterval(before)
 
@@ -276,13 +282,3 @@ def _user() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:
         return f"user {os.geteuid()}"
-
-
-def _read(path: str, hostname: str) -> Config:
-    """As at a start, but for a file that says nothing: a full disk or an editor leaves such a one for a
-    moment, and every link would go for it."""
-    config = load(path, hostname)
-    with open(path, encoding="utf-8-sig") as file:
-        if not any(line.lstrip().startswith("[") for line in file):
-            raise ConfigError(path, "has no section at all, which a running node does not believe")
-    return config

@@ -65,6 +65,19 @@ class Changes(SynchronousTestCase):
         reach.leave("x")
         self.assertEqual(told[2:], [("y", 1), ("z", 1)])
 
+    def test_a_node_over_several_links_is_told_whenever_one_of_them_came_or_went(self) -> None:
+        doubled: list[int] = []
+        reach: Reach[str] = Reach(lambda link, node: None, lambda node: None, doubled.append)
+        for link in LINKS:
+            reach.join(link)
+            reach.add(link, 1, "n")
+            reach.add(link, 1, "n")
+        self.assertEqual(doubled, [1, 1])
+        reach.leave("x")
+        self.assertEqual(doubled, [1, 1, 1])
+        reach.remove("y", 1)
+        self.assertEqual(doubled, [1, 1, 1])
+
     def test_a_node_is_gone_when_no_link_leads_to_it(self) -> None:
         gone: list[int] = []
         reach: Reach[str] = Reach(lambda link, node: None, gone.append)

@@ -205,12 +205,14 @@ def python(script: str, told: Mapping[str, Any]) -> list[str]:
 class Program:
     """One of our scripts, running on a host."""
 
+    command = staticmethod(python)
+
     def __init__(self, host: Host, script: str, told: dict[str, Any]) -> None:
         count = len(list(host.lab.state_dir.glob(f"{host.name}-{script}*.log")))
         self.host = host
         self._state = host.lab.state_dir / f"{host.name}-{script}-{count}.json"
         told = {"device": DEVICE, "state": str(self._state), **told}
-        self.process: Process = host.spawn(python(script, told), log=f"{host.name}-{script}-{count}")
+        self.process: Process = host.spawn(self.command(script, told), log=f"{host.name}-{script}-{count}")
         self.await_state(lambda state: True, "its start")
 
     @property

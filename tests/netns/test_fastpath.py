@@ -9,13 +9,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multicastmw.cli.lab import Host, wait_until
-from multicastmw.cli.lab.process import Process
 from tests.net.bpf.bed import why_no_bed
-from tests.netns.kit import DEVICE, HERE, PATIENCE, NetnsTestCase, Receiver, Sender, why_not
+from tests.netns.kit import DEVICE, HERE, PATIENCE, NetnsTestCase, Program, Receiver, Sender, why_not
 
 GROUP = "239.1.1.1"
 TOKEN = 0x7000_0000_0000_0000
@@ -29,46 +28,26 @@ def token(owner: Host, of: Host) -> int:
 PEERS_OF = {"a": "b", "b": "acd", "c": "b", "d": "b"}
 
 
-class FastHost:
+def with_packages(script: str, told: Mapping[str, Any]) -> list[str]:
+    return [sys.executable, str(HERE / script), json.dumps(told)]
+
+
+class FastHost(Program):
     """The driver on a host (fastnode.py)."""
 
+    command = staticmethod(with_packages)
+
     def __init__(self, host: Host, hosts: dict[str, Host], routes: list[dict[str, Any]], **more: Any) -> None:
-        self.host = host
-        number = len(list(host.lab.state_dir.glob(f"{host.name}-fast*.json")))
-        self._state = host.lab.state_dir / f"{host.name}-fast-{number}.json"
         peers = [hosts[name] for name in PEERS_OF[host.name]]
         told = {
-            "state": str(self._state), "device": DEVICE, "address": f"10.88.0.{host.index}/24",
+            "address": f"10.88.0.{host.index}/24",
             "uplink": "u0", "local": host.address, "gateway": f"10.99.{host.index}.1",
             "token": TOKEN + host.index * 256,
             "peers": [{"address": p.address, "token": token(p, host)} for p in peers],
             "routes": routes, **more,
         }  # fmt: skip
-        command = [sys.executable, str(HERE / "fastnode.py"), json.dumps(told)]
-        self.process: Process = host.spawn(command, log=f"{host.name}-fast-{number}")
+        super().__init__(host, "fastnode.py", told)
         self.await_state(lambda state: state["ready"], "its start")
-
-    @property
-    def state(self) -> dict[str, Any]:
-        return json.loads(self._state.read_text())
-
-    def await_state(self, condition: Any, what: str) -> dict[str, Any]:
-        def look() -> dict[str, Any] | None:
-            if self.process.poll():
-                raise AssertionError(f"{self.process.title}: {self.process.last_words()}")
-            if not self._state.exists():
-                return None
-            state = self.state
-            return state if condition(state) else None
-
-        found = wait_until(look, PATIENCE, f"{self.process.title}: {what}")
-        assert found is not None
-        return found
-
-    def stop(self) -> dict[str, Any]:
-        self.process.signal(signal.SIGTERM)
-        self.process.wait(PATIENCE)
-        return self.state
 
 
 class Case(NetnsTestCase):

@@ -15,7 +15,7 @@ import pytest
 
 from multicastmw.cli.lab import wait_until
 from tests.core.topology import joined
-from tests.netns.kit import DEVICE, PATIENCE, NetnsTestCase, Receiver, Sender, let_pass, node_ini
+from tests.netns.kit import DEVICE, PATIENCE, NetnsTestCase, Receiver, Sender, let_pass, node_ini, wanters
 
 GROUP = "239.1.1.1"
 S = "10.88.0.1"
@@ -110,9 +110,9 @@ class ThreeTests(NetnsTestCase):
         wait_until(lambda: len(ring.standing_by()) == 1, PATIENCE, "one link that stands by")
         receivers = {name: Receiver(ring.hosts[name], GROUP) for name in "bc"}
         for name in "bc":
-            ring.hosts[name].await_status(lambda status: wants(status, GROUP), PATIENCE, "the group")
+            ring.hosts[name].await_status(lambda status: wanters(status, GROUP), PATIENCE, "the group")
         wait_until(
-            lambda: all(wants(status, GROUP) for status in ring.statuses().values()),
+            lambda: all(wanters(status, GROUP) for status in ring.statuses().values()),
             PATIENCE,
             "the group at a",
         )
@@ -133,10 +133,6 @@ class ThreeTests(NetnsTestCase):
             self.measured(f"gap at {name}, seconds", round(report["gap"], 3))
 
 
-def wants(status: Mapping[str, Any], group: str) -> bool:
-    return any(channel["group"] == group for channel in status["groups"])
-
-
 @pytest.mark.slow
 class SixTests(NetnsTestCase):
     """Six nodes in a ring whose ways are cut and mended at random while all receive a stream."""
@@ -153,7 +149,7 @@ class SixTests(NetnsTestCase):
         ring.await_tree(time.monotonic())
         receivers = {name: Receiver(ring.hosts[name], GROUP) for name in "bcdef"}
         for name in "bcdef":
-            await_wanted_here(ring, name)
+            ring.hosts[name].await_status(lambda s: DEVICE in wanters(s, GROUP), PATIENCE, "the group")
         sender = Sender(ring.hosts["a"], GROUP, rate=RATE)
         for receiver in receivers.values():
             receiver.await_last(GROUP, S, 50)
@@ -205,15 +201,6 @@ class SixTests(NetnsTestCase):
         for name in stay:
             gaps = receivers[name].report(GROUP, S)["gaps"]
             self.gaps += [seconds for ended, seconds in gaps if ended > began]
-
-
-def await_wanted_here(ring: Ring, name: str) -> None:
-    """Returns when the whole ring knows that this host wants the group."""
-    ring.hosts[name].await_status(
-        lambda status: any(DEVICE in c["wanted_by"] for c in status["groups"] if c["group"] == GROUP),
-        PATIENCE,
-        "the group",
-    )
 
 
 def figures(seconds: list[float]) -> str:

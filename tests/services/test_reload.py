@@ -165,12 +165,12 @@ class Asking(Case):
         self.makes()
         running, read = [0, 0], []
 
-        def reads(*arguments: Any) -> Any:
+        def reads(*arguments: Any, **named: Any) -> Any:
             running[0] += 1
             running[1] = max(running)
             read.append(1)
             try:
-                return load(*arguments)
+                return load(*arguments, **named)
             finally:
                 running[0] -= 1
 
