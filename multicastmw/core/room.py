@@ -32,7 +32,7 @@ from multicastmw.wire.messages import DataPort, Open
 
 if TYPE_CHECKING:
     from multicastmw.core.forwarding import Forwarder
-    from multicastmw.core.link import Datagrams, Link, Outlet
+    from multicastmw.core.link import Datagrams, Link
     from multicastmw.core.routing import Router
 
 # What the specification says (DESIGN, "The conduct of a link").
@@ -152,10 +152,10 @@ class Room:
         self._unopened.pop(link, None)
         self.by_token.pop(link.token, None)
 
-    def turns_away(self, outlet: "Outlet") -> bool:
-        """Is this caller one too many?  Only who has not said Open counts."""
+    def turns_away(self, address: str) -> bool:
+        """Is a caller from there one too many?  Only who has not said Open counts."""
         waiting = Counter(link.address for link in self._unopened)
-        if waiting.total() < UNOPENED_MAX and waiting[outlet.address] < UNOPENED_MAX_OF_ONE:
+        if waiting.total() < UNOPENED_MAX and waiting[address] < UNOPENED_MAX_OF_ONE:
             return False
         self.counters.turned_away += 1
         return True

@@ -1,6 +1,6 @@
 """Whom the node talks to: one service listens, and one a [peer:NAME] dials, for ever."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -30,12 +30,6 @@ from multicastmw.wire.messages import Close, encode
 ACCEPTS = 8  # callers of one wake-up: a flood of them leaves the packets their turn (1 to 2 ms)
 
 
-class Caller(NamedTuple):
-    """Somebody who has connected."""
-
-    address: str
-
-
 class Accepting(Factory):
     """Connections that peers dialled."""
 
@@ -54,11 +48,10 @@ class Accepting(Factory):
 
     def turns_away(self, address: Any) -> bool:
         """Is a caller from there one too many?  Asked before TLS is begun with, which costs more."""
-        caller: Any = Caller(numeric(address))
-        return self._room.turns_away(caller)
+        return self._room.turns_away(numeric(address))
 
     def _link(self, connection: PeerConnection) -> Link | None:
-        if self._room.turns_away(connection):
+        if self._room.turns_away(connection.address):
             connection.write(encode(Close(Code.UNABLE, Unable.TOO_MANY)))
             return None
         return _entered(self._room, connection, None, self._reactor.seconds())

@@ -435,7 +435,7 @@ class Cable:
 
     def _enter(self, end: End, node: Node, section: str | None) -> None:
         """What services/peers.py does with a connection."""
-        if section is None and node.room.turns_away(end):
+        if section is None and node.room.turns_away(end.address):
             self.turned_away = True
             end.write(encode(Close(Code.UNABLE, Unable.TOO_MANY)))
             end.finish()
