@@ -37,7 +37,7 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
 from multicastmw.sections import PeerConfig
-from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.services.peers import Dialled, DiallingService, ListeningService
 
 GROUP, GROUP_KEY = "239.1.2.3", 0xEF010203
 SIZE = 1316  # of a program's data: seven MPEG packets
@@ -192,7 +192,13 @@ class Side:
             self.router.attach(self.source)
             peer = PeerConfig(name="b", endpoint=endpoint)
             service = DiallingService(
-                peer, self.room, self.reactor, self.reactor, lambda low, high: low, self.credentials
+                peer,
+                Dialled(),
+                self.room,
+                self.reactor,
+                self.reactor,
+                lambda low, high: low,
+                self.credentials,
             )
             service.startService()
             self.await_link()

@@ -2,6 +2,9 @@
 
 A *holder* claims *keys*.  What a holder is told is what the others claim, all of them but itself; so its
 view of a key changes only when the first other claim comes or the last other claim goes.
+
+A holder that is gone claims nothing from that moment on; who has to be told of it is told as its claims are
+taken back, which may be a few at a time.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
@@ -19,12 +22,21 @@ class Claims(Generic[K, H]):
         self._changed = changed
         self._holders: dict[K, dict[H, None]] = {}
         self._held: dict[H, dict[K, None]] = {}
+        self._parted: set[H] = set()  # gone, and not all of its claims are taken back
 
     def __len__(self) -> int:
+        """Keys that room is kept for, also those whose last holder has just gone."""
         return len(self._holders)
 
+    def __contains__(self, key: K) -> bool:
+        """Is room kept for the key?"""
+        return key in self._holders
+
     def __iter__(self) -> Iterator[K]:
-        return iter(self._holders)
+        """Keys that somebody claims."""
+        if not self._parted:
+            return iter(self._holders)
+        return (key for key in self._holders if self.holders(key))
 
     def join(self, holder: H) -> None:
         """From now on the holder is told of changes."""
@@ -32,20 +44,23 @@ class Claims(Generic[K, H]):
 
     def leave(self, holder: H) -> list[K]:
         """The holder is gone, and its claims (which are returned) with it."""
-        keys = list(self._held.get(holder, ()))
-        for key in keys:
-            self.remove(holder, key)
-        self._held.pop(holder, None)
-        return keys
+        self.part(holder)
+        return self.release(holder, self.count(holder))
+
+    def part(self, holder: H) -> None:
+        """The holder is gone and its claims count no more; `release` takes them back and tells the others."""
+        if holder in self._held:
+            self._parted.add(holder)
 
     def release(self, holder: H, most: int) -> list[K]:
-        """So many of the holder's claims are taken back; with the last one it is gone."""
+        """Takes so many claims of one that has parted back; with the last one nothing of it is kept."""
         held = self._held.get(holder, {})
         keys = list(islice(held, most))
         for key in keys:
             self.remove(holder, key)
         if not held:
             self._held.pop(holder, None)
+            self._parted.discard(holder)
         return keys
 
     def add(self, holder: H, key: K) -> bool:
@@ -53,7 +68,7 @@ class Claims(Generic[K, H]):
         holders = self._holders.setdefault(key, {})
         if holder in holders:
             return False
-        before = list(holders)
+        before = self._present(holders)
         holders[holder] = None
         self._held[holder][key] = None
         self._report(key, holder, before)
@@ -68,32 +83,40 @@ class Claims(Generic[K, H]):
         del self._held[holder][key]
         if not holders:
             del self._holders[key]
-        self._report(key, holder, list(holders))
+        self._report(key, holder, self._present(holders))
         return True
 
     def _report(self, key: K, holder: H, others: list[H]) -> None:
         """One claim came or went beside those of `others`: with two others nobody's view has changed."""
-        affected: Iterable[H] = self._held if not others else others if len(others) == 1 else ()
-        for other in list(affected):
+        affected: Iterable[H] = self.members() if not others else others if len(others) == 1 else ()
+        for other in affected:
             if other != holder:
                 self._changed(other, key)
 
+    def _present(self, holders: Iterable[H]) -> list[H]:
+        """Those of them that are not gone."""
+        return [holder for holder in holders if holder not in self._parted] if self._parted else list(holders)
+
     def holders(self, key: K) -> tuple[H, ...]:
-        return tuple(self._holders.get(key, ()))
+        """Who claims the key, in the order of their coming."""
+        return tuple(self._present(self._holders.get(key, ())))
 
     def held(self, holder: H) -> tuple[K, ...]:
         return tuple(self._held.get(holder, ()))
 
     def count(self, holder: H) -> int:
+        """Claims of the holder; of one that has parted, those not taken back yet."""
         return len(self._held.get(holder, ()))
 
     def members(self) -> tuple[H, ...]:
-        """All who joined."""
-        return tuple(self._held)
+        """All who joined and are not gone."""
+        return tuple(self._present(self._held))
 
     def besides(self, holder: H, key: K) -> bool:
         """Does anybody but the holder claim the key?"""
-        holders = self._holders.get(key, ())
+        holders = self._holders.get(key, {})
+        if self._parted:
+            return any(other != holder for other in self._present(holders))
         return len(holders) > (holder in holders)
 
     def all_besides(self, holder: H) -> Iterator[K]:

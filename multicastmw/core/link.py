@@ -479,12 +479,12 @@ class Link:
                 raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
             return
         router, channel = self.room.router, Channel(entry.group, entry.source)
-        if len(router) >= TABLE_MAX and not router.wanted_besides(self, channel):
+        if len(router) >= TABLE_MAX and channel not in router:
             self.counters.channels_refused += 1
             self.room.tell(Limit(f"{TABLE_MAX} channels are wanted, and no further ones are taken"))
             return
         router.subscribe(self, channel)
-        if router.subscriptions(self) > CHANNELS_MAX:
+        if router.count(self) > CHANNELS_MAX:
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
 
     def _accept_node(self, entry: Node) -> None:
@@ -492,7 +492,7 @@ class Link:
         reach = self.room.reach
         if entry.node == self.room.here.node:
             return
-        if len(reach) >= NODES_TABLE_MAX and not reach.links(entry.node):
+        if len(reach) >= NODES_TABLE_MAX and entry.node not in reach:
             self.counters.nodes_refused += 1
             self.room.tell(Limit(f"{NODES_TABLE_MAX} nodes are reached, and no further ones are taken"))
             return
@@ -706,8 +706,7 @@ class Link:
             self._datagrams.close()
             self._datagrams = None
             self._send = _no_socket
-        part(self.room.router, self, self.room.turns)
-        self.room.reach.leave(self)
+        part(self, (self.room.reach, self.room.router), self.room.turns)
         self.room.down(self, why)
 
     # --- time

@@ -1,38 +1,58 @@
-"""A link that held much is gone: packets stop going to it at once, and what it wanted is taken back in turns.
+"""A link that held much is gone: nothing goes to it from then on, and what it held is taken back in turns.
 
-Each of its 16,000 channels may be news for every other link; in one go that took a hub of 100 links half a
-second in which no packet passed.
+Each of its 16,000 channels and 4,096 nodes may be news for every other link; in one go the former took a hub
+of 100 links half a second, and the latter one of 300 links a whole one, in which no packet passed.
 """
 
-from multicastmw.core.routing import Destination, Router
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
 from multicastmw.core.turns import PIECE, Turns
 
-# What we chose: links that one step tells of a channel.
+if TYPE_CHECKING:
+    from multicastmw.core.link import Link
+
+# What we chose: links that one step tells of a channel or a node.
 TELLINGS = 8
 
 
-class Parting:
-    """Takes the subscriptions of one destination back, a piece a turn."""
+class Table(Protocol):
+    """What links hold something of: the channels (Router), the nodes (Reach)."""
 
-    def __init__(self, router: Router, gone: Destination) -> None:
-        self._router = router
-        self._gone = gone
-        self._more = True
+    @property
+    def members(self) -> int: ...
+    def count(self, gone: "Link", /) -> int: ...
+    def part(self, gone: "Link", /) -> None: ...
+    def release(self, gone: "Link", most: int, /) -> None: ...
+
+
+class Parting:
+    """Takes what one held in some tables back, a piece a turn, one table after the other."""
+
+    def __init__(self, gone: "Link", tables: Sequence[Table]) -> None:
+        self._left = [(table, gone) for table in tables]
 
     def work(self, steps: int, now: float) -> int:
-        each = 1 + self._router.members // TELLINGS
-        count = 1 + steps // each
-        self._more = self._router.release(self._gone, count)
-        return count * each
+        done = 0
+        while done < steps and self._left:
+            table, gone = self._left[0]
+            each = 1 + table.members // TELLINGS
+            most = min(table.count(gone), 1 + (steps - done) // each)
+            table.release(gone, most)
+            done += 1 + most * each
+            if not table.count(gone):
+                del self._left[0]
+        return done
 
     def has_work(self) -> bool:
-        return self._more
+        return bool(self._left)
 
 
-def part(router: Router, gone: Destination, turns: Turns) -> None:
-    """The destination is gone; little is taken back at once."""
-    if router.subscriptions(gone) <= PIECE:
-        router.detach(gone)
-    else:
-        router.part(gone)
-        turns.add(Parting(router, gone))
+def part(gone: "Link", tables: Sequence[Table], turns: Turns) -> None:
+    """It is gone from all of them; little is taken back at once."""
+    for table in tables:
+        table.part(gone)
+    parting = Parting(gone, tables)
+    parting.work(PIECE, 0.0)
+    if parting.has_work():
+        turns.add(parting)

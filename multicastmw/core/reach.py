@@ -31,8 +31,17 @@ class Reach(Generic[L]):
         self._names: dict[int, str] = {}
 
     def __len__(self) -> int:
-        """How many nodes there are besides ourselves."""
+        """Nodes in the table besides ourselves: those that are reached, or were until just now."""
         return len(self._claims)
+
+    def __contains__(self, node: int) -> bool:
+        """Is the node in the table?"""
+        return node in self._claims
+
+    @property
+    def members(self) -> int:
+        """How many links there are."""
+        return len(self._claims.members())
 
     def join(self, link: L) -> None:
         """From now on it is told what the others reach; who never adds a node only listens."""
@@ -40,7 +49,16 @@ class Reach(Generic[L]):
 
     def leave(self, link: L) -> None:
         """The link is gone, and what was behind it is no longer reachable over it."""
-        for node in self._claims.leave(link):
+        self.part(link)
+        self.release(link, self._claims.count(link))
+
+    def part(self, link: L) -> None:
+        """The same where that is much: nothing is reached over it from now on, and `release` tells so."""
+        self._claims.part(link)
+
+    def release(self, link: L, most: int) -> None:
+        """Takes so many nodes of a link that has parted back, and tells the others."""
+        for node in self._claims.release(link, most):
             self._look_after(node)
 
     def add(self, link: L, node: int, name: str | None) -> bool:
@@ -85,4 +103,5 @@ class Reach(Generic[L]):
         return self._claims.holders(node)
 
     def nodes(self) -> list[int]:
+        """All that are reached."""
         return list(self._claims)

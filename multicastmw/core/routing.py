@@ -80,12 +80,15 @@ class Router:
 
     def __init__(self) -> None:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
-        self._parting: set[Destination] = set()  # gone, and not all that it wanted is taken back
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
 
     def __len__(self) -> int:
-        """Channels that somebody wants."""
+        """Channels in the table: those that somebody wants, or did until just now."""
         return len(self._claims)
+
+    def __contains__(self, channel: Channel) -> bool:
+        """Is the channel in the table?"""
+        return channel in self._claims
 
     @property
     def members(self) -> int:
@@ -100,31 +103,20 @@ class Router:
 
     def detach(self, destination: Destination) -> None:
         """The destination is gone, and its subscriptions with it."""
-        for channel in self._claims.leave(destination):
-            self._mend(channel)
-        self._outlive(destination)
+        self.part(destination)
+        self.release(destination, self._claims.count(destination))
 
     def part(self, destination: Destination) -> None:
         """The same where it has many: no packet goes to it from now on, and `release` takes them back."""
-        self._parting.add(destination)
+        self._claims.part(destination)
         for route in self.routes():
             if destination in route.takers:
                 route.mend(tuple(taker for taker in route.takers if taker is not destination))
             route.outlive(destination)
 
-    def release(self, destination: Destination, most: int) -> bool:
-        """Takes so many subscriptions of one that has parted back; are there more?"""
-        for channel in self._claims.release(destination, most):
-            self._mend(channel)
-        if self._claims.count(destination):
-            return True
-        self._parting.discard(destination)
-        self._outlive(destination)
-        return False
-
-    def _outlive(self, destination: Destination) -> None:
-        for route in self.routes():
-            route.outlive(destination)
+    def release(self, destination: Destination, most: int) -> None:
+        """Takes so many subscriptions of one that has parted back, and tells the others."""
+        self._claims.release(destination, most)
 
     def subscribe(self, destination: Destination, channel: Channel) -> None:
         """Idempotent."""
@@ -154,7 +146,7 @@ class Router:
         """Who wants the channel."""
         return self._claims.holders(channel)
 
-    def subscriptions(self, destination: Destination) -> int:
+    def count(self, destination: Destination) -> int:
         """How many channels the destination holds."""
         return self._claims.count(destination)
 
@@ -200,7 +192,5 @@ class Router:
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)
         takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)))
-        for gone in self._parting:
-            takers.pop(gone, None)
         # What is here comes last: it may write into the packet, and a link sends what it has got.
         return tuple(sorted(takers, key=lambda taker: taker.local))

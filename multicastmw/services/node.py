@@ -44,7 +44,7 @@ from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.notify import NotifyService
-from multicastmw.services.peers import DataPortService, DiallingService, ListeningService
+from multicastmw.services.peers import DataPortService, Dialled, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
@@ -79,7 +79,7 @@ class NodeService(MultiService):
         self.forwarder = Forwarder(
             self.router, origin(identity, rng.getrandbits(16)), self.started, self.tell
         )
-        self.diallers: list[DiallingService] = []
+        self.diallers = Dialled()
         listen = config.listen
         # Until packets are sealed, data go inside TLS too.
         udp_port = listen.udp_port if not config.tls or config.tls.udp_in_clear else None
@@ -92,7 +92,7 @@ class NodeService(MultiService):
             draw_token=lambda: rng.getrandbits(64),
             open_datagrams=self._open_datagrams,
             tell=self.tell,
-            watcher=self,
+            watcher=self.diallers,
         )
         self.room.links_max = links_allowed(self.room.links_max)
         self.data_port = self._make_data_port(udp_port)
@@ -232,9 +232,9 @@ class NodeService(MultiService):
     def dial(self, peer: PeerConfig) -> None:
         """From now on, if the node runs."""
         dialler = DiallingService(
-            peer, self.room, self.reactor, self._careful, self._rng.uniform, self.credentials
+            peer, self.diallers, self.room, self.reactor, self._careful, self._rng.uniform, self.credentials
         )
-        self.diallers.append(dialler)
+        self.diallers.add(dialler)
         dialler.setServiceParent(self)
 
     def undial(self, name: str) -> list[Link]:
@@ -361,18 +361,6 @@ class NodeService(MultiService):
 
     def warn(self, what: str) -> None:
         self.tell(Note(what))
-
-    def link_up(self, link: Link) -> None:
-        for dialler in self.diallers:
-            dialler.link_up(link)
-
-    def link_down(self, link: Link, why: str) -> None:
-        for dialler in self.diallers:
-            dialler.link_down(link, why)
-
-    def node_gone(self, node: int) -> None:
-        for dialler in self.diallers:
-            dialler.node_gone(node)
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> Datagrams | None:
         if self.data_port is None:

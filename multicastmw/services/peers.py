@@ -1,5 +1,6 @@
 """Whom the node talks to: one service listens, and one a [peer:NAME] dials, for ever."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.application.service import Service
@@ -116,6 +117,53 @@ class ListeningService(Service):
         return self._port.stopListening() if self._port else None
 
 
+class Dialled:
+    """All [peer:NAME], also by the node that each was last seen to be: many may be gone at once."""
+
+    def __init__(self) -> None:
+        self._all: dict[DiallingService, None] = {}
+        self._by_node: dict[int, dict[DiallingService, None]] = {}
+
+    def __iter__(self) -> "Iterator[DiallingService]":
+        return iter(list(self._all))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, dialler: "DiallingService") -> None:
+        self._all[dialler] = None
+        self.is_known(dialler)
+
+    def remove(self, dialler: "DiallingService") -> None:
+        del self._all[dialler]
+        self.is_unknown(dialler)
+
+    def is_known(self, dialler: "DiallingService") -> None:
+        """As `dialler.node`, from now on."""
+        if dialler in self._all:
+            self._by_node.setdefault(dialler.node, {})[dialler] = None
+
+    def is_unknown(self, dialler: "DiallingService") -> None:
+        known = self._by_node.get(dialler.node, {})
+        known.pop(dialler, None)
+        if not known:
+            self._by_node.pop(dialler.node, None)
+
+    # --- what the room tells
+
+    def link_up(self, link: Link) -> None:
+        for dialler in self:
+            dialler.link_up(link)
+
+    def link_down(self, link: Link, why: str) -> None:
+        for dialler in self:
+            dialler.link_down(link, why)
+
+    def node_gone(self, node: int) -> None:
+        for dialler in list(self._by_node.get(node, ())):
+            dialler.node_gone()
+
+
 class DiallingService(Service):
     """One [peer:NAME]: dialled until it is up, and again when it is down (see core/dialling.py).
 
@@ -125,6 +173,7 @@ class DiallingService(Service):
     def __init__(
         self,
         config: PeerConfig,
+        dialled: Dialled,
         room: Room,
         reactor: Any,
         dial_reactor: Any,
@@ -135,7 +184,8 @@ class DiallingService(Service):
         self.dialler = Dialler(reactor.seconds(), pick)
         self.link: Link | None = None
         # With TLS its id is that of a key, which may change; but then the name of a link is proved.
-        self._node = node_id(config.name)
+        self.node = node_id(config.name)
+        self._dialled = dialled
         self._is_proved = credentials is not None
         self._room = room
         self._reactor = reactor
@@ -225,22 +275,29 @@ class DiallingService(Service):
 
     def _refused(self, link: Link, why: str) -> None:
         """By either side, for a cycle: a standby, unless only the peer sees one."""
-        self._node = link.node or self._node
-        is_reached = bool(self._room.reach.links(self._node))
+        self._is_node(link.node or self.node)
+        is_reached = bool(self._room.reach.links(self.node))
         if self.dialler.refused(why, link.was_up, is_reached, self._reactor.seconds()):
             self._room.tell(StandsBy(self.config.name, why))
         self._clockwork.wind()
 
     def _is_ours(self, link: Link) -> bool:
         """Is this link with our peer, whoever dialled it?"""
-        return link.node == self._node or (self._is_proved and link.name == self.config.name)
+        return link.node == self.node or (self._is_proved and link.name == self.config.name)
+
+    def _is_node(self, node: int) -> None:
+        """The peer has shown its id."""
+        if node != self.node:
+            self._dialled.is_unknown(self)
+            self.node = node
+            self._dialled.is_known(self)
 
     # --- what the room tells
 
     def link_up(self, link: Link) -> None:
         """Any link is up; is it with this peer?"""
         if link.section == self.config.name:
-            self._node = link.node
+            self._is_node(link.node)
         elif not self._is_ours(link):
             return
         self.link = link
@@ -259,9 +316,9 @@ class DiallingService(Service):
         self.dialler.down(why, link.since, self._reactor.seconds())
         self._clockwork.wind()
 
-    def node_gone(self, node: int) -> None:
-        """No link leads to that node any more; if it is this peer, and stands by, it takes over."""
-        if node == self._node and self.state is State.STANDBY:
+    def node_gone(self) -> None:
+        """No link leads to this peer any more: if it stands by, it takes over."""
+        if self.state is State.STANDBY:
             self.dialler.lost_reach(self._reactor.seconds())
             self._clockwork.wind()
 

@@ -146,7 +146,7 @@ def _peer(node: "NodeService", link: Link, dialler: "DiallingService | None", no
         data_address="{}:{}".format(*link.data_address) if link.data_address else None,
         rtt=link.path.rtt if link.path else None,
         attempts=dialler.dialler.backoff.attempts if dialler else 0,
-        channels=node.router.subscriptions(link),
+        channels=node.router.count(link),
         nodes=tuple(reach.name(n) or f"{n:016x}" for n in reach.behind(link)),
         queue=len(link.queue),
         queue_drops=link.queue.dropped,

@@ -21,7 +21,7 @@ HOLDERS = [Holder(name) for name in "abcd"]
 KEYS = range(2)
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["join", "leave", "add", "add", "add", "remove"]),
+        st.sampled_from(["join", "leave", "part", "release", "add", "add", "add", "remove"]),
         st.sampled_from(HOLDERS),
         st.sampled_from(KEYS),
     ),
@@ -54,7 +54,7 @@ class AgainstPairs(SynchronousTestCase):
             claims.join(holder)
             naive.members.add(holder)
         for what, holder, key in steps:
-            if what != "join" and holder not in naive.members:
+            if what in ("part", "release") or (what != "join" and holder not in naive.members):
                 continue
             before = naive.views()
             told.clear()
@@ -87,6 +87,62 @@ class AgainstPairs(SynchronousTestCase):
             self.assertEqual((set(claims.held(holder)), claims.count(holder)), (held, len(held)))
             self.assertEqual(set(claims.all_besides(holder)), naive.view(holder))
             for key in KEYS:
+                self.assertEqual(claims.besides(holder, key), key in naive.view(holder))
+
+
+class InPieces(SynchronousTestCase):
+    """Who is told learns what it is to know at the end, whatever happens while claims are taken back."""
+
+    @given(STEPS)
+    @settings(max_examples=400, deadline=None)
+    def test_what_the_parted_claimed_counts_no_more_and_all_are_told_in_the_end(self, steps: list) -> None:
+        known: dict[Holder, set[int]] = {}  # what each was told, as a link keeps it
+
+        def tell(holder: Holder, key: int) -> None:
+            (known[holder].add if claims.besides(holder, key) else known[holder].discard)(key)
+
+        claims: Claims[int, Holder] = Claims(tell)
+        naive = Naive()
+        parted: list[Holder] = []
+        for what, holder, key in steps:
+            if what == "join" and holder not in naive.members and holder not in parted:
+                naive.members.add(holder)
+                claims.join(holder)
+                known[holder] = set(claims.all_besides(holder))
+            elif what == "release" and parted:
+                self.release(claims, parted)
+            elif holder not in naive.members:
+                continue
+            elif what in ("part", "leave"):
+                del known[holder]
+                claims.part(holder)
+                parted.append(holder)
+                naive.pairs = {pair for pair in naive.pairs if pair[0] is not holder}
+                naive.members.discard(holder)
+            elif what == "add":
+                claims.add(holder, key)
+                naive.pairs.add((holder, key))
+            elif what == "remove":
+                claims.remove(holder, key)
+                naive.pairs.discard((holder, key))
+            self.check(claims, naive)
+        while parted:
+            self.release(claims, parted)
+        self.assertEqual(known, naive.views())
+        self.assertEqual(set(claims._holders), {key for _, key in naive.pairs})
+        self.assertEqual((set(claims._held), claims._parted), (naive.members, set()))
+
+    def release(self, claims: Claims[int, Holder], parted: list[Holder]) -> None:
+        claims.release(parted[0], 1)
+        if not claims.count(parted[0]):
+            claims.release(parted.pop(0), 1)
+
+    def check(self, claims: Claims[int, Holder], naive: Naive) -> None:
+        self.assertEqual(set(claims), {key for _, key in naive.pairs})
+        self.assertEqual(set(claims.members()), naive.members)
+        for key in KEYS:
+            self.assertEqual(set(claims.holders(key)), {h for h, k in naive.pairs if k == key})
+            for holder in naive.members:
                 self.assertEqual(claims.besides(holder, key), key in naive.view(holder))
 
 

@@ -376,7 +376,7 @@ class Conversations(SynchronousTestCase):
             self.says(*encode_routes(AddRoute, list(channels)))
         self.world.run(1)
         self.assertEqual(self.end.closes(), [])
-        self.assertEqual(self.node.router.subscriptions(self.link), CHANNELS_MAX)
+        self.assertEqual(self.node.router.count(self.link), CHANNELS_MAX)
 
     def test_one_channel_above_the_bound_is_too_many(self) -> None:
         channels = [Group(GROUP + i, 0) for i in range(CHANNELS_MAX + 1)]
@@ -912,14 +912,14 @@ class Storms(SynchronousTestCase):
         return end
 
     def spy(self) -> list[int]:
-        """The work of each turn, in entries that the table took or gave."""
+        """The work of each turn, in entries that the tables took or gave."""
         turns: list[int] = []
-        inner = self.node.room.turns.tick
+        room, inner = self.node.room, self.node.room.turns.tick
 
         def tick(now: float) -> None:
-            before = len(self.node.router)
+            channels, nodes = len(room.router), len(room.reach)
             inner(now)
-            turns.append(abs(len(self.node.router) - before))
+            turns.append(abs(len(room.router) - channels) + abs(len(room.reach) - nodes))
 
         self.node.room.turns.tick = tick
         return turns
@@ -933,7 +933,7 @@ class Storms(SynchronousTestCase):
         self.assertLessEqual(len(self.node.router), PIECE + 1)
         self.assertIsNotNone(self.end.other._held)  # the connection waits
         self.world.run(1)
-        self.assertEqual(self.node.router.subscriptions(self.link), 2_999)  # in order: the removal came last
+        self.assertEqual(self.node.router.count(self.link), 2_999)  # in order: the removal came last
         self.assertIsNone(self.end.other._held)
         self.assertLessEqual(max(self.packets), BUDGET + 2)
         self.assertEqual(self.link.counters.held, 1)
@@ -944,7 +944,7 @@ class Storms(SynchronousTestCase):
             self.link.bytes_received(message, self.world.now)
             self.link.bytes_received(encode(RemoveRoute((Group(GROUP + i, 0),))), self.world.now)
         self.world.run(1)
-        self.assertEqual(self.node.router.subscriptions(self.link), 2_999)
+        self.assertEqual(self.node.router.count(self.link), 2_999)
         self.assertFalse(self.node.router.wanted_besides(self.node.host, Channel(GROUP + 4, 0)))
 
     def test_all_links_at_once_are_no_longer_turn(self) -> None:
@@ -979,7 +979,37 @@ class Storms(SynchronousTestCase):
         self.assertLessEqual(max(self.packets), BUDGET + 2)
         self.assertEqual(self.node.router.members, 4)
 
-    def test_a_peer_that_comes_back_meanwhile_has_what_it_says_now(self) -> None:
+    def test_what_was_behind_a_gone_link_is_out_of_reach_at_once_and_told_in_pieces(self) -> None:
+        nodes = range(1 << 30, (1 << 30) + 4_000)
+        self.end.says(*encode_routes(AddRoute, [NodeEntry(node << 16, "far") for node in nodes]))
+        self.world.run(1)
+        self.assertEqual(len(self.node.room.reach.nodes()), 4_004)
+        del self.packets[:]
+        self.link.lost("reset")
+        self.assertEqual(len(self.node.room.reach.nodes()), 3)
+        self.assertLess(len(self.node.gone), 1_000)
+        self.world.run(1)
+        self.assertEqual(set(self.node.gone), {1 << 16, *(node << 16 for node in nodes)})
+        self.assertEqual((len(self.node.room.reach), len(self.node.gone)), (3, 4_001))
+        self.assertLessEqual(max(self.packets), BUDGET + 2)
+        for end in self.ends[1:]:
+            told = [e for m in end.heard() if isinstance(m, RemoveRoute) for e in m.entries]
+            self.assertEqual(len({e.node for e in told if isinstance(e, NodeEntry)}), 4_001)
+
+    def test_a_peer_that_comes_back_meanwhile_is_welcome_with_all_that_is_behind_it(self) -> None:
+        nodes = [NodeEntry(node << 16, "far") for node in range(1 << 30, (1 << 30) + 4_000)]
+        self.end.says(*encode_routes(AddRoute, nodes))
+        self.world.run(1)
+        self.link.lost("reset")
+        again = self.peer(0)
+        again.says(*encode_routes(AddRoute, nodes))
+        self.world.run(2)
+        self.assertEqual(again.closes(), [])
+        self.assertEqual(len(self.node.room.reach.nodes()), 4_004)
+        told = [e for m in again.heard() if isinstance(m, AddRoute) for e in m.entries]
+        self.assertEqual({e.node for e in told if isinstance(e, NodeEntry)}, {2 << 16, 3 << 16, 4 << 16})
+
+    def test_a_peer_that_comes_back_meanwhile_has_what_it_says_now_and_is_not_told_its_own(self) -> None:
         self.end.says(*self.channels(16_000))
         self.world.run(1)
         self.link.lost("reset")
@@ -987,6 +1017,8 @@ class Storms(SynchronousTestCase):
         again.says(encode(AddRoute((Group(GROUP + 5, 0),))))
         self.world.run(1)
         self.assertEqual(self.node.router.channels(), [Channel(GROUP + 5, 0)])
+        told = [e for m in again.heard() if isinstance(m, AddRoute) for e in m.entries]
+        self.assertFalse([e for e in told if isinstance(e, Group)])
 
     def test_above_the_table_new_channels_are_refused_counted_and_told(self) -> None:
         for number, end in enumerate(self.ends):
@@ -998,7 +1030,7 @@ class Storms(SynchronousTestCase):
         fifth.says(encode(AddRoute((Group(GROUP, 99), Group(GROUP, 1)))))  # a new one, and one that is known
         self.world.run(1)
         link = self.node.ups[-1]
-        self.assertEqual((self.node.router.subscriptions(link), link.counters.channels_refused), (1, 1))
+        self.assertEqual((self.node.router.count(link), link.counters.channels_refused), (1, 1))
         self.assertEqual(len(self.node.router), TABLE_MAX)
         said = [event.sentence() for event in self.node.told(Limit)]
         self.assertIn(f"{TABLE_MAX} channels are wanted, and no further ones are taken", said)
@@ -1006,7 +1038,7 @@ class Storms(SynchronousTestCase):
         self.ends[0].says(encode(RemoveRoute((Group(GROUP, 0),))))
         fifth.says(encode(AddRoute((Group(GROUP, 99),))))
         self.world.run(1)
-        self.assertEqual(self.node.router.subscriptions(link), 2)
+        self.assertEqual(self.node.router.count(link), 2)
 
     def test_a_full_peer_is_told_what_comes_after_what_goes(self) -> None:
         """It would close the link for one channel too many."""

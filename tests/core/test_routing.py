@@ -79,7 +79,7 @@ class TheTable(SynchronousTestCase):
             others = {channel for n, channel in wants if n != name}
             self.assertEqual(destination.others, others)
             self.assertEqual(set(router.all_wanted_besides(destination)), others)
-            self.assertEqual(router.subscriptions(destination), sum(n == name for n, _ in wants))
+            self.assertEqual(router.count(destination), sum(n == name for n, _ in wants))
         self.assertEqual({(d.name, channel) for channel, ds in router.wanted() for d in ds}, wants)
         self.assertEqual({id(route) for route in router.routes()}, {id(route) for route in routes.values()})
         for channel, route in routes.items():

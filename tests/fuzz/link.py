@@ -248,7 +248,7 @@ class Links(Target):
             link = cable.accepting.link
             if link:
                 assert len(link.queue) <= PACKETS_MAX
-                assert self.a.router.subscriptions(link) <= CHANNELS_MAX
+                assert self.a.router.count(link) <= CHANNELS_MAX
                 assert len(room.reach.behind(link)) <= NODES_MAX + 1
                 assert (link in room.by_node.values()) == (link.phase is Phase.UP)
                 assert (link.node in room.reach.behind(link)) == (link.phase is Phase.UP)
@@ -282,7 +282,7 @@ class Links(Target):
         for cable in self.calls:
             if cable.accepting.link:
                 assert cable.accepting.lost
-                assert not router.subscriptions(cable.accepting.link)
+                assert not router.count(cable.accepting.link)
         assert self.b.told_by(self.a) == set(router.all_wanted_besides(self.good))
         assert self.b.room.reach.nodes() == [self.a.id]
 

@@ -58,7 +58,7 @@ from multicastmw.net.tls import (
     objection,
 )
 from multicastmw.sections import PeerConfig
-from multicastmw.services.peers import DiallingService, ListeningService
+from multicastmw.services.peers import Dialled, DiallingService, ListeningService
 from multicastmw.wire.cops import Code
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import Close, Open, decode, encode
@@ -167,6 +167,7 @@ class Side:
         self.told: list[Event] = []
         self.services: list[Any] = []
         self.dialler: DiallingService | None = None
+        self.dialled = Dialled()
         rng = random.Random(name)
         identity = node or (credentials.node if credentials else node_id(name))
         router = Router()
@@ -182,16 +183,13 @@ class Side:
         )
 
     def link_up(self, link: Link) -> None:
-        if self.dialler:
-            self.dialler.link_up(link)
+        self.dialled.link_up(link)
 
     def link_down(self, link: Link, why: str) -> None:
-        if self.dialler:
-            self.dialler.link_down(link, why)
+        self.dialled.link_down(link, why)
 
     def node_gone(self, node: int) -> None:
-        if self.dialler:
-            self.dialler.node_gone(node)
+        self.dialled.node_gone(node)
 
     def listens(self) -> int:
         service = ListeningService("tcp:0:interface=127.0.0.1", self.room, reactor, self.credentials)
@@ -203,8 +201,9 @@ class Side:
     def dials(self, port: int, section: str) -> None:
         peer = PeerConfig(name=section, endpoint=f"tcp:127.0.0.1:{port}")
         self.dialler = DiallingService(
-            peer, self.room, reactor, reactor, lambda low, high: low, self.credentials
+            peer, self.dialled, self.room, reactor, reactor, lambda low, high: low, self.credentials
         )
+        self.dialled.add(self.dialler)
         self.services.append(self.dialler)
         self.dialler.startService()
 

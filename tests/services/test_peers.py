@@ -17,7 +17,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import ACCEPTS, DiallingService, ListeningService
+from multicastmw.services.peers import ACCEPTS, Dialled, DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
 from multicastmw.wire.messages import Node as NodeEntry
@@ -93,26 +93,23 @@ class Case(SynchronousTestCase):
         self.world = World()
         self.clock = self.world.clock
         self.node = Node(self.world, "a", keep_alive=3600, data_port=None)
-        self.node.room.watcher = self
+        self.dialled = self.node.room.watcher = Dialled()
         self.endpoint = Endpoint(self.clock)
         self.service = self.dialler()
 
     def dialler(self, name: str = "b") -> DiallingService:
         config = PeerConfig(name=name, endpoint="tcp:b.example.net:4600")
         service = DiallingService(
-            config, self.node.room, self.clock, MemoryReactorClock(), lambda low, high: (low + high) / 2
+            config,
+            self.dialled,
+            self.node.room,
+            self.clock,
+            MemoryReactorClock(),
+            lambda low, high: (low + high) / 2,
         )
+        self.dialled.add(service)
         service._endpoint = self.endpoint
         return service
-
-    def link_up(self, link: Any) -> None:
-        self.service.link_up(link)
-
-    def link_down(self, link: Any, why: str) -> None:
-        self.service.link_down(link, why)
-
-    def node_gone(self, node: int) -> None:
-        self.service.node_gone(node)
 
     def starts(self) -> None:
         self.service.startService()
