@@ -68,6 +68,20 @@ class Dials(SynchronousTestCase):
         self.assertEqual(self.real.tcpClients[0][:2], ("192.0.2.1", 4600))
         dialled.addErrback(lambda failure: None).cancel()
 
+    def test_a_good_answer_holds_for_ten_seconds_and_a_bad_one_not_at_all(self) -> None:
+        def dials(address: str) -> int:
+            before = len(self.routes.asked)
+            dialled = clientFromString(self.reactor, f"tcp:{address}:4600").connect(
+                Factory.forProtocol(Protocol)
+            )
+            dialled.addErrback(lambda failure: None).cancel()
+            return len(self.routes.asked) - before
+
+        self.assertEqual([dials("192.0.2.1"), dials("192.0.2.1"), dials("192.0.2.2")], [1, 0, 1])
+        self.assertEqual([dials("10.88.0.3"), dials("10.88.0.3")], [1, 1])
+        self.real.advance(10)
+        self.assertEqual([dials("192.0.2.1"), dials("192.0.2.1")], [1, 0])
+
     def test_a_name_is_left_to_the_resolver(self) -> None:
         check(self.routes, "mcmw0", "b.example.net")
         self.assertEqual(self.routes.asked, [])
