@@ -13,7 +13,6 @@ from zope.interface import directlyProvides, providedBy
 
 from multicastmw.net.netlink import Netlink
 
-
 # What we chose: asking takes a millisecond, and 300 peers that are away are dialled 150 times a second.
 REMEMBERED = 10.0  # seconds that a good answer holds; a link that stands is not asked for again either
 REMEMBERED_MAX = 4_096  # addresses
