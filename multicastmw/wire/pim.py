@@ -112,7 +112,7 @@ def _parse(message: bytes, source: int) -> Hello | None:
         if at > len(message):
             raise Malformed(f"option {kind} says {length} bytes, and {len(message) - value} are there")
         if kind == GENERATION_ID:
-            generation = int.from_bytes(message[value : value + 4], "big")
+            generation = int.from_bytes(message[value : min(at, value + 4)], "big")
         elif kind == GATEWAY and message.startswith(MAGIC, value):
             ours = message[value:at]
     if not ours:

@@ -78,6 +78,14 @@ class HelloTests(SynchronousTestCase):
         more = raw[:4] + bytes.fromhex("0002000401f409c4") + raw[4:] + bytes.fromhex("fe4e0003") + b"abc"
         self.assertEqual(pim.unpack(packet(more))._replace(address=HELLO.address), HELLO)
 
+    def test_a_short_generation_id_takes_nothing_of_the_option_behind_it(self) -> None:
+        raw = pim.pack(HELLO)[20:]
+        whole = bytes.fromhex("001400040000cafe")
+        self.assertEqual(raw.count(whole), 1)
+        for short, generation in (("00140000", 0), ("00140002cafe", 0xCAFE)):
+            hello = pim.unpack(packet(raw.replace(whole, bytes.fromhex(short))))
+            self.assertEqual(hello and hello.generation, generation)
+
     @given(
         st.lists(
             st.tuples(
