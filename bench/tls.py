@@ -37,7 +37,7 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
 from multicastmw.sections import PeerConfig
-from multicastmw.services.peers import Dialled, DiallingService, ListeningService
+from multicastmw.services.peers import Diallers, DiallingService, ListeningService
 
 GROUP, GROUP_KEY = "239.1.2.3", 0xEF010203
 SIZE = 1316  # of a program's data: seven MPEG packets
@@ -193,7 +193,7 @@ class Side:
             peer = PeerConfig(name="b", endpoint=endpoint)
             service = DiallingService(
                 peer,
-                Dialled(),
+                Diallers(),
                 self.room,
                 self.reactor,
                 self.reactor,

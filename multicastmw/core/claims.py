@@ -42,18 +42,13 @@ class Claims(Generic[K, H]):
         """From now on the holder is told of changes."""
         self._held.setdefault(holder, {})
 
-    def leave(self, holder: H) -> list[K]:
-        """The holder is gone, and its claims (which are returned) with it."""
-        self.part(holder)
-        return self.release(holder, self.count(holder))
-
     def part(self, holder: H) -> None:
         """The holder is gone and its claims count no more; `release` takes them back and tells the others."""
         if holder in self._held:
             self._parted.add(holder)
 
     def release(self, holder: H, most: int) -> list[K]:
-        """Takes so many claims of one that has parted back; with the last one nothing of it is kept."""
+        """Takes so many claims of one that has parted back, and gives them; then nothing of it is kept."""
         held = self._held.get(holder, {})
         keys = list(islice(held, most))
         for key in keys:
@@ -88,7 +83,7 @@ class Claims(Generic[K, H]):
 
     def _report(self, key: K, holder: H, others: list[H]) -> None:
         """One claim came or went beside those of `others`: with two others nobody's view has changed."""
-        affected: Iterable[H] = self.members() if not others else others if len(others) == 1 else ()
+        affected = self._present(self._held) if not others else others if len(others) == 1 else ()
         for other in affected:
             if other != holder:
                 self._changed(other, key)

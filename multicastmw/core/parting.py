@@ -30,17 +30,18 @@ class Parting:
     """Takes what one held in some tables back, a piece a turn, one table after the other."""
 
     def __init__(self, gone: "Link", tables: Sequence[Table]) -> None:
-        self._left = [(table, gone) for table in tables]
+        self._gone = gone
+        self._left = list(tables)
 
     def work(self, steps: int, now: float) -> int:
         done = 0
         while done < steps and self._left:
-            table, gone = self._left[0]
+            table = self._left[0]
             each = 1 + table.members // TELLINGS
-            most = min(table.count(gone), 1 + (steps - done) // each)
-            table.release(gone, most)
+            most = min(table.count(self._gone), 1 + (steps - done) // each)
+            table.release(self._gone, most)
             done += 1 + most * each
-            if not table.count(gone):
+            if not table.count(self._gone):
                 del self._left[0]
         return done
 

@@ -47,13 +47,8 @@ class Reach(Generic[L]):
         """From now on it is told what the others reach; who never adds a node only listens."""
         self._claims.join(link)
 
-    def leave(self, link: L) -> None:
-        """The link is gone, and what was behind it is no longer reachable over it."""
-        self.part(link)
-        self.release(link, self._claims.count(link))
-
     def part(self, link: L) -> None:
-        """The same where that is much: nothing is reached over it from now on, and `release` tells so."""
+        """The link is gone: nothing is reached over it from now on, and `release` tells so."""
         self._claims.part(link)
 
     def release(self, link: L, most: int) -> None:

@@ -101,13 +101,8 @@ class Router:
         """A destination that wants nothing yet."""
         self._claims.join(destination)
 
-    def detach(self, destination: Destination) -> None:
-        """The destination is gone, and its subscriptions with it."""
-        self.part(destination)
-        self.release(destination, self._claims.count(destination))
-
     def part(self, destination: Destination) -> None:
-        """The same where it has many: no packet goes to it from now on, and `release` takes them back."""
+        """It is gone: no packet goes to it from now on, and `release` takes its subscriptions back."""
         self._claims.part(destination)
         for route in self.routes():
             if destination in route.takers:

@@ -50,7 +50,6 @@ class CheckingReactor:
         return self._reactor.connectTCP(host, *args, **kwargs)
 
     def _look(self, host: str) -> None:
-        self._good_until.pop(host, None)
         self._examine(host)
         if len(self._good_until) >= REMEMBERED_MAX:
             self._good_until.clear()

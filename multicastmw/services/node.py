@@ -44,7 +44,7 @@ from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.notify import NotifyService
-from multicastmw.services.peers import DataPortService, Dialled, DiallingService, ListeningService
+from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.tap import TapService
@@ -79,7 +79,7 @@ class NodeService(MultiService):
         self.forwarder = Forwarder(
             self.router, origin(identity, rng.getrandbits(16)), self.started, self.tell
         )
-        self.diallers = Dialled()
+        self.diallers = Diallers()
         listen = config.listen
         # Until packets are sealed, data go inside TLS too.
         udp_port = listen.udp_port if not config.tls or config.tls.udp_in_clear else None
@@ -242,9 +242,10 @@ class NodeService(MultiService):
 
         One that the peer dialled stays: it would be back at once.
         """
-        for dialler in [each for each in self.diallers if each.config.name == name]:
-            self.diallers.remove(dialler)
-            dialler.disownServiceParent()
+        for dialler in self.diallers:
+            if dialler.config.name == name:
+                self.diallers.remove(dialler)
+                dialler.disownServiceParent()
         links = [link for link in self.room.links if link.section == name]
         for link in links:
             why = "node.ini has it no longer, or elsewhere"

@@ -117,7 +117,7 @@ class ListeningService(Service):
         return self._port.stopListening() if self._port else None
 
 
-class Dialled:
+class Diallers:
     """All [peer:NAME], also by the node that each was last seen to be: many may be gone at once."""
 
     def __init__(self) -> None:
@@ -125,10 +125,8 @@ class Dialled:
         self._by_node: dict[int, dict[DiallingService, None]] = {}
 
     def __iter__(self) -> "Iterator[DiallingService]":
+        """Those of now: they may come and go meanwhile."""
         return iter(list(self._all))
-
-    def __len__(self) -> int:
-        return len(self._all)
 
     def add(self, dialler: "DiallingService") -> None:
         self._all[dialler] = None
@@ -173,7 +171,7 @@ class DiallingService(Service):
     def __init__(
         self,
         config: PeerConfig,
-        dialled: Dialled,
+        diallers: Diallers,
         room: Room,
         reactor: Any,
         dial_reactor: Any,
@@ -185,7 +183,7 @@ class DiallingService(Service):
         self.link: Link | None = None
         # With TLS its id is that of a key, which may change; but then the name of a link is proved.
         self.node = node_id(config.name)
-        self._dialled = dialled
+        self._diallers = diallers
         self._is_proved = credentials is not None
         self._room = room
         self._reactor = reactor
@@ -288,9 +286,9 @@ class DiallingService(Service):
     def _is_node(self, node: int) -> None:
         """The peer has shown its id."""
         if node != self.node:
-            self._dialled.is_unknown(self)
+            self._diallers.is_unknown(self)
             self.node = node
-            self._dialled.is_known(self)
+            self._diallers.is_known(self)
 
     # --- what the room tells
 

@@ -11,7 +11,9 @@ from multicastmw.core import forwarding
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.forwarding import FORGET, LINK_STREAMS_MAX, SENDINGS_MAX, STREAMS_MAX, Forwarder
 from multicastmw.core.packet import Packet
+from multicastmw.core.parting import part
 from multicastmw.core.routing import Router
+from multicastmw.core.turns import Turns
 from multicastmw.wire import data
 from multicastmw.wire.data import HEADER_SIZE, HOP_LIMIT_OFFSET, DataHeader
 from tests.core.cable import World
@@ -372,7 +374,7 @@ class Floods(Case):
         self.tap.wants()
         gone = Taker(self.router, "gone", local=False)
         self.relays(1, gone)
-        self.router.detach(gone)
+        part(gone, (self.router,), Turns())
         seen = ref(gone)
         del gone
         self.assertEqual(len(self.forwarder.streams()), 1)

@@ -4,7 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.parting import part
 from multicastmw.core.reach import Reach
+from multicastmw.core.turns import Turns
 
 LINKS = "xyz"
 NODES = range(1, 5)
@@ -38,7 +40,7 @@ class AgainstPairs(SynchronousTestCase):
                 reach.remove(link, node)
                 pairs.discard((link, node))
             else:
-                reach.leave(link)
+                part(link, (reach,), Turns())
                 reach.join(link)
                 pairs = {pair for pair in pairs if pair[0] != link}
             names = {node: name for node, name in names.items() if any(n == node for _, n in pairs)}
@@ -62,7 +64,7 @@ class Changes(SynchronousTestCase):
             reach.join(link)
         reach.add("x", 1, "n")
         self.assertEqual(told, [("y", 1), ("z", 1)])
-        reach.leave("x")
+        part("x", (reach,), Turns())
         self.assertEqual(told[2:], [("y", 1), ("z", 1)])
 
     def test_a_node_over_several_links_is_told_whenever_one_of_them_came_or_went(self) -> None:
@@ -73,7 +75,7 @@ class Changes(SynchronousTestCase):
             reach.add(link, 1, "n")
             reach.add(link, 1, "n")
         self.assertEqual(doubled, [1, 1])
-        reach.leave("x")
+        part("x", (reach,), Turns())
         self.assertEqual(doubled, [1, 1, 1])
         reach.remove("y", 1)
         self.assertEqual(doubled, [1, 1, 1])
@@ -85,7 +87,7 @@ class Changes(SynchronousTestCase):
             reach.join(link)
             reach.add(link, 1, "n")
         reach.add("x", 2, "m")
-        reach.leave("x")
+        part("x", (reach,), Turns())
         reach.remove("y", 1)
         reach.remove("y", 1)
         self.assertEqual(gone, [2])

@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.link import CYCLE_WAIT
 from multicastmw.core.packet import Packet
+from multicastmw.core.parting import part
 from multicastmw.core.routing import Router
+from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import Op
 from multicastmw.wire.data import DataHeader
 from tests.core.cable import Cable, Node, World
@@ -63,7 +65,7 @@ class TheTable(SynchronousTestCase):
                 router.unsubscribe(destination, channel)
                 wants.discard((name, channel))
             elif what == "detach":
-                router.detach(destination)
+                part(destination, (router,), Turns())
                 here[name] = Plain(router, name)
                 here[name].others = set(router.all_wanted_besides(here[name]))
                 wants = {(n, c) for n, c in wants if n != name}
@@ -118,7 +120,7 @@ class TheTable(SynchronousTestCase):
         router.unsubscribe(b, Channel(1, ANY))
         router.subscribe(b, Channel(1, ANY))
         self.assertIn((a,), route.found)
-        router.detach(a)
+        part(a, (router,), Turns())
         self.assertNotIn(a, route.fan_outs)
         self.assertNotIn((a,), route.found)
         router.forget(route)

@@ -58,7 +58,7 @@ from multicastmw.net.tls import (
     objection,
 )
 from multicastmw.sections import PeerConfig
-from multicastmw.services.peers import Dialled, DiallingService, ListeningService
+from multicastmw.services.peers import Diallers, DiallingService, ListeningService
 from multicastmw.wire.cops import Code
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import Close, Open, decode, encode
@@ -167,7 +167,7 @@ class Side:
         self.told: list[Event] = []
         self.services: list[Any] = []
         self.dialler: DiallingService | None = None
-        self.dialled = Dialled()
+        self.diallers = Diallers()
         rng = random.Random(name)
         identity = node or (credentials.node if credentials else node_id(name))
         router = Router()
@@ -183,13 +183,13 @@ class Side:
         )
 
     def link_up(self, link: Link) -> None:
-        self.dialled.link_up(link)
+        self.diallers.link_up(link)
 
     def link_down(self, link: Link, why: str) -> None:
-        self.dialled.link_down(link, why)
+        self.diallers.link_down(link, why)
 
     def node_gone(self, node: int) -> None:
-        self.dialled.node_gone(node)
+        self.diallers.node_gone(node)
 
     def listens(self) -> int:
         service = ListeningService("tcp:0:interface=127.0.0.1", self.room, reactor, self.credentials)
@@ -201,9 +201,9 @@ class Side:
     def dials(self, port: int, section: str) -> None:
         peer = PeerConfig(name=section, endpoint=f"tcp:127.0.0.1:{port}")
         self.dialler = DiallingService(
-            peer, self.dialled, self.room, reactor, reactor, lambda low, high: low, self.credentials
+            peer, self.diallers, self.room, reactor, reactor, lambda low, high: low, self.credentials
         )
-        self.dialled.add(self.dialler)
+        self.diallers.add(self.dialler)
         self.services.append(self.dialler)
         self.dialler.startService()
 

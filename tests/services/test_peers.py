@@ -17,7 +17,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import ACCEPTS, Dialled, DiallingService, ListeningService
+from multicastmw.services.peers import ACCEPTS, Diallers, DiallingService, ListeningService
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
 from multicastmw.wire.messages import Node as NodeEntry
@@ -93,7 +93,7 @@ class Case(SynchronousTestCase):
         self.world = World()
         self.clock = self.world.clock
         self.node = Node(self.world, "a", keep_alive=3600, data_port=None)
-        self.dialled = self.node.room.watcher = Dialled()
+        self.diallers = self.node.room.watcher = Diallers()
         self.endpoint = Endpoint(self.clock)
         self.service = self.dialler()
 
@@ -101,13 +101,13 @@ class Case(SynchronousTestCase):
         config = PeerConfig(name=name, endpoint="tcp:b.example.net:4600")
         service = DiallingService(
             config,
-            self.dialled,
+            self.diallers,
             self.node.room,
             self.clock,
             MemoryReactorClock(),
             lambda low, high: (low + high) / 2,
         )
-        self.dialled.add(service)
+        self.diallers.add(service)
         service._endpoint = self.endpoint
         return service
 
