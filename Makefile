@@ -13,6 +13,9 @@ BIN := .venv/bin
 TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client
 PACKAGES := vlc-plugin-base
 EBPF := multicastmw/ebpf
+TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
+UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FILES))))
+AT_A_TIME := 3
 OBJECT := $(EBPF)/fastpath.bpf.o
 
 .PHONY: demo test lint unit whole soak bench fuzz tools clean
@@ -28,12 +31,14 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
+# All but whole nodes and long runs; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready $(OBJECT)
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
+	$(BIN)/trial -j 2 --temp-directory=.venv/trial $(UNIT)
 
+# Whole nodes mostly wait, so several tests run at a time; those under attack need the machine to themselves.
 whole: .venv/ready $(OBJECT) tools
-	$(BIN)/python -m pytest -m "not slow" --durations=15
+	$(BIN)/python -m pytest tests/netns -m "not slow and not alone" -n $(AT_A_TIME) --dist loadgroup --durations=15
+	$(BIN)/python -m pytest tests/netns -m "not slow and alone" --durations=15
 
 soak: .venv/ready $(OBJECT) tools
 	$(BIN)/python -m pytest -m slow -s

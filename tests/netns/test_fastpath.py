@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
+
 from multicastmw.cli.lab import Host, wait_until
 from tests.net.bpf.bed import why_no_bed
 from tests.netns.kit import DEVICE, HERE, PATIENCE, NetnsTestCase, Program, Receiver, Sender, why_not
@@ -50,6 +52,7 @@ class FastHost(Program):
         self.await_state(lambda state: state["ready"], "its start")
 
 
+@pytest.mark.alone
 class Case(NetnsTestCase):
     skip = why_not() or why_no_bed()
 

@@ -3,6 +3,8 @@ plays one from there.  What counts is what test_vlc.py counts."""
 
 import time
 
+import pytest
+
 from multicastmw.cli import film as films
 from multicastmw.cli.lab import Host
 from tests.netns import test_vlc
@@ -22,6 +24,7 @@ from tests.netns.test_vlc import ATTEMPTS, FRAMES, GROUP, NAME, SECONDS, STALL, 
 from tests.netns.vlc import Reference, Sent, Watcher, hashes, sending
 
 
+@pytest.mark.xdist_group("vlc")  # two at once starve each other
 class LanVlcTests(NetnsTestCase):
     """h, i: hosts of a LAN; g: its gateway; a: a node elsewhere."""
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
+import pytest
+
 from multicastmw.cli.keys import make_authority, make_node
 from multicastmw.cli.lab import Host, wait_until
 from tests.netns.kit import (
@@ -33,6 +35,7 @@ PLAIN: Sections = {"listen": {"udp-port": ""}}
 CONTROL_WITHIN = 3.0
 
 
+@pytest.mark.alone
 class PressureTests(NetnsTestCase):
     def setUp(self) -> None:
         self.folder = Path(mkdtemp(prefix="mcmw-keys-"))

@@ -3,6 +3,8 @@
 import sys
 import time
 
+import pytest
+
 from tests.netns.kit import (
     PORT,
     TTL,
@@ -24,6 +26,7 @@ MEMORY = 75 << 20  # bytes that an idle node may have
 CPU = 0.02  # of a core; measured on an idle machine it is a fifth of that
 
 
+@pytest.mark.alone
 class IdleTests(NetnsTestCase):
     """Four nodes with nothing to do but to stay in touch."""
 

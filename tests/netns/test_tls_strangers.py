@@ -6,6 +6,8 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 
+import pytest
+
 from multicastmw.cli.keys import make_authority, make_node
 from multicastmw.net.pace import A_SECOND, AT_ONCE
 from tests.net.test_tls import client_hello
@@ -30,6 +32,7 @@ SECONDS = 6
 CALLERS = 32
 
 
+@pytest.mark.alone
 class HandshakeFloodTests(NetnsTestCase):
     """a sends to b; c is a node that comes late; e calls b, and never ends a handshake."""
 

@@ -11,6 +11,8 @@ reference and the kernel show it, and such an attempt says nothing about us: it 
 
 import time
 
+import pytest
+
 from multicastmw.cli import film as films
 from multicastmw.cli.lab import wait_until
 from tests.netns.kit import DEVICE, PATIENCE, Figure4, NetnsTestCase, route_of, wanters, why_not
@@ -28,6 +30,7 @@ STALL = 0.3  # seconds without a packet; the film has one each 8 ms
 AT_LEAST = 150  # pictures that every receiver must have in common with the sender
 
 
+@pytest.mark.xdist_group("vlc")  # two at once starve each other
 class VlcTests(NetnsTestCase):
     """Figure 4 with VLC on all four hosts."""
 
