@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from contextlib import suppress
-from errno import EBUSY, EINVAL, ENODEV, ENXIO
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENXIO
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -304,6 +304,8 @@ class TapService(Service):
 def explain(error: OSError, device: str) -> str:
     """What stands in the way, and what to do about it."""
     text = error.strerror or str(error)
+    if error.errno == EACCES:
+        return f"{text}: this user may not open /dev/net/tun; `chmod 666 /dev/net/tun` is what udev does"
     if isinstance(error, PermissionError):
         made = f"`ip tuntap add {device} mode tap user $USER`"
         return f"{text}: run as root, grant CAP_NET_ADMIN, or have it made beforehand with {made}"
