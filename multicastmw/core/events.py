@@ -130,13 +130,24 @@ class PeerUnreachable(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerRefused(Event):
-    """We closed a connection because of what the other side did."""
+    """We closed a link because of what the peer did."""
 
     peer: str
     address: str
     why: str
     text = "closed the link with {peer} at {address}: {why}"
-    alike = ("address",)
+    alike = ("address", "why")
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRefused(Event):
+    """We closed a connection whose caller has not said who it is."""
+
+    address: str
+    why: str
+    text = "closed the connection from {address}: {why}"
+    alike = ("address", "why")
     level = "warn"
 
 
@@ -147,7 +158,7 @@ class PeerRefuses(Event):
     address: str
     why: str
     text = "no link with the node at {address}: {why}"
-    alike = ("address",)
+    alike = ("address", "why")
     level = "warn"
 
 

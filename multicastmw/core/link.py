@@ -756,6 +756,12 @@ class Link:
                 self._control(encode(KeepAlive()), now)
             self._probe(now)
 
+    def broke(self) -> None:
+        """Its work raised an exception: what is half done cannot go on."""
+        if self.phase not in (Phase.LEAVING, Phase.GONE):
+            self._outlet.abort()
+            self._end(Phase.LEAVING, "a mistake of this node's own; its log has it")
+
     def _give_up(self, why: str) -> None:
         """`finish` would wait for bytes that nobody takes."""
         self._end(Phase.LEAVING, why)

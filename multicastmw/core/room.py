@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multicastmw.core.counters import Counters
 from multicastmw.core.events import (
+    CallerRefused,
     Cycle,
     Limit,
     OwnName,
@@ -202,13 +203,19 @@ class Room:
         self.counters.links_refused += 1
         in_vain = link.dialled and not link.was_up  # then who dialled says so
         if (code, sub_code) != (Code.UNABLE, Unable.SELF) and not in_vain:
+            self._tell_refused(link, why)
+
+    def _tell_refused(self, link: "Link", why: str) -> None:
+        if link.name == link.address:
+            self.tell(CallerRefused(link.address, why))
+        else:
             self.tell(PeerRefused(link.name, link.address, why))
 
     def never_up(self, link: "Link", why: str) -> None:
         """A connection ended before its Open; who knocks and goes is no news, who fails at TLS is."""
         if why.startswith("TLS: ") and not link.dialled:
             self.counters.links_refused += 1
-            self.tell(PeerRefused(link.name, link.address, why))
+            self._tell_refused(link, why)
 
     def unwelcome(self, link: "Link", code: int, why: str) -> None:
         """A caller said Close instead of Open; that it means another node is news."""

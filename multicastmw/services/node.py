@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.python.failure import Failure
 
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
@@ -29,10 +30,12 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
+from multicastmw.core.turns import Worker
 from multicastmw.core.waking import Waking
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net import privileges
 from multicastmw.net.clockwork import Clockwork, asleep, monotonic, wall
+from multicastmw.net.mistakes import Mistakes
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
@@ -122,6 +125,8 @@ class NodeService(MultiService):
         self._sweeper = Clockwork(reactor, self.forwarder)
         self._turns = Clockwork(reactor, self.room.turns)
         self.room.turns.wake = self._turns.wind
+        self.room.turns.failed = self._failed
+        self.mistakes = Mistakes("the work of a turn")
         self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
         self._alarm = Clockwork(reactor, self.waking)
 
@@ -362,6 +367,12 @@ class NodeService(MultiService):
 
     def warn(self, what: str) -> None:
         self.tell(Note(what))
+
+    def _failed(self, worker: Worker, error: Exception) -> None:
+        """Somebody's turn ended in an exception; a link goes, as it would for one in what it is read."""
+        self.mistakes.tell(Failure(error))
+        if isinstance(worker, Link):
+            worker.broke()
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> Datagrams | None:
         if self.data_port is None:

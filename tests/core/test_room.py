@@ -4,7 +4,7 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
+from multicastmw.core.events import CallerRefused, Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
 from multicastmw.core.link import Phase
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
 from multicastmw.wire.messages import Open, encode
@@ -105,8 +105,22 @@ class Strangers(SynchronousTestCase):
         self.calls("192.0.2.1").dialling.says(b"GET / HTTP/1.1\r\n\r\n")
         self.world.run(0.1)
         self.assertEqual(self.node.room.counters.links_refused, 1)
-        (event,) = self.node.told(PeerRefused)
-        self.assertEqual(event.sentence(), "closed the link with 192.0.2.1 at 192.0.2.1: version 4, not 1")
+        self.calls("192.0.2.2").dialling.says(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.calls("192.0.2.3").dialling.says(b"\x20" + bytes(7))
+        cable = self.calls("192.0.2.4")
+        cable.dialling.says(an_open("d", 4 << 16))
+        cable.dialling.says(b"\x30" + bytes(7))
+        self.world.run(0.1)
+        self.assertEqual(self.node.room.counters.links_refused, 4)
+        self.assertEqual(
+            [event.sentence() for event in self.node.told(CallerRefused) + self.node.told(PeerRefused)],
+            [
+                "closed the connection from 192.0.2.1: it sent an HTTP request, and this is no HTTP port",
+                "closed the connection from 192.0.2.2: it answers in HTTP: a web server, and no node",
+                "closed the connection from 192.0.2.3: version 2, not 1",
+                "closed the link with d at 192.0.2.4: version 3, not 1",
+            ],
+        )
 
     def test_each_link_has_a_token_of_its_own_and_none_is_zero(self) -> None:
         draws = iter([0, 5, 5, 0, 5, 6, 7])
