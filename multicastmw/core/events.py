@@ -112,7 +112,7 @@ class PeerDown(Event):
     address: str
     why: str
     text = "{peer} at {address} is down: {why}"
-    alike = ("peer", "address")
+    alike = ("peer", "address", "why")
     level = "warn"
 
 
@@ -188,11 +188,16 @@ class SameNodeTwice(Event):
     """One node id at two addresses: cloned hosts must be named apart."""
 
     peer: str
-    first: str
-    second: str
-    text = "{peer} is at {first} and at {second}: give each node a [node] name of its own"
-    alike = ("first", "second")
+    where: str
+    text = "the node name {peer} is in use {where}: give one of them another name"
+    alike = ("where",)
     level = "error"
+
+
+def same_node_twice(peer: str, older: str, newer: str) -> SameNodeTwice:
+    """The same for both orders: of two that take a link from each other each is the newer in turn."""
+    first, second = sorted((older, newer))
+    return SameNodeTwice(peer, f"twice at {first}" if first == second else f"at {first} and at {second}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ from multicastmw.core.events import (
     PeerRefused,
     PeerRefuses,
     PeerUp,
-    SameNodeTwice,
     Tell,
+    same_node_twice,
 )
 from multicastmw.core.liveness import Pick
+from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
 from multicastmw.core.turns import Turns
@@ -108,6 +109,7 @@ class Room:
         self.watcher = watcher
         self.packet = Packet()
         self.turns = Turns()
+        self.namesakes = Namesakes()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.links: list[Link] = []
@@ -183,13 +185,31 @@ class Room:
         self.watcher.link_up(link)
 
     def _choose(self, older: "Link", newer: "Link", now: float) -> None:
-        if older.address != newer.address:
-            self.tell(SameNodeTwice(newer.name, older.address, newer.address))
         ours_stays = self.here.node < newer.node
         both_dialled = older.dialled != newer.dialled
+        reason = self._namesakes(older, newer, both_dialled, now)
         if both_dialled and newer.dialled != ours_stays:
-            raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, "there is another link with the same node")
-        older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, "a newer link with the same node replaces it", now)
+            why = "there is another link with the same node"
+            newer.is_taken = reason is not None
+            raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, why, reason=reason)
+        why = "a newer link with the same node replaces it"
+        older.is_taken = reason is not None
+        older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, why, now, reason=reason)
+
+    def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
+        """What people at the closed end are to know: a node that hears it is not the one that took the link.
+
+        From one address, two links that both sides dialled are one node's; so is, mostly, one that replaces
+        another, and then nobody hears it, for the older is dead.
+        """
+        one_place = older.address == newer.address
+        if one_place and both_dialled:
+            return None
+        event = same_node_twice(newer.name, older.address, newer.address)
+        if not one_place or self.namesakes.is_fought_over(newer.node, now):
+            self.tell(event)
+            self.namesakes.add(event.sentence(), now)
+        return event.sentence()
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""

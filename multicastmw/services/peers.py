@@ -264,11 +264,15 @@ class DiallingService(Service):
         if link and link.closes_cycle:
             self._refused(link, why)
         else:
-            self._not_reached(why)
+            self._not_reached(why, link is not None and link.is_taken)
 
-    def _not_reached(self, why: str) -> None:
+    def _not_reached(self, why: str, is_taken: bool = False) -> None:
+        now = self._reactor.seconds()
         self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
-        self.dialler.failed(why, self._reactor.seconds())
+        if is_taken:
+            self.dialler.taken(why, now, now)
+        else:
+            self.dialler.failed(why, now)
         self._clockwork.wind()
 
     def _refused(self, link: Link, why: str) -> None:
@@ -311,7 +315,8 @@ class DiallingService(Service):
         if link.closes_cycle:
             self._refused(link, why)
             return
-        self.dialler.down(why, link.since, self._reactor.seconds())
+        ended = self.dialler.taken if link.is_taken else self.dialler.down
+        ended(why, link.since, self._reactor.seconds())
         self._clockwork.wind()
 
     def node_gone(self) -> None:

@@ -52,7 +52,13 @@ def take(node: "NodeService", now: float) -> Status:
         routes=_routes(node),
         nodes=_nodes(node),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
-        warnings=(node.config.warnings + _waiting(node) + node.certificate_warnings() + node.tap.warnings()),
+        warnings=(
+            node.config.warnings
+            + node.room.namesakes.current(now)
+            + _waiting(node)
+            + node.certificate_warnings()
+            + node.tap.warnings()
+        ),
     )
 
 

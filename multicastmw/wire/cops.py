@@ -69,6 +69,7 @@ class CNum(IntEnum):
     PACKET = 69
     TOKEN = 70
     ECHO = 71
+    REASON = 72
 
 
 class Code(IntEnum):

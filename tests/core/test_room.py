@@ -6,8 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import CallerRefused, Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
 from multicastmw.core.link import Phase
+from multicastmw.core.namesakes import KNOWN_MAX, SHOWN_FOR, Namesakes
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
-from multicastmw.wire.messages import Open, encode
+from multicastmw.wire.messages import Close, Open, encode
 from tests.core.cable import Cable, Node, World
 
 GROUP = 0xEF010101
@@ -199,6 +200,53 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         for part in ("clone", "192.0.2.1", "192.0.2.2"):
             self.assertIn(part, event.sentence())
         self.assertEqual(len(node.room.by_node), 1)
+
+    def test_who_is_thrown_out_for_another_of_its_name_is_told_of_both_addresses(self) -> None:
+        world = World()
+        node = world.node("hub")
+        cables = []
+        for address in ("192.0.2.2", "192.0.2.1", "192.0.2.2"):
+            cables.append(Cable(world, None, node, seen_from=address))
+            cables[-1].dialling.says(an_open("clone", 7 << 16))
+            world.run(0.1)
+        why = "the node name clone is in use at 192.0.2.1 and at 192.0.2.2: give one of them another name"
+        for cable in cables[:2]:
+            self.assertEqual(cable.accepting.sent()[-1][1], Close(4, 2, None, why))
+        self.assertEqual({event.sentence() for event in node.told(SameNodeTwice)}, {why})
+        self.assertEqual(node.room.namesakes.current(world.now), (why,))
+        self.assertEqual(node.room.namesakes.current(world.now + SHOWN_FOR), ())
+
+    def test_and_shows_it_with_whoever_said_it(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, node, None)
+        cable.accepting.says(an_open("hub", 7 << 16))
+        world.run(0.1)
+        link = node.ups[-1]
+        cable.accepting.says(encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertEqual((link.why, link.is_taken), ("closed by the peer: a reason", True))
+        (said,) = node.room.namesakes.current(world.now)
+        self.assertEqual(said, f"hub at {link.address} says: a reason")
+
+    def test_a_third_taking_from_one_address_is_a_fight_of_two_behind_it(self) -> None:
+        world = World()
+        node = world.node("hub")
+        for _ in range(4):
+            self.assertEqual(node.told(SameNodeTwice), [])
+            Cable(world, None, node, seen_from="192.0.2.1").dialling.says(an_open("clone", 7 << 16))
+            world.run(5)
+        (event,) = node.told(SameNodeTwice)
+        self.assertIn("the node name clone is in use twice at 192.0.2.1", event.sentence())
+
+    def test_what_is_known_of_namesakes_is_bounded(self) -> None:
+        known = Namesakes()
+        for i in range(1000):
+            known.add(f"text {i}", float(i))
+            known.is_fought_over(i, float(i))
+        self.assertEqual(len(known.current(1000.0)), KNOWN_MAX)
+        self.assertEqual(known.current(1000.0)[-1], "text 999")
+        self.assertEqual(len(known._replaced), KNOWN_MAX)
 
     def test_from_one_address_it_is_no_event(self) -> None:
         world = World()

@@ -109,18 +109,21 @@ class NameTests(NetnsTestCase):
 
         wait_until(look, PATIENCE, "links settled")
 
-    def test_one_name_at_two_addresses_is_one_clear_event(self) -> None:
+    def test_two_nodes_of_one_name_are_told_so_in_the_log_and_in_show_of_all_three(self) -> None:
         lab = self.make_lab("abc")
         a, b, c = lab.hosts
         a.start_node(node_ini(a), ready=None)
         for host in (b, c):
             host.start_node(node_ini(host, [a], {"node": {"name": "clone"}}), ready=None)
-        line = f"clone is at {b.address} and at {c.address}"
-        other = f"clone is at {c.address} and at {b.address}"
-        wait_until(lambda: line in node_log(a) or other in node_log(a), PATIENCE, "the event")
-        self.assertIn("give each node a [node] name of its own", node_log(a))
+        line = (
+            f"the node name clone is in use at {b.address} and at {c.address}: give one of them another name"
+        )
+        said = {a: line, b: f"a at {a.address} says: {line}", c: f"a at {a.address} says: {line}"}
+        for host, text in said.items():
+            host.await_status(lambda s, t=text: t in s["warnings"], PATIENCE, "what show says of the clone")
+            wait_until(lambda h=host: line in node_log(h), PATIENCE, "the line in the log")
         let_pass(QUIET_FOR)
-        lines = [text for text in node_log(a).splitlines() if "clone is at" in text]
+        lines = [text for text in node_log(a).splitlines() if line in text]
         self.assertLess(len(lines), 8)
         self.measured("lines about a clone after some seconds", len(lines))
 

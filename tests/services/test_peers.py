@@ -5,10 +5,11 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from multicastmw.core.dialling import STABLE, State
@@ -278,6 +279,33 @@ class Refusals(Case):
             connection = self.connects()
             connection.ends()
         self.assertEqual([round(w, 6) for w in self.endpoint.waits()[count:]][-2:], [2.0, 2.0])
+
+    def test_a_link_that_another_of_our_name_takes_is_asked_for_ever_less_often(self) -> None:
+        """However long it was up in between: its namesake waits as long."""
+        self.starts()
+        waits = []
+        for _ in range(8):
+            connection = self.connects()
+            connection.opens()
+            self.run_for(2 * STABLE)
+            connection.says(encode(Close(4, 2, None, "the node name a is in use at x and at y")))
+            connection.ends()
+            self.assertEqual(self.service.state, State.WAITING)
+            self.assertEqual(self.service.why, "closed by the peer: the node name a is in use at x and at y")
+            ended = self.world.now
+            self.connects_at = len(self.endpoint.attempts)
+            while len(self.endpoint.attempts) == self.connects_at:
+                self.run_for(0.25)
+            waits.append(self.endpoint.dialled_at[-1] - ended)
+        self.assertEqual([round(wait, 3) for wait in waits], [2, 4, 8, 16, 32, 60, 60, 60])
+
+    def test_and_one_that_never_opened_for_it_too(self) -> None:
+        self.starts()
+        for _ in range(10):
+            self.connects().says(encode(Close(4, 2, None, "in use")))
+            self.endpoint.refuses = False
+            self.service._connection.connectionLost(Failure(ConnectionDone()))
+        self.assertGreater(self.world.now - self.endpoint.dialled_at[0], 200)
 
     def test_a_peer_that_never_opens_is_left_after_5_s(self) -> None:
         self.starts()
