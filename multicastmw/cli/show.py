@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ Status = dict[str, Any]
 HOSTS_SHOWN = 2  # of a group, by address
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
+NODE_KEYS = ("node", "tap", "querier", "nodes", "counters", "warnings", "refused_reload")
 PARTS = ("node", "peers", "groups", "routes")
 
 
@@ -56,7 +58,7 @@ def _document(status: Status, part: str | None) -> Any:
     if part is None:
         return status
     if part == "node":
-        return {key: status[key] for key in ("node", "tap", "querier", "nodes", "counters", "warnings")}
+        return {key: status[key] for key in NODE_KEYS}
     return {part: status[part]}
 
 
@@ -114,6 +116,9 @@ def _gateway(gateway: dict[str, Any]) -> tuple[str, str]:
 def _troubles(status: Status) -> list[tuple[str, str]]:
     """What an operator may want to mend, said only where there is some."""
     found: list[tuple[str, str]] = [("warning", text) for text in status["warnings"]]
+    if refused := status.get("refused_reload"):
+        at = datetime.fromtimestamp(refused["at"]).strftime("%Y-%m-%d %H:%M:%S")
+        found.append(("reload", f"refused {span(refused['ago'])} ago, at {at}: {refused['why']}"))
     routes, tap = status["routes"], status["tap"]["counters"]
     died = sum(route["died_of_ttl"] for route in routes)
     if died:

@@ -244,6 +244,14 @@ class DataMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ListensAgain(Event):
+    """A port that was lost to another program is ours again."""
+
+    endpoint: str
+    text = "[listen] endpoint: {endpoint}: is had again"
+
+
+@dataclass(frozen=True, slots=True)
 class Reloaded(Event):
     """node.ini was read again."""
 

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
 from multicastmw.core.admission import Admission
+from multicastmw.core.dialling import Backoff
 from multicastmw.core.events import Event, Note, Renewed
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler
@@ -257,8 +258,8 @@ class NodeService(MultiService):
             link.leave(Code.SHUTTING_DOWN, 0, why, self.reactor.seconds())
         return links
 
-    def _listen(self, endpoint: str) -> None:
-        listening = ListeningService(endpoint, self.room, self.reactor, self.credentials)
+    def _listen(self, endpoint: str, backoff: Backoff | None = None) -> None:
+        listening = ListeningService(endpoint, self.room, self.reactor, self.credentials, backoff)
         try:
             listening.setServiceParent(self)
         except CannotStart:
@@ -267,7 +268,7 @@ class NodeService(MultiService):
         self.listening = listening
 
     async def listen_at(self, endpoint: str | None) -> None:
-        """There and no longer where it was; raises CannotStart, and then it is as before.
+        """There and no longer where it was; raises CannotStart, and then it is, or comes to be, as before.
 
         The new port is open before the old one closes, unless they are one at another address.
         """
@@ -277,9 +278,9 @@ class NodeService(MultiService):
             await maybeDeferred(before.disownServiceParent)
             try:
                 self._listen(endpoint)
-            except CannotStart:
-                self._listen(before.endpoint)
-                raise
+            except CannotStart as error:
+                why = self._listen_again(before.endpoint)
+                raise CannotStart(f"{error}{why}") from error
             return
         self.listening = None
         try:
@@ -290,6 +291,13 @@ class NodeService(MultiService):
             raise
         if before:
             await maybeDeferred(before.disownServiceParent)
+
+    def _listen_again(self, endpoint: str) -> str:
+        """Where it was until just now; what is to be said where another program was quicker."""
+        self._listen(endpoint, Backoff(self.reactor.seconds(), self._rng.uniform))
+        if self.listening and self.listening.why:
+            return f"; nor can {endpoint} be had again at once, which is tried on"
+        return ""
 
     def look_at_certificate(self) -> None:
         if self.certificate:

@@ -2,18 +2,24 @@
 
 import socket
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionRefusedError,
+)
 from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from multicastmw.core.dialling import STABLE, State
-from multicastmw.core.events import PeerUnreachable, StandsBy
+from multicastmw.core.dialling import STABLE, Backoff, State
+from multicastmw.core.events import ListensAgain, Note, PeerUnreachable, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
@@ -407,6 +413,40 @@ class Listening(TestCase):
             service = ListeningService(endpoint, node.room, reactor)
             error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual(str(error), f"[listen] endpoint: {endpoint}: Address already in use")
+
+    @inlineCallbacks
+    def test_one_that_is_to_be_had_again_is_tried_until_it_is(self) -> Any:
+        node = World().node("a")
+        taken = socket.socket()
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        backoff = Backoff(reactor.seconds(), lambda low, high: (low + high) / 2)
+        service = ListeningService(endpoint, node.room, reactor, backoff=backoff)
+        service.privilegedStartService()
+        self.addCleanup(service.stopService)
+        why = f"[listen] endpoint: {endpoint}: Address already in use"
+        while backoff.attempts < 2:
+            yield deferLater(reactor, 0.01)
+        self.assertTrue(service.why.startswith(why), service.why)
+        self.assertEqual({event.sentence() for event in node.told(Note)}, {service.why})
+        taken.close()
+        while service.why:
+            yield deferLater(reactor, 0.01)
+        self.assertEqual(len(node.told(ListensAgain)), 1)
+        caller = socket.create_connection(("127.0.0.1", int(endpoint.split(":")[1])))
+        caller.close()
+
+    def test_and_is_tried_no_more_when_the_node_ends(self) -> None:
+        memory = MemoryReactorClock()
+        memory.listenTCP = Mock(side_effect=CannotListenError("", 1, OSError(98, "Address already in use")))
+        backoff = Backoff(0.0, lambda low, high: (low + high) / 2)
+        service = ListeningService("tcp:1", World().node("a").room, memory, backoff=backoff)
+        service.privilegedStartService()
+        memory.pump([0.25] * 400)
+        self.assertEqual(backoff.attempts, 53)  # as a peer is dialled: 0.25 s, doubling, at most 2 s
+        service.stopService()
+        self.assertEqual(memory.getDelayedCalls(), [])
 
     def test_a_caller_has_a_link_and_the_17th_a_close(self) -> None:
         node = World().node("a")
