@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multicastmw.cli.client import ControlError
-from multicastmw.cli.main import Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
 
@@ -39,13 +39,19 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
 
     Without an argument all four.  Exit code 0: the node answered.  1: it did not.
     """
+    control = control_of(target)
     try:
-        status = control_of(target).get("/status")
+        status = control.get("/status")
     except ControlError as error:
-        raise Failure(str(error)) from None
+        raise (
+            BadConfig(f"{control.mistake}; and {error}") if control.mistake else Failure(str(error))
+        ) from None
     if as_json:
-        click.echo(json.dumps(_document(status, part)))
+        mistake = {"config_error": control.mistake} if control.mistake else {}
+        click.echo(json.dumps(_document(status, part) | mistake))
         return
+    if control.mistake:
+        click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
     console = screen()
     for index, name in enumerate([part] if part else PARTS):
         if index:
