@@ -466,7 +466,7 @@ class Link:
 
     def _accept_close(self, close: Close, now: float) -> None:
         why = self._why(close)
-        if self.is_taken:
+        if self.is_taken and (self.dialled or self.was_up):  # and no stranger's word
             self.room.namesakes.add(f"{self.name} at {self.address} says: {close.reason}", now)
         if self.phase is Phase.OPENING:
             self.room.unwelcome(self, close.code, why)

@@ -6,7 +6,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, serverFromString
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory
@@ -394,6 +394,8 @@ def reason(failure: Failure) -> str:
     """Why a dial or a port failed, without Twisted's decoration."""
     if failure.check(CancelledError, ConnectingCancelledError, ConnectTimeout):
         return f"no answer within {DIAL_TIMEOUT:.0f} s"
+    if failure.check(DNSLookupError):
+        return "DNS lookup failed: that name has no address"
     error = failure.value
     if isinstance(error, ConnectError) and error.args and error.args[0]:
         return str(error.args[0])

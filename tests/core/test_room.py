@@ -229,6 +229,15 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         (said,) = node.room.namesakes.current(world.now)
         self.assertEqual(said, f"hub at {link.address} says: a reason")
 
+    def test_a_stranger_who_says_so_instead_of_open_is_not_shown(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, None, node)
+        cable.dialling.says(encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertTrue(cable.accepting.lost)
+        self.assertEqual(node.room.namesakes.current(world.now), ())
+
     def test_a_third_taking_from_one_address_is_a_fight_of_two_behind_it(self) -> None:
         world = World()
         node = world.node("hub")

@@ -1,5 +1,6 @@
 """Links between whole nodes: what may go wrong on the way, with names, and with addresses."""
 
+import socket
 import time
 from collections import Counter
 
@@ -15,6 +16,7 @@ from tests.netns.kit import (
     Sender,
     await_linked,
     await_wanted,
+    inside,
     let_pass,
     node_ini,
     node_log,
@@ -126,6 +128,22 @@ class NameTests(NetnsTestCase):
         lines = [text for text in node_log(a).splitlines() if line in text]
         self.assertLess(len(lines), 8)
         self.measured("lines about a clone after some seconds", len(lines))
+
+    def test_a_browser_at_the_port_for_links_is_one_clear_line(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        a.start_node(node_ini(a))
+        for _ in range(20):
+            with inside(b), socket.create_connection((a.address, PORT)) as browser:
+                browser.settimeout(PATIENCE)
+                browser.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                while browser.recv(4096):
+                    pass
+        line = f"closed the connection from {b.address}: it sent an HTTP request, and this is no HTTP port"
+        status = a.await_status(lambda s: s["counters"]["links_refused"] == 20, PATIENCE, "the count")
+        self.assertEqual([], status["peers"])
+        lines = [text for text in node_log(a).splitlines() if line in text]
+        self.assertEqual(5, len(lines))  # the 1st, 2nd, 4th, 8th and 16th
 
     def test_the_own_name_is_refused_with_the_reason(self) -> None:
         lab = self.make_lab("ab")

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -210,6 +211,21 @@ class AnswerTests(NetnsTestCase):
         ini_of(self.a).unlink()
         code, _, err = mcmw(self.a, "--socket", str(self.a.socket), "reload")
         self.assertEqual((2, f"{ini_of(self.a)}: cannot be read: No such file or directory\n"), (code, err))
+
+    def test_one_that_is_stopped_is_waited_for_aloud_and_does_it_when_it_runs_again(self) -> None:
+        assert self.a.node
+        self.a.node.signal(signal.SIGSTOP)
+        try:
+            command = [*MCMW, "--socket", str(self.a.socket), "reload"]
+            asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert asking.stderr
+            line = f"{self.a.socket}: no answer yet; waiting for it up to 30 s\n"
+            self.assertEqual(line, asking.stderr.readline())
+        finally:
+            self.a.node.signal(signal.SIGCONT)
+        out, err = asking.communicate(timeout=PATIENCE)
+        self.assertEqual((0, ""), (asking.returncode, err))
+        self.assertIn("nothing has changed", out)
 
     def test_a_node_that_is_not_there_is_exit_code_1(self) -> None:
         code, out, err = mcmw(self.a, "--socket", "/run/nowhere.sock", "reload")

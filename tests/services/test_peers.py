@@ -11,6 +11,7 @@ from twisted.internet.error import (
     ConnectingCancelledError,
     ConnectionDone,
     ConnectionRefusedError,
+    DNSLookupError,
 )
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
@@ -24,7 +25,7 @@ from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import ACCEPTS, Diallers, DiallingService, ListeningService
+from multicastmw.services.peers import ACCEPTS, Diallers, DiallingService, ListeningService, reason
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
 from multicastmw.wire.messages import Node as NodeEntry
@@ -401,6 +402,12 @@ class Standbys(Case):
         self.assertEqual((self.service.state, len(self.endpoint.attempts)), (State.DIALLING, count + 1))
         Connection(self.endpoint).opens()
         self.assertEqual(self.service.state, State.UP)
+
+
+class Reasons(SynchronousTestCase):
+    def test_a_host_that_no_name_server_knows_is_not_named_again(self) -> None:
+        error = DNSLookupError("no results for hostname lookup: b.example.net")
+        self.assertEqual(reason(Failure(error)), "DNS lookup failed: that name has no address")
 
 
 class Listening(TestCase):
