@@ -9,7 +9,7 @@ from collections import deque
 # What we chose.
 SHOWN_FOR = 600.0  # seconds; they wait at most one minute for the link (dialling.py)
 KNOWN_MAX = 8  # texts, and nodes whose links are counted: a stranger can invent names
-FIGHT = 3  # links with one node, from one address, of which each replaced one that was up
+FIGHT = 3  # links with one node that found another one up: more than one node makes by itself
 
 
 class Namesakes:
@@ -31,7 +31,7 @@ class Namesakes:
         return tuple(what for what, last in self._known.items() if now - last < SHOWN_FOR)
 
     def is_fought_over(self, node: int, now: float) -> bool:
-        """A link of this node was replaced; has that happened too often for one node that lost its link?"""
+        """A second link with this node came; has that happened too often for a node that is only one?"""
         times = self._replaced.pop(node, deque(maxlen=FIGHT))
         while len(self._replaced) >= KNOWN_MAX:
             del self._replaced[next(iter(self._replaced))]

@@ -199,15 +199,20 @@ class Room:
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
         """What people at the closed end are to know: a node that hears it is not the one that took the link.
 
-        From one address, two links that both sides dialled are one node's; so is, mostly, one that replaces
-        another, and then nobody hears it, for the older is dead.
+        Links that both sides dialled may be one node's, also from two addresses, and then it keeps to one of
+        them.  From one address a link that replaces another is mostly one node's, too; nobody hears it then,
+        for the older is dead.
         """
         one_place = older.address == newer.address
         if one_place and both_dialled:
             return None
         event = same_node_twice(newer.name, older.address, newer.address)
-        if not one_place or self.namesakes.is_fought_over(newer.node, now):
+        repeats = self.namesakes.is_fought_over(newer.node, now)
+        if repeats or not one_place:
             self.tell(event)
+        if both_dialled and not repeats:
+            return None
+        if repeats or not one_place:
             self.namesakes.add(event.sentence(), now)
         return event.sentence()
 

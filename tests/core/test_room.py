@@ -248,6 +248,22 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         (event,) = node.told(SameNodeTwice)
         self.assertIn("the node name clone is in use twice at 192.0.2.1", event.sentence())
 
+    def test_a_node_with_two_addresses_that_both_sides_dial_is_no_fight_and_a_clone_is(self) -> None:
+        """The node keeps to the link that it has; a clone calls again."""
+        world = World()
+        node = world.node("hub", node=1 << 16)
+        Cable(world, node, None, seen_from="192.0.2.9").accepting.says(an_open("clone", 7 << 16))
+        world.run(0.1)
+        reasons = []
+        for _ in range(3):
+            cable = Cable(world, None, node, seen_from="192.0.2.1")
+            cable.dialling.says(an_open("clone", 7 << 16))
+            world.run(0.1)
+            reasons.append(cable.accepting.sent()[-1][1].reason)
+            self.assertEqual(len(node.room.namesakes.current(world.now)), int(len(reasons) == 3))
+        self.assertEqual(reasons[:2], [None, None])
+        self.assertIn("the node name clone is in use at ", reasons[2])
+
     def test_what_is_known_of_namesakes_is_bounded(self) -> None:
         known = Namesakes()
         for i in range(1000):
