@@ -93,6 +93,34 @@ def load(path: str, hostname: str, may_be_empty: bool = True) -> Config:
     return _NodeIni(path, may_be_empty).config(hostname)
 
 
+def guess_socket(path: str, hostname: str) -> str | None:
+    """Where the node of a file that `load` refuses most likely listens, a line read by itself; None: nowhere.
+
+    The node has been started with the file as it was, so whatever is wrong by now is passed over.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            lines = file.read(MAX_FILE).split("\n")
+    except (OSError, ValueError):
+        return None
+    section = ""
+    said: dict[tuple[str, str], str] = {}
+    for line in map(str.strip, lines):
+        title = _Ini.SECTCRE.match(line)
+        section = title["header"] if title else section
+        option, equals, value = line.partition("=")
+        if equals:
+            said.setdefault((section, option.strip().lower()), value.strip())
+    name = said.get(("node", "name")) or hostname
+    try:
+        socket = said.get(("control", "socket")) or DEFAULT_SOCKET
+        if socket != DEFAULT_SOCKET:
+            return literals.socket_path(socket)
+        return literals.socket_path(DEFAULT_SOCKET.replace("NAME", literals.node_name(name)))
+    except ValueError:
+        return None
+
+
 class _Ini(configparser.ConfigParser):
     """The dialect of INI that we read."""
 

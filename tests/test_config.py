@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw import endpoints
-from multicastmw.config import Config, ConfigError, load
+from multicastmw.config import Config, ConfigError, guess_socket, load
 from multicastmw.core.addressing import Channel
 from multicastmw.literals import MAX_MTU
 from multicastmw.sections import (
@@ -448,3 +448,38 @@ class AnyTextTests(ConfigCase):
     def test_any_value_of_any_option_is_taken_or_one_line(self, where: tuple[str, str], value: str) -> None:
         title, name = where
         self.outcome(f"[{title}]\n{name} = {value}\n".encode("utf-8", "surrogatepass"), "host")
+
+
+class Guesses(SynchronousTestCase):
+    """Where the node of a file that is broken by now was told to listen."""
+
+    def guess(self, text: str | bytes) -> str | None:
+        path = Path(self.mktemp())
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        self.assertRaises(ConfigError, load, str(path), "host")
+        return guess_socket(str(path), "host")
+
+    def test_whatever_else_is_wrong_the_socket_is_found(self) -> None:
+        right = "[node]\nname = a\n[control]\nsocket = /run/x/y.sock\n"
+        for wrong in (
+            "[tap]\nmtuu = 3\n",
+            "nonsense\n",
+            "[tap\n",
+            "[node]\nname = b\n",
+            "[node]\nname = \xff \x07\n",
+        ):
+            self.assertEqual(self.guess(right + wrong), "/run/x/y.sock")
+            self.assertEqual(
+                self.guess(wrong.replace("[node]\nname", "[tap]\nname") + right), "/run/x/y.sock"
+            )
+        self.assertEqual(self.guess(right.encode() + b"\xff\xfe"), "/run/x/y.sock")
+
+    def test_else_it_is_the_one_that_a_node_of_this_name_has(self) -> None:
+        self.assertEqual(self.guess("[node]\nname = a\n[tap]\nmtuu = 3\n"), "/run/mcmw/a.sock")
+        self.assertEqual(self.guess("socket = /run/x\n[tap]\nmtuu = 3\n"), "/run/mcmw/host.sock")
+
+    def test_what_cannot_be_one_is_none(self) -> None:
+        self.assertIsNone(self.guess("[control]\nsocket = here\n"))
+        self.assertIsNone(self.guess("[node]\nname = ../a\n"))
+        for path in ("/nowhere/node.ini", "/", "\0"):
+            self.assertIsNone(guess_socket(path, "host"))

@@ -7,12 +7,15 @@ no try of its own but `except ControlError`.
 import http.client
 import json
 import os
+import select
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PATIENCE = 5.0  # seconds; a snapshot takes a node some milliseconds
 REFUSED = 422  # HTTP status: what was asked for is understood and wrong
+SILENCE = 3.0  # seconds of waiting that are not remarked upon
 LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
 
 
@@ -53,12 +56,25 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class ControlClient:
-    """One node's control socket; every question is a connection of its own."""
+def _answers(connection: http.client.HTTPConnection, within: float) -> bool:
+    return bool(select.select([connection.sock], [], [], within)[0])
 
-    def __init__(self, socket_path: str | os.PathLike[str], timeout: float = PATIENCE) -> None:
+
+class ControlClient:
+    """One node's control socket; every question is a connection of its own.
+
+    `mistake` is what is wrong with the node.ini that the socket was found in.  `waits` is called once, where
+    an answer takes long.
+    """
+
+    waits: Callable[[], None] | None = None
+
+    def __init__(
+        self, socket_path: str | os.PathLike[str], timeout: float = PATIENCE, mistake: str = ""
+    ) -> None:
         self.path = Path(socket_path)
-        self._timeout = timeout
+        self.timeout = timeout
+        self.mistake = mistake
 
     def get(self, resource: str) -> dict[str, Any]:
         """The JSON object at `resource`, such as "/status".  Raises a ControlError."""
@@ -69,7 +85,7 @@ class ControlClient:
         return self._ask("POST", resource, body)
 
     def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        connection = _UnixConnection(str(self.path), self._timeout)
+        connection = _UnixConnection(str(self.path), self.timeout)
         headers = {"Accept": "application/json"}
         data = None if method == "GET" else b""
         if body is not None:
@@ -77,6 +93,9 @@ class ControlClient:
             data = json.dumps(body).encode()
         try:
             connection.request(method, resource, body=data, headers=headers)
+            if self.waits and self.timeout > SILENCE and not _answers(connection, SILENCE):
+                self.waits()
+                connection.sock.settimeout(self.timeout - SILENCE)
             answer = connection.getresponse()
             text = answer.read(LONGEST_ANSWER)
         except (FileNotFoundError, ConnectionRefusedError) as error:
@@ -84,7 +103,7 @@ class ControlClient:
         except PermissionError as error:
             raise ControlDenied(f"{self.path}: permission denied; ask as root or the node's user") from error
         except TimeoutError as error:
-            raise NodeSilent(f"{self.path}: no answer within {self._timeout:g} s") from error
+            raise NodeSilent(f"{self.path}: no answer within {self.timeout:g} s") from error
         except (OSError, http.client.HTTPException) as error:
             raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
         finally:

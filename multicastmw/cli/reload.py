@@ -6,13 +6,20 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.client import ControlError, NodeNotRunning, NodeRefuses
+from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeRefuses, NodeSilent
 from multicastmw.cli.main import BadConfig, Failure, Target
 from multicastmw.cli.which import control_of
 
-PATIENCE = 60.0  # seconds; links of removed peers may take two, and a reload may wait for another one
+PATIENCE = 30.0  # seconds; links of removed peers may take two, and a reload may wait for another one
 MOVED = "; where [node] name or [control] socket changed since it was started, --socket says where it is"
+LATER = "; it was asked, and does it if it runs again: its log says what became of it"
 SHOWN = 80  # characters of a value, as a list may be long
+
+
+class Unanswered(Failure):
+    """The node was asked; whether it does it is not known."""
+
+    exit_code = 4
 
 
 @click.command()
@@ -26,17 +33,31 @@ def reload(target: Target, as_json: bool) -> None:
     for a restart.  SIGHUP does the same, and the log has the answer.
 
     Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node
-    was not reached.
+    was not reached.  4: it was asked and does not answer; what it does when it runs again, its log says.
     """
+    node = control_of(target, PATIENCE)
+    if not as_json:
+        waits = f"{node.path}: no answer yet; waiting for it up to {PATIENCE:g} s"
+        node.waits = lambda: click.echo(waits, err=True)
+    done = _asked(node, target)
+    if node.mistake:
+        done["warnings"].append(f"{node.mistake} (as this command reads it; the node took it)")
+    click.echo(json.dumps(done) if as_json else "\n".join(report(done)))
+
+
+def _asked(node: ControlClient, target: Target) -> dict[str, Any]:
     try:
-        done = control_of(target, PATIENCE).post("/reload")
+        return node.post("/reload")
     except NodeRefuses as error:
         raise BadConfig(error.why) from None
+    except NodeSilent as error:
+        raise Unanswered(f"{error}{LATER}") from None
     except NodeNotRunning as error:
+        if node.mistake:
+            raise BadConfig(f"{node.mistake}; and {error}") from None
         raise Failure(f"{error}{MOVED if target.config is not None else ''}") from None
     except ControlError as error:
         raise Failure(str(error)) from None
-    click.echo(json.dumps(done) if as_json else "\n".join(report(done)))
 
 
 def report(done: dict[str, Any]) -> Iterator[str]:

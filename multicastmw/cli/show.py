@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
@@ -9,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multicastmw.cli.client import ControlError
-from multicastmw.cli.main import Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
 
@@ -18,6 +19,7 @@ Status = dict[str, Any]
 HOSTS_SHOWN = 2  # of a group, by address
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
+NODE_KEYS = ("node", "tap", "querier", "nodes", "counters", "warnings", "refused_reload")
 PARTS = ("node", "peers", "groups", "routes")
 
 
@@ -37,13 +39,19 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
 
     Without an argument all four.  Exit code 0: the node answered.  1: it did not.
     """
+    control = control_of(target)
     try:
-        status = control_of(target).get("/status")
+        status = control.get("/status")
     except ControlError as error:
-        raise Failure(str(error)) from None
+        raise (
+            BadConfig(f"{control.mistake}; and {error}") if control.mistake else Failure(str(error))
+        ) from None
     if as_json:
-        click.echo(json.dumps(_document(status, part)))
+        mistake = {"config_error": control.mistake} if control.mistake else {}
+        click.echo(json.dumps(_document(status, part) | mistake))
         return
+    if control.mistake:
+        click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
     console = screen()
     for index, name in enumerate([part] if part else PARTS):
         if index:
@@ -56,7 +64,7 @@ def _document(status: Status, part: str | None) -> Any:
     if part is None:
         return status
     if part == "node":
-        return {key: status[key] for key in ("node", "tap", "querier", "nodes", "counters", "warnings")}
+        return {key: status[key] for key in NODE_KEYS}
     return {part: status[part]}
 
 
@@ -114,6 +122,9 @@ def _gateway(gateway: dict[str, Any]) -> tuple[str, str]:
 def _troubles(status: Status) -> list[tuple[str, str]]:
     """What an operator may want to mend, said only where there is some."""
     found: list[tuple[str, str]] = [("warning", text) for text in status["warnings"]]
+    if refused := status.get("refused_reload"):
+        at = datetime.fromtimestamp(refused["at"]).strftime("%Y-%m-%d %H:%M:%S")
+        found.append(("reload", f"refused {span(refused['ago'])} ago, at {at}: {refused['why']}"))
     routes, tap = status["routes"], status["tap"]["counters"]
     died = sum(route["died_of_ttl"] for route in routes)
     if died:

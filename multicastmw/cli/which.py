@@ -13,19 +13,26 @@ def control_of(target: Target, patience: float = PATIENCE) -> ControlClient:
     """The control socket of the node that is meant; raises Failure or BadConfig."""
     if target.socket is not None:
         return ControlClient(target.socket, patience)
-    return ControlClient(_configured(target.config) if target.config is not None else _only_one(), patience)
+    if target.config is not None:
+        return _configured(target.config, patience)
+    return ControlClient(_only_one(), patience)
 
 
-def _configured(path: str) -> str:
-    from multicastmw.config import ConfigError, load
+def _configured(path: str, patience: float) -> ControlClient:
+    """A node that was started when its file was right still runs when it is wrong."""
+    from multicastmw.config import ConfigError, guess_socket, load
 
+    mistake = ""
     try:
-        config = load(path, socket.gethostname())
+        found = load(path, socket.gethostname()).control.socket
     except ConfigError as error:
-        raise BadConfig(str(error)) from None
-    if config.control.socket is None:
+        mistake = str(error)
+        found = guess_socket(path, socket.gethostname())
+        if found is None:
+            raise BadConfig(mistake) from None
+    if found is None:
         raise Failure(f"{path}: [control] socket: is empty, so this node answers nobody")
-    return config.control.socket
+    return ControlClient(found, patience, mistake)
 
 
 def _only_one() -> Path:

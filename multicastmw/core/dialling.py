@@ -15,6 +15,9 @@ sees no cycle, it asks again soon: one of the two has not heard yet that the oth
 Several standbys may be needed by the same cut, each at another node.  They dial at random moments; those that
 come up while news of each other are still under way make a cycle, and perhaps all of them are closed for it.
 That is a collision, as on an Ethernet, and so is the cure: the moments are drawn from twice as long a time.
+
+Two nodes of one name take a link from each other as long as nobody names them apart.  A link that was up for
+some seconds would be dialled again without delay; here each waits twice as long as the last time.
 """
 
 from enum import StrEnum
@@ -33,6 +36,8 @@ TAKEOVER_WAIT_MAX = 0.2  # seconds until it is dialled when it is needed
 
 # What we chose.
 STABLE = 5.0  # a link that was up for so many seconds is dialled again without delay
+NAMESAKE_WAIT = 2.0, 60.0  # seconds until a link that a node of our own name has taken is asked for again
+PEACE = 300.0  # seconds; a link that was up for so long is not fought over any more
 COLLISIONS_MAX = 5  # doublings of the time to take over: 6.4 s
 COLLIDED = 5.0  # seconds: who is needed again so soon after a link was closed for a cycle has collided
 UNSEEN_WAIT_MAX = 0.5  # seconds, while a cycle is seen by the other side alone, ...
@@ -83,6 +88,7 @@ class Dialler:
         self._dialled_at = now
         self._unseen = 0
         self._collisions = 0
+        self._taken = 0  # times that a node of our own name has taken the link
         self._closed_at = -NEVER  # when a link that was up was closed for a cycle
         self._is_standby = False  # also while it is dialled to see whether it still is one
 
@@ -119,6 +125,15 @@ class Dialler:
             self.backoff.succeeded(now)
             self._collisions = 0
         self._wait(self.backoff.wait(now), why, now)
+
+    def taken(self, why: str, since: float, now: float) -> None:
+        """A node of our own name has the link that was up from `since` on, or was not to be up at all."""
+        if now - since >= PEACE:
+            self._taken = 0
+        first, longest = NAMESAKE_WAIT
+        wait = min(longest, first * 2 ** min(self._taken, 10))
+        self._taken += 1
+        self._wait(wait * self._pick(1 - JITTER, 1 + JITTER), why, now)
 
     def refused(self, why: str, was_up: bool, is_reached: bool, now: float) -> bool:
         """The link closes a cycle, or would; `is_reached`: does this side reach the peer otherwise?

@@ -112,7 +112,7 @@ class PeerDown(Event):
     address: str
     why: str
     text = "{peer} at {address} is down: {why}"
-    alike = ("peer", "address")
+    alike = ("peer", "address", "why")
     level = "warn"
 
 
@@ -130,13 +130,24 @@ class PeerUnreachable(Event):
 
 @dataclass(frozen=True, slots=True)
 class PeerRefused(Event):
-    """We closed a connection because of what the other side did."""
+    """We closed a link because of what the peer did."""
 
     peer: str
     address: str
     why: str
     text = "closed the link with {peer} at {address}: {why}"
-    alike = ("address",)
+    alike = ("address", "why")
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerRefused(Event):
+    """We closed a connection whose caller has not said who it is."""
+
+    address: str
+    why: str
+    text = "closed the connection from {address}: {why}"
+    alike = ("address", "why")
     level = "warn"
 
 
@@ -147,7 +158,7 @@ class PeerRefuses(Event):
     address: str
     why: str
     text = "no link with the node at {address}: {why}"
-    alike = ("address",)
+    alike = ("address", "why")
     level = "warn"
 
 
@@ -177,11 +188,16 @@ class SameNodeTwice(Event):
     """One node id at two addresses: cloned hosts must be named apart."""
 
     peer: str
-    first: str
-    second: str
-    text = "{peer} is at {first} and at {second}: give each node a [node] name of its own"
-    alike = ("first", "second")
+    where: str
+    text = "the node name {peer} is in use {where}: give one of them another name"
+    alike = ("where",)
     level = "error"
+
+
+def same_node_twice(peer: str, older: str, newer: str) -> SameNodeTwice:
+    """The same for both orders: of two that take a link from each other each is the newer in turn."""
+    first, second = sorted((older, newer))
+    return SameNodeTwice(peer, f"twice at {first}" if first == second else f"at {first} and at {second}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +241,14 @@ class DataMoved(Event):
     why: str
     text = "data to {peer} goes over {to}: {why}"
     alike = ("peer", "to")
+
+
+@dataclass(frozen=True, slots=True)
+class ListensAgain(Event):
+    """A port that was lost to another program is ours again."""
+
+    endpoint: str
+    text = "[listen] endpoint: {endpoint}: is had again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -201,6 +201,7 @@ class Link:
         self.phase = Phase.OPENING
         self.why = ""
         self.closes_cycle = False  # why it is not, or no more
+        self.is_taken = False  # the same: another node of one name has taken its place
         self.since = now
         self.counters = LinkCounters()
         self.token = room.new_token()
@@ -457,13 +458,16 @@ class Link:
         self._outlet.wake()
 
     def _why(self, close: Close) -> str:
-        code, sub_code, node = close
-        why = f"closed by the peer: {REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
+        code, sub_code, node, reason = close
+        why = f"closed by the peer: {reason or REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
+        self.is_taken = reason is not None and (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
         return f"{why}, as it reaches {node} already" if self.closes_cycle and node else why
 
     def _accept_close(self, close: Close, now: float) -> None:
         why = self._why(close)
+        if self.is_taken and (self.dialled or self.was_up):  # and no stranger's word
+            self.room.namesakes.add(f"{self.name} at {self.address} says: {close.reason}", now)
         if self.phase is Phase.OPENING:
             self.room.unwelcome(self, close.code, why)
         self._end(Phase.LEAVING, why)
@@ -521,7 +525,7 @@ class Link:
 
     def _refuse(self, error: PeerError, now: float) -> None:
         """Closes the link with the answer that the error owes."""
-        self.leave(error.code, error.sub_code, str(error), now, error.node)
+        self.leave(error.code, error.sub_code, str(error), now, error.node, error.reason)
 
     def _remove(self, entry: Group | Node) -> None:
         """One entry of a Remove Route."""
@@ -678,12 +682,20 @@ class Link:
         except OSError:
             self.counters.send_errors += 1  # the next probe tells whether that lasts
 
-    def leave(self, code: int, sub_code: int, why: str, now: float, node: str | None = None) -> None:
+    def leave(
+        self,
+        code: int,
+        sub_code: int,
+        why: str,
+        now: float,
+        node: str | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Says Close with this error and goes; a peer that takes nothing is cut off after a second."""
         if self.phase in (Phase.LEAVING, Phase.GONE):
             return
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
-        self._outlet.write(encode(Close(code, sub_code, node)))
+        self._outlet.write(encode(Close(code, sub_code, node, reason)))
         self._outlet.finish()
         self.room.refused(self, code, sub_code, why)
         self._end(Phase.LEAVING, why)
@@ -755,6 +767,12 @@ class Link:
             if duty is Duty.SPEAK and self._may_speak:
                 self._control(encode(KeepAlive()), now)
             self._probe(now)
+
+    def broke(self) -> None:
+        """Its work raised an exception: what is half done cannot go on."""
+        if self.phase not in (Phase.LEAVING, Phase.GONE):
+            self._outlet.abort()
+            self._end(Phase.LEAVING, "a mistake of this node's own; its log has it")
 
     def _give_up(self, why: str) -> None:
         """`finish` would wait for bytes that nobody takes."""

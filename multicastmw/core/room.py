@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multicastmw.core.counters import Counters
 from multicastmw.core.events import (
+    CallerRefused,
     Cycle,
     Limit,
     OwnName,
@@ -19,10 +20,11 @@ from multicastmw.core.events import (
     PeerRefused,
     PeerRefuses,
     PeerUp,
-    SameNodeTwice,
     Tell,
+    same_node_twice,
 )
 from multicastmw.core.liveness import Pick
+from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
 from multicastmw.core.turns import Turns
@@ -107,6 +109,7 @@ class Room:
         self.watcher = watcher
         self.packet = Packet()
         self.turns = Turns()
+        self.namesakes = Namesakes()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.links: list[Link] = []
@@ -182,13 +185,36 @@ class Room:
         self.watcher.link_up(link)
 
     def _choose(self, older: "Link", newer: "Link", now: float) -> None:
-        if older.address != newer.address:
-            self.tell(SameNodeTwice(newer.name, older.address, newer.address))
         ours_stays = self.here.node < newer.node
         both_dialled = older.dialled != newer.dialled
+        reason = self._namesakes(older, newer, both_dialled, now)
         if both_dialled and newer.dialled != ours_stays:
-            raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, "there is another link with the same node")
-        older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, "a newer link with the same node replaces it", now)
+            why = "there is another link with the same node"
+            newer.is_taken = reason is not None
+            raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, why, reason=reason)
+        why = "a newer link with the same node replaces it"
+        older.is_taken = reason is not None
+        older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, why, now, reason=reason)
+
+    def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
+        """What people at the closed end are to know: a node that hears it is not the one that took the link.
+
+        Links that both sides dialled may be one node's, also from two addresses, and then it keeps to one of
+        them.  From one address a link that replaces another is mostly one node's, too; nobody hears it then,
+        for the older is dead.
+        """
+        one_place = older.address == newer.address
+        if one_place and both_dialled:
+            return None
+        event = same_node_twice(newer.name, older.address, newer.address)
+        repeats = self.namesakes.is_fought_over(newer.node, now)
+        if repeats or not one_place:
+            self.tell(event)
+        if both_dialled and not repeats:
+            return None
+        if repeats or not one_place:
+            self.namesakes.add(event.sentence(), now)
+        return event.sentence()
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""
@@ -202,13 +228,19 @@ class Room:
         self.counters.links_refused += 1
         in_vain = link.dialled and not link.was_up  # then who dialled says so
         if (code, sub_code) != (Code.UNABLE, Unable.SELF) and not in_vain:
+            self._tell_refused(link, why)
+
+    def _tell_refused(self, link: "Link", why: str) -> None:
+        if link.name == link.address:
+            self.tell(CallerRefused(link.address, why))
+        else:
             self.tell(PeerRefused(link.name, link.address, why))
 
     def never_up(self, link: "Link", why: str) -> None:
         """A connection ended before its Open; who knocks and goes is no news, who fails at TLS is."""
         if why.startswith("TLS: ") and not link.dialled:
             self.counters.links_refused += 1
-            self.tell(PeerRefused(link.name, link.address, why))
+            self._tell_refused(link, why)
 
     def unwelcome(self, link: "Link", code: int, why: str) -> None:
         """A caller said Close instead of Open; that it means another node is news."""

@@ -138,6 +138,15 @@ class ReachStatus:
 
 
 @dataclass(frozen=True)
+class RefusedReload:
+    """node.ini was read again and not taken: `at` in seconds since 1970, `ago` in seconds."""
+
+    at: float
+    ago: float
+    why: str
+
+
+@dataclass(frozen=True)
 class Status:
     node: NodeStatus
     tap: TapStatus
@@ -148,6 +157,7 @@ class Status:
     nodes: tuple[ReachStatus, ...]
     counters: dict[str, int]
     warnings: tuple[str, ...]
+    refused_reload: RefusedReload | None  # the last one, until node.ini is taken again
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -5,6 +5,8 @@ such work in one go: who has more of it than fits one PIECE stands in this queue
 gives BUDGET steps to those in front; then the sockets are read, and the next turn goes on.  However many have
 however much to do, a turn is no longer for it; who sends faster than that is not read meanwhile (link.py).
 
+A worker that raises is a mistake of ours, and has had its last turn: the others have theirs all the same.
+
 A step is the cost of one small thing, some microseconds: the core counts work, as it knows no clock.
 """
 
@@ -26,11 +28,19 @@ class Worker(Protocol):
         """Is there more?"""
 
 
+def _raise(worker: Worker, error: Exception) -> None:
+    raise error
+
+
 class Turns:
-    """The queue of those who have work, a machine with `deadline` and `tick`; `wake` winds its clock."""
+    """The queue of those who have work, a machine with `deadline` and `tick`; `wake` winds its clock.
+
+    `failed` is told, inside the `except`, who raised what; it is not in the queue any more.
+    """
 
     def __init__(self) -> None:
         self.wake: Callable[[], None] = lambda: None
+        self.failed: Callable[[Worker, Exception], None] = _raise
         self.longest = 0  # workers that waited at once
         self._waiting: dict[Worker, None] = {}
 
@@ -58,6 +68,15 @@ class Turns:
                     return
                 if worker in self._waiting:  # else an earlier one's work was its end
                     del self._waiting[worker]
-                    left -= max(1, worker.work(min(PIECE, left), now))
-                    if worker.has_work():
-                        self._waiting[worker] = None
+                    left -= max(1, self._turn(worker, min(PIECE, left), now))
+
+    def _turn(self, worker: Worker, steps: int, now: float) -> int:
+        try:
+            done = worker.work(steps, now)
+            if worker.has_work():
+                self._waiting[worker] = None
+        except Exception as error:  # noqa: BLE001  one link's mishap is not to stop all others
+            self._waiting.pop(worker, None)
+            self.failed(worker, error)
+            return steps
+        return done

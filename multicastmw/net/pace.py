@@ -9,6 +9,9 @@ from collections import deque
 from collections.abc import Callable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+
+from multicastmw.net.mistakes import Mistakes
 
 # What we chose: 300 peers of a node that was restarted are back within 3 s.
 A_SECOND = 100
@@ -25,6 +28,7 @@ class Pace:
         self._waiting: deque[Turn] = deque()
         self._free_at = float("-inf")  # when all turns that were taken are paid for
         self._call: IDelayedCall | None = None
+        self.mistakes = Mistakes("a stranger's turn")
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -52,4 +56,8 @@ class Pace:
                 self._call = self._clock.callLater(wait, self._serve)
                 return
             self._free_at = max(self._free_at, now) + 1 / A_SECOND
-            self._waiting.popleft()()
+            turn = self._waiting.popleft()
+            try:
+                turn()
+            except Exception:  # noqa: BLE001  who waits is not to wait for ever
+                self.mistakes.tell(Failure())

@@ -78,7 +78,7 @@ REASONS = (
     ("packet length too long", "it does not speak TLS"),
     ("data length too long", "it does not speak TLS"),
     ("record layer failure", "it does not speak TLS"),
-    ("http request", "it does not speak TLS"),
+    ("http request", "it sent an HTTP request, and this is no HTTP port"),
     ("answers unread", "it talks and does not read the answers"),
     ("handshake too long", f"its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"),
 )
@@ -344,8 +344,13 @@ class AcceptingTls(Tls):
     def _begin(self) -> None:
         self._begun = True
         first, self._first = self._first, b""
-        if not self._lostTLSConnection:
+        if self._lostTLSConnection:
+            return
+        try:
             super().dataReceived(first)
+        except Exception:
+            self.abortConnection()  # as the reactor does where it calls itself
+            raise
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.pace.give_up(self._begin)

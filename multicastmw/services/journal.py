@@ -10,6 +10,9 @@ from multicastmw.core.events import Event
 
 # What we chose.
 KINDS_MAX = 256  # kinds of repeating events told apart; what a stranger invents above is one kind a type
+KINDS_OF_ONE = (
+    8  # kinds told apart of those with the same first field, so that one caller cannot take them all
+)
 QUIET = 60.0  # seconds without one, and the next is news again
 KEPT = 200  # events for people to look at
 
@@ -50,11 +53,19 @@ class Journal:
 
     def _count(self, event: Event, alike: tuple[str, ...], now: float) -> int:
         key: tuple[object, ...] = (type(event), *(getattr(event, field) for field in alike))
-        if key not in self._seen and len(self._seen) >= KINDS_MAX:
-            self._seen = {k: r for k, r in self._seen.items() if now - r.last < QUIET}
-            if len(self._seen) >= KINDS_MAX:
-                key = (type(event),)
+        if key not in self._seen:
+            key = self._new_kind(key, now)
         seen = self._seen.setdefault(key, Repetition(0, now))
         seen.times = seen.times + 1 if now - seen.last < QUIET else 1
         seen.last = now
         return seen.times
+
+    def _new_kind(self, key: tuple[object, ...], now: float) -> tuple[object, ...]:
+        """What is counted as a kind of its own: all fields, else the first, else the type alone."""
+        if len(self._seen) >= KINDS_MAX:
+            self._seen = {k: r for k, r in self._seen.items() if now - r.last < QUIET}
+        if sum(k[:2] == key[:2] and now - r.last < QUIET for k, r in self._seen.items()) >= KINDS_OF_ONE:
+            key = key[:2]
+        if key not in self._seen and len(self._seen) >= KINDS_MAX:
+            key = key[:1]
+        return key

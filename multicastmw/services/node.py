@@ -15,10 +15,12 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import DeferredList, maybeDeferred
+from twisted.python.failure import Failure
 
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
 from multicastmw.core.admission import Admission
+from multicastmw.core.dialling import Backoff
 from multicastmw.core.events import Event, Note, Renewed
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler
@@ -29,10 +31,12 @@ from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
+from multicastmw.core.turns import Worker
 from multicastmw.core.waking import Waking
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net import privileges
 from multicastmw.net.clockwork import Clockwork, asleep, monotonic, wall
+from multicastmw.net.mistakes import Mistakes
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
@@ -122,6 +126,8 @@ class NodeService(MultiService):
         self._sweeper = Clockwork(reactor, self.forwarder)
         self._turns = Clockwork(reactor, self.room.turns)
         self.room.turns.wake = self._turns.wind
+        self.room.turns.failed = self._failed
+        self.mistakes = Mistakes("the work of a turn")
         self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
         self._alarm = Clockwork(reactor, self.waking)
 
@@ -252,8 +258,8 @@ class NodeService(MultiService):
             link.leave(Code.SHUTTING_DOWN, 0, why, self.reactor.seconds())
         return links
 
-    def _listen(self, endpoint: str) -> None:
-        listening = ListeningService(endpoint, self.room, self.reactor, self.credentials)
+    def _listen(self, endpoint: str, backoff: Backoff | None = None) -> None:
+        listening = ListeningService(endpoint, self.room, self.reactor, self.credentials, backoff)
         try:
             listening.setServiceParent(self)
         except CannotStart:
@@ -262,7 +268,7 @@ class NodeService(MultiService):
         self.listening = listening
 
     async def listen_at(self, endpoint: str | None) -> None:
-        """There and no longer where it was; raises CannotStart, and then it is as before.
+        """There and no longer where it was; raises CannotStart, and then it is, or comes to be, as before.
 
         The new port is open before the old one closes, unless they are one at another address.
         """
@@ -272,9 +278,9 @@ class NodeService(MultiService):
             await maybeDeferred(before.disownServiceParent)
             try:
                 self._listen(endpoint)
-            except CannotStart:
-                self._listen(before.endpoint)
-                raise
+            except CannotStart as error:
+                why = self._listen_again(before.endpoint)
+                raise CannotStart(f"{error}{why}") from error
             return
         self.listening = None
         try:
@@ -285,6 +291,13 @@ class NodeService(MultiService):
             raise
         if before:
             await maybeDeferred(before.disownServiceParent)
+
+    def _listen_again(self, endpoint: str) -> str:
+        """Where it was until just now; what is to be said where another program was quicker."""
+        self._listen(endpoint, Backoff(self.reactor.seconds(), self._rng.uniform))
+        if self.listening and self.listening.why:
+            return f"; nor can {endpoint} be had again at once, which is tried on"
+        return ""
 
     def look_at_certificate(self) -> None:
         if self.certificate:
@@ -362,6 +375,12 @@ class NodeService(MultiService):
 
     def warn(self, what: str) -> None:
         self.tell(Note(what))
+
+    def _failed(self, worker: Worker, error: Exception) -> None:
+        """Somebody's turn ended in an exception; a link goes, as it would for one in what it is read."""
+        self.mistakes.tell(Failure(error))
+        if isinstance(worker, Link):
+            worker.broke()
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> Datagrams | None:
         if self.data_port is None:

@@ -6,14 +6,14 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, clientFromString, serverFromString
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
-from multicastmw.core.dialling import DIAL_TIMEOUT, Dialler, State
-from multicastmw.core.events import PeerUnreachable, StandsBy
+from multicastmw.core.dialling import DIAL_TIMEOUT, Backoff, Dialler, State
+from multicastmw.core.events import ListensAgain, Note, PeerUnreachable, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.core.link import Link
 from multicastmw.core.liveness import Pick
@@ -86,10 +86,23 @@ class DataPortService(Service):
 
 
 class ListeningService(Service):
-    """Takes what peers dial.  Raises CannotStart where the endpoint cannot be had."""
+    """Takes what peers dial.  Raises CannotStart where the endpoint cannot be had.
 
-    def __init__(self, endpoint: str, room: Room, reactor: Any, credentials: Any = None) -> None:
+    With a `backoff` it is tried again and again instead, and `why` says why it is not there yet.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        room: Room,
+        reactor: Any,
+        credentials: Any = None,
+        backoff: Backoff | None = None,
+    ) -> None:
         self.endpoint = endpoint
+        self.why = ""
+        self._backoff = backoff
+        self._retry: IDelayedCall | None = None
         self._credentials = credentials
         self._room = room
         self._reactor = reactor
@@ -97,6 +110,27 @@ class ListeningService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
+        if not (why := self._listen()):
+            return
+        if not self._backoff:
+            raise CannotStart(why)
+        self._try_later(why, self._backoff)
+
+    def _try_later(self, why: str, backoff: Backoff) -> None:
+        self.why = f"{why}; this node listens nowhere, and tries that again"
+        self._room.tell(Note(self.why))
+        self._retry = self._reactor.callLater(backoff.wait(self._reactor.seconds()), self._try, backoff)
+
+    def _try(self, backoff: Backoff) -> None:
+        self._retry = None
+        if why := self._listen():
+            self._try_later(why, backoff)
+        else:
+            self.why = ""
+            self._room.tell(ListensAgain(self.endpoint))
+
+    def _listen(self) -> str:
+        """Empty where it listens now, else why it does not."""
         failures: list[Failure] = []
         accepting: Any = Accepting(self._room, self._reactor, _connection(self._credentials))
         if self._credentials:
@@ -105,8 +139,7 @@ class ListeningService(Service):
             accepting = tls.accepting(self._credentials, accepting, accepting.turns_away)
         listening = serverFromString(self._reactor, self.endpoint).listen(accepting)
         listening.addCallbacks(self._listens, failures.append)
-        if failures:
-            raise CannotStart(f"[listen] endpoint: {self.endpoint}: {reason(failures[0])}")
+        return f"[listen] endpoint: {self.endpoint}: {reason(failures[0])}" if failures else ""
 
     def _listens(self, port: IListeningPort) -> None:
         self._port = port
@@ -114,6 +147,9 @@ class ListeningService(Service):
 
     def stopService(self) -> Any:
         super().stopService()
+        if self._retry:
+            self._retry.cancel()
+            self._retry = None
         return self._port.stopListening() if self._port else None
 
 
@@ -264,11 +300,15 @@ class DiallingService(Service):
         if link and link.closes_cycle:
             self._refused(link, why)
         else:
-            self._not_reached(why)
+            self._not_reached(why, link is not None and link.is_taken)
 
-    def _not_reached(self, why: str) -> None:
+    def _not_reached(self, why: str, is_taken: bool = False) -> None:
+        now = self._reactor.seconds()
         self._room.tell(PeerUnreachable(self.config.name, self.config.endpoint, why))
-        self.dialler.failed(why, self._reactor.seconds())
+        if is_taken:
+            self.dialler.taken(why, now, now)
+        else:
+            self.dialler.failed(why, now)
         self._clockwork.wind()
 
     def _refused(self, link: Link, why: str) -> None:
@@ -311,7 +351,8 @@ class DiallingService(Service):
         if link.closes_cycle:
             self._refused(link, why)
             return
-        self.dialler.down(why, link.since, self._reactor.seconds())
+        ended = self.dialler.taken if link.is_taken else self.dialler.down
+        ended(why, link.since, self._reactor.seconds())
         self._clockwork.wind()
 
     def node_gone(self) -> None:
@@ -353,6 +394,8 @@ def reason(failure: Failure) -> str:
     """Why a dial or a port failed, without Twisted's decoration."""
     if failure.check(CancelledError, ConnectingCancelledError, ConnectTimeout):
         return f"no answer within {DIAL_TIMEOUT:.0f} s"
+    if failure.check(DNSLookupError):
+        return "DNS lookup failed: that name has no address"
     error = failure.value
     if isinstance(error, ConnectError) and error.args and error.args[0]:
         return str(error.args[0])

@@ -29,6 +29,7 @@ from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.admission import Admission
 from multicastmw.core.events import NeedsRestart, NotReloaded, Reconfigured, Reloaded
 from multicastmw.core.link import LEAVE_WITHIN, Link
+from multicastmw.net.clockwork import wall
 from multicastmw.sections import GroupsConfig
 from multicastmw.services.changes import TLS_FILES, Change, Effect, Plan, compare
 from multicastmw.services.errors import CannotStart
@@ -86,6 +87,7 @@ class ReloadService(Service):
     def __init__(self, path: str, node: "NodeService", reactor: Any) -> None:
         self.path = path
         self.pending: tuple[Change, ...] = ()  # what waits for a restart
+        self.refused: tuple[float, str] | None = None  # the last one, by the wall clock, until one is good
         self._node = node
         self._reactor = reactor
         self._log = Logger(namespace="mcmw")
@@ -129,6 +131,7 @@ class ReloadService(Service):
                 outcome = Outcome(
                     self.path, error=f"{self.path}: the node failed at it, and its log says why"
                 )
+            self.refused = (wall(), outcome.error) if outcome.error else None
             self._node.notify.reloaded()
             for waiter in waiting:
                 waiter.callback(outcome)

@@ -18,11 +18,13 @@ from multicastmw.core.status import (
     PeerStatus,
     QuerierView,
     ReachStatus,
+    RefusedReload,
     RouteStatus,
     Status,
     StreamStatus,
     TapStatus,
 )
+from multicastmw.net.clockwork import wall
 from multicastmw.wire import ipv4
 
 if TYPE_CHECKING:
@@ -52,7 +54,15 @@ def take(node: "NodeService", now: float) -> Status:
         routes=_routes(node),
         nodes=_nodes(node),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
-        warnings=(node.config.warnings + _waiting(node) + node.certificate_warnings() + node.tap.warnings()),
+        warnings=(
+            node.config.warnings
+            + node.room.namesakes.current(now)
+            + _listens_nowhere(node)
+            + _waiting(node)
+            + node.certificate_warnings()
+            + node.tap.warnings()
+        ),
+        refused_reload=_refused_reload(node),
     )
 
 
@@ -66,6 +76,17 @@ def key_text(key: int) -> str:
 def _waiting(node: "NodeService") -> tuple[str, ...]:
     """What node.ini says and the node does not do before it is started again."""
     return tuple(change.sentence() for change in node.reloading.pending) if node.reloading else ()
+
+
+def _listens_nowhere(node: "NodeService") -> tuple[str, ...]:
+    return (node.listening.why,) if node.listening and node.listening.why else ()
+
+
+def _refused_reload(node: "NodeService") -> RefusedReload | None:
+    if not node.reloading or not node.reloading.refused:
+        return None
+    at, why = node.reloading.refused
+    return RefusedReload(round(at, 3), round(max(0.0, wall() - at), 3), why)
 
 
 def _kernel(node: "NodeService") -> dict[str, int]:
@@ -89,7 +110,7 @@ def _node(node: "NodeService", now: float) -> NodeStatus:
         uptime=round(now - node.started, 3),
         ready=node.tap.up,
         pid=os.getpid(),
-        listening=node.config.listen.endpoint,
+        listening=None if _listens_nowhere(node) else node.config.listen.endpoint,
         data_port=here.data_port,
     )
 

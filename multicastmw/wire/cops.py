@@ -38,6 +38,8 @@ HEADER_TWIN = Twin("!BBHI")
 OBJECT_TWIN = Twin("!HBB")
 
 TLS_RECORD = 0x16  # how a TLS handshake begins: a peer that wants TLS where there is none
+HTTP_ANSWER = b"HTTP"  # and so an answer of HTTP, where a web server was dialled; requests begin with one of
+HTTP_REQUEST = (b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PATC", b"TRAC", b"CONN", b"PRI ")
 
 # What we chose: room for the longest IP packet and our 60 bytes, and little more.
 MESSAGE_MAX = 66_000
@@ -67,6 +69,7 @@ class CNum(IntEnum):
     PACKET = 69
     TOKEN = 70
     ECHO = 71
+    REASON = 72
 
 
 class Code(IntEnum):
@@ -108,6 +111,11 @@ def message_length(head: bytes | bytearray | memoryview, longest: int = MESSAGE_
     if first == TLS_RECORD:
         raise PeerError(Code.BAD_FORMAT, 0, "it speaks TLS, and this node has none ([tls] is empty)")
     if first >> 4 != VERSION:
+        begin = bytes(head[:4])
+        if begin in HTTP_REQUEST:
+            raise PeerError(Code.BAD_FORMAT, 0, "it sent an HTTP request, and this is no HTTP port")
+        if begin == HTTP_ANSWER:
+            raise PeerError(Code.BAD_FORMAT, 0, "it answers in HTTP: a web server, and no node")
         raise PeerError(Code.BAD_FORMAT, 0, f"version {first >> 4}, not 1")
     if length % 4 or not HEADER_TWIN.size <= length <= longest:
         raise PeerError(Code.BAD_FORMAT, 0, f"a message of {length} bytes")

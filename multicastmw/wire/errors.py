@@ -8,11 +8,15 @@ class Malformed(Exception):
 class PeerError(Exception):
     """A peer broke the protocol; it carries the answer that the peer is owed (RFC 2748, 2.2.8).
 
-    `node` is the name of the node that the answer is about, where there is one.
+    `node` is the name of the node that the answer is about, where there is one; `reason` is said to the
+    people at the other side.
     """
 
-    def __init__(self, code: int, sub_code: int, why: str, node: str | None = None) -> None:
+    def __init__(
+        self, code: int, sub_code: int, why: str, node: str | None = None, reason: str | None = None
+    ) -> None:
         super().__init__(why)
         self.code = code
         self.sub_code = sub_code
         self.node = node
+        self.reason = reason

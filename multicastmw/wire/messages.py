@@ -27,6 +27,7 @@ from multicastmw.wire.errors import PeerError
 #   Group 2           | group key (64) | source key (64) | IPv6 group (128) | IPv6 source (128) |
 #   Token             | link token (64) |
 #   Echo              | sender's clock (64) |
+#   Reason            | what people are to know, UTF-8, NUL-terminated |
 ERROR = Struct("code" / Int16ub, "sub_code" / Int16ub, Terminated)
 KEEP_ALIVE_TIMER = Struct("reserved" / Int16ub, "seconds" / Int16ub, Terminated)
 PEPID = Struct("name" / CString("utf8"), Terminated)
@@ -38,6 +39,7 @@ GROUP_IPV6 = Struct(
 )
 TOKEN = Struct("token" / Int64ub, Terminated)
 ECHO = Struct("clock" / Int64ub, Terminated)
+REASON = Struct("text" / CString("utf8"), Terminated)
 
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 GROUP_TWIN = Twin("!QQ")
@@ -50,6 +52,7 @@ PROBE_SHAPE = (12, CNum.TOKEN, 1, 12, CNum.ECHO)
 
 # What we chose.
 NAME_MAX = 255  # bytes of a PEPID without its NUL (DESIGN, "The conduct of a link")
+REASON_MAX = 511  # bytes of a Reason without its NUL: a name, two addresses and some words
 
 
 class DataPort(NamedTuple):
@@ -69,11 +72,15 @@ class Open(NamedTuple):
 
 
 class Close(NamedTuple):
-    """The last message, and why; `node` is the name of the node that the error is about."""
+    """The last message, and why; `node` is the name of the node that the error is about.
+
+    `reason` is for people, where the codes do not say enough.
+    """
 
     code: int
     sub_code: int = 0
     node: str | None = None
+    reason: str | None = None
 
 
 class Echo(NamedTuple):
@@ -190,7 +197,13 @@ def _open_objects(message: Open) -> bytes:
 def _close_objects(message: Close) -> bytes:
     error = {"code": message.code, "sub_code": message.sub_code}
     packed = _object(CNum.ERROR, 1, ERROR, error)
-    return packed if message.node is None else packed + _pepid(message.node)
+    if message.node is not None:
+        packed += _pepid(message.node)
+    if message.reason is not None:
+        if not 0 < len(message.reason.encode()) <= REASON_MAX or "\0" in message.reason:
+            raise ValueError(f"{message.reason!r} is no reason of 1 to {REASON_MAX} bytes")
+        packed += _object(CNum.REASON, 1, REASON, {"text": message.reason})
+    return packed
 
 
 def _keep_alive_objects(message: KeepAlive) -> bytes:
@@ -249,10 +262,11 @@ def _read_open(message: memoryview) -> Decoded:
 
 
 def _read_close(message: memoryview) -> Decoded:
-    found, skipped = _singles(message, (CNum.ERROR, CNum.PEPID))
+    found, skipped = _singles(message, (CNum.ERROR, CNum.PEPID, CNum.REASON))
     error, pepid = _required(found, CNum.ERROR), found.get(CNum.PEPID)
     node = _checked_name(pepid[1].name) if pepid else None
-    return Decoded(Close(error.code, error.sub_code, node), skipped)
+    reason = _checked(found[CNum.REASON][1].text, "reason", REASON_MAX) if CNum.REASON in found else None
+    return Decoded(Close(error.code, error.sub_code, node, reason), skipped)
 
 
 def _read_keep_alive(message: memoryview) -> Decoded:
@@ -301,6 +315,7 @@ _DECLARED: dict[tuple[int, int], Any] = {
     (CNum.TOKEN, 1): TOKEN,
     (CNum.ECHO, ECHO_REQUEST): ECHO,
     (CNum.ECHO, ECHO_REPLY): ECHO,
+    (CNum.REASON, 1): REASON,
 }
 
 
@@ -337,11 +352,15 @@ def _required(found: dict[int, tuple[int, Any]], c_num: CNum) -> Any:
 
 
 def _checked_name(name: str) -> str:
-    if not 0 < len(name.encode()) <= NAME_MAX:
-        raise PeerError(Code.BAD_FORMAT, 0, f"a node name of {len(name.encode())} bytes")
-    if not name.isprintable():  # it will stand in logs and on terminals
-        raise PeerError(Code.BAD_FORMAT, 0, f"a node name with control characters: {name!a}")
-    return name
+    return _checked(name, "node name", NAME_MAX)
+
+
+def _checked(text: str, what: str, longest: int) -> str:
+    if not 0 < len(text.encode()) <= longest:
+        raise PeerError(Code.BAD_FORMAT, 0, f"a {what} of {len(text.encode())} bytes")
+    if not text.isprintable():  # it will stand in logs and on terminals
+        raise PeerError(Code.BAD_FORMAT, 0, f"a {what} with control characters: {text!a}")
+    return text
 
 
 def _name(c_num: int, c_type: int, data: memoryview) -> str:

@@ -4,9 +4,11 @@ import json
 import socket
 import threading
 from pathlib import Path
+from unittest.mock import patch
 
 from twisted.trial.unittest import TestCase
 
+from multicastmw.cli import client as module
 from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeSilent
 
 
@@ -62,6 +64,15 @@ class ControlClientTests(TestCase):
         self.listener.listen()
         error = self.assertRaises(NodeSilent, ControlClient(self.path, timeout=0.05).get, "/status")
         self.assertIn("no answer within 0.05 s", str(error))
+
+    def test_who_waits_for_long_can_say_so(self) -> None:
+        said: list[str] = []
+        self.listener.listen()
+        client = ControlClient(self.path, timeout=0.1)
+        client.waits = lambda: said.append("waits")
+        with patch.object(module, "SILENCE", 0.01):
+            self.assertRaises(NodeSilent, client.get, "/status")
+        self.assertEqual(said, ["waits"])
 
     def test_the_nodes_own_words_are_in_the_error(self) -> None:
         self.answer_with(self.json_answer({"error": "there is no such thing"}, "404 Not Found"))

@@ -137,9 +137,47 @@ class Commands(TestCase):
         self.listens()
         ini = Path(self.path).with_name("n.ini")
         ini.write_text(f"[control]\nsocket = {self.path}\n[tap]\nmtuu = 1\n")
+        line = f"{ini}: [tap] mtuu: no such option; did you mean mtu?"
+        self.outcome = Outcome(str(ini), error=line)
+        self.assertEqual((yield self.mcmw("-c", str(ini), "reload")), ("", f"{line}\n", 2))
+        self.assertEqual(self.asked, 1)
+        self.outcome = DONE  # it was mended meanwhile, or the node may read more than this user
         out, err, code = yield self.mcmw("-c", str(ini), "reload")
-        self.assertEqual((out, err, code), ("", f"{ini}: [tap] mtuu: no such option; did you mean mtu?\n", 2))
-        self.assertEqual(self.asked, 0)
+        said = f"warning     {line} (as this command reads it; the node took it)\n"
+        self.assertEqual((out, err, code), (LINES + said, "", 0))
+        out, err, code = yield self.mcmw("-c", str(ini), "show", "--json")
+        self.assertEqual((json.loads(out), err, code), ({"config_error": line}, "", 0))
+
+    @inlineCallbacks
+    def test_where_no_node_runs_either_the_mistake_is_what_is_said(self) -> Any:
+        ini = Path(self.path).with_name("n.ini")
+        ini.write_text(f"[control]\nsocket = {self.path}\n[tap]\nmtuu = 1\n")
+        for command in ("reload", "show"):
+            out, err, code = yield self.mcmw("-c", str(ini), command)
+            line = f"{ini}: [tap] mtuu: no such option; did you mean mtu?; and no node is running behind"
+            self.assertEqual((out, err.count("\n"), code), ("", 1, 2))
+            self.assertTrue(err.startswith(line), err)
+
+    @inlineCallbacks
+    def test_a_node_that_stands_still_is_remarked_upon_and_then_4(self) -> Any:
+        self.listens()
+        hurried = (
+            "import sys; from multicastmw.cli import client, main, reload\n"
+            "client.SILENCE, reload.PATIENCE = 0.1, 0.5\nmain.main(sys.argv[1:])"
+        )
+        last = f"{self.path}: no answer within 0.5 s; it was asked, and does it if it runs again: "
+        for option, waits in ((), True), (("--json",), False):
+            self.answer = Deferred()
+            out, err, code = yield getProcessOutputAndValue(
+                sys.executable, ["-c", hurried, "--socket", self.path, "reload", *option], env=None
+            )
+            self.assertEqual(code, 4)
+            said = err.decode().splitlines() if waits else [json.loads(out)["error"]]
+            self.assertTrue(said[-1].startswith(last), said)
+            self.assertEqual(
+                said[:-1], [f"{self.path}: no answer yet; waiting for it up to 0.5 s"] if waits else []
+            )
+            self.answer.callback(DONE)
 
     @inlineCallbacks
     def test_who_hangs_up_meanwhile_does_no_harm(self) -> Any:

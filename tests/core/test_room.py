@@ -4,10 +4,11 @@ from itertools import product
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
+from multicastmw.core.events import CallerRefused, Limit, PeerDown, PeerIsMisnamed, PeerRefused, SameNodeTwice
 from multicastmw.core.link import Phase
+from multicastmw.core.namesakes import KNOWN_MAX, SHOWN_FOR, Namesakes
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
-from multicastmw.wire.messages import Open, encode
+from multicastmw.wire.messages import Close, Open, encode
 from tests.core.cable import Cable, Node, World
 
 GROUP = 0xEF010101
@@ -105,8 +106,22 @@ class Strangers(SynchronousTestCase):
         self.calls("192.0.2.1").dialling.says(b"GET / HTTP/1.1\r\n\r\n")
         self.world.run(0.1)
         self.assertEqual(self.node.room.counters.links_refused, 1)
-        (event,) = self.node.told(PeerRefused)
-        self.assertEqual(event.sentence(), "closed the link with 192.0.2.1 at 192.0.2.1: version 4, not 1")
+        self.calls("192.0.2.2").dialling.says(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        self.calls("192.0.2.3").dialling.says(b"\x20" + bytes(7))
+        cable = self.calls("192.0.2.4")
+        cable.dialling.says(an_open("d", 4 << 16))
+        cable.dialling.says(b"\x30" + bytes(7))
+        self.world.run(0.1)
+        self.assertEqual(self.node.room.counters.links_refused, 4)
+        self.assertEqual(
+            [event.sentence() for event in self.node.told(CallerRefused) + self.node.told(PeerRefused)],
+            [
+                "closed the connection from 192.0.2.1: it sent an HTTP request, and this is no HTTP port",
+                "closed the connection from 192.0.2.2: it answers in HTTP: a web server, and no node",
+                "closed the connection from 192.0.2.3: version 2, not 1",
+                "closed the link with d at 192.0.2.4: version 3, not 1",
+            ],
+        )
 
     def test_each_link_has_a_token_of_its_own_and_none_is_zero(self) -> None:
         draws = iter([0, 5, 5, 0, 5, 6, 7])
@@ -185,6 +200,78 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         for part in ("clone", "192.0.2.1", "192.0.2.2"):
             self.assertIn(part, event.sentence())
         self.assertEqual(len(node.room.by_node), 1)
+
+    def test_who_is_thrown_out_for_another_of_its_name_is_told_of_both_addresses(self) -> None:
+        world = World()
+        node = world.node("hub")
+        cables = []
+        for address in ("192.0.2.2", "192.0.2.1", "192.0.2.2"):
+            cables.append(Cable(world, None, node, seen_from=address))
+            cables[-1].dialling.says(an_open("clone", 7 << 16))
+            world.run(0.1)
+        why = "the node name clone is in use at 192.0.2.1 and at 192.0.2.2: give one of them another name"
+        for cable in cables[:2]:
+            self.assertEqual(cable.accepting.sent()[-1][1], Close(4, 2, None, why))
+        self.assertEqual({event.sentence() for event in node.told(SameNodeTwice)}, {why})
+        self.assertEqual(node.room.namesakes.current(world.now), (why,))
+        self.assertEqual(node.room.namesakes.current(world.now + SHOWN_FOR), ())
+
+    def test_and_shows_it_with_whoever_said_it(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, node, None)
+        cable.accepting.says(an_open("hub", 7 << 16))
+        world.run(0.1)
+        link = node.ups[-1]
+        cable.accepting.says(encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertEqual((link.why, link.is_taken), ("closed by the peer: a reason", True))
+        (said,) = node.room.namesakes.current(world.now)
+        self.assertEqual(said, f"hub at {link.address} says: a reason")
+
+    def test_a_stranger_who_says_so_instead_of_open_is_not_shown(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, None, node)
+        cable.dialling.says(encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertTrue(cable.accepting.lost)
+        self.assertEqual(node.room.namesakes.current(world.now), ())
+
+    def test_a_third_taking_from_one_address_is_a_fight_of_two_behind_it(self) -> None:
+        world = World()
+        node = world.node("hub")
+        for _ in range(4):
+            self.assertEqual(node.told(SameNodeTwice), [])
+            Cable(world, None, node, seen_from="192.0.2.1").dialling.says(an_open("clone", 7 << 16))
+            world.run(5)
+        (event,) = node.told(SameNodeTwice)
+        self.assertIn("the node name clone is in use twice at 192.0.2.1", event.sentence())
+
+    def test_a_node_with_two_addresses_that_both_sides_dial_is_no_fight_and_a_clone_is(self) -> None:
+        """The node keeps to the link that it has; a clone calls again."""
+        world = World()
+        node = world.node("hub", node=1 << 16)
+        Cable(world, node, None, seen_from="192.0.2.9").accepting.says(an_open("clone", 7 << 16))
+        world.run(0.1)
+        reasons = []
+        for _ in range(3):
+            cable = Cable(world, None, node, seen_from="192.0.2.1")
+            cable.dialling.says(an_open("clone", 7 << 16))
+            world.run(0.1)
+            reasons.append(cable.accepting.sent()[-1][1].reason)
+            self.assertEqual(len(node.room.namesakes.current(world.now)), int(len(reasons) == 3))
+        self.assertEqual(reasons[:2], [None, None])
+        self.assertIn("the node name clone is in use at ", reasons[2])
+
+    def test_what_is_known_of_namesakes_is_bounded(self) -> None:
+        known = Namesakes()
+        for i in range(1000):
+            known.add(f"text {i}", float(i))
+            known.is_fought_over(i, float(i))
+        self.assertEqual(len(known.current(1000.0)), KNOWN_MAX)
+        self.assertEqual(known.current(1000.0)[-1], "text 999")
+        self.assertEqual(len(known._replaced), KNOWN_MAX)
 
     def test_from_one_address_it_is_no_event(self) -> None:
         world = World()

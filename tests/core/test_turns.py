@@ -75,6 +75,21 @@ class Queues(SynchronousTestCase):
         self.turns.tick(0)
         self.assertEqual((first.dug, second.dug), ([1], []))
 
+    def test_an_exception_in_one_turn_is_told_once_and_the_others_have_theirs(self) -> None:
+        def fails(steps: int, now: float) -> int:
+            self.turns.add(bad)  # as a link does where its own work is news for itself
+            raise RuntimeError("a mistake")
+
+        told: list[tuple[object, str]] = []
+        self.turns.failed = lambda worker, error: told.append((worker, str(error)))
+        first, bad, last = Digger(1), Digger(1), Digger(1)
+        bad.work = fails  # type: ignore[method-assign]
+        for digger in (first, bad, last):
+            self.turns.add(digger)
+        self.turns.tick(0)
+        self.assertEqual((first.left, last.left), (0, 0))
+        self.assertEqual((told, self.turns.deadline()), ([(bad, "a mistake")], float("inf")))
+
     def test_a_worker_that_does_nothing_is_no_endless_loop(self) -> None:
         idle = Digger(1)
         idle.work = lambda steps, now: 0  # type: ignore[method-assign]

@@ -44,6 +44,20 @@ class PaceTests(SynchronousTestCase):
         self.assertEqual(self.served[-1][0], len(turns) - 1)
         self.turns.give_up(turns[0])
 
+    def test_an_exception_in_one_is_logged_and_the_others_have_theirs(self) -> None:
+        def fails() -> None:
+            raise RuntimeError("a mistake")
+
+        self.take(AT_ONCE - 1)
+        self.turns.take(fails)
+        for _ in range(4):
+            self.turns.take(fails)
+        self.take(3)
+        self.pass_seconds(0.2)
+        self.assertEqual((len(self.served), len(self.turns)), (AT_ONCE + 2, 0))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 3)  # the 1st, 2nd and 4th of 5
+        self.assertEqual(self.turns.mistakes.times, 5)
+
     def test_an_empty_row_rings_no_clock(self) -> None:
         self.take(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])

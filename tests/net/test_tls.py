@@ -37,7 +37,15 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from multicastmw.core.events import Event, PeerDown, PeerRefused, PeerRefuses, PeerUnreachable, PeerUp
+from multicastmw.core.events import (
+    CallerRefused,
+    Event,
+    PeerDown,
+    PeerRefused,
+    PeerRefuses,
+    PeerUnreachable,
+    PeerUp,
+)
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.link import OPEN_WITHIN, Link
@@ -212,7 +220,8 @@ class Side:
 
     def whys(self) -> list[str]:
         """What is shown of what went wrong."""
-        return [event.why for event in self.told_of(PeerUnreachable, PeerRefused, PeerRefuses, PeerDown)]
+        kinds = (PeerUnreachable, CallerRefused, PeerRefused, PeerRefuses, PeerDown)
+        return [event.why for event in self.told_of(*kinds)]
 
     def stop(self) -> list[Any]:
         return [service.stopService() for service in self.services if service.running]
@@ -617,7 +626,14 @@ class StrangerTests(CallingCase):
             self.assertLessEqual(len(b.told), told + 1)
         self.assertLess(quiet, 8)
         self.assertEqual({why.partition(":")[0] for why in b.whys()}, {"TLS"})
-        self.assertLessEqual(set(b.whys()), {"TLS: it does not speak TLS", "TLS: it does not speak TLS 1.3"})
+        self.assertLessEqual(
+            set(b.whys()),
+            {
+                "TLS: it does not speak TLS",
+                "TLS: it does not speak TLS 1.3",
+                "TLS: it sent an HTTP request, and this is no HTTP port",
+            },
+        )
 
     @inlineCallbacks
     def test_who_knocks_and_goes_is_no_news(self) -> Any:

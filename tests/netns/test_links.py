@@ -1,5 +1,6 @@
 """Links between whole nodes: what may go wrong on the way, with names, and with addresses."""
 
+import socket
 import time
 from collections import Counter
 
@@ -15,6 +16,7 @@ from tests.netns.kit import (
     Sender,
     await_linked,
     await_wanted,
+    inside,
     let_pass,
     node_ini,
     node_log,
@@ -109,20 +111,39 @@ class NameTests(NetnsTestCase):
 
         wait_until(look, PATIENCE, "links settled")
 
-    def test_one_name_at_two_addresses_is_one_clear_event(self) -> None:
+    def test_two_nodes_of_one_name_are_told_so_in_the_log_and_in_show_of_all_three(self) -> None:
         lab = self.make_lab("abc")
         a, b, c = lab.hosts
         a.start_node(node_ini(a), ready=None)
         for host in (b, c):
             host.start_node(node_ini(host, [a], {"node": {"name": "clone"}}), ready=None)
-        line = f"clone is at {b.address} and at {c.address}"
-        other = f"clone is at {c.address} and at {b.address}"
-        wait_until(lambda: line in node_log(a) or other in node_log(a), PATIENCE, "the event")
-        self.assertIn("give each node a [node] name of its own", node_log(a))
+        line = (
+            f"the node name clone is in use at {b.address} and at {c.address}: give one of them another name"
+        )
+        said = {a: line, b: f"a at {a.address} says: {line}", c: f"a at {a.address} says: {line}"}
+        for host, text in said.items():
+            host.await_status(lambda s, t=text: t in s["warnings"], PATIENCE, "what show says of the clone")
+            wait_until(lambda h=host: line in node_log(h), PATIENCE, "the line in the log")
         let_pass(QUIET_FOR)
-        lines = [text for text in node_log(a).splitlines() if "clone is at" in text]
+        lines = [text for text in node_log(a).splitlines() if line in text]
         self.assertLess(len(lines), 8)
         self.measured("lines about a clone after some seconds", len(lines))
+
+    def test_a_browser_at_the_port_for_links_is_one_clear_line(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        a.start_node(node_ini(a))
+        for _ in range(20):
+            with inside(b), socket.create_connection((a.address, PORT)) as browser:
+                browser.settimeout(PATIENCE)
+                browser.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                while browser.recv(4096):
+                    pass
+        line = f"closed the connection from {b.address}: it sent an HTTP request, and this is no HTTP port"
+        status = a.await_status(lambda s: s["counters"]["links_refused"] == 20, PATIENCE, "the count")
+        self.assertEqual([], status["peers"])
+        lines = [text for text in node_log(a).splitlines() if line in text]
+        self.assertEqual(5, len(lines))  # the 1st, 2nd, 4th, 8th and 16th
 
     def test_the_own_name_is_refused_with_the_reason(self) -> None:
         lab = self.make_lab("ab")

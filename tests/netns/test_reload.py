@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from importlib.util import find_spec
@@ -195,6 +196,14 @@ class AnswerTests(NetnsTestCase):
             code, out, err = mcmw(self.a, "--socket", str(self.a.socket), "reload", "--json")
             self.assertEqual((2, "", {"error": said.strip()}), (code, err, json.loads(out)))
             self.assertIn(f"{said.strip()}; nothing is changed", node_log(self.a))
+            self.assertEqual(said.strip(), self.a.status()["refused_reload"]["why"])
+        code, out, err = mcmw(self.a, "--socket", str(self.a.socket), "show", "node")
+        self.assertIn("refused 0 s ago, at 20", " ".join(out.split()))
+        rewrite(self.a, self.ini(tap={"mtuu": 3}))
+        code, out, err = mcmw(self.a, "-c", str(ini_of(self.a)), "show", "peers")
+        line = f"{ini_of(self.a)}: [tap] mtuu: no such option; did you mean mtu?"
+        self.assertEqual((0, f"{line}; the node runs with what it has read before\n"), (code, err))
+        self.assertIn("b", out)
         after = self.a.status()
         self.assertEqual(before["tap"]["ttl_floor"], after["tap"]["ttl_floor"])
         self.assertEqual(before["node"]["listening"], after["node"]["listening"])
@@ -202,6 +211,21 @@ class AnswerTests(NetnsTestCase):
         ini_of(self.a).unlink()
         code, _, err = mcmw(self.a, "--socket", str(self.a.socket), "reload")
         self.assertEqual((2, f"{ini_of(self.a)}: cannot be read: No such file or directory\n"), (code, err))
+
+    def test_one_that_is_stopped_is_waited_for_aloud_and_does_it_when_it_runs_again(self) -> None:
+        assert self.a.node
+        self.a.node.signal(signal.SIGSTOP)
+        try:
+            command = [*MCMW, "--socket", str(self.a.socket), "reload"]
+            asking = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            assert asking.stderr
+            line = f"{self.a.socket}: no answer yet; waiting for it up to 30 s\n"
+            self.assertEqual(line, asking.stderr.readline())
+        finally:
+            self.a.node.signal(signal.SIGCONT)
+        out, err = asking.communicate(timeout=PATIENCE)
+        self.assertEqual((0, ""), (asking.returncode, err))
+        self.assertIn("nothing has changed", out)
 
     def test_a_node_that_is_not_there_is_exit_code_1(self) -> None:
         code, out, err = mcmw(self.a, "--socket", "/run/nowhere.sock", "reload")

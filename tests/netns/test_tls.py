@@ -116,7 +116,7 @@ class TlsTests(NetnsTestCase):
         a.start_node(node_ini(a, [b]), ready=None)
         status = a.await_status(lambda s: s["peers"][0]["why"], PATIENCE, "why b is not reached")
         self.assertEqual("closed by the peer: TLS is required", peer_of(status, "b")["why"])
-        line = f"closed the link with {a.address} at {a.address}: TLS: it does not speak TLS"
+        line = f"closed the connection from {a.address}: TLS: it does not speak TLS"
         wait_until(lambda: line in node_log(b), PATIENCE, "the event")
         self.assertEqual([], b.status()["peers"])
 

@@ -5,8 +5,8 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import Note, PeerDown, PeerUp, Stranger, TapUp
-from multicastmw.services.journal import KEPT, KINDS_MAX, QUIET, Journal
+from multicastmw.core.events import CallerRefused, Note, PeerDown, PeerUp, Stranger, TapUp
+from multicastmw.services.journal import KEPT, KINDS_MAX, KINDS_OF_ONE, QUIET, Journal
 
 
 class Thinning(SynchronousTestCase):
@@ -66,6 +66,22 @@ class Thinning(SynchronousTestCase):
             self.journal.tell(Stranger(f"n{i}"))
         known = [e["times"] for e in self.printed if e["what"] == "known"]
         self.assertEqual(known, [1 << i for i in range((2 * KINDS_MAX).bit_length())])
+
+    def test_another_reason_is_news_though_the_address_is_known(self) -> None:
+        for _ in range(5):
+            self.journal.tell(CallerRefused("192.0.2.1", "version 4, not 1"))
+        self.journal.tell(CallerRefused("192.0.2.1", "no Open within 5 s"))
+        said = [(e["why"], e["times"]) for e in self.printed]
+        self.assertEqual(said[-1], ("no Open within 5 s", 1))
+        self.assertEqual([times for _, times in said[:-1]], [1, 2, 4])
+
+    def test_one_caller_who_invents_reasons_leaves_room_for_what_others_do(self) -> None:
+        for i in range(10 * KINDS_MAX):
+            self.journal.tell(CallerRefused("192.0.2.1", f"a message of {i} bytes"))
+        self.assertLess(len(self.printed), KINDS_OF_ONE + 13)
+        self.assertEqual(len(self.journal._seen), KINDS_OF_ONE + 1)
+        self.journal.tell(CallerRefused("192.0.2.2", "version 4, not 1"))
+        self.assertEqual((self.printed[-1]["address"], self.printed[-1]["times"]), ("192.0.2.2", 1))
 
     def test_the_last_events_are_kept_with_their_times(self) -> None:
         for i in range(KEPT + 50):

@@ -12,12 +12,25 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import DeferredList
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from multicastmw.config import load
+from multicastmw.core.link import Link, Phase
+from multicastmw.net.clockwork import Clockwork
 from multicastmw.services.node import NodeService
 
 DEVICE = "mcmwnever0"
+
+
+class FakeOutlet:
+    """A connection that is only asked to end."""
+
+    address = local_address = "192.0.2.1"
+
+    def abort(self) -> None:
+        pass
+
 
 ASK = """
 import resource, sys
@@ -105,6 +118,20 @@ class FailedStarts(TestCase):
             other.listen()
             node = self.fails("mcmw: [control] socket: ")
             self.assertEqual(node.data_port._common, [])  # nor is anything behind it taken
+
+    def test_a_mistake_in_a_links_turn_ends_that_link_alone(self) -> None:
+        node, clock = self.node(), Clock()
+        link, other = (Link(node.room, FakeOutlet(), None, 0.0) for _ in range(2))
+        link.work = lambda steps, now: 1 // 0  # type: ignore[method-assign]
+        other.work = lambda steps, now: done.append(steps) or 1  # type: ignore[method-assign,func-returns-value]
+        done: list[int] = []
+        for each in (link, other):
+            node.room.turns.add(each)
+        Clockwork(clock, node.room.turns).wind()
+        clock.advance(0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual((link.phase, other.phase), (Phase.LEAVING, Phase.OPENING))
+        self.assertEqual((link.why, len(done)), ("a mistake of this node's own; its log has it", 1))
 
     def test_the_order_is_control_data_links_tap(self) -> None:
         kinds = [type(service).__name__ for service in self.node().services]

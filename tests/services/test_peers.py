@@ -2,22 +2,30 @@
 
 import socket
 from typing import Any
+from unittest.mock import Mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectingCancelledError,
+    ConnectionDone,
+    ConnectionRefusedError,
+    DNSLookupError,
+)
 from twisted.internet.protocol import Factory
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from multicastmw.core.dialling import STABLE, State
-from multicastmw.core.events import PeerUnreachable, StandsBy
+from multicastmw.core.dialling import STABLE, Backoff, State
+from multicastmw.core.events import ListensAgain, Note, PeerUnreachable, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
 from multicastmw.services.errors import CannotStart
-from multicastmw.services.peers import ACCEPTS, Diallers, DiallingService, ListeningService
+from multicastmw.services.peers import ACCEPTS, Diallers, DiallingService, ListeningService, reason
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import AddRoute, Close, Open, RemoveRoute, decode, encode
 from multicastmw.wire.messages import Node as NodeEntry
@@ -279,6 +287,33 @@ class Refusals(Case):
             connection.ends()
         self.assertEqual([round(w, 6) for w in self.endpoint.waits()[count:]][-2:], [2.0, 2.0])
 
+    def test_a_link_that_another_of_our_name_takes_is_asked_for_ever_less_often(self) -> None:
+        """However long it was up in between: its namesake waits as long."""
+        self.starts()
+        waits = []
+        for _ in range(8):
+            connection = self.connects()
+            connection.opens()
+            self.run_for(2 * STABLE)
+            connection.says(encode(Close(4, 2, None, "the node name a is in use at x and at y")))
+            connection.ends()
+            self.assertEqual(self.service.state, State.WAITING)
+            self.assertEqual(self.service.why, "closed by the peer: the node name a is in use at x and at y")
+            ended = self.world.now
+            self.connects_at = len(self.endpoint.attempts)
+            while len(self.endpoint.attempts) == self.connects_at:
+                self.run_for(0.25)
+            waits.append(self.endpoint.dialled_at[-1] - ended)
+        self.assertEqual([round(wait, 3) for wait in waits], [2, 4, 8, 16, 32, 60, 60, 60])
+
+    def test_and_one_that_never_opened_for_it_too(self) -> None:
+        self.starts()
+        for _ in range(10):
+            self.connects().says(encode(Close(4, 2, None, "in use")))
+            self.endpoint.refuses = False
+            self.service._connection.connectionLost(Failure(ConnectionDone()))
+        self.assertGreater(self.world.now - self.endpoint.dialled_at[0], 200)
+
     def test_a_peer_that_never_opens_is_left_after_5_s(self) -> None:
         self.starts()
         connection = self.connects()
@@ -369,6 +404,12 @@ class Standbys(Case):
         self.assertEqual(self.service.state, State.UP)
 
 
+class Reasons(SynchronousTestCase):
+    def test_a_host_that_no_name_server_knows_is_not_named_again(self) -> None:
+        error = DNSLookupError("no results for hostname lookup: b.example.net")
+        self.assertEqual(reason(Failure(error)), "DNS lookup failed: that name has no address")
+
+
 class Listening(TestCase):
     def test_a_port_that_is_taken_ends_the_start_in_one_line(self) -> None:
         node = World().node("a")
@@ -379,6 +420,40 @@ class Listening(TestCase):
             service = ListeningService(endpoint, node.room, reactor)
             error = self.assertRaises(CannotStart, service.privilegedStartService)
         self.assertEqual(str(error), f"[listen] endpoint: {endpoint}: Address already in use")
+
+    @inlineCallbacks
+    def test_one_that_is_to_be_had_again_is_tried_until_it_is(self) -> Any:
+        node = World().node("a")
+        taken = socket.socket()
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        endpoint = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
+        backoff = Backoff(reactor.seconds(), lambda low, high: (low + high) / 2)
+        service = ListeningService(endpoint, node.room, reactor, backoff=backoff)
+        service.privilegedStartService()
+        self.addCleanup(service.stopService)
+        why = f"[listen] endpoint: {endpoint}: Address already in use"
+        while backoff.attempts < 2:
+            yield deferLater(reactor, 0.01)
+        self.assertTrue(service.why.startswith(why), service.why)
+        self.assertEqual({event.sentence() for event in node.told(Note)}, {service.why})
+        taken.close()
+        while service.why:
+            yield deferLater(reactor, 0.01)
+        self.assertEqual(len(node.told(ListensAgain)), 1)
+        caller = socket.create_connection(("127.0.0.1", int(endpoint.split(":")[1])))
+        caller.close()
+
+    def test_and_is_tried_no_more_when_the_node_ends(self) -> None:
+        memory = MemoryReactorClock()
+        memory.listenTCP = Mock(side_effect=CannotListenError("", 1, OSError(98, "Address already in use")))
+        backoff = Backoff(0.0, lambda low, high: (low + high) / 2)
+        service = ListeningService("tcp:1", World().node("a").room, memory, backoff=backoff)
+        service.privilegedStartService()
+        memory.pump([0.25] * 400)
+        self.assertEqual(backoff.attempts, 53)  # as a peer is dialled: 0.25 s, doubling, at most 2 s
+        service.stopService()
+        self.assertEqual(memory.getDelayedCalls(), [])
 
     def test_a_caller_has_a_link_and_the_17th_a_close(self) -> None:
         node = World().node("a")

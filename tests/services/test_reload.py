@@ -6,6 +6,7 @@ With links, a TAP and a stream: tests/netns/test_reload.py.
 import os
 import random
 import signal
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -17,15 +18,15 @@ from unittest.mock import patch
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks, maybeDeferred
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from multicastmw.config import load
 from multicastmw.core.addressing import Channel
 from multicastmw.core.events import CertificateAge, NotReloaded
-from multicastmw.net.clockwork import monotonic
+from multicastmw.net.clockwork import monotonic, wall
 from multicastmw.net.tls import Credentials, Files
 from multicastmw.services import reload as module
 from multicastmw.services.certificate import LOOK, CertificateService
@@ -126,6 +127,56 @@ class Parts(Case):
 
 
 class Mistakes(Case):
+    @inlineCallbacks
+    def test_the_last_refused_one_is_in_the_status_until_a_good_one(self) -> Any:
+        node = self.makes()
+        self.assertIsNone(node.status().refused_reload)
+        for option in ("mtu = no", "ttl-floor = 300"):
+            outcome = yield self.reloads(f"[tap]\n{option}\n")
+            refused = node.status().refused_reload
+            assert refused
+            self.assertEqual(refused.why, outcome.error)
+            self.assertIn(option.partition(" ")[0], refused.why)
+            self.assertLess(abs(wall() - refused.ago - refused.at), 1)
+        yield self.reloads("")
+        self.assertIsNone(node.status().refused_reload)
+
+    @inlineCallbacks
+    def test_a_port_that_is_lost_between_two_is_tried_again_and_shown_meanwhile(self) -> Any:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        old, new = (f"tcp:{port}:interface=127.0.0.{i}" for i in (1, 2))
+        node = self.makes(f"[listen]\nendpoint = {old}\n")
+        node.running = 1  # as far as what listens is concerned
+        node.listening.privilegedStartService()
+        others = [socket.socket(), socket.socket()]
+        others[1].bind(("127.0.0.2", port))
+        others[1].listen()
+        closes = node.listening.stopService
+
+        @inlineCallbacks
+        def another_is_quicker() -> Any:
+            yield maybeDeferred(closes)
+            others[0].bind(("127.0.0.1", port))
+            others[0].listen()
+
+        node.listening.stopService = another_is_quicker
+        outcome = yield self.reloads(f"[listen]\nendpoint = {new}\n")
+        self.assertIn(f"endpoint: {new}: Address already in use; nor can {old} be had again", outcome.error)
+        status = node.status()
+        self.assertIsNone(status.node.listening)
+        self.assertTrue([w for w in status.warnings if old in w and "listens nowhere" in w], status.warnings)
+        for other in others:
+            other.close()
+        while node.listening.why:
+            yield deferLater(reactor, 0.01)
+        self.assertEqual(node.status().node.listening, old)
+        outcome = yield self.reloads(f"[listen]\nendpoint = {new}\n")
+        self.assertEqual((outcome.error, node.status().node.listening), ("", new))
+        yield maybeDeferred(node.listening.stopService)
+        node.running = 0
+
     @inlineCallbacks
     def test_a_wrong_file_changes_nothing_and_says_why(self) -> Any:
         node = self.makes()

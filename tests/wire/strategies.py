@@ -6,6 +6,7 @@ from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
     NAME_MAX,
+    REASON_MAX,
     AddRoute,
     Close,
     DataPort,
@@ -25,7 +26,10 @@ names = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=NA
 )
 data_ports = st.builds(DataPort, st.integers(1, 0xFFFF), st.integers(1, (1 << 64) - 1))
 opens = st.builds(Open, names, u64, st.integers(1, 3600), st.none() | data_ports)
-closes = st.builds(Close, u16, u16, st.none() | names)
+reasons = st.text(st.characters().filter(str.isprintable), min_size=1, max_size=REASON_MAX).filter(
+    lambda reason: len(reason.encode()) <= REASON_MAX
+)
+closes = st.builds(Close, u16, u16, st.none() | names, st.none() | reasons)
 echoes = st.builds(Echo, st.sampled_from((ECHO_REQUEST, ECHO_REPLY)), u64)
 keep_alives = st.builds(KeepAlive, st.none() | u64, st.none() | echoes)
 addresses = st.binary(min_size=16, max_size=16)

@@ -16,6 +16,7 @@ from tests.wire.golden import FOLDER, Golden, IPData, each, folder
 OBJECTS = {"PEPID", "Node", "Keep Alive Timer", "Data Port", "Error", "Group", "Forwarding", "Packet"} | {
     "Token",
     "Echo",
+    "Reason",
 }
 
 
@@ -80,7 +81,9 @@ class FolderTests(SynchronousTestCase):
     """The files themselves."""
 
     def test_every_error_has_its_close(self):
-        closes = {g.value._replace(node=None) for g in folder("messages") if isinstance(g.value, Close)}
+        closes = {
+            g.value._replace(node=None, reason=None) for g in folder("messages") if isinstance(g.value, Close)
+        }
         errors = {Close(code, 0) for code in Code if code != Code.UNABLE} | {
             Close(Code.UNABLE, sub_code) for sub_code in Unable
         }

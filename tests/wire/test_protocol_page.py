@@ -45,6 +45,7 @@ class ProtocolPageTests(SynchronousTestCase):
             ("longest message", f"{cops.MESSAGE_MAX:,} bytes"),
             ("longest first message", f"{link.OPEN_MAX:,} bytes"),
             ("name", f"1 to {messages.NAME_MAX} bytes"),
+            ("reason", f"1 to {messages.REASON_MAX} bytes"),
             ("Open after the connection", f"{link.OPEN_WITHIN:.0f} s"),
             ("dial", f"{dialling.DIAL_TIMEOUT:.0f} s"),
             ("connections without Open", f"{room.UNOPENED_MAX}; {room.UNOPENED_MAX_OF_ONE} an address"),
