@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from multicastmw.cli.main import BadConfig, Target
+from multicastmw.cli.main import BadConfig, Target, exit_codes
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
 from multicastmw.core.expiry import DAY, is_void, verdict
@@ -25,16 +25,23 @@ WIDTH = 80
 INDENT = 12
 
 
-@click.command()
+@click.command(
+    epilog=exit_codes(
+        {
+            0: "a node starts with it, though there may be warnings",
+            1: "the answer could not be written",
+            2: "it does not, or every link would be refused, and a line says why",
+        }
+    )
+)
 @click.argument("node_ini", metavar="[NODE.INI]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
 @click.pass_obj
 def check(target: Target, node_ini: str | None, as_json: bool) -> None:
     """Read a configuration and say what it means.
 
-    No device is opened, nothing is listened on or dialled; the files of [tls] are read.  Exit code 0: a node
-    starts with it, though there may be warnings.  Exit code 2: it does not, or every link would be refused,
-    and one line on stderr says which option of which section is wrong.
+    No device is opened, nothing is listened on or dialled; the files of [tls] are read.  NODE.INI is the one
+    behind -c if it is left out.  A mistake is one line on stderr that names the option and its section.
     """
     path = node_ini if node_ini is not None else target.config
     if path is None:

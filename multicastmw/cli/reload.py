@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from multicastmw.cli.client import ControlError, NodeNotRunning, NodeRefuses
-from multicastmw.cli.main import BadConfig, Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
 from multicastmw.cli.which import control_of
 
 PATIENCE = 60.0  # seconds; links of removed peers may take two, and a reload may wait for another one
@@ -15,7 +15,15 @@ MOVED = "; where [node] name or [control] socket changed since it was started, -
 SHOWN = 80  # characters of a value, as a list may be long
 
 
-@click.command()
+@click.command(
+    epilog=exit_codes(
+        {
+            0: "it is done",
+            1: "the node was not reached, and one line says why",
+            2: "the file is wrong, and nothing is changed; one line says why",
+        }
+    )
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @click.pass_obj
 def reload(target: Target, as_json: bool) -> None:
@@ -24,9 +32,6 @@ def reload(target: Target, as_json: bool) -> None:
     Only what changed is touched; streams go on.  The answer comes when it is done: links of new peers are
     being dialled, those of removed peers are closed.  What a running node cannot change is named, and waits
     for a restart.  SIGHUP does the same, and the log has the answer.
-
-    Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node
-    was not reached.
     """
     try:
         done = control_of(target, PATIENCE).post("/reload")

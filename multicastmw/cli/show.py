@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multicastmw.cli.client import ControlError
-from multicastmw.cli.main import Failure, Target
+from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
 
@@ -21,7 +21,7 @@ NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their
 PARTS = ("node", "peers", "groups", "routes")
 
 
-@click.command()
+@click.command(epilog=exit_codes({0: "the node answered", 1: "it did not, and one line says why"}))
 @click.argument("part", type=click.Choice(PARTS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the tables.")
 @click.pass_obj
@@ -35,7 +35,7 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
     routes  every source and group that packets came from: where they go,
             how many nobody wanted, died of their TTL, or were lost
 
-    Without an argument all four.  Exit code 0: the node answered.  1: it did not.
+    Without an argument all four.
     """
     try:
         status = control_of(target).get("/status")
