@@ -2,7 +2,6 @@
 
 import json
 import socket
-import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from multicastmw.cli.main import BadConfig, Target, exit_codes
+from multicastmw.cli.text import card_row
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
 from multicastmw.core.expiry import DAY, is_void, verdict
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 SOON = 30 * DAY  # a certificate that ends before is worth a warning
-WIDTH = 80
-INDENT = 12
 
 
 @click.command(
@@ -128,11 +126,11 @@ def document(path: str, config: Config) -> dict[str, Any]:
 
 def report(path: str, config: Config) -> Iterator[str]:
     """The same for people: lines of at most 80 columns, except where a name is longer than that."""
-    yield from _row("OK", path)
+    yield from card_row("OK", path)
     for name, text in _rows(config):
-        yield from _row(name, text)
+        yield from card_row(name, text)
     for warning in config.warnings:
-        yield from _row("warning", warning)
+        yield from card_row("warning", warning)
 
 
 def _rows(config: Config) -> Iterator[tuple[str, str]]:
@@ -160,13 +158,6 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
             config.manhole.endpoint + (", with SSH keys" if config.manhole.authorized_keys else ""),
         )
     yield "log", f"{config.log.level}, {config.log.format}"
-
-
-def _row(name: str, text: str) -> list[str]:
-    margin = " " * INDENT
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{name:<{INDENT}}", subsequent_indent=margin, break_on_hyphens=False
-    )
 
 
 def _list(items: Iterable[object], none: str) -> str:

@@ -8,6 +8,7 @@ import click
 
 from multicastmw.cli.client import ControlError, NodeNotRunning, NodeRefuses
 from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
+from multicastmw.cli.text import card_row
 from multicastmw.cli.which import control_of
 
 PATIENCE = 60.0  # seconds; links of removed peers may take two, and a reload may wait for another one
@@ -46,12 +47,12 @@ def reload(target: Target, as_json: bool) -> None:
 
 def report(done: dict[str, Any]) -> Iterator[str]:
     """A line a change, and what was kept; values stand as in node.ini."""
-    yield f"read        {done['file']}"
+    yield from card_row("read", done["file"])
     for change in done["changes"]:
-        yield f"{_kind(change):<12}{change['what']}{_values(change)}{_note(change)}"
-    yield f"kept        {_kept(done)}"
+        yield from card_row(_kind(change), f"{change['what']}{_values(change)}{_note(change)}")
+    yield from card_row("kept", _kept(done))
     for warning in done["warnings"]:
-        yield f"warning     {warning}"
+        yield from card_row("warning", warning)
 
 
 def _kind(change: dict[str, Any]) -> str:

@@ -1,11 +1,13 @@
 """How figures and names are written for people."""
 
+import textwrap
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 WIDTH = 80
+LABEL = 12  # columns of a card's labels
 
 
 def plain(text: object) -> str:
@@ -57,6 +59,18 @@ def some(names: list[str], room: int) -> str:
         return ""
     more = f" +{len(safe) - 1}" if len(safe) > 1 else ""
     return short(safe[0], room - len(more)) + more
+
+
+def card_row(label: str, text: str) -> list[str]:
+    """A line of a card, and more where it is long; only a word that is longer than a line sticks out."""
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=f"{label:<{LABEL}}",
+        subsequent_indent=" " * LABEL,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
 
 
 class Columns:

@@ -167,7 +167,7 @@ class PeerIsMisnamed(Event):
     peer: str
     address: str
     name: str
-    text = "the node at {address} calls itself {name}, node.ini calls it {peer}"
+    text = "[peer:{peer}] reaches a node named {name} at {address}: call the section [peer:{name}]"
     alike = ("peer", "address")
     level = "warn"
 
