@@ -198,17 +198,10 @@ def _why(peer: dict[str, Any]) -> str:
 
 
 def _groups(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "IGMP>", "expires>", "wanted by", "hosts")
+    table = Columns("group", "source", "IGMP>", "expires>", "wanted by (hosts here)")
     for group in status["groups"]:
-        expires = span(group["expires_in"]) if group["expires_in"] is not None else ""
-        table.row(
-            group["group"],
-            group["source"],
-            _asked(group),
-            expires,
-            some(group["wanted_by"], 20),
-            _hosts(group),
-        )
+        expires = f"{group['expires_in']:.0f} s" if group["expires_in"] is not None else ""
+        table.row(group["group"], group["source"], _asked(group), expires, _wanted_by(group))
     console.print(table if status["groups"] else "no group is wanted by anybody")
     _and_more(console, status["counters"].get("groups_not_shown", 0))
 
@@ -220,11 +213,12 @@ def _asked(group: dict[str, Any]) -> str:
     return f"v{group['version']}" if group["version"] else "pin" if group["pinned"] else ""
 
 
-def _hosts(group: dict[str, Any]) -> str:
-    """The hosts of the TAP that want it; of many the first, and how many more."""
+def _wanted_by(group: dict[str, Any]) -> str:
+    """Who, and the hosts of the TAP; of many the first, and how many more."""
+    names = some(group["wanted_by"], 40) or "nobody"
     shown = group["hosts"][:HOSTS_SHOWN]
     more = group["hosts_known"] - len(shown)
-    return ", ".join(shown) + (f" +{more}" if more else "")
+    return f"{names} ({', '.join(shown)}{f' +{more}' if more else ''})" if shown else names
 
 
 def _routes(console: Console, status: Status) -> None:

@@ -61,11 +61,11 @@ def some(names: list[str], room: int) -> str:
     return short(safe[0], room - len(more)) + more
 
 
-def card_row(label: str, text: str) -> list[str]:
+def card_row(label: str, text: str, width: int = WIDTH) -> list[str]:
     """A line of a card, and more where it is long; only a word that is longer than a line sticks out."""
     return textwrap.wrap(
         text,
-        WIDTH,
+        width,
         initial_indent=f"{label:<{LABEL}}",
         subsequent_indent=" " * LABEL,
         break_on_hyphens=False,
@@ -108,7 +108,9 @@ def screen() -> Console:
 
 
 def say(console: Console, label: str, value: Any, style: str | None = None) -> None:
-    """One line of a card: a label and what it is."""
+    """One entry of a card: a label and what it is."""
     from rich.text import Text
 
-    console.print(Text(f"{label:<11}", style="bold").append(plain(value), style=style or "not bold"))
+    for line in card_row(label, plain(value), console.width):
+        text = Text(line[:LABEL], style="bold").append(line[LABEL:], style=style or "not bold")
+        console.print(text, soft_wrap=True)

@@ -6,7 +6,7 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.show import RENDER
-from multicastmw.cli.text import WIDTH, Columns, some
+from multicastmw.cli.text import WIDTH, Columns, say, some
 
 
 def drawn(table: Columns) -> list[str]:
@@ -70,3 +70,34 @@ class Peers(SynchronousTestCase):
     def test_of_names_that_are_too_long_one_is_shown_as_far_as_it_goes(self) -> None:
         self.assertEqual(some(["playout1.berlin.example.net"], 12), "playout1.be\u2026")
         self.assertEqual(some(["playout1.berlin.example.net", "b"], 12), "playout1\u2026 +1")
+
+
+class Groups(SynchronousTestCase):
+    def drawn(self, **group: object) -> str:
+        base = {
+            "group": "239.255.255.250", "source": "192.168.100.200", "version": 3, "pinned": False,
+            "denied": False, "expires_in": 259.4, "wanted_by": ("headend1.hamburg.example.net", "b", "mcmw0"),
+            "hosts": ("192.168.100.201", "192.168.100.202", "192.168.100.203"), "hosts_known": 7,
+        }  # fmt: skip
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER["groups"](console, {"groups": [base | group], "counters": {}})
+        text = console.file.getvalue()
+        self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+        return " ".join(text.split())
+
+    def test_the_longest_addresses_stay_whole(self) -> None:
+        shown = self.drawn()
+        for part in ("239.255.255.250 192.168.100.200 v3 259 s", "192.168.100.201,", "192.168.100.202 +5)"):
+            self.assertIn(part, shown)
+
+    def test_what_is_denied_is_marked(self) -> None:
+        shown = self.drawn(denied=True, wanted_by=(), hosts=("10.88.0.1",), hosts_known=1)
+        self.assertIn("denied 259 s nobody (10.88.0.1)", shown)
+
+    def test_a_long_warning_goes_on_under_itself(self) -> None:
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        say(console, "warning", "[tls] /etc/mcmw/studio.pem expires on 2027-01-01 12:00 UTC, in 3 days " * 2)
+        first, *rest = console.file.getvalue().splitlines()
+        self.assertTrue(first.startswith("warning     [tls]"))
+        self.assertTrue(rest and all(line.startswith(" " * 12) and line[12] != " " for line in rest))
+        self.assertLessEqual(max(map(len, (first, *rest))), WIDTH)

@@ -309,6 +309,9 @@ class SteadyTests(TwoGateways):
             self.assert_perfect(receiver.await_last(group, sender.source, sent - 1), sent, TTL - 1)
         # Of their queriers, too, one asks: that with the lower address.
         asking = {host.name: host.status()["querier"] for host in (self.g, self.k)}
+        self.assertEqual(("k", None), (asking["g"]["querier_name"], asking["k"]["querier_name"]))
+        shown = self.g.run([*MCMW, "--socket", str(self.g.socket), "show", "node"]).stdout
+        self.assertIn(f"k at {asking['k']['address']} asks", shown)
         self.assertEqual(("standing by", "querier"), (asking["g"]["state"], asking["k"]["state"]))
         self.assertEqual(asking["k"]["address"], asking["g"]["querier"])
         # Who stands by costs its uplink nothing, heard the LAN, and let nothing of it through.
