@@ -171,6 +171,16 @@ class Credentials:
         """When the certificate is good."""
         return validity_of(self.certificate)
 
+    def signers(self) -> list[tuple[str, Validity]]:
+        """The authorities that its chain ends at, by name: with one, the links of all its nodes end."""
+        try:
+            with open(self._files.certificate, "rb") as own, open(self._files.authorities, "rb") as trusted:
+                last = x509.load_pem_x509_certificates(own.read())[-1]
+                found = x509.load_pem_x509_certificates(trusted.read())
+        except (OSError, ValueError, *UNREADABLE):
+            return []  # what is wrong with a file is told where it is taken up
+        return [(a.subject.rfc4514_string(), validity_of(a)) for a in found if a.subject == last.issuer]
+
     def _refuse(self, why: str) -> None:
         """Half written, perhaps; the next connection looks again."""
         if why != self._told:
