@@ -30,7 +30,7 @@ lint: .venv/ready
 
 # The unit tests pass under both runners; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready $(OBJECT)
-	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_daemon
+	$(BIN)/trial --temp-directory=.venv/trial tests.wire tests.core tests.net tests.services tests.cli tests.bench tests.fuzz.test_corpus tests.fuzz.test_growth tests.test_config tests.test_container tests.test_daemon
 
 whole: .venv/ready $(OBJECT) tools
 	$(BIN)/python -m pytest -m "not slow" --durations=15
