@@ -84,6 +84,26 @@ class GatewayStandsBy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AnotherAsks(Event):
+    """Another querier on the LAN has the better right (IGMP), so this node only listens to the answers."""
+
+    device: str
+    who: str
+    text = "{device} leaves the queries to {who}"
+    alike = ("device",)
+
+
+@dataclass(frozen=True, slots=True)
+class AsksAgain(Event):
+    """The other querier is silent."""
+
+    device: str
+    who: str
+    text = "{device} asks the hosts again: {who} is silent"
+    alike = ("device",)
+
+
+@dataclass(frozen=True, slots=True)
 class Slept(Event):
     """This host, or this process, did not run for a while."""
 

@@ -165,7 +165,7 @@ class LanGateway:
         """The gateway that asks from there, by name; None for another querier, or one that is unknown."""
         for rival in self.gateway.rivals(self._reactor.seconds()) if address else ():
             if rival.address == address:
-                return self._name(rival.node)
+                return self._reach.name(rival.node) or self._names.get(rival.node)
         return None
 
     def _forwarder(self) -> tuple[str, str] | None:

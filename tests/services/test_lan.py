@@ -87,6 +87,7 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(self.names()[-1:], [f"{THEIRS:016x}"])
         self.assertIsNone(self.lan.name_at(ipv4.number("10.77.0.1")))
         self.assertIsNone(self.lan.name_at(0))
+        self.assertIsNone(self.lan.name_at(OTHER))
 
     def test_names_of_those_that_have_left_the_lan_are_not_kept(self) -> None:
         self.reach.add(self.link, THEIRS, "k")
