@@ -2,7 +2,6 @@
 
 import json
 import socket
-import textwrap
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from multicastmw.cli.main import BadConfig, Target
+from multicastmw.cli.main import BadConfig, Target, exit_codes
+from multicastmw.cli.text import card_row
 from multicastmw.config import Config, ConfigError, load
 from multicastmw.core.addressing import Channel
 from multicastmw.core.expiry import DAY, is_void, verdict
@@ -21,20 +21,25 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 SOON = 30 * DAY  # a certificate that ends before is worth a warning
-WIDTH = 80
-INDENT = 12
 
 
-@click.command()
+@click.command(
+    epilog=exit_codes(
+        {
+            0: "a node starts with it, though there may be warnings",
+            1: "the answer could not be written",
+            2: "it does not, or every link would be refused, and a line says why",
+        }
+    )
+)
 @click.argument("node_ini", metavar="[NODE.INI]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the table.")
 @click.pass_obj
 def check(target: Target, node_ini: str | None, as_json: bool) -> None:
     """Read a configuration and say what it means.
 
-    No device is opened, nothing is listened on or dialled; the files of [tls] are read.  Exit code 0: a node
-    starts with it, though there may be warnings.  Exit code 2: it does not, or every link would be refused,
-    and one line on stderr says which option of which section is wrong.
+    No device is opened, nothing is listened on or dialled; the files of [tls] are read.  NODE.INI is the one
+    behind -c if it is left out.  A mistake is one line on stderr that names the option and its section.
     """
     path = node_ini if node_ini is not None else target.config
     if path is None:
@@ -121,11 +126,11 @@ def document(path: str, config: Config) -> dict[str, Any]:
 
 def report(path: str, config: Config) -> Iterator[str]:
     """The same for people: lines of at most 80 columns, except where a name is longer than that."""
-    yield from _row("OK", path)
+    yield from card_row("OK", path)
     for name, text in _rows(config):
-        yield from _row(name, text)
+        yield from card_row(name, text)
     for warning in config.warnings:
-        yield from _row("warning", warning)
+        yield from card_row("warning", warning)
 
 
 def _rows(config: Config) -> Iterator[tuple[str, str]]:
@@ -153,13 +158,6 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
             config.manhole.endpoint + (", with SSH keys" if config.manhole.authorized_keys else ""),
         )
     yield "log", f"{config.log.level}, {config.log.format}"
-
-
-def _row(name: str, text: str) -> list[str]:
-    margin = " " * INDENT
-    return textwrap.wrap(
-        text, WIDTH, initial_indent=f"{name:<{INDENT}}", subsequent_indent=margin, break_on_hyphens=False
-    )
 
 
 def _list(items: Iterable[object], none: str) -> str:

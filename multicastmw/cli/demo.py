@@ -11,6 +11,7 @@ import json
 import os
 import re
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from multicastmw.cli.announcer import Silence, announcer
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.lab import Lab, LabError, NotPossibleHere, TimedOut, take_down
 from multicastmw.cli.lab.tools import find_tool
-from multicastmw.cli.main import Failure
+from multicastmw.cli.main import Failure, exit_codes
 from multicastmw.cli.mpegts import NotTransportStream
 from multicastmw.cli.overlay import DEVICE, FigureFour
 from multicastmw.cli.performance import GROUP, PORT, Network, Performance, examine
@@ -41,7 +42,21 @@ class NotHere(Failure):
     exit_code = 3
 
 
-@click.command()
+class BadFolder(Failure):
+    """Why nothing can be written where --out says."""
+
+    exit_code = 2
+
+
+CODES = {
+    0: "all three have every packet once and in order, every frame decodes",
+    1: "they did not, or the demo could not go on, and one line says why",
+    2: "the command line is wrong, or --out names what cannot be written to",
+    NotHere.exit_code: "this machine lacks what the demo needs, and one line says what",
+}
+
+
+@click.command(epilog=exit_codes(CODES))
 @click.option("--film", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="A film of your own; encoded as a Video CD, unless it is a transport stream.")  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0), default=20.0, show_default=True,
@@ -58,13 +73,14 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
          down: bool, out: Path, as_json: bool) -> None:  # fmt: skip
     """Send a film from one host to three, all on this machine.
 
-    It needs /dev/net/tun, iproute2, ffmpeg, and root or namespaces of one's own.
-    Host a sends; b receives and replicates to c and d.
-    The exit code is 0 if all three received every packet once and in order and every frame decodes.
+    Host a sends; b receives and replicates to c and d.  It needs /dev/net/tun, iproute2, ffmpeg, and root or
+    namespaces of one's own.
     """
     if not film and not seconds:
         raise click.UsageError("--seconds 0 means all of a film; give one with --film")
     try:
+        if not down:
+            check_folder(out)
         if os.geteuid():
             _go_on_as_root(keep or down, as_json)
         check_machine(down)
@@ -79,6 +95,8 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
         raise Failure(str(error)) from error
     except (LabError, TimedOut, ControlError) as error:
         raise Failure(f"{error} (logs are in {out})") from error
+    except OSError as error:  # the disk is full, say
+        raise Failure(f"{error.filename or out}: {error.strerror or error}") from error
     show(outcome, kept, out, as_json)
     ctx.exit(1 if outcome.problems() else 0)
 
@@ -89,6 +107,20 @@ def _go_on_as_root(lasts: bool, as_json: bool) -> None:
         raise NotPossibleHere("hosts that stay up need root: sudo mcmw demo --keep, and --down")
     check_tools()
     rootless.become_root(sys.argv[1:], lambda line: None if as_json else click.echo(line, err=True))
+
+
+def check_folder(out: Path) -> None:
+    """Can it be made and written to?  Raises BadFolder; leaves everything as it was."""
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise BadFolder(f"--out {out}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            for folder in missing:
+                folder.rmdir()
 
 
 def check_machine(only_root: bool = False) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.main import Failure
+from multicastmw.cli.main import Failure, exit_codes
 from multicastmw.literals import node_name
 
 AUTHORITY_NAME = "Multicast Middleware"
@@ -19,8 +19,10 @@ NODE_DAYS = 730
 AUTHORITY, AUTHORITY_KEY = "authority.pem", "authority.key"
 CLOCKS_DIFFER = datetime.timedelta(hours=1)  # a host whose clock is behind takes a new certificate too
 
+CODES = {0: "they are made", 1: "they are not, and one line says why"}
 
-@click.group()
+
+@click.group(epilog=exit_codes({}))
 def keys() -> None:
     """Make the keys of nodes that talk over TLS.
 
@@ -55,7 +57,7 @@ FOLDER = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 
 
-@keys.command()
+@keys.command(epilog=exit_codes(CODES), short_help="Make a private certificate authority.")
 @FOLDER
 @click.option("--name", default=AUTHORITY_NAME, show_default=True, help="What the authority is called.")
 @JSON
@@ -68,7 +70,7 @@ def authority(folder: Path, name: str, as_json: bool) -> None:
     _say(made, as_json, f"keep {folder / AUTHORITY_KEY} safe: who has it can add nodes")
 
 
-@keys.command()
+@keys.command(epilog=exit_codes(CODES), short_help="Make the key and the certificate of each node.")
 @click.argument("names", nargs=-1, required=True)
 @FOLDER
 @click.option(

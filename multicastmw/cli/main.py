@@ -5,18 +5,21 @@ pays only for what it shows.  It is a click command that gets a `Target` as the 
 `Failure`, or `BadConfig`, for what the user has to be told.
 
 With --json anywhere behind `mcmw`, stdout is one JSON document and stderr is empty: an error is
-{"error": "..."}, with the same exit code as the line on stderr would have.
+{"error": "..."}, with the same exit code as the line on stderr would have.  What can be wrong with stdout
+itself is seen to here, for all of them: see output.py.
 """
 
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 
 import click
 
 from multicastmw import __version__
+from multicastmw.cli import output
 
 # name: where it is, and what --help says of it without importing it.
 COMMANDS = {
@@ -28,6 +31,20 @@ COMMANDS = {
     "demo": ("multicastmw.cli.demo:demo", "Send a video through nodes on this machine."),
 }
 INTERRUPTED = 130  # exit code of what Ctrl-C ended, as shells have it
+
+EVERY_CODE = {
+    0: "it is done",
+    1: "it is not, and one line on stderr says why",
+    2: "the command line or node.ini is wrong, and the line says where",
+    INTERRUPTED: "Ctrl-C ended it",
+    output.READER_GONE: "whoever read its output has gone, as head does",
+}
+
+
+def exit_codes(codes: dict[int, str]) -> str:
+    """The end of a command's --help: what these mean here, and those that all commands have."""
+    lines = [f"  {code:<5}{means}" for code, means in sorted({**EVERY_CODE, **codes}.items())]
+    return "\n".join(("\b", "Exit codes:", *lines))
 
 
 @dataclass(frozen=True)
@@ -69,7 +86,16 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    epilog=exit_codes(
+        {
+            3: "this machine lacks what the command needs (demo)",
+            4: "the node was asked and does not answer (reload)",
+        }
+    ),
+)
 @click.option("--socket", metavar="PATH", help="The control socket of the node that is meant.")
 @click.option("-c", "--config", metavar="NODE.INI", help="The configuration of the node that is meant.")
 @click.version_option(__version__, message="mcmw %(version)s")
@@ -92,16 +118,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Runs a command and leaves with its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
+        with output.guarded():
+            code = _run(arguments)
+    except output.Lost as lost:
+        code = lost.exit_code
+        if not lost.reader_is_gone:
+            _complain(f"mcmw: {lost}")
+    sys.exit(code)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         code = mcmw.main(arguments, prog_name="mcmw", standalone_mode=False)
     except click.Abort:
-        code = INTERRUPTED
+        return INTERRUPTED
     except click.ClickException as error:
         _tell(error, as_json="--json" in arguments)
-        code = error.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+        return error.exit_code
+    return code if isinstance(code, int) else 0
 
 
 def _tell(error: click.ClickException, as_json: bool) -> None:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # `mcmw keys`: its text is the help
+        if not as_json:
+            _complain(error.format_message())
+            return
+        error = click.UsageError("which of its commands?", error.ctx)
     line = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError):
         command = error.ctx.command_path if error.ctx else "mcmw"
@@ -109,7 +151,13 @@ def _tell(error: click.ClickException, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"error": line}))
     else:
-        click.echo(line, err=True)
+        _complain(line)
+
+
+def _complain(text: str) -> None:
+    """On stderr; where that cannot be written, the exit code has to do."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from typing import Any
 import click
 
 from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeRefuses, NodeSilent
-from multicastmw.cli.main import BadConfig, Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
+from multicastmw.cli.text import card_row
 from multicastmw.cli.which import control_of
 
 PATIENCE = 30.0  # seconds; links of removed peers may take two, and a reload may wait for another one
@@ -22,7 +23,15 @@ class Unanswered(Failure):
     exit_code = 4
 
 
-@click.command()
+CODES = {
+    0: "it is done",
+    1: "the node was not reached, and one line says why",
+    2: "the file is wrong, and nothing is changed; one line says why",
+    Unanswered.exit_code: "the node was asked and does not answer; its log says what it does",
+}
+
+
+@click.command(epilog=exit_codes(CODES))
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @click.pass_obj
 def reload(target: Target, as_json: bool) -> None:
@@ -31,9 +40,6 @@ def reload(target: Target, as_json: bool) -> None:
     Only what changed is touched; streams go on.  The answer comes when it is done: links of new peers are
     being dialled, those of removed peers are closed.  What a running node cannot change is named, and waits
     for a restart.  SIGHUP does the same, and the log has the answer.
-
-    Exit code 0: it is done.  2: the file is wrong, one line says why, and nothing is changed.  1: the node
-    was not reached.  4: it was asked and does not answer; what it does when it runs again, its log says.
     """
     node = control_of(target, PATIENCE)
     if not as_json:
@@ -62,12 +68,12 @@ def _asked(node: ControlClient, target: Target) -> dict[str, Any]:
 
 def report(done: dict[str, Any]) -> Iterator[str]:
     """A line a change, and what was kept; values stand as in node.ini."""
-    yield f"read        {done['file']}"
+    yield from card_row("read", done["file"])
     for change in done["changes"]:
-        yield f"{_kind(change):<12}{change['what']}{_values(change)}{_note(change)}"
-    yield f"kept        {_kept(done)}"
+        yield from card_row(_kind(change), f"{change['what']}{_values(change)}{_note(change)}")
+    yield from card_row("kept", _kept(done))
     for warning in done["warnings"]:
-        yield f"warning     {warning}"
+        yield from card_row("warning", warning)
 
 
 def _kind(change: dict[str, Any]) -> str:

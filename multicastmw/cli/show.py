@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multicastmw.cli.client import ControlError
-from multicastmw.cli.main import BadConfig, Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
 
@@ -23,7 +23,7 @@ NODE_KEYS = ("node", "tap", "querier", "nodes", "counters", "warnings", "refused
 PARTS = ("node", "peers", "groups", "routes")
 
 
-@click.command()
+@click.command(epilog=exit_codes({0: "the node answered", 1: "it did not, and one line says why"}))
 @click.argument("part", type=click.Choice(PARTS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the tables.")
 @click.pass_obj
@@ -32,12 +32,14 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
 
     \b
     node    the node, its TAP and its querier, and what went wrong
-    peers   the links: state, data on UDP or TCP, delay, traffic, nodes behind
-    groups  every channel that somebody wants, and who
+    peers   the links: state, inside TLS or not, data on UDP or TCP, delay,
+            packets, channels that the peer wants, nodes behind it
+    groups  every channel that somebody wants, and who; denied: [groups] keeps
+            it from the programs here
     routes  every source and group that packets came from: where they go,
             how many nobody wanted, died of their TTL, or were lost
 
-    Without an argument all four.  Exit code 0: the node answered.  1: it did not.
+    Without an argument all four.
     """
     control = control_of(target)
     try:
@@ -76,6 +78,9 @@ def _node(console: Console, status: Status) -> None:
         "node",
         f"{node['name']}  id {node['id']}  version {node['version']}  up {span(node['uptime'])}",
     )
+    if tls := node["tls"]:
+        clear = ", data on UDP in the clear" if tls["udp_in_clear"] and node["data_port"] else ""
+        say(console, "TLS", f"{tls['certificate']} is good until {tls['valid_until']}{clear}")
     if tap["state"] == "up":
         what = f"{tap['device']} is up  {tap['address'] or 'no address'}  MTU {tap['mtu']}"
         floor = tap["ttl_floor"]
@@ -94,7 +99,10 @@ def _node(console: Console, status: Status) -> None:
     listening = node["listening"] or "nowhere"
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
-    asks = {"querier": "asks itself", "standing by": f"{querier['querier']} asks", "off": "is off"}
+    other = querier["querier"]
+    if querier["querier_name"]:
+        other = f"{querier['querier_name']} at {other}"
+    asks = {"querier": "asks itself", "standing by": f"{other} asks", "off": "is off"}
     say(console, "IGMP", f"version {querier['version']}, {asks[querier['state']]}, from {querier['address']}")
     reached = [each["name"] or each["id"] for each in status["nodes"]]
     say(
@@ -161,11 +169,11 @@ TROUBLES = {
 
 
 def _peers(console: Console, status: Status) -> None:
-    table = Columns("peer", "state", "data", "RTT>", "sent>", "received>", "lost>", "wants>", "behind it")
+    table = Columns("peer", "state", "TLS", "data", "RTT>", "sent>", "recvd>", "lost>", "wants>", "behind")
     for peer in status["peers"]:
         name = short(peer["name"], NAME_WIDTH)
         if peer["state"] != "up":
-            table.row(name, peer["state"], "", "", "", "", "", "", "", style=_style(peer))
+            table.row(name, peer["state"], "", "", "", "", "", "", "", "", style=_style(peer))
             continue
         counters = peer["counters"]
         lost = peer["queue_drops"] + peer["kernel_drops"] + counters["socket_full"]
@@ -173,18 +181,23 @@ def _peers(console: Console, status: Status) -> None:
         table.row(
             name,
             "up",
+            "yes" if peer["tls"] else "no",
             (peer["data"] or "").upper(),
             milliseconds(peer["rtt"]),
             amount(counters["sent"]),
             amount(counters["received"]),
             amount(lost),
-            peer["channels"],
-            some(behind, 24),
+            amount(peer["channels"]),
+            some(behind, 20),
         )
     console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
     for peer in status["peers"]:  # a reason has a line of its own, and a name its whole length
         if peer["state"] != "up":
             console.print(Text(f"{plain(peer['name'])}: {plain(_why(peer))}", style=_style(peer)))
+        for section in peer["sections"]:
+            if section != peer["name"]:
+                line = f"[peer:{section}] reaches {peer['name']}: call the section [peer:{peer['name']}]"
+                console.print(Text(plain(line), style="yellow"))
 
 
 def _style(peer: dict[str, Any]) -> str:
@@ -196,22 +209,27 @@ def _why(peer: dict[str, Any]) -> str:
 
 
 def _groups(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "IGMP>", "expires>", "wanted by", "hosts")
+    table = Columns("group", "source", "IGMP>", "expires>", "wanted by (hosts here)")
     for group in status["groups"]:
-        version = f"v{group['version']}" if group["version"] else "pin" if group["pinned"] else ""
-        expires = span(group["expires_in"]) if group["expires_in"] is not None else ""
-        table.row(
-            group["group"], group["source"], version, expires, some(group["wanted_by"], 20), _hosts(group)
-        )
+        expires = f"{group['expires_in']:.0f} s" if group["expires_in"] is not None else ""
+        table.row(group["group"], group["source"], _asked(group), expires, _wanted_by(group))
     console.print(table if status["groups"] else "no group is wanted by anybody")
     _and_more(console, status["counters"].get("groups_not_shown", 0))
 
 
-def _hosts(group: dict[str, Any]) -> str:
-    """The hosts of the TAP that want it; of many the first, and how many more."""
+def _asked(group: dict[str, Any]) -> str:
+    """How it came to be wanted here, or that [groups] keeps it out."""
+    if group["denied"]:
+        return "denied"
+    return f"v{group['version']}" if group["version"] else "pin" if group["pinned"] else ""
+
+
+def _wanted_by(group: dict[str, Any]) -> str:
+    """Who, and the hosts of the TAP; of many the first, and how many more."""
+    names = some(group["wanted_by"], 40) or "nobody"
     shown = group["hosts"][:HOSTS_SHOWN]
     more = group["hosts_known"] - len(shown)
-    return ", ".join(shown) + (f" +{more}" if more else "")
+    return f"{names} ({', '.join(shown)}{f' +{more}' if more else ''})" if shown else names
 
 
 def _routes(console: Console, status: Status) -> None:
@@ -226,7 +244,7 @@ def _routes(console: Console, status: Status) -> None:
             amount(route["died_of_ttl"]),
             amount(sum(s["lost"] for s in streams)),
             amount(sum(s["duplicates"] for s in streams)),
-            some(route["to"], 20),
+            "denied here" if route["denied"] and not route["to"] else some(route["to"], 20),
         )
     console.print(table if status["routes"] else "no packet has come yet")
     _and_more(console, status["counters"].get("routes_not_shown", 0))

@@ -4,16 +4,16 @@ import json
 
 import click
 
-from multicastmw.cli.main import BadConfig, Failure, Target
+from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
 from multicastmw.net import netlink
 
 
-@click.group()
+@click.group(epilog=exit_codes({}))
 def tap() -> None:
     """Look after the TAP device."""
 
 
-@tap.command()
+@tap.command(epilog=exit_codes({0: "it is gone", 1: "it is not, and one line says why"}))
 @click.argument("device", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a line.")
 @click.pass_obj
@@ -22,7 +22,7 @@ def remove(target: Target, device: str | None, as_json: bool) -> None:
 
     A node leaves its TAP in place when it ends, so that programs keep their memberships.  This removes it:
     DEVICE, or the one that -c NODE.INI names, or mcmw0.  A device that no node has made, or that a running
-    node holds, is left alone.  Exit code 0: it is gone.  1: it is not, and a line says why.
+    node holds, is left alone.
     """
     name = device or _configured(target.config)
     if not netlink.exists(name):

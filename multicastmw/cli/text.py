@@ -1,11 +1,13 @@
 """How figures and names are written for people."""
 
+import textwrap
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 WIDTH = 80
+LABEL = 12  # columns of a card's labels
 
 
 def plain(text: object) -> str:
@@ -59,6 +61,18 @@ def some(names: list[str], room: int) -> str:
     return short(safe[0], room - len(more)) + more
 
 
+def card_row(label: str, text: str, width: int = WIDTH) -> list[str]:
+    """A line of a card, and more where it is long; only a word that is longer than a line sticks out."""
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=f"{label:<{LABEL}}",
+        subsequent_indent=" " * LABEL,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
 class Columns:
     """A table in 80 columns, with colours on terminals only; figures stand to the right.
 
@@ -94,7 +108,9 @@ def screen() -> Console:
 
 
 def say(console: Console, label: str, value: Any, style: str | None = None) -> None:
-    """One line of a card: a label and what it is."""
+    """One entry of a card: a label and what it is."""
     from rich.text import Text
 
-    console.print(Text(f"{label:<11}", style="bold").append(plain(value), style=style or "not bold"))
+    for line in card_row(label, plain(value), console.width):
+        text = Text(line[:LABEL], style="bold").append(line[LABEL:], style=style or "not bold")
+        console.print(text, soft_wrap=True)

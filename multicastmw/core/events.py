@@ -84,6 +84,26 @@ class GatewayStandsBy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AnotherAsks(Event):
+    """Another querier on the LAN has the better right (IGMP), so this node only listens to the answers."""
+
+    device: str
+    who: str
+    text = "{device} leaves the queries to {who}"
+    alike = ("device",)
+
+
+@dataclass(frozen=True, slots=True)
+class AsksAgain(Event):
+    """The other querier is silent."""
+
+    device: str
+    who: str
+    text = "{device} asks the hosts again: {who} is silent"
+    alike = ("device",)
+
+
+@dataclass(frozen=True, slots=True)
 class Slept(Event):
     """This host, or this process, did not run for a while."""
 
@@ -178,7 +198,7 @@ class PeerIsMisnamed(Event):
     peer: str
     address: str
     name: str
-    text = "the node at {address} calls itself {name}, node.ini calls it {peer}"
+    text = "[peer:{peer}] reaches a node named {name} at {address}: call the section [peer:{name}]"
     alike = ("peer", "address")
     level = "warn"
 

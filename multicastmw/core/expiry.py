@@ -27,15 +27,16 @@ def is_void(validity: Validity, now: float) -> bool:
 def verdict(validity: Validity, now: float, soon: float = SOON) -> str:
     """What is to be said of it, in words that follow its name; empty: it is good for longer than `soon`."""
     if now < validity.begins:
-        return f"is not valid before {_date(validity.begins)}; is a clock wrong?"
+        return f"is not valid before {date(validity.begins)}; is a clock wrong?"
     if now >= validity.ends:
-        return f"has expired on {_date(validity.ends)}"
+        return f"has expired on {date(validity.ends)}"
     if validity.ends - now < soon:
-        return f"expires on {_date(validity.ends)}, {_left(validity.ends - now)}"
+        return f"expires on {date(validity.ends)}, {_left(validity.ends - now)}"
     return ""
 
 
-def _date(at: float) -> str:
+def date(at: float) -> str:
+    """As people read it."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 

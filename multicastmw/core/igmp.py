@@ -123,6 +123,11 @@ class Querier:
             membership.postpone(seconds)
             self._deadlines.wind(group, membership.deadline())
 
+    @property
+    def other(self) -> int:
+        """Who asks instead of us; 0: nobody."""
+        return self._election.other
+
     def wanted(self) -> frozenset[tuple[int, int]]:
         """All channels that are wanted, as (group, source)."""
         return frozenset((group, source) for group, m in self._groups.items() for source in m.wanted())

@@ -99,6 +99,7 @@ class Outlet(Protocol):
 
     address: str
     local_address: str
+    secure: bool  # is it inside TLS?
 
     def write(self, message: bytes) -> None: ...
     def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
@@ -248,6 +249,11 @@ class Link:
     def on_udp(self) -> bool:
         """Do data go out on UDP now?"""
         return self._on_udp
+
+    @property
+    def secure(self) -> bool:
+        """Is the connection inside TLS?"""
+        return self._outlet.secure
 
     @property
     def data_address(self) -> tuple[str, int] | None:

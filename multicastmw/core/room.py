@@ -245,7 +245,7 @@ class Room:
     def unwelcome(self, link: "Link", code: int, why: str) -> None:
         """A caller said Close instead of Open; that it means another node is news."""
         if code == Code.AUTHENTICATION and not link.dialled:
-            self.tell(PeerRefuses(link.address, why))
+            self.tell(PeerRefuses(link.address, f"{why}; in its node.ini we are [peer:{self.here.name}]"))
 
     def down(self, link: "Link", why: str) -> None:
         """A link that was up is out of the tables."""

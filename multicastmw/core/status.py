@@ -8,6 +8,17 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class TlsStatus:
+    """The node's own certificate, which is in use for new links."""
+
+    certificate: str  # its file
+    valid_until: str
+    expires_in: float  # seconds; negative afterwards
+    not_renewed: str  # why what is in the file now is not in use
+    udp_in_clear: bool
+
+
+@dataclass(frozen=True)
 class NodeStatus:
     name: str
     id: str
@@ -19,6 +30,7 @@ class NodeStatus:
     pid: int
     listening: str | None
     data_port: int | None
+    tls: TlsStatus | None
 
 
 @dataclass(frozen=True)
@@ -55,21 +67,27 @@ class QuerierView:
     state: str  # querier, standing by (another asks), or off
     address: str
     querier: str  # who asks
+    querier_name: str | None  # where that is a gateway of this overlay
     version: int
     counters: dict[str, int]
 
 
 @dataclass(frozen=True)
 class PeerStatus:
-    """`state` is up, dialling, waiting (for the next dial) or standby; `why` it is not up."""
+    """`state` is up, dialling, waiting (for the next dial) or standby; `why` it is not up.
+
+    `name` is the node's own where it is up; `sections` are the NAMEs of the [peer:NAME] that it serves.
+    """
 
     name: str
+    sections: tuple[str, ...]
     id: str | None
     state: str
     why: str
     endpoint: str | None  # where this node dials it
     address: str | None
     dialled_by: str | None  # us or them
+    tls: bool | None  # is the link inside TLS?
     since: float  # seconds in this state
     data: str | None  # udp or tcp
     data_address: str | None
@@ -86,7 +104,7 @@ class PeerStatus:
 
 @dataclass(frozen=True)
 class GroupStatus:
-    """A channel that somebody wants."""
+    """A channel that somebody wants, or programs here would if it were not `denied`."""
 
     group: str
     source: str  # an address, or any
@@ -98,6 +116,7 @@ class GroupStatus:
     hosts_known: int
     expires_in: float | None
     pinned: bool
+    denied: bool  # by [groups], which is of this node's TAP and not of what passes between its peers
 
 
 @dataclass(frozen=True)
@@ -115,7 +134,7 @@ class StreamStatus:
 
 @dataclass(frozen=True)
 class RouteStatus:
-    """An (S, G) that packets came along."""
+    """An (S, G) that packets came along; where it starts here and is `denied`, no more of them do."""
 
     group: str
     source: str
@@ -125,6 +144,7 @@ class RouteStatus:
     to_nobody: int
     died_of_ttl: int
     sent_from_here: int | None  # how many this node has numbered, where it is the origin
+    denied: bool
     streams: tuple[StreamStatus, ...]
 
 

@@ -225,6 +225,19 @@ class TapDestination:
         """What these are in the overlay."""
         return {self._mapping.channel(group, source) for group, source in self.wanted()}
 
+    def channels_denied(self) -> set[Channel]:
+        """What the host, or a pin, wants and the lists deny."""
+        return {
+            self._mapping.channel(group, source)
+            for group, sources in self._kept_out.items()
+            for source in sources
+            if group in self._mapping
+        }
+
+    def denies(self, channel: Channel) -> bool:
+        """Do the lists keep it out?  Under a mapping whose keys are no addresses nobody can tell."""
+        return self._mapping.exact and not self._admission.admits(channel.group)
+
     def admits(self, group: int) -> bool:
         """What the allow and deny lists say of the group."""
         verdict = self._admitted.get(group)

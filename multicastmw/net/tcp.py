@@ -42,6 +42,7 @@ class PeerConnection(TwistedProtocol):
     """Bytes to the link and from it.  `make_link` gives None for a caller that is one too many."""
 
     transport: Any
+    secure = False
 
     def __init__(self, clock: IReactorTime, make_link: MakeLink, gone: Callable[[str], None]) -> None:
         self._clock = clock
@@ -144,6 +145,7 @@ class PeerConnection(TwistedProtocol):
 class SecurePeerConnection(PeerConnection):
     """The same inside TLS: nothing is said before the handshake is done, and then whose key it was."""
 
+    secure = True
     _certificate: Any = None
 
     def _begin(self, link: LinkMachine) -> None:

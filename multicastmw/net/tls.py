@@ -37,6 +37,7 @@ RECORD = 1 << 14  # bytes: TLS has no longer records
 
 # What we chose.
 HANDSHAKE_MAX = 64 << 10  # bytes of a handshake that are listened to; ours are 3 KiB, with large keys 20
+NAME_SHOWN = 64  # characters of the name in a certificate, which is told
 UNREAD_MAX = 1 << 20  # bytes that wait for a peer that goes on talking: every key update of TLS has an answer
 
 # X509_V_ERR_* of OpenSSL, as what they mean here.
@@ -119,6 +120,11 @@ class Credentials:
         found = [os.stat(path) for path in astuple(self._files)]
         return [(status.st_ino, status.st_mtime_ns, status.st_size) for status in found]
 
+    @property
+    def trouble(self) -> str:
+        """Why the files on disk, as they were last looked at, are not in use; empty: they are."""
+        return self._told
+
     def context(self) -> Any:
         """What the next connection is made with."""
         try:
@@ -164,6 +170,16 @@ class Credentials:
     def validity(self) -> Validity:
         """When the certificate is good."""
         return validity_of(self.certificate)
+
+    def signers(self) -> list[tuple[str, Validity]]:
+        """The authorities that its chain ends at, by name: with one, the links of all its nodes end."""
+        try:
+            with open(self._files.certificate, "rb") as own, open(self._files.authorities, "rb") as trusted:
+                last = x509.load_pem_x509_certificates(own.read())[-1]
+                found = x509.load_pem_x509_certificates(trusted.read())
+        except (OSError, ValueError, *UNREADABLE):
+            return []  # what is wrong with a file is told where it is taken up
+        return [(a.subject.rfc4514_string(), validity_of(a)) for a in found if a.subject == last.issuer]
 
     def _refuse(self, why: str) -> None:
         """Half written, perhaps; the next connection looks again."""
@@ -242,10 +258,20 @@ def is_named(certificate: x509.Certificate, name: str) -> bool:
     return name.isascii()
 
 
-def objection(certificate: Any, names: tuple[str, ...], node: int | None) -> str | None:
-    """Why who holds this certificate (pyOpenSSL's) is not that node (None: any), of all these names.
+def name_in(certificate: x509.Certificate) -> str:
+    """The only name in it, for people; empty where there are others, or it is none that a line can hold."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except (x509.ExtensionNotFound, ValueError, *UNREADABLE):
+        return ""
+    names = found.value.get_values_for_type(x509.DNSName)
+    return names[0] if len(names) == 1 and len(names[0]) <= NAME_SHOWN and names[0].isprintable() else ""
 
-    None where it is.
+
+def objection(certificate: Any, names: tuple[str, ...], node: int | None) -> str | None:
+    """Why who holds this certificate (pyOpenSSL's) is not that node, of all these names; None where it is.
+
+    Before its Open `node` is None, and the name is the one that node.ini gives it.
 
     One of our authorities signed it, but authorities sign what they are given, and OpenSSL reads more than
     cryptography does: what cannot be read is nobody's.
@@ -257,7 +283,10 @@ def objection(certificate: Any, names: tuple[str, ...], node: int | None) -> str
         return "its certificate, or the key in it, is of a kind that cannot be read here"
     for name in names:
         if not is_named(held, name):
-            return f"its certificate is not {name}'s"
+            its = name_in(held)
+            mend = f": call the section [peer:{its}]" if its and node is None else ""
+            whose = f"{its}'s, not {name}'s" if its else f"not {name}'s"
+            return f"its certificate is {whose}{mend}"
     return None if node in (None, its_node) else "its node id is not that of its certificate's key"
 
 

@@ -48,6 +48,7 @@ class LanGateway:
         self._tell = tell
         self._clockwork = Clockwork(reactor, self)
         self._told: Event | None = None
+        self._names: dict[int, str] = {}  # of the others on the LAN, also while the overlay is in pieces
         destination.pim = lambda packet, now: self._do(self.gateway.accept(packet, now))
         destination.of_a_gateway = lambda now: self._do(self.gateway.frame_of_a_gateway(now))
         destination.woke = self._woke
@@ -127,6 +128,7 @@ class LanGateway:
 
     def _do(self, hellos: list[bytes]) -> None:
         gateway, destination = self.gateway, self._destination
+        self._learn_names()
         if gateway.state is State.FORWARDING:
             destination.forward(gateway.until)
         else:
@@ -150,11 +152,27 @@ class LanGateway:
             self._told = event
             self._tell(event)
 
+    def _learn_names(self) -> None:
+        """Hellos have none, and the overlay knows them only as long as it reaches them."""
+        rivals = self.gateway.rivals(self._reactor.seconds())
+        found = {rival.node: self._reach.name(rival.node) or self._names.get(rival.node) for rival in rivals}
+        self._names = {node: name for node, name in found.items() if name}
+
+    def _name(self, node: int) -> str:
+        return self._reach.name(node) or self._names.get(node) or f"{node:016x}"
+
+    def name_at(self, address: int) -> str | None:
+        """The gateway that asks from there, by name; None for another querier, or one that is unknown."""
+        for rival in self.gateway.rivals(self._reactor.seconds()) if address else ():
+            if rival.address == address:
+                return self._reach.name(rival.node) or self._names.get(rival.node)
+        return None
+
     def _forwarder(self) -> tuple[str, str] | None:
         """Name and address of the other one that forwards."""
         for rival in self.gateway.rivals(self._reactor.seconds()):
             if rival.state is State.FORWARDING:
-                return self._reach.name(rival.node) or f"{rival.node:016x}", ipv4.text(rival.address)
+                return self._name(rival.node), ipv4.text(rival.address)
         return None
 
     def status(self) -> GatewayStatus | None:
@@ -168,9 +186,7 @@ class LanGateway:
             state=WORDS[self.gateway.state],
             forwarder=other[0] if other else None,
             forwarder_address=other[1] if other else None,
-            others=tuple(
-                self._reach.name(rival.node) or f"{rival.node:016x}" for rival in rivals if rival.reached
-            ),
+            others=tuple(self._name(rival.node) for rival in rivals if rival.reached),
             strangers=sum(not rival.reached for rival in rivals),
             counters=self.gateway.counters.as_dict(),
         )

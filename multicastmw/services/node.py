@@ -42,6 +42,7 @@ from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
 from multicastmw.services.certificate import CertificateService
+from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.journal import Journal
@@ -299,9 +300,15 @@ class NodeService(MultiService):
             return f"; nor can {endpoint} be had again at once, which is tried on"
         return ""
 
-    def look_at_certificate(self) -> None:
-        if self.certificate:
-            self.certificate.look()
+    def look_at_certificate(self) -> tuple[Change, ...]:
+        """Takes what is new on disk; gives that as a reload tells it."""
+        if not self.certificate:
+            return ()
+        before = self.certificate.valid_until
+        if not self.certificate.look():
+            return ()
+        until = f"good until {before}", f"good until {self.certificate.valid_until}"
+        return (Change("tls", "certificate", *until, Effect.APPLIED, "for links made from now on"),)
 
     def certificate_warnings(self) -> tuple[str, ...]:
         return self.certificate.warnings() if self.certificate else ()

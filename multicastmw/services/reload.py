@@ -224,7 +224,7 @@ class ReloadService(Service):
             node.tap.ask_by(*node.igmp_settings())
         if plan.touches("groups"):
             self._change_groups(before.groups, config.groups)
-        node.look_at_certificate()
+        plan = replace(plan, changes=plan.changes + node.look_at_certificate())
         for warning in config.warnings:
             if warning not in before.warnings:
                 node.warn(warning)

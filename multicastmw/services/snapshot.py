@@ -23,6 +23,7 @@ from multicastmw.core.status import (
     Status,
     StreamStatus,
     TapStatus,
+    TlsStatus,
 )
 from multicastmw.net.clockwork import wall
 from multicastmw.wire import ipv4
@@ -112,6 +113,20 @@ def _node(node: "NodeService", now: float) -> NodeStatus:
         pid=os.getpid(),
         listening=None if _listens_nowhere(node) else node.config.listen.endpoint,
         data_port=here.data_port,
+        tls=_tls(node),
+    )
+
+
+def _tls(node: "NodeService") -> TlsStatus | None:
+    tls = node.config.tls
+    if not (tls and node.certificate):
+        return None
+    return TlsStatus(
+        certificate=tls.certificate,
+        valid_until=node.certificate.valid_until,
+        expires_in=round(node.certificate.left, 3),
+        not_renewed=node.certificate.not_renewed,
+        udp_in_clear=tls.udp_in_clear,
     )
 
 
@@ -140,28 +155,41 @@ def _querier(node: "NodeService", now: float) -> QuerierView:
     status = node.tap.querier.snapshot(now)
     state = "off" if not status.running else "querier" if status.is_querier else "standing by"
     return QuerierView(
-        state, ipv4.text(status.address), ipv4.text(status.querier), status.version, status.counters
+        state=state,
+        address=ipv4.text(status.address),
+        querier=ipv4.text(status.querier),
+        querier_name=node.tap.lan.name_at(status.querier) if state == "standing by" else None,
+        version=status.version,
+        counters=status.counters,
     )
 
 
 def _peers(node: "NodeService", now: float) -> tuple[PeerStatus, ...]:
     """Every [peer:NAME], and every link that a peer dialled."""
-    diallers = {dialler.link: dialler for dialler in node.diallers if dialler.link}
+    diallers: dict[Link, list[DiallingService]] = {}  # several [peer:NAME] may lead to one node
+    for dialler in node.diallers:
+        if dialler.link:
+            diallers.setdefault(dialler.link, []).append(dialler)
     idle = [dialler for dialler in node.diallers if not dialler.link]
-    links = [_peer(node, link, diallers.get(link), now) for link in node.room.by_node.values()]
+    links = [_peer(node, link, diallers.get(link, []), now) for link in node.room.by_node.values()]
     return tuple(sorted(links + [_absent(dialler, now) for dialler in idle], key=lambda peer: peer.name))
 
 
-def _peer(node: "NodeService", link: Link, dialler: "DiallingService | None", now: float) -> PeerStatus:
+def _peer(node: "NodeService", link: Link, diallers: "list[DiallingService]", now: float) -> PeerStatus:
     reach = node.room.reach
+    # The one whose connection it is comes first; a link that the peer dialled may have any.
+    own_first = sorted(diallers, key=lambda each: each.config.name != link.section)
+    dialler = own_first[0] if own_first else None
     return PeerStatus(
         name=link.name,
+        sections=tuple(sorted(each.config.name for each in diallers)),
         id=f"{link.node:016x}",
         state="up",
         why="",
         endpoint=dialler.config.endpoint if dialler else None,
         address=link.address,
         dialled_by="us" if link.dialled else "them",
+        tls=link.secure,
         since=round(now - link.since, 3),
         data="udp" if link.on_udp else "tcp",
         data_address="{}:{}".format(*link.data_address) if link.data_address else None,
@@ -180,12 +208,14 @@ def _peer(node: "NodeService", link: Link, dialler: "DiallingService | None", no
 def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
     return PeerStatus(
         name=dialler.config.name,
+        sections=(dialler.config.name,),
         id=None,
         state=dialler.state.value,
         why=dialler.why,
         endpoint=dialler.config.endpoint,
         address=None,
         dialled_by=None,
+        tls=None,
         since=round(now - dialler.dialler.since, 3),
         data=None,
         data_address=None,
@@ -208,9 +238,10 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
     known: Iterable[Channel] = node.router.channels()
     if not node.destination.forwards:  # another gateway asks for these; here they are known
         known = {*known, *node.destination.channels()}
-    for channel in nsmallest(SHOWN_MAX, known):
+    denied = node.destination.channels_denied()  # nobody's, and yet programs here joined them
+    for channel in nsmallest(SHOWN_MAX, {*known, *denied}):
         destinations = node.router.wanted_by(channel)
-        mine = node.destination in destinations or not node.destination.forwards
+        mine = node.destination in destinations or not node.destination.forwards or channel in denied
         local = here.get(channel.group) if mine else None
         found.append(
             GroupStatus(
@@ -224,6 +255,7 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
                 hosts_known=len(local.hosts) if local else 0,
                 expires_in=round(local.expires_in, 3) if local else None,
                 pinned=channel in pins,
+                denied=node.destination.denies(channel),
             )
         )
     return tuple(found)
@@ -241,15 +273,18 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
 
 
 def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int | None) -> RouteStatus:
+    denied = node.destination.denies(route.channel)
+    stopped = denied and sent is not None and not streams  # it starts here, and goes no further than the TAP
     return RouteStatus(
         group=key_text(route.channel.group),
         source=key_text(route.channel.source),
-        to=tuple(destination.name for destination in route.takers),
+        to=() if stopped else tuple(destination.name for destination in route.takers),
         packets=route.packets,
         bytes=route.bytes,
         to_nobody=route.to_nobody,
         died_of_ttl=route.died_of_ttl,
         sent_from_here=sent,
+        denied=denied,
         streams=tuple(_stream(node, stream) for stream in streams),
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
-from multicastmw.core.events import Note, Ready, TapPending, TapUp, Tell
+from multicastmw.core.events import AnotherAsks, AsksAgain, Note, Ready, TapPending, TapUp, Tell
 from multicastmw.core.igmp import IgmpSettings, Querier, Send, Want
 from multicastmw.core.tap import TapDestination, no_device
 from multicastmw.literals import MAX_MTU, MIN_MTU
@@ -19,6 +19,7 @@ from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
 from multicastmw.sections import TapConfig
 from multicastmw.services.lan import LanGateway
+from multicastmw.wire import ipv4
 from multicastmw.wire.data import HEADER_SIZE
 
 # What we chose.
@@ -60,6 +61,7 @@ class TapService(Service):
         self._dropped_before = 0
         self._ours = False
         self._not_for_us: set[IPv4Network] = set()  # groups whose routes this process may not put there
+        self._asks = ""  # the other querier that was told of
         self._questions = Clockwork(reactor, self)
         self._watch = LoopingCall(self._look)
         self._watch.clock = reactor
@@ -298,7 +300,25 @@ class TapService(Service):
                 self._destination.want(action.group, action.source)
             else:
                 self._destination.unwant(action.group, action.source)
+        if self.querier.other or self._asks:
+            self._say_who_asks()
         self._questions.wind()
+
+    def _say_who_asks(self) -> None:
+        """Where it is news; also that of who asks the name is known now."""
+        before, self._asks = self._asks, self._who_asks()
+        if self._asks and self._asks != before:
+            self._tell(AnotherAsks(self.config.device, self._asks))
+        elif before and not self._asks and self.up:
+            self._tell(AsksAgain(self.config.device, before))
+
+    def _who_asks(self) -> str:
+        """Instead of us; empty: nobody does."""
+        other = self.querier.other
+        if not other:
+            return ""
+        name = self.lan.name_at(other)
+        return f"{name} at {ipv4.text(other)}" if name else ipv4.text(other)
 
 
 def explain(error: OSError, device: str) -> str:

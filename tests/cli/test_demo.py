@@ -86,6 +86,40 @@ class DemoCommandTests(TestCase):
         self.patch(DEMO, "perform", fail)
         self.assert_line(self.run_mcmw("--out", "here"), 1, "no answer", "here")
 
+    def test_a_folder_that_cannot_be_written_is_one_line_before_anything_starts(self) -> None:
+        def too_early(*_: object) -> None:
+            raise AssertionError("something was started")
+
+        for name in ("check_machine", "_go_on_as_root", "perform"):
+            self.patch(DEMO, name, too_early)
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        # Read-only for everybody, root too: in /proc nothing can be made.
+        cases = {"/proc": "/proc: ", "/proc/x/y": "/proc/x/y: ", str(file): "is a file",
+                 str(file / "x"): "Not a directory"}  # fmt: skip
+        for out, words in cases.items():
+            self.assert_line(self.run_mcmw("--out", out), 2, words, "--out")
+        code, out, err = self.run_mcmw("--json", "--out", "/proc/x")
+        self.assertEqual((code, err), (2, ""))
+        self.assertIn("/proc/x", json.loads(out)["error"])
+
+    def test_a_folder_is_made_only_where_the_demo_goes_on(self) -> None:
+        self.ordinary()
+        out = Path(self.mktemp())
+        self.assert_line(self.run_mcmw("--out", str(out / "x" / "y")), 3, "root")
+        self.assertFalse(out.exists())
+
+    def test_a_disk_that_is_full_under_way_is_one_line(self) -> None:
+        self.patch(DEMO, "check_machine", lambda only_root: None)
+
+        def fail(*_: object) -> None:
+            raise OSError(28, "No space left on device", "x/film.ts")
+
+        self.patch(DEMO, "perform", fail)
+        self.rooted()
+        self.assert_line(self.run_mcmw(), 1, "x/film.ts: No space left on device")
+
     def test_a_film_of_no_length_is_refused(self) -> None:
         code, _, err = self.run_mcmw("--seconds", "0")
         self.assertEqual(code, 2)

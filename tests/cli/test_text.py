@@ -6,7 +6,7 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.show import RENDER
-from multicastmw.cli.text import WIDTH, Columns, some
+from multicastmw.cli.text import WIDTH, Columns, say, some
 
 
 def drawn(table: Columns) -> list[str]:
@@ -34,19 +34,70 @@ class Peers(SynchronousTestCase):
     def test_long_names_give_way_and_reasons_do_not(self) -> None:
         name, why = "headend1.hamburg.example.net", "TLS: its certificate is not from one of our authorities"
         up = {
-            "name": "playout1.berlin.example.net", "state": "up", "data": "udp", "rtt": 0.01, "channels": 12,
+            "name": "playout1.berlin.example.net", "sections": ["studio"], "state": "up", "tls": True,
+            "data": "udp", "rtt": 0.01, "channels": 12,
             "nodes": ["playout1.berlin.example.net", "x"], "queue_drops": 0, "kernel_drops": 0,
             "counters": {"sent": 12_345, "received": 4_560_000, "socket_full": 0},
         }  # fmt: skip
-        down = {"name": name, "state": "waiting", "why": why, "endpoint": "tcp:h:4600"}
+        down = {"name": name, "sections": [name], "state": "waiting", "why": why, "endpoint": "tcp:h:4600"}
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
         RENDER["peers"](console, {"peers": [up, down]})
         lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
         self.assertLessEqual(max(map(len, lines)), WIDTH)
-        for shown in ("received", "wants", "12.3k", "4.56M", "waiting", "headend1.hamb\u2026"):
+        for shown in ("TLS", "yes", "recvd", "wants", "12.3k", "4.56M", "waiting", "headend1.hamb\u2026"):
             self.assertIn(shown, "\n".join(lines[:3]))
-        self.assertEqual(" ".join(lines[3:]), f"{name}: {why}")
+        other = "playout1.berlin.example.net"
+        said = f"[peer:studio] reaches {other}: call the section [peer:{other}]"
+        self.assertEqual(" ".join(lines[3:]), f"{said} {name}: {why}")
+
+    def test_every_link_says_whether_it_is_in_tls(self) -> None:
+        links = [
+            {"name": name, "sections": [], "state": "up", "tls": tls, "data": data, "rtt": 0.0123,
+             "channels": 16_384, "nodes": [name, "berlin", "hamburg", "rome"], "queue_drops": 12_300,
+             "kernel_drops": 0, "counters": {"sent": 12_345, "received": 4_560_000, "socket_full": 0}}
+            for name, tls, data in (("playout1.berl", True, "tcp"), ("headend1.hamb", False, "udp"))
+        ]  # fmt: skip
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER["peers"](console, {"peers": links})
+        text = console.file.getvalue()
+        self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+        head, first, *rest = (line.split() for line in text.splitlines())
+        said = {words[0]: words[head.index("TLS")] for words in (first, *rest) if words[1:2] == ["up"]}
+        self.assertEqual(said, {"playout1.berl": "yes", "headend1.hamb": "no"})
+        for figure in ("12.3k", "4.56M", "12.3 ms", "16.4k"):
+            self.assertIn(figure, text)
 
     def test_of_names_that_are_too_long_one_is_shown_as_far_as_it_goes(self) -> None:
         self.assertEqual(some(["playout1.berlin.example.net"], 12), "playout1.be\u2026")
         self.assertEqual(some(["playout1.berlin.example.net", "b"], 12), "playout1\u2026 +1")
+
+
+class Groups(SynchronousTestCase):
+    def drawn(self, **group: object) -> str:
+        base = {
+            "group": "239.255.255.250", "source": "192.168.100.200", "version": 3, "pinned": False,
+            "denied": False, "expires_in": 259.4, "wanted_by": ("headend1.hamburg.example.net", "b", "mcmw0"),
+            "hosts": ("192.168.100.201", "192.168.100.202", "192.168.100.203"), "hosts_known": 7,
+        }  # fmt: skip
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER["groups"](console, {"groups": [base | group], "counters": {}})
+        text = console.file.getvalue()
+        self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+        return " ".join(text.split())
+
+    def test_the_longest_addresses_stay_whole(self) -> None:
+        shown = self.drawn()
+        for part in ("239.255.255.250 192.168.100.200 v3 259 s", "192.168.100.201,", "192.168.100.202 +5)"):
+            self.assertIn(part, shown)
+
+    def test_what_is_denied_is_marked(self) -> None:
+        shown = self.drawn(denied=True, wanted_by=(), hosts=("10.88.0.1",), hosts_known=1)
+        self.assertIn("denied 259 s nobody (10.88.0.1)", shown)
+
+    def test_a_long_warning_goes_on_under_itself(self) -> None:
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        say(console, "warning", "[tls] /etc/mcmw/studio.pem expires on 2027-01-01 12:00 UTC, in 3 days " * 2)
+        first, *rest = console.file.getvalue().splitlines()
+        self.assertTrue(first.startswith("warning     [tls]"))
+        self.assertTrue(rest and all(line.startswith(" " * 12) and line[12] != " " for line in rest))
+        self.assertLessEqual(max(map(len, (first, *rest))), WIDTH)

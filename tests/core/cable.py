@@ -285,6 +285,8 @@ class End:
 
     # --- as the link's outlet
 
+    secure = False
+
     def write(self, message: bytes) -> None:
         self.written.append((self.cable.world.now, bytes(message)))
         if not self.lost:

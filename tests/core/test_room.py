@@ -303,7 +303,9 @@ class Names(SynchronousTestCase):
         world.run(1)
         self.assertTrue(cable.is_up)
         (event,) = a.told(PeerIsMisnamed)
-        self.assertIn("calls itself c, node.ini calls it b", event.sentence())
+        address = a.link(c).address
+        said = f"[peer:b] reaches a node named c at {address}: call the section [peer:c]"
+        self.assertEqual(event.sentence(), said)
         self.assertEqual(a.link(c).name, "c")
         self.assertEqual(c.told(PeerIsMisnamed), [])
 

@@ -454,7 +454,8 @@ class FailureTests(TlsCase):
     @inlineCallbacks
     def test_the_acceptor_is_not_whom_the_dialler_means(self) -> Any:
         a, b = self.side("a"), self.side("b")
-        yield self.check(a, b, "TLS: its certificate is not c's", self.NOT_UP, section="c")
+        says = "TLS: its certificate is b's, not c's: call the section [peer:b]"
+        yield self.check(a, b, says, f"{self.NOT_UP}; in its node.ini we are [peer:b]", section="c")
         self.assertEqual(a.told_of(PeerUp, PeerDown) + b.told_of(PeerUp, PeerDown), [])
         self.assertEqual(len(b.told_of(PeerRefuses)), 1)
 
@@ -464,13 +465,13 @@ class FailureTests(TlsCase):
     @inlineCallbacks
     def test_the_dialler_is_not_who_it_says(self) -> Any:
         a, b = self.side("a", "mallory"), self.side("b")
-        yield self.check(a, b, self.NOT_UP, "TLS: its certificate is not a's")
+        yield self.check(a, b, self.NOT_UP, "TLS: its certificate is mallory's, not a's")
         self.assertEqual(b.told_of(PeerUp), [])
 
     @inlineCallbacks
     def test_the_acceptor_is_whom_the_dialler_means_but_says_another_name(self) -> Any:
         a, b = self.side("a"), self.side("z", "b")
-        yield self.check(a, b, "TLS: its certificate is not z's", self.NOT_UP)
+        yield self.check(a, b, "TLS: its certificate is b's, not z's", self.NOT_UP)
         self.assertEqual(a.told_of(PeerUp, PeerDown), [])
 
     @inlineCallbacks

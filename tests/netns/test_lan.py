@@ -196,6 +196,7 @@ class SnoopingTests(OneGateway):
         """The kernel bridge asks, from a lower address: the node stands by as querier, and still forwards."""
         self.build(switch_asks=True)
         self.g.await_status(lambda s: s["querier"]["querier"] == SWITCH_ADDRESS, PATIENCE, "the switch asks")
+        self.assertIn(f"{DEVICE} leaves the queries to {SWITCH_ADDRESS}", node_log(self.g))
         receiver = LanReceiver(self.h, GROUP)
         await_wanted(self.a, {"g"}, GROUP)
         far = Receiver(self.a, OTHER)
@@ -214,6 +215,7 @@ class SnoopingTests(OneGateway):
         sender = Sender(self.a, GROUP, rate=100)
         self.sw.ip(f"link set {BRIDGE} type bridge mcast_querier 0")
         self.g.await_status(lambda s: s["querier"]["state"] == "querier", 60, "the node asks")
+        self.assertIn(f"{DEVICE} asks the hosts again: {SWITCH_ADDRESS} is silent", node_log(self.g))
         let_pass(5)
         self.assertIn("g", wanters(self.a.status(), GROUP))
         sender.stop()
@@ -309,6 +311,11 @@ class SteadyTests(TwoGateways):
             self.assert_perfect(receiver.await_last(group, sender.source, sent - 1), sent, TTL - 1)
         # Of their queriers, too, one asks: that with the lower address.
         asking = {host.name: host.status()["querier"] for host in (self.g, self.k)}
+        self.assertEqual(("k", None), (asking["g"]["querier_name"], asking["k"]["querier_name"]))
+        shown = self.g.run([*MCMW, "--socket", str(self.g.socket), "show", "node"]).stdout
+        self.assertIn(f"k at {asking['k']['address']} asks", shown)
+        line = f"{DEVICE} leaves the queries to k at {asking['k']['address']}"
+        wait_until(lambda: line in node_log(self.g), PATIENCE, line)  # its address may be known before it is
         self.assertEqual(("standing by", "querier"), (asking["g"]["state"], asking["k"]["state"]))
         self.assertEqual(asking["k"]["address"], asking["g"]["querier"])
         # Who stands by costs its uplink nothing, heard the LAN, and let nothing of it through.

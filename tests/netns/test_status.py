@@ -1,11 +1,15 @@
-"""What a node costs while it is idle, and whether it answers while it works."""
+"""What a node costs while it is idle, whether it answers while it works, and what it shows."""
 
+import json
 import sys
 import time
+from typing import Any
 
 import pytest
 
+from multicastmw.cli.lab import Host
 from tests.netns.kit import (
+    PATIENCE,
     PORT,
     TTL,
     Figure4,
@@ -13,15 +17,23 @@ from tests.netns.kit import (
     Receiver,
     Sections,
     Sender,
+    await_linked,
+    await_wanted,
     cpu_seconds,
     let_pass,
     node_ini,
+    node_log,
+    peer_of,
+    route_of,
     rss,
+    wanters,
 )
+from tests.netns.test_reload import rewrite
 
 GROUP = "239.1.1.1"
 S = "10.88.0.1"
 IDLE_FOR = 5.0
+MCMW = f"{sys.prefix}/bin/mcmw"
 MEMORY = 75 << 20  # bytes that an idle node may have
 CPU = 0.02  # of a core; measured on an idle machine it is a fifth of that
 
@@ -100,3 +112,126 @@ class StartTests(NetnsTestCase):
         self.assertIn(line, said[0])
         self.assertNotIn("Traceback", done.stdout + done.stderr)
         self.assertEqual("a", host.status()["node"]["name"])
+
+
+class ShownTests(NetnsTestCase):
+    """`mcmw show` of nodes that do what an operator has to see."""
+
+    def mcmw(self, host: Host, *arguments: str) -> str:
+        """Stdout of a command that succeeds; at most 80 columns."""
+        done = host.run([MCMW, "--socket", str(host.socket), *arguments])
+        self.assertEqual((0, ""), (done.returncode, done.stderr), done.stdout)
+        if "--json" not in arguments:
+            self.assertLessEqual(max(map(len, done.stdout.splitlines())), 80, done.stdout)
+        return done.stdout
+
+    def keys(self, host: Host, *arguments: str) -> None:
+        host.run([MCMW, "keys", *arguments, "--in", str(host.lab.state_dir)])
+
+    def tls(self, name: str) -> Sections:
+        # Relative to node.ini.
+        files = {"certificate": f"{name}.pem", "private-key": f"{name}.key", "authorities": "authority.pem"}
+        return {"tls": files}
+
+    def test_links_in_tls_and_the_certificates_end_from_a_warning_to_its_renewal(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        self.keys(a, "authority")
+        self.keys(a, "node", "a")
+        self.keys(a, "node", "b", "--days", "3")
+        b.start_node(node_ini(b, sections=self.tls("b")), ready=None)
+        a.start_node(node_ini(a, [b], self.tls("a")), ready=None)
+        await_linked(a, "b", "tcp")
+        for host, peer in ((a, "b"), (b, "a")):
+            await_linked(host, peer, "tcp")
+            row = self.mcmw(host, "show", "peers").splitlines()[1].split()
+            self.assertEqual([peer, "up", "yes", "TCP"], row[:4])
+            shown = json.loads(self.mcmw(host, "show", "peers", "--json"))
+            self.assertEqual([True], [each["tls"] for each in shown["peers"]])
+        before = self.mcmw(b, "show", "node")
+        self.assertIn("b.pem expires on ", " ".join(before.split()))
+        self.assertNotIn("expires", self.mcmw(a, "show", "node"))
+        self.keys(a, "node", "b", "--renew")
+        said = " ".join(self.mcmw(b, "reload").split())
+        until = json.loads(self.mcmw(b, "show", "--json"))["node"]["tls"]["valid_until"]
+        self.assertIn(f"-> good until {until} (for links made from now on)", said)
+        after = " ".join(self.mcmw(b, "show", "node").split())
+        self.assertIn(f"b.pem is good until {until}", after)
+        self.assertNotIn("expires", after)
+        self.assertIn(f"b.pem was renewed and is in use, until {until}", node_log(b))
+        self.assertIn("nothing has changed", self.mcmw(b, "reload"))
+        # A certificate that cannot be taken is no reason to leave the one that is in use.
+        (lab.state_dir / "b.pem").write_text("no certificate")
+        for shown in (self.mcmw(b, "reload"), self.mcmw(b, "show", "node")):
+            words = " ".join(shown.split())
+            self.assertIn("b.pem holds no certificate; what was there before stays in use", words)
+        self.assertEqual("up", peer_of(a.status(), "b")["state"])
+
+    def test_a_full_disk_and_a_reader_that_has_gone_are_no_traceback(self) -> None:
+        lab = self.make_lab("a")
+        host = lab.host("a")
+        host.start_node(node_ini(host))
+        for arguments in ("show", "show --json", "show peers", "reload", "reload --json"):
+            line = f"{MCMW} --socket {host.socket} {arguments}"
+            full = host.run(["sh", "-c", f"{line} > /dev/full"])
+            said = "mcmw: standard output: No space left on device\n"
+            self.assertEqual((1, "", said), (full.returncode, full.stdout, full.stderr))
+            gone = host.run(["sh", "-c", f"({line}; echo $? >&2) | true"])
+            self.assertIn(gone.stderr, ("141\n", "0\n"))  # 0 where it was quicker than `true`
+
+    def test_a_group_that_is_denied_while_it_plays_goes_nowhere_and_is_shown_so(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        b.start_node(node_ini(b), ready=None)
+        a.start_node(node_ini(a, [b]), ready=None)
+        await_linked(a, "b")
+        receiver, mine = Receiver(b, GROUP), Receiver(a, GROUP)
+        await_wanted(a, {"b", "mcmw0"}, GROUP)
+        sender = Sender(a, GROUP, rate=200)
+        receiver.await_last(GROUP, S, 50)
+        self.assertEqual(["b", "mcmw0"], sorted(self.route(a)["to"]))
+        rewrite(a, node_ini(a, [b], {"groups": {"deny": GROUP}}))
+        self.mcmw(a, "reload")
+        sent = self.route(a)["sent_from_here"]
+        sender.await_sent(sender.state["sent"] + 200)
+        route, (group,) = self.route(a), a.status()["groups"]
+        self.assertEqual((sent, [], True), (route["sent_from_here"], route["to"], route["denied"]))
+        self.assertEqual((["b"], True), (group["wanted_by"], group["denied"]))
+        self.assertIn("denied here", self.mcmw(a, "show", "routes"))
+        row = self.mcmw(a, "show", "groups").splitlines()[1].split()
+        self.assertEqual([GROUP, "any", "denied"], row[:3])
+        # With nobody elsewhere left, it is still said why the program here gets nothing.
+        receiver.stop()
+        a.await_status(lambda s: not wanters(s, GROUP), PATIENCE, "b wants it no more")
+        (group,) = a.status()["groups"]
+        self.assertEqual(([], True, ["10.88.0.1"]), (group["wanted_by"], group["denied"], group["hosts"]))
+        rewrite(a, node_ini(a, [b], {"groups": {"deny": ""}}))
+        self.mcmw(a, "reload")
+        await_wanted(a, {"mcmw0"}, GROUP)
+        self.assertFalse(self.route(a)["denied"])
+        mine.stop()
+
+    def route(self, host: Host) -> dict[str, Any]:
+        return route_of(host.status(), GROUP)
+
+    def test_a_section_that_reaches_a_node_of_another_name_is_shown_and_told(self) -> None:
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        b.start_node(node_ini(b), ready=None)
+        a.start_node(node_ini(a, [b]).replace("[peer:b]", "[peer:bb]"), ready=None)
+        await_linked(a, "b")
+        line = "[peer:bb] reaches b: call the section [peer:b]"
+        self.assertIn(line, self.mcmw(a, "show", "peers"))
+        self.assertEqual(["bb"], peer_of(a.status(), "b")["sections"])
+        self.assertIn(
+            f"[peer:bb] reaches a node named b at {b.address}: call the section [peer:b]", node_log(a)
+        )
+        self.assertNotIn("section", self.mcmw(b, "show", "peers"))
+        # A second section for the same node is no second link, and neither is forgotten.
+        ini = node_ini(a, [b])
+        rewrite(a, ini + ini[ini.index("[peer:b]") :].replace("[peer:b]", "[peer:bb]"))
+        self.mcmw(a, "reload")
+        a.await_status(
+            lambda s: [each["sections"] for each in s["peers"]] == [["b", "bb"]], PATIENCE, "both sections"
+        )
+        self.assertIn(line, self.mcmw(a, "show", "peers"))

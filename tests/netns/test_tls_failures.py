@@ -77,8 +77,9 @@ CASES = (
     Case("unknown authority, the dialler's", OTHERS, GOOD, UNKNOWN_HERE, UNKNOWN_THERE),
     Case("wrong purpose, the acceptor's", GOOD, FOR_CLIENTS, PURPOSE_THERE, PURPOSE_HERE),
     Case("wrong purpose, the dialler's", FOR_SERVERS, GOOD, PURPOSE_HERE, PURPOSE_THERE),
-    Case("wrong name", GOOD, GOOD, "TLS: its certificate is not c's",
-         "closed by the peer: our certificate is not for the node that it takes us for", "c"),
+    Case("wrong name", GOOD, GOOD, "TLS: its certificate is b's, not c's: call the section [peer:b]",
+         "closed by the peer: our certificate is not for the node that it takes us for;"
+         " in its node.ini we are [peer:b]", "c"),
     Case("plain acceptor", GOOD, PLAIN, "TLS: it does not speak TLS",
          "it speaks TLS, and this node has none ([tls] is empty)"),
     Case("plain dialler: TLS required", PLAIN, GOOD, "closed by the peer: TLS is required",

@@ -33,7 +33,7 @@ from multicastmw.services.certificate import LOOK, CertificateService
 from multicastmw.services.node import NodeService
 from multicastmw.services.reload import Outcome, ReloadService
 from multicastmw.wire import ipv4
-from tests.net.test_tls import DAY, LAB, NOW, key_pem
+from tests.net.test_tls import DAY, LAB, NOW, Authority, key_pem
 
 HEAD = "[node]\nname = a\n[control]\nsocket =\n"
 GROUP = ipv4.number("239.1.1.1")
@@ -312,14 +312,14 @@ class Keys(Case):
     def test_a_renewed_certificate_is_taken_and_a_short_one_is_a_warning(self) -> Any:
         text = self.keys("own", valid=(-DAY, 3 * DAY + timedelta(hours=1)))
         node = self.makes(text)
-        (warning,) = [w for w in node.status().warnings if w.startswith("[tls]")]
+        (warning,) = [w for w in node.status().warnings if "own.pem" in w]
         self.assertRegex(warning, r"^\[tls\] .*/own.pem expires on .* UTC, in 3 days$")
         outcome = yield self.reloads(text)
         self.assertIn(warning, outcome.warnings)
         (event,) = self.told(CertificateAge)
         self.assertEqual(event.sentence(), warning)
         outcome = yield self.reloads(self.keys("own"))
-        self.assertEqual([w for w in outcome.warnings if w.startswith("[tls]")], [])
+        self.assertEqual([w for w in outcome.warnings if "own.pem" in w], [])
 
 
 class Certificates(SynchronousTestCase):
@@ -347,6 +347,39 @@ class Certificates(SynchronousTestCase):
             ["expires", "expires", "expires", "has expired", "has expired"][: len(told)],
         )
         self.assertTrue(told[-1].what.startswith("has expired"))
-        self.assertEqual(len(service.warnings()), 1)
+        self.assertEqual(
+            [warning.rpartition(" on ")[0] for warning in service.warnings()],
+            [f"[tls] {folder}/a.pem has expired", "[tls] the authority CN=lab has expired"],
+        )
         service.stopService()
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_its_end_and_what_became_of_new_files_are_for_the_status(self) -> None:
+        folder = Path(mkdtemp())
+        self.addCleanup(rmtree, folder)
+        key = ec.generate_private_key(ec.SECP256R1())
+        lasting = Authority(valid=(-DAY, 3650 * DAY))
+
+        def put(days: int, held: ec.EllipticCurvePrivateKey = key) -> None:
+            made = lasting.certificate("a", key=held, valid=(-DAY, days * DAY))
+            (folder / "a.pem").write_bytes(made.public_bytes(Encoding.PEM))
+
+        put(100)
+        (folder / "a.key").write_bytes(key_pem(key))
+        (folder / "ca.pem").write_bytes(lasting.pem)
+        files = Files(*(str(folder / name) for name in ("a.pem", "a.key", "ca.pem")))
+        began = NOW.timestamp()
+        service = CertificateService(Credentials(files), lambda event: None, Clock(), lambda: began)
+        self.assertEqual((service.warnings(), round(service.left / 86_400)), ((), 100))
+        self.assertFalse(service.look())
+        put(200)
+        self.assertTrue(service.look())
+        self.assertEqual(service.valid_until, f"{NOW + 200 * DAY:%Y-%m-%d %H:%M} UTC")
+        put(300, ec.generate_private_key(ec.SECP256R1()))
+        self.assertFalse(service.look())
+        (warning,) = service.warnings()
+        self.assertTrue(warning.endswith("what was there before stays in use"), warning)
+        self.assertEqual(round(service.left / 86_400), 200)
+        put(300)
+        self.assertTrue(service.look())
+        self.assertEqual((service.warnings(), service.not_renewed), ((), ""))
