@@ -108,7 +108,10 @@ class Node:
         )
         reactor: Any = QuietReactor()
         tell = lambda text: print(text, file=sys.stderr)  # noqa: E731
-        self.port = DataPort(4600, reactor, time.perf_counter, self.room.by_token, self.room.counters, tell)
+        room = self.room
+        self.port = DataPort(
+            4600, reactor, time.perf_counter, room.by_token, room.counters, room.runs.flush, tell
+        )
         self.port.open()
         self.tap = TapDestination(
             "bench0",
@@ -123,6 +126,7 @@ class Node:
         )
         self.device = TapDevice("bench0")
         self.tap.write = self.device.write
+        self.tap.done = room.runs.flush
         Netlink().configure("bench0", address=None, mtu=1412, ours=True)
         run("ip", "addr", "add", "10.88.0.1/24", "dev", "bench0")
         run("ip", "route", "add", "224.0.0.0/4", "dev", "bench0")

@@ -9,7 +9,8 @@ What comes in: messages in order; of routes and of many small messages a piece a
 connection is not read meanwhile.
 
 What goes out: control at once; routes as the difference between what the others want and what the peer was
-told, when it is this link's turn; data on UDP if its probes are answered, else on TCP behind a bounded queue.
+told, when it is this link's turn; data on UDP and in runs (run.py) if its probes are answered, else on TCP
+behind a bounded queue.
 """
 
 from collections import deque
@@ -30,9 +31,10 @@ from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
+from multicastmw.core.run import Run
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
-from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
+from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN, without_token
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import (
@@ -78,6 +80,7 @@ CYCLE_WAIT_MAX = 0.5
 NEVER = float("inf")
 
 put_token = TOKEN_TWIN.pack_into
+NO_RUN = Run()  # the next message begins one
 
 REASONS: dict[tuple[int, int], str] = {
     (Code.BAD_FORMAT, 0): "bad format",
@@ -122,11 +125,16 @@ class Outlet(Protocol):
 
 
 class Datagrams(Protocol):
-    """The connected UDP socket of a link; both senders raise OSError as `socket.send` does."""
+    """The connected UDP socket of a link."""
 
     remote: tuple[str, int]
 
-    def send(self, message: memoryview | bytes) -> object: ...
+    def send(self, message: bytes) -> object:
+        """Raises OSError as `socket.send` does."""
+
+    def send_run(self, messages: list[bytes], segment: int) -> bool:
+        """All in one call, as datagrams of `segment` bytes, the last maybe shorter; False if it took none."""
+
     def repoint(self, remote: tuple[str, int]) -> None:
         """The peer's datagrams come from there (NAT)."""
 
@@ -134,10 +142,6 @@ class Datagrams(Protocol):
         """Datagrams that the kernel had no room for."""
 
     def close(self) -> None: ...
-
-
-def _no_socket(message: memoryview | bytes) -> None:
-    raise OSError("this link has no data path")
 
 
 class Phase(Enum):
@@ -219,7 +223,7 @@ class Link:
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self._datagrams: Datagrams | None = None
-        self._send: Callable[[memoryview | bytes], object] = _no_socket  # a call less for each packet
+        self._run = NO_RUN
         self._on_udp = False
         self._peers_token = 0
         self._writable = True
@@ -286,6 +290,7 @@ class Link:
         if self._messages is not None:
             return  # it waits behind what is being worked at
         self._take_in(PIECE, now)
+        self.room.runs.flush()
         if self._messages is not None:
             self.counters.held += 1
             self._outlet.hold()
@@ -335,6 +340,7 @@ class Link:
         done = 0
         if self._messages is not None and self.phase is Phase.UP:
             done = self._take_in(steps, now)
+            self.room.runs.flush()
             if self._messages is None:
                 self._outlet.go_on()
         if done < steps and self.phase is Phase.UP and self._may_announce:
@@ -418,6 +424,7 @@ class Link:
             return
         self._repoint_at = now + REPOINT_EVERY
         self.counters.repointed += 1
+        self.flush()
         self._datagrams.repoint(origin)
         if self.path:
             self.path.moved(now)
@@ -454,7 +461,6 @@ class Link:
             )
             if self._datagrams:
                 self.path = DataPath(now)
-                self._send = self._datagrams.send
         self.room.router.attach(self)
         self.room.reach.join(self)
         self.room.reach.add(self, self.node, self.name)
@@ -564,38 +570,54 @@ class Link:
     # --- what goes out: data
 
     def deliver(self, packet: Packet) -> None:
-        """Sends a packet whose header stands ready but for the token."""
-        counters = self.counters
+        """Takes a packet whose header stands ready but for the token; on UDP it leaves with its run."""
         if not self._on_udp:
-            self._deliver_tcp(packet)
+            put_token(packet.buffer, TOKEN_OFFSET, 0)
+            self._send_tcp(bytes(packet.message), packet.now)
             return
         put_token(packet.buffer, TOKEN_OFFSET, self._peers_token)
-        try:
-            self._send(packet.message)
-        except OSError as error:
-            self._not_sent(error, packet)
-            return
-        counters.sent += 1
-        counters.sent_bytes += len(packet.message)
+        message = bytes(packet.message)
+        if len(message) > self._run.longest:
+            self.flush()
+            self._run = Run(packet.now)
+            self.room.runs.begun(self)
+        self._run.add(message)
 
-    def _not_sent(self, error: OSError, packet: Packet) -> None:
+    def flush(self) -> None:
+        """The run goes out, at once if the socket can do that; else each message has its own fate."""
+        run, datagrams, counters = self._run, self._datagrams, self.counters
+        if not run.messages or not datagrams:
+            return
+        self._run = NO_RUN
+        if len(run.messages) > 1 and datagrams.send_run(run.messages, run.segment):
+            counters.sent += len(run.messages)
+            counters.sent_bytes += run.bytes
+            return
+        for message in run.messages:
+            try:
+                datagrams.send(message)
+            except OSError as error:
+                self._not_sent(error, message, run.began)
+                continue
+            counters.sent += 1
+            counters.sent_bytes += len(message)
+
+    def _not_sent(self, error: OSError, message: bytes, now: float) -> None:
         """The socket did not take it: full, too long for the path, or an earlier datagram's ICMP error."""
         if isinstance(error, BlockingIOError):
             self.counters.socket_full += 1
         elif error.errno == EMSGSIZE:
             self.counters.over_tcp_too_long += 1
-            self._deliver_tcp(packet)
+            self._send_tcp(without_token(message), now)
         else:
             self.counters.send_errors += 1
-            self._deliver_tcp(packet)
+            self._send_tcp(without_token(message), now)
 
-    def _deliver_tcp(self, packet: Packet) -> None:
-        put_token(packet.buffer, TOKEN_OFFSET, 0)
-        message = bytes(packet.message)
+    def _send_tcp(self, message: bytes, now: float) -> None:
         if self._writable and not self.queue:
             self._write_data(message)
         else:
-            self.queue.put(message, packet.now)
+            self.queue.put(message, now)
 
     def _write_data(self, message: bytes) -> None:
         self._outlet.write(message)
@@ -632,6 +654,7 @@ class Link:
         self._outlet.wake()
 
     def _move_data(self, to_udp: bool, why: str) -> None:
+        self.flush()
         self._on_udp = to_udp
         self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
 
@@ -683,8 +706,11 @@ class Link:
             self._liveness.spoke(now)
 
     def _send_datagram(self, message: bytes) -> None:
+        if not self._datagrams:
+            return
+        self.flush()  # what came first goes first
         try:
-            self._send(message)
+            self._datagrams.send(message)
         except OSError:
             self.counters.send_errors += 1  # the next probe tells whether that lasts
 
@@ -711,6 +737,7 @@ class Link:
     def _end(self, phase: Phase, why: str) -> None:
         """Out of the tables at once; the connection may take its time."""
         was_up = self.phase is Phase.UP
+        self.flush()
         if self.phase is not Phase.LEAVING:
             self.why = why
         self.phase = phase
@@ -723,7 +750,6 @@ class Link:
         if self._datagrams:
             self._datagrams.close()
             self._datagrams = None
-            self._send = _no_socket
         part(self, (self.room.reach, self.room.router), self.room.turns)
         self.room.down(self, why)
 

@@ -94,8 +94,8 @@ class TapDestination:
 
     `write` puts (Ethernet header, IP packet) onto the device and raises OSError where it cannot; it is there
     while the device is open.  `igmp` and `pim` take such a packet and the time, `of_a_gateway` is told that
-    another node has written to our LAN, `woke` that frames are waiting.  `longest` is the longest IP packet
-    (bytes) that fits every link's datagram.
+    another node has written to our LAN, `woke` that frames are waiting, `done` that they were taken.
+    `longest` is the longest IP packet (bytes) that fits every link's datagram.
     """
 
     local = True
@@ -127,6 +127,7 @@ class TapDestination:
         self.pim: Callable[[bytes, float], None] = lambda packet, now: None
         self.of_a_gateway: Callable[[float], None] = lambda now: None
         self.woke: Callable[[float], None] = lambda now: None
+        self.done: Callable[[], None] = lambda: None
         self.forwards = True
         self.until = inf  # packets of the overlay go to the host before this time
         self._mac = mac

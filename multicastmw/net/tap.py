@@ -26,6 +26,10 @@ class FrameTaker(Protocol):
     def woke(self) -> Callable[[float], None]:
         """Called with the time before the frames of one wake-up."""
 
+    @property
+    def done(self) -> Callable[[], None]:
+        """Called after them."""
+
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None: ...
 
 
@@ -107,6 +111,7 @@ class TapReader:
         except OSError as error:
             self.stop()
             self._broken(error.strerror or str(error))
+        self._taker.done()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw the descriptor die."""

@@ -9,7 +9,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from errno import EADDRINUSE
+from errno import EADDRINUSE, EINVAL, EIO
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -26,6 +26,8 @@ BUFFER = 8 << 20  # bytes asked for; of a video some 3,600 packets, as the kerne
 SHORTEST = 20  # bytes up to and with the token
 
 SO_MEMINFO, MEMINFO_DROPS = 55, 8
+UDP_SEGMENT, SEGMENT_TWIN = 103, struct.Struct("=H")
+CANNOT_CUT = EIO, EINVAL  # IPsec or an older kernel's device without checksums; a kernel before 4.18
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
 
 
@@ -41,7 +43,10 @@ class DoorCounters(Protocol):
 
 
 class DataPort:
-    """All data sockets of a node.  `links` is by token, `counters` for what has no link."""
+    """All data sockets of a node.
+
+    `links` is by token, `counters` for what has no link; `done` is called after the datagrams of a wake-up.
+    """
 
     def __init__(
         self,
@@ -50,12 +55,14 @@ class DataPort:
         clock: Callable[[], float],
         links: "Mapping[int, TokenHolder]",
         counters: DoorCounters,
+        done: Callable[[], None],
         tell: Tell,
     ) -> None:
         self.port = port
         self.links = links
         self.counters = counters
         self.clock = clock
+        self.done = done
         self.packet = Packet()
         self._reactor = reactor
         self._tell = tell
@@ -156,8 +163,24 @@ class PeerSocket:
     def __init__(self, reader: "DataReader", remote: tuple[str, int], port: DataPort) -> None:
         self.remote = remote
         self.send = reader.socket.send
+        self._sendmsg = reader.socket.sendmsg
+        self._cuts = True  # until the kernel or the device says that it cannot
         self._reader = reader
         self._port = port
+
+    def send_run(self, messages: list[bytes], segment: int) -> bool:
+        """All in one call, as datagrams of `segment` bytes, of which the last may be shorter.
+
+        False: the socket took none of them.  Why, each of them finds out when it is sent alone.
+        """
+        if not self._cuts:
+            return False
+        try:
+            self._sendmsg(messages, ((socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_TWIN.pack(segment)),))
+        except OSError as error:
+            self._cuts = error.errno not in CANNOT_CUT
+            return False
+        return True
 
     def repoint(self, remote: tuple[str, int]) -> None:
         """Connects anew, to where the peer's datagrams come from."""
@@ -203,6 +226,7 @@ class DataReader:
             pass
         except OSError:
             pass  # an ICMP error about something that was sent: the probes tell what it means
+        self._port.done()
 
     def _read_connected(self, packet: Packet) -> None:
         receive, buffer, links = self.socket.recv_into, packet.buffer, self._port.links

@@ -105,6 +105,7 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
+        self.destination.done = self.room.runs.flush
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -169,7 +170,9 @@ class NodeService(MultiService):
         if port is None:
             return None
         room = self.room
-        return DataPort(port, self.reactor, self.reactor.seconds, room.by_token, room.counters, self.tell)
+        return DataPort(
+            port, self.reactor, self.reactor.seconds, room.by_token, room.counters, room.runs.flush, self.tell
+        )
 
     def _make_destination(self, identity: int) -> TapDestination:
         config = self.config

@@ -104,6 +104,11 @@ class DataHeader(NamedTuple):
         return header
 
 
+def without_token(message: bytes) -> bytes:
+    """The same for TCP, where nobody is to learn a token."""
+    return message[:TOKEN_OFFSET] + bytes(TOKEN_TWIN.size) + message[TOKEN_OFFSET + TOKEN_TWIN.size :]
+
+
 def padded(length: int) -> int:
     """The length of an IP Data message around a packet of `length` bytes."""
     return HEADER_SIZE + (length + 3 & ~3)

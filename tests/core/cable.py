@@ -245,6 +245,7 @@ class Node:
         packet.length = len(inner)
         packet.view[HEADER_SIZE : HEADER_SIZE + len(inner)] = inner
         self.forwarder.originate(packet, self.host, group, source, ttl, 0, 0)
+        self.room.runs.flush()
 
     def told(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -482,6 +483,10 @@ class Air:
     def way(self, a: Node, b: Node) -> Way:
         return self.ways.setdefault((a.address, b.address), Way())
 
+    def way_to(self, sender: Node, remote: tuple[str, int]) -> Way:
+        there = self.outsides.get(remote, remote[0])
+        return self.ways.setdefault((sender.address, there), Way())
+
     def both_ways(self, a: Node, b: Node) -> tuple[Way, Way]:
         return self.way(a, b), self.way(b, a)
 
@@ -498,7 +503,7 @@ class Air:
     def send(self, sender: Node, remote: tuple[str, int], message: bytes) -> None:
         """Onto the way, or OSError as the socket would say it."""
         there = self.outsides.get(remote, remote[0])
-        way = self.ways.setdefault((sender.address, there), Way())
+        way = self.way_to(sender, remote)
         if len(message) > way.mtu:
             raise OSError(EMSGSIZE, "Message too long")
         self.sent.append((sender.address, there, message))
@@ -533,6 +538,7 @@ def deliver_datagram(node: Node, message: bytes, origin_: tuple[str, int]) -> No
     packet.now = node.world.now
     connected = link.data_address == origin_
     link.datagram_received(packet, len(message), None if connected else origin_)
+    node.room.runs.flush()
 
 
 class Socket:
@@ -545,12 +551,23 @@ class Socket:
         self.lost = 0
         self._node = node
 
-    def send(self, message: memoryview | bytes) -> None:
+    def send(self, message: bytes) -> None:
         if self.fails:
             raise self.fails
         if self.closed:
             raise OSError(9, "Bad file descriptor")
-        self._node.world.air.send(self._node, self.remote, bytes(message))
+        self._node.world.air.send(self._node, self.remote, message)
+
+    def send_run(self, messages: list[bytes], segment: int) -> bool:
+        """As the kernel cuts it; one that is too long for the way keeps all from going."""
+        whole = b"".join(messages)
+        pieces = [whole[at : at + segment] for at in range(0, len(whole), segment)]
+        way = self._node.world.air.way_to(self._node, self.remote)
+        if self.fails or self.closed or segment > way.mtu:
+            return False
+        for piece in pieces:
+            self.send(piece)
+        return True
 
     def repoint(self, remote: tuple[str, int]) -> None:
         self.remote = remote

@@ -107,7 +107,7 @@ class Data(Target):
 
     def __init__(self) -> None:
         self.counters = RoomCounters()
-        self.port = DataPort(0, None, lambda: 1000.0, {}, self.counters, lambda event: None)  # type: ignore[arg-type]
+        self.port = DataPort(0, None, lambda: 1000.0, {}, self.counters, lambda: None, lambda event: None)  # type: ignore[arg-type]
         self.senders, self.readers = [], []
         for common in (True, False):
             bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

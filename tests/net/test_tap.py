@@ -53,6 +53,8 @@ class Taker:
 
     def woke(self, now: float) -> None: ...
 
+    def done(self) -> None: ...
+
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None:
         self.packets.append(bytes(packet.view[FRAME_START + ETHERNET_SIZE : FRAME_START + size]))
         self.times.append(packet.now)

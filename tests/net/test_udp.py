@@ -58,7 +58,9 @@ class Case(SynchronousTestCase):
         self.one, self.other = self.opened(free_port()), self.opened(free_port())
 
     def port(self, number: int) -> DataPort:
-        return DataPort(number, self.reactor, lambda: 7.0, {}, RoomCounters(), self.notes.append)
+        return DataPort(
+            number, self.reactor, lambda: 7.0, {}, RoomCounters(), lambda: None, self.notes.append
+        )
 
     def opened(self, number: int) -> DataPort:
         port = self.port(number)
@@ -182,7 +184,9 @@ class IcmpErrors(TestCase):
 
     @inlineCallbacks
     def test_after_one_the_peers_datagrams_are_still_read(self) -> Any:
-        port = DataPort(free_port(), reactor, lambda: 7.0, {}, RoomCounters(), lambda event: None)
+        port = DataPort(
+            free_port(), reactor, lambda: 7.0, {}, RoomCounters(), lambda: None, lambda event: None
+        )
         port.open()
         self.addCleanup(port.close)
         holder = port.links[5] = Holder()
