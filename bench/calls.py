@@ -24,7 +24,12 @@ from bench.slowpath import BURST, VARIANTS
 
 MARK = re.compile(r'access\("/mark/(\d)/(\w+)/(begin|end)"')
 CALL = re.compile(r"^(?:\d+\s+)?(\w+)\(")
-TITLES = ("TAP to two links", "link to TAP and two links")
+TITLES = (
+    "TAP to two links",
+    "link to TAP and two links",
+    "the same, sent in runs",
+    "the same, of drawn sizes",
+)
 
 
 def count_fenced(lines: Iterable[str]) -> dict[tuple[int, str], Counter[str]]:

@@ -2,6 +2,8 @@
 
     TAP to two links              read a frame      + send it twice
     link to TAP and two links     take a datagram   + send it twice + write a frame
+    the same, sent in runs        what a peer's node sends in one call (UDP_SEGMENT)
+    the same, of drawn sizes      small packets and large ones, which make no runs worth the name
 
 *ours* is the node's code between the wake-up and the last system call, put together as services/node.py does.
 *bare* is what one writes in Python without a thought: `os.read` or `recv`, two `sendto`, `os.write`.
@@ -17,12 +19,14 @@ packets: a burst is queued in the kernel first, then the loop alone runs.
 
 import json
 import os
+import random
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,6 +51,10 @@ GROUP = "239.1.2.3"
 GROUP_KEY = int.from_bytes(socket.inet_aton(GROUP), "big")
 BURST = 60  # less than a batch of ours, and than the TAP's queue
 PAYLOAD = bytes(1316)
+EVEN = [len(PAYLOAD)] * BURST
+DRAWN = random.Random(1).choices(range(64, 1317), k=BURST)
+RUN = 30  # packets that a peer's node sends at once
+UDP_SEGMENT = 103
 VARIANTS = ("ours", "bare", "lean")
 FRAME_HEAD = bytes.fromhex("01005e0102030262656e6368" + "0800")
 SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33
@@ -110,7 +118,7 @@ class Node:
         tell = lambda text: print(text, file=sys.stderr)  # noqa: E731
         room = self.room
         self.port = DataPort(
-            4600, reactor, time.perf_counter, room.by_token, room.counters, room.runs.flush, tell
+            4600, reactor, time.perf_counter, room.by_token, room.counters, room.outgoing.flush, tell
         )
         self.port.open()
         self.tap = TapDestination(
@@ -126,7 +134,7 @@ class Node:
         )
         self.device = TapDevice("bench0")
         self.tap.write = self.device.write
-        self.tap.done = room.runs.flush
+        self.tap.done = room.outgoing.flush
         Netlink().configure("bench0", address=None, mtu=1412, ours=True)
         run("ip", "addr", "add", "10.88.0.1/24", "dev", "bench0")
         run("ip", "route", "add", "224.0.0.0/4", "dev", "bench0")
@@ -263,7 +271,17 @@ class Bench:
         self.sinks = Sinks()
         self.node = Node(self.sinks)
         self.node.reader.doRead()  # the interface's own first words
-        self.ways = (self._from_tap(), self._from_link())
+        self.node.tap.want(GROUP_KEY, 0)
+        feeder = bound(SO_SNDBUFFORCE)
+        upstream = self.node.link(feeder.getsockname())
+        plain = {name: bound(SO_RCVBUFFORCE) for name in ("bare", "lean")}
+        numbers = iter(range(1 << 31))
+        self.ways = (
+            self._from_tap(),
+            self._from_link("link to TAP and two links", (feeder, upstream), plain, numbers, EVEN, 1),
+            self._from_link("the same, sent in runs", (feeder, upstream), plain, numbers, EVEN, RUN),
+            self._from_link("the same, of drawn sizes", (feeder, upstream), plain, numbers, DRAWN, 1),
+        )
 
     def _from_tap(self) -> Way:
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -285,43 +303,51 @@ class Bench:
             },
         )
 
-    def _from_link(self) -> Way:
-        feeder = bound()
-        upstream = self.node.link(feeder.getsockname())
-        self.node.tap.want(GROUP_KEY, 0)
-        inner = inner_packet()
-        numbers = iter(range(1 << 31))
+    def _from_link(
+        self,
+        title: str,
+        upstream: tuple[socket.socket, Link],
+        plain: dict[str, socket.socket],
+        numbers: Iterator[int],
+        sizes: Sequence[int],
+        run: int,
+    ) -> Way:
+        """A burst of packets of these sizes, of which so many are sent at once."""
+        feeder, link = upstream
+        inners = [inner_packet(size) for size in sizes]
 
         def fill() -> None:
-            for _ in range(BURST):
-                message = data.build(
+            messages = [
+                data.build(
                     inner,
-                    token=upstream.token,
+                    token=link.token,
                     origin=0x77770000,
                     group=GROUP_KEY,
                     source=0x0A580009,
                     sequence=next(numbers),
                     hop_limit=15,
                 )
-                feeder.sendto(message, ("127.0.0.1", 4600))
-
-        plain = {name: bound(SO_RCVBUFFORCE) for name in ("bare", "lean")}
-        message = bytes(60) + inner
+                for inner in inners
+            ]
+            for first in range(0, BURST, run):
+                segment = struct.pack("=H", len(messages[first]))
+                cut = [(socket.IPPROTO_UDP, UDP_SEGMENT, segment)] if run > 1 else []
+                feeder.sendmsg(messages[first : first + run], cut, 0, ("127.0.0.1", 4600))
 
         def fill_plain(into: socket.socket) -> Work:
             def fill() -> None:
-                for _ in range(BURST):
-                    feeder.sendto(message, into.getsockname())
+                for inner in inners:
+                    feeder.sendto(bytes(60) + inner, into.getsockname())
 
             return fill
 
-        assert upstream._datagrams is not None
+        assert link._datagrams is not None
         descriptor, addresses = self.node.device.fileno(), self.sinks.addresses
         return Way(
-            "link to TAP and two links",
+            title,
             {"ours": fill} | {name: fill_plain(into) for name, into in plain.items()},
             {
-                "ours": upstream._datagrams._reader.doRead,  # type: ignore[attr-defined]
+                "ours": link._datagrams._reader.doRead,  # type: ignore[attr-defined]
                 "bare": bare_from_link(plain["bare"], descriptor, addresses),
                 "lean": lean_from_link(plain["lean"], descriptor, addresses),
             },
@@ -336,17 +362,17 @@ class Bench:
         got = self.sinks.drain()
         if got != BURST * 2:
             raise SystemExit(f"{way.title}, {variant}: {got} packets came out instead of {BURST * 2}")
-        if variant == "ours" and way is self.ways[1]:
+        if variant == "ours" and way is not self.ways[0]:
             delivered = self.node.tap.counters.delivered - delivered
             if delivered != BURST:
                 raise SystemExit(f"{way.title}: the TAP was given {delivered} packets instead of {BURST}")
         return result
 
 
-def inner_packet() -> bytes:
-    udp = (5004).to_bytes(2, "big") * 2 + (8 + len(PAYLOAD)).to_bytes(2, "big") + b"\0\0"
-    header = Header(0, 28 + len(PAYLOAD), 1, 0, 15, 17, 0x0A580009, GROUP_KEY)
-    return header.build() + udp + PAYLOAD
+def inner_packet(size: int = len(PAYLOAD)) -> bytes:
+    udp = (5004).to_bytes(2, "big") * 2 + (8 + size).to_bytes(2, "big") + b"\0\0"
+    header = Header(0, 28 + size, 1, 0, 15, 17, 0x0A580009, GROUP_KEY)
+    return header.build() + udp + bytes(size)
 
 
 @contextmanager

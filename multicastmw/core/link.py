@@ -31,7 +31,7 @@ from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
-from multicastmw.core.run import Run
+from multicastmw.core.run import Run, Socket
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN, without_token
@@ -80,7 +80,6 @@ CYCLE_WAIT_MAX = 0.5
 NEVER = float("inf")
 
 put_token = TOKEN_TWIN.pack_into
-NO_RUN = Run()  # the next message begins one
 
 REASONS: dict[tuple[int, int], str] = {
     (Code.BAD_FORMAT, 0): "bad format",
@@ -124,16 +123,10 @@ class Outlet(Protocol):
         """Reads again."""
 
 
-class Datagrams(Protocol):
+class Datagrams(Socket, Protocol):
     """The connected UDP socket of a link."""
 
     remote: tuple[str, int]
-
-    def send(self, message: bytes) -> object:
-        """Raises OSError as `socket.send` does."""
-
-    def send_run(self, messages: list[bytes], segment: int) -> bool:
-        """All in one call, as datagrams of `segment` bytes, the last maybe shorter; False if it took none."""
 
     def repoint(self, remote: tuple[str, int]) -> None:
         """The peer's datagrams come from there (NAT)."""
@@ -223,7 +216,7 @@ class Link:
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self._datagrams: Datagrams | None = None
-        self._run = NO_RUN
+        self._run: Run | None = None  # what is on its way to it
         self._on_udp = False
         self._peers_token = 0
         self._writable = True
@@ -290,7 +283,7 @@ class Link:
         if self._messages is not None:
             return  # it waits behind what is being worked at
         self._take_in(PIECE, now)
-        self.room.runs.flush()
+        self.room.outgoing.flush()
         if self._messages is not None:
             self.counters.held += 1
             self._outlet.hold()
@@ -340,7 +333,7 @@ class Link:
         done = 0
         if self._messages is not None and self.phase is Phase.UP:
             done = self._take_in(steps, now)
-            self.room.runs.flush()
+            self.room.outgoing.flush()
             if self._messages is None:
                 self._outlet.go_on()
         if done < steps and self.phase is Phase.UP and self._may_announce:
@@ -424,7 +417,7 @@ class Link:
             return
         self._repoint_at = now + REPOINT_EVERY
         self.counters.repointed += 1
-        self.flush()
+        self._flush()
         self._datagrams.repoint(origin)
         if self.path:
             self.path.moved(now)
@@ -461,6 +454,7 @@ class Link:
             )
             if self._datagrams:
                 self.path = DataPath(now)
+                self._run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
         self.room.router.attach(self)
         self.room.reach.join(self)
         self.room.reach.add(self, self.node, self.name)
@@ -571,36 +565,12 @@ class Link:
 
     def deliver(self, packet: Packet) -> None:
         """Takes a packet whose header stands ready but for the token; on UDP it leaves with its run."""
-        if not self._on_udp:
+        if self._on_udp and self._run:
+            put_token(packet.buffer, TOKEN_OFFSET, self._peers_token)
+            self._run.send(packet.message, packet.now)
+        else:
             put_token(packet.buffer, TOKEN_OFFSET, 0)
             self._send_tcp(bytes(packet.message), packet.now)
-            return
-        put_token(packet.buffer, TOKEN_OFFSET, self._peers_token)
-        message = bytes(packet.message)
-        if len(message) > self._run.longest:
-            self.flush()
-            self._run = Run(packet.now)
-            self.room.runs.begun(self)
-        self._run.add(message)
-
-    def flush(self) -> None:
-        """The run goes out, at once if the socket can do that; else each message has its own fate."""
-        run, datagrams, counters = self._run, self._datagrams, self.counters
-        if not run.messages or not datagrams:
-            return
-        self._run = NO_RUN
-        if len(run.messages) > 1 and datagrams.send_run(run.messages, run.segment):
-            counters.sent += len(run.messages)
-            counters.sent_bytes += run.bytes
-            return
-        for message in run.messages:
-            try:
-                datagrams.send(message)
-            except OSError as error:
-                self._not_sent(error, message, run.began)
-                continue
-            counters.sent += 1
-            counters.sent_bytes += len(message)
 
     def _not_sent(self, error: OSError, message: bytes, now: float) -> None:
         """The socket did not take it: full, too long for the path, or an earlier datagram's ICMP error."""
@@ -653,8 +623,13 @@ class Link:
             self._write_data(message)
         self._outlet.wake()
 
+    def _flush(self) -> None:
+        """What came first goes first."""
+        if self._run:
+            self._run.flush()
+
     def _move_data(self, to_udp: bool, why: str) -> None:
-        self.flush()
+        self._flush()
         self._on_udp = to_udp
         self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
 
@@ -708,7 +683,7 @@ class Link:
     def _send_datagram(self, message: bytes) -> None:
         if not self._datagrams:
             return
-        self.flush()  # what came first goes first
+        self._flush()
         try:
             self._datagrams.send(message)
         except OSError:
@@ -737,7 +712,7 @@ class Link:
     def _end(self, phase: Phase, why: str) -> None:
         """Out of the tables at once; the connection may take its time."""
         was_up = self.phase is Phase.UP
-        self.flush()
+        self._flush()
         if self.phase is not Phase.LEAVING:
             self.why = why
         self.phase = phase
@@ -749,7 +724,7 @@ class Link:
         self._on_udp = False
         if self._datagrams:
             self._datagrams.close()
-            self._datagrams = None
+            self._datagrams = self._run = None
         part(self, (self.room.reach, self.room.router), self.room.turns)
         self.room.down(self, why)
 

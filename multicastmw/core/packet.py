@@ -16,6 +16,7 @@ FRAME_START = HEADER_SIZE - ETHERNET_SIZE
 class Packet:
     """A message in place: `buffer` holds it, `view` sees all of the buffer, `message` the whole message.
 
+    Where several messages came at once, both are windows on the bytes that begin with the one in turn.
     `length` is the inner packet's in bytes, `hop_limit` the hops that it has (a link sends one less, which
     stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.
     """
@@ -23,7 +24,7 @@ class Packet:
     __slots__ = ("buffer", "hop_limit", "kind", "length", "message", "now", "view")
 
     def __init__(self) -> None:
-        self.buffer = bytearray(MESSAGE_MAX + 64)
+        self.buffer: bytearray | memoryview = bytearray(MESSAGE_MAX + 64)
         self.view = memoryview(self.buffer)
         self.message = self.view[:0]
         self.length = 0

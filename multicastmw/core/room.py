@@ -27,7 +27,7 @@ from multicastmw.core.liveness import Pick
 from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
-from multicastmw.core.run import Runs
+from multicastmw.core.run import Outgoing
 from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
 from multicastmw.wire.errors import PeerError
@@ -109,7 +109,7 @@ class Room:
         self.tell = tell
         self.watcher = watcher
         self.packet = Packet()
-        self.runs = Runs()
+        self.outgoing = Outgoing()
         self.turns = Turns()
         self.namesakes = Namesakes()
         self.counters = RoomCounters()

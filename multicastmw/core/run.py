@@ -1,63 +1,112 @@
-"""A run: messages to one peer out of one wake-up, which its socket takes at once.
+"""A run: messages to one peer that its socket takes in one call, and the kernel cuts into datagrams.
 
-The kernel cuts what it is given into datagrams of one size, of which only the last may be shorter
-(UDP_SEGMENT), so that a whole run goes through its layers as one packet:
+It cuts at one size, and only the last datagram may be shorter (UDP_SEGMENT):
 
     | 1376 | 1376 | 1376 | 900 |  1376 | 1376 | ...   a shorter message ends a run, a longer one begins one
 
-Nothing waits for packets that may come: what has gathered goes out when the wake-up that brought it ends.
+A message of another size than the one before goes out at once, as there is nothing to gather it with; those
+that are alike gather.  Nothing waits for packets that may come: what has gathered goes out when the wake-up
+that brought it ends.  So messages leave in the order in which they came.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 # What the kernel says: UDP_MAX_SEGMENTS, and what an IPv4 datagram holds behind its headers.
 SEGMENTS_MAX = 64
 BYTES_MAX = 65_507
 
-
-class Run:
-    """Messages that fit one call, in order.
-
-    `longest` is what the next one may have in bytes (0: it begins a run), `segment` what all but the last
-    have, `bytes` all together, `began` when the first one came.
-    """
-
-    __slots__ = ("_most", "began", "bytes", "longest", "messages", "segment")
-
-    def __init__(self, began: float = 0.0) -> None:
-        self.messages: list[bytes] = []
-        self.began = began
-        self.bytes = self.segment = self.longest = self._most = 0
-
-    def add(self, message: bytes) -> None:
-        """One of at most `longest` bytes, or the first."""
-        messages, size = self.messages, len(message)
-        if not messages:
-            self.segment = self.longest = size
-            self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
-        messages.append(message)
-        self.bytes += size
-        if size < self.segment or len(messages) >= self._most:
-            self.longest = 0
+NotSent = Callable[[OSError, bytes, float], None]
 
 
-class Gathering(Protocol):
-    """Who has a run."""
+class Socket(Protocol):
+    """What datagrams leave by."""
 
-    def flush(self) -> None:
-        """Sends it."""
+    def send(self, message: memoryview | bytes) -> object:
+        """Raises OSError as `socket.send` does."""
+
+    def send_run(self, run: list[bytes]) -> bool:
+        """A run in one call; False if the socket took nothing of it."""
 
 
-class Runs:
-    """Who has a run that is not out yet; the reader of a socket calls `flush` at the end of a wake-up."""
+class SentCounters(Protocol):
+    """Messages that the socket took."""
+
+    sent: int
+    sent_bytes: int
+
+
+class Outgoing:
+    """All runs that are not out yet; whoever reads packets calls `flush` at the end of a wake-up."""
 
     def __init__(self) -> None:
-        self._begun: list[Gathering] = []
+        self._runs: list[Run] = []
 
-    def begun(self, who: Gathering) -> None:
-        self._begun.append(who)
+    def add(self, run: "Run") -> None:
+        self._runs.append(run)
 
     def flush(self) -> None:
-        begun, self._begun = self._begun, []
-        for who in begun:
-            who.flush()
+        runs, self._runs = self._runs, []
+        for run in runs:
+            run.flush()
+
+
+class Run:
+    """One link's messages on their way to its socket; what that does not take, `not_sent` is told of."""
+
+    __slots__ = ("_began", "_counters", "_messages", "_most", "_not_sent", "_outgoing", "_segment", "_socket")
+
+    def __init__(self, socket: Socket, outgoing: Outgoing, counters: SentCounters, not_sent: NotSent) -> None:
+        self._socket = socket
+        self._outgoing = outgoing
+        self._counters = counters
+        self._not_sent = not_sent
+        self._messages: list[bytes] = []
+        self._segment = 0  # bytes of all messages but the last
+        self._most = 0  # of them that fit one call
+        self._began = 0.0
+
+    def send(self, message: memoryview, now: float) -> None:
+        """At once, or at the latest when the wake-up ends.  `message` is gone when this returns."""
+        messages, size = self._messages, len(message)
+        if size == self._segment:
+            if not messages:
+                self._begin(size, now)
+            messages.append(bytes(message))
+            if len(messages) >= self._most:
+                self.flush()
+        elif messages and size < self._segment:
+            messages.append(bytes(message))
+            self.flush()
+        else:
+            if messages:
+                self.flush()
+            self._segment = size
+            self._send_alone(message, now)
+
+    def _begin(self, size: int, now: float) -> None:
+        self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
+        self._began = now
+        self._outgoing.add(self)
+
+    def flush(self) -> None:
+        """What has gathered goes out; of a run that the socket does not take, each message alone."""
+        messages = self._messages
+        if not messages:
+            return
+        if len(messages) > 1 and self._socket.send_run(messages):
+            self._counters.sent += len(messages)
+            self._counters.sent_bytes += sum(map(len, messages))
+        else:
+            for message in messages:
+                self._send_alone(message, self._began)
+        messages.clear()
+
+    def _send_alone(self, message: memoryview | bytes, now: float) -> None:
+        try:
+            self._socket.send(message)
+        except OSError as error:
+            self._not_sent(error, bytes(message), now)
+            return
+        self._counters.sent += 1
+        self._counters.sent_bytes += len(message)

@@ -3,12 +3,17 @@
 A connected socket saves the kernel a route look-up for each packet that is sent, and takes its peer's
 datagrams before the common one does.  All are bound to the same port; who a datagram is from is said by its
 token alone, so it does not matter at which of them it arrives.
+
+What leaves in a run (core/run.py) may stay one piece until the peer's socket: the kernel hands it in with the
+size of its datagrams (UDP_GRO), and does the same with datagrams of one size that a device brings in a row.
+Each is then looked at as if it had come alone.
 """
 
 import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from errno import EADDRINUSE, EINVAL, EIO
 from typing import Protocol
 
@@ -24,9 +29,11 @@ from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
 BATCH = 64  # datagrams of one wake-up
 BUFFER = 8 << 20  # bytes asked for; of a video some 3,600 packets, as the kernel counts them
 SHORTEST = 20  # bytes up to and with the token
+DRAIN = 64  # batches, before datagrams come single again
 
 SO_MEMINFO, MEMINFO_DROPS = 55, 8
 UDP_SEGMENT, SEGMENT_TWIN = 103, struct.Struct("=H")
+UDP_GRO, MERGED_TWIN, MERGED_SPACE = 104, struct.Struct("=i"), socket.CMSG_SPACE(4)
 CANNOT_CUT = EIO, EINVAL  # IPsec or an older kernel's device without checksums; a kernel before 4.18
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
 
@@ -64,10 +71,27 @@ class DataPort:
         self.clock = clock
         self.done = done
         self.packet = Packet()
+        self.whole = self.packet.view
         self._reactor = reactor
         self._tell = tell
         self._warned = False
         self._common: list[DataReader] = []
+        self._connected: dict[DataReader, None] = {}
+        self._merges = True
+
+    @property
+    def merges(self) -> bool:
+        """May the kernel hand in several datagrams of a peer at once?
+
+        Not while it forwards them by itself: merged ones pass by a program that looks at single packets.
+        """
+        return self._merges
+
+    @merges.setter
+    def merges(self, wanted: bool) -> None:
+        self._merges = wanted
+        for reader in self._connected:
+            reader.merge(wanted)
 
     def open(self) -> None:
         """Binds the common sockets; raises OSError where the port is another's."""
@@ -105,10 +129,13 @@ class DataPort:
             connected.close()
             raise
         reader = DataReader(connected, self, common=False)
+        reader.merge(self._merges)
+        self._connected[reader] = None
         self._reactor.addReader(reader)
         return PeerSocket(reader, remote, self)
 
     def drop(self, reader: "DataReader") -> None:
+        self._connected.pop(reader, None)
         self._reactor.removeReader(reader)
         reader.socket.close()
 
@@ -168,15 +195,15 @@ class PeerSocket:
         self._reader = reader
         self._port = port
 
-    def send_run(self, messages: list[bytes], segment: int) -> bool:
-        """All in one call, as datagrams of `segment` bytes, of which the last may be shorter.
+    def send_run(self, run: list[bytes]) -> bool:
+        """A run (core/run.py) in one call.
 
-        False: the socket took none of them.  Why, each of them finds out when it is sent alone.
+        False: the socket took nothing of it.  Why, each message finds out when it is sent alone.
         """
         if not self._cuts:
             return False
         try:
-            self._sendmsg(messages, ((socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_TWIN.pack(segment)),))
+            self._sendmsg(run, ((socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_TWIN.pack(len(run[0]))),))
         except OSError as error:
             self._cuts = error.errno not in CANNOT_CUT
             return False
@@ -206,6 +233,16 @@ class DataReader:
         self.socket = bound
         self._port = port
         self._common = common
+        self._merges = False
+
+    def merge(self, wanted: bool) -> None:
+        """Takes what the kernel merges, or no longer; before Linux 5.0 it merges nothing."""
+        for _ in range(DRAIN):  # what is merged already and waits would be cut no more
+            if wanted or not self._merges or self._read():
+                break
+        with suppress(OSError):
+            self.socket.setsockopt(socket.IPPROTO_UDP, UDP_GRO, wanted)
+            self._merges = wanted
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -215,18 +252,56 @@ class DataReader:
 
     def doRead(self) -> None:
         """Datagrams until there is none, or the batch is full."""
+        self._read()
+
+    def _read(self) -> bool:
+        """True when there is none left."""
         packet = self._port.packet
         packet.now = self._port.clock()
+        none_left = False
         try:
             if self._common:
                 self._read_common(packet)
+            elif self._merges:
+                self._read_merged(packet)
             else:
                 self._read_connected(packet)
         except BlockingIOError:
-            pass
+            none_left = True
         except OSError:
             pass  # an ICMP error about something that was sent: the probes tell what it means
         self._port.done()
+        return none_left
+
+    def _read_merged(self, packet: Packet) -> None:
+        receive, buffer, links = self.socket.recvmsg_into, packet.buffer, self._port.links
+        token_of, where = TOKEN_TWIN.unpack_from, (buffer,)
+        left = BATCH
+        while left > 0:
+            size, ancillary, _, _ = receive(where, MERGED_SPACE)
+            if ancillary:
+                left -= self._take_each(packet, size, MERGED_TWIN.unpack(ancillary[0][2])[0])
+                continue
+            left -= 1
+            link = links.get(token_of(buffer, TOKEN_OFFSET)[0])
+            if link is None or size < SHORTEST:
+                self._drop(size)
+            else:
+                link.datagram_received(packet, size, None)
+
+    def _take_each(self, packet: Packet, end: int, segment: int) -> int:
+        """Datagrams of `segment` bytes in a row, of which the last may be shorter; gives their number."""
+        whole, links, token_of = self._port.whole, self._port.links, TOKEN_TWIN.unpack_from
+        for start in range(0, end, segment):
+            packet.buffer = packet.view = window = whole[start:]
+            size = min(segment, end - start)
+            link = links.get(token_of(window, TOKEN_OFFSET)[0])
+            if link is None or size < SHORTEST:
+                self._drop(size)
+            else:
+                link.datagram_received(packet, size, None)
+        packet.buffer = packet.view = whole
+        return -(-end // segment)
 
     def _read_connected(self, packet: Packet) -> None:
         receive, buffer, links = self.socket.recv_into, packet.buffer, self._port.links

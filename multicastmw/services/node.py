@@ -105,7 +105,7 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
-        self.destination.done = self.room.runs.flush
+        self.destination.done = self.room.outgoing.flush
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -171,7 +171,13 @@ class NodeService(MultiService):
             return None
         room = self.room
         return DataPort(
-            port, self.reactor, self.reactor.seconds, room.by_token, room.counters, room.runs.flush, self.tell
+            port,
+            self.reactor,
+            self.reactor.seconds,
+            room.by_token,
+            room.counters,
+            room.outgoing.flush,
+            self.tell,
         )
 
     def _make_destination(self, identity: int) -> TapDestination:

@@ -245,7 +245,7 @@ class Node:
         packet.length = len(inner)
         packet.view[HEADER_SIZE : HEADER_SIZE + len(inner)] = inner
         self.forwarder.originate(packet, self.host, group, source, ttl, 0, 0)
-        self.room.runs.flush()
+        self.room.outgoing.flush()
 
     def told(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.events if isinstance(event, kind)]
@@ -538,7 +538,7 @@ def deliver_datagram(node: Node, message: bytes, origin_: tuple[str, int]) -> No
     packet.now = node.world.now
     connected = link.data_address == origin_
     link.datagram_received(packet, len(message), None if connected else origin_)
-    node.room.runs.flush()
+    node.room.outgoing.flush()
 
 
 class Socket:
@@ -551,16 +551,16 @@ class Socket:
         self.lost = 0
         self._node = node
 
-    def send(self, message: bytes) -> None:
+    def send(self, message: memoryview | bytes) -> None:
         if self.fails:
             raise self.fails
         if self.closed:
             raise OSError(9, "Bad file descriptor")
-        self._node.world.air.send(self._node, self.remote, message)
+        self._node.world.air.send(self._node, self.remote, bytes(message))
 
-    def send_run(self, messages: list[bytes], segment: int) -> bool:
+    def send_run(self, run: list[bytes]) -> bool:
         """As the kernel cuts it; one that is too long for the way keeps all from going."""
-        whole = b"".join(messages)
+        whole, segment = b"".join(run), len(run[0])
         pieces = [whole[at : at + segment] for at in range(0, len(whole), segment)]
         way = self._node.world.air.way_to(self._node, self.remote)
         if self.fails or self.closed or segment > way.mtu:
