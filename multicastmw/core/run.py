@@ -91,16 +91,15 @@ class Run:
 
     def flush(self) -> None:
         """What has gathered goes out; of a run that the socket does not take, each message alone."""
-        messages = self._messages
-        if not messages:
+        if not self._messages:
             return
+        messages, self._messages = self._messages, []
         if len(messages) > 1 and self._socket.send_run(messages):
             self._counters.sent += len(messages)
             self._counters.sent_bytes += sum(map(len, messages))
         else:
             for message in messages:
                 self._send_alone(message, self._began)
-        messages.clear()
 
     def _send_alone(self, message: memoryview | bytes, now: float) -> None:
         try:

@@ -218,7 +218,7 @@ class PeerSocket:
         self.remote = remote
 
     def drops(self) -> int:
-        """Datagrams that found the buffer full."""
+        """Datagrams that found the buffer full; those that were merged already count as one."""
         return drops_of(self._reader.socket)
 
     def close(self) -> None:
@@ -292,15 +292,17 @@ class DataReader:
     def _take_each(self, packet: Packet, end: int, segment: int) -> int:
         """Datagrams of `segment` bytes in a row, of which the last may be shorter; gives their number."""
         whole, links, token_of = self._port.whole, self._port.links, TOKEN_TWIN.unpack_from
-        for start in range(0, end, segment):
-            packet.buffer = packet.view = window = whole[start:]
-            size = min(segment, end - start)
-            link = links.get(token_of(window, TOKEN_OFFSET)[0])
-            if link is None or size < SHORTEST:
-                self._drop(size)
-            else:
-                link.datagram_received(packet, size, None)
-        packet.buffer = packet.view = whole
+        try:
+            for start in range(0, end, segment):
+                packet.buffer = packet.view = window = whole[start:]
+                size = min(segment, end - start)
+                link = links.get(token_of(window, TOKEN_OFFSET)[0])
+                if link is None or size < SHORTEST:
+                    self._drop(size)
+                else:
+                    link.datagram_received(packet, size, None)
+        finally:
+            packet.buffer = packet.view = whole
         return -(-end // segment)
 
     def _read_connected(self, packet: Packet) -> None:
