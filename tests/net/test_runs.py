@@ -70,7 +70,7 @@ class RunCase(Case):
         return [message(TOKEN, bytes([i & 255]) * size) for i, size in enumerate(sizes)]
 
 
-class Runs(RunCase):
+class Drawn(RunCase):
     @settings(deadline=None, max_examples=30)
     @given(SIZES, st.booleans())
     def test_drawn_sizes_arrive_as_the_same_datagrams_in_the_same_order(
@@ -81,6 +81,8 @@ class Runs(RunCase):
         self.send(messages)
         self.assertEqual(self.got(), messages)
 
+
+class Runs(RunCase):
     def test_a_run_arrives_in_one_piece_and_is_cut(self) -> None:
         run = self.rows(*[1316] * 40, 900)
         self.assertTrue(self.sender.send_run(run))
