@@ -4,9 +4,9 @@ It cuts at one size, and only the last datagram may be shorter (UDP_SEGMENT):
 
     | 1376 | 1376 | 1376 | 900 |  1376 | 1376 | ...   a shorter message ends a run, a longer one begins one
 
-A message of another size than the one before goes out at once, as there is nothing to gather it with; those
-that are alike gather.  Nothing waits for packets that may come: what has gathered goes out when the wake-up
-that brought it ends.  So messages leave in the order in which they came.
+The first message of a wake-up goes out at once, so one that comes alone waits for nothing; so does one of
+another size than that before it, as there is nothing to gather it with.  Those that follow and are alike
+gather, until the wake-up that brought them ends.  All leave in the order in which they came.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ class SentCounters(Protocol):
 
 
 class Outgoing:
-    """All runs that are not out yet; whoever reads packets calls `flush` at the end of a wake-up."""
+    """All runs of a wake-up; whoever reads packets calls `flush` at its end."""
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
@@ -48,13 +48,16 @@ class Outgoing:
     def flush(self) -> None:
         runs, self._runs = self._runs, []
         for run in runs:
-            run.flush()
+            run.end()
 
 
 class Run:
     """One link's messages on their way to its socket; what that does not take, `not_sent` is told of."""
 
-    __slots__ = ("_began", "_counters", "_messages", "_most", "_not_sent", "_outgoing", "_segment", "_socket")
+    __slots__ = (
+        "_began", "_counters", "_gathers", "_messages", "_most", "_not_sent", "_outgoing", "_segment",
+        "_socket",
+    )  # fmt: skip
 
     def __init__(self, socket: Socket, outgoing: Outgoing, counters: SentCounters, not_sent: NotSent) -> None:
         self._socket = socket
@@ -64,30 +67,39 @@ class Run:
         self._messages: list[bytes] = []
         self._segment = 0  # bytes of all messages but the last
         self._most = 0  # of them that fit one call
-        self._began = 0.0
+        self._began = 0.0  # when the wake-up did
+        self._gathers = False  # from its first message on
 
     def send(self, message: memoryview, now: float) -> None:
         """At once, or at the latest when the wake-up ends.  `message` is gone when this returns."""
         messages, size = self._messages, len(message)
-        if size == self._segment:
-            if not messages:
-                self._begin(size, now)
+        if not self._gathers:
+            self._begin(now)
+        elif size == self._segment:
             messages.append(bytes(message))
             if len(messages) >= self._most:
                 self.flush()
+            return
         elif messages and size < self._segment:
             messages.append(bytes(message))
             self.flush()
-        else:
-            if messages:
-                self.flush()
+            return
+        elif messages:
+            self.flush()
+        if size != self._segment:
             self._segment = size
-            self._send_alone(message, now)
+            self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
+        self._send_alone(message, now)
 
-    def _begin(self, size: int, now: float) -> None:
-        self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
+    def _begin(self, now: float) -> None:
+        self._gathers = True
         self._began = now
         self._outgoing.add(self)
+
+    def end(self) -> None:
+        """The wake-up is over."""
+        self._gathers = False
+        self.flush()
 
     def flush(self) -> None:
         """What has gathered goes out; of a run that the socket does not take, each message alone."""

@@ -106,28 +106,32 @@ class Order(SynchronousTestCase):
 
 
 class Calls(SynchronousTestCase):
-    def calls(self, *wake_ups: list[int]) -> int:
-        """Of the last wake-up."""
+    def calls(self, *sizes: int) -> int:
+        """Of a wake-up, behind the first message."""
         sender = Sender()
-        for sizes in wake_ups:
-            sender.kernel.calls = 0
-            sender.wake_up(sizes)
-        return sender.kernel.calls
+        sender.wake_up(list(sizes))
+        return sender.kernel.calls - 1
 
     def test_messages_of_one_size_go_out_in_one_call(self) -> None:
-        self.assertEqual(self.calls([1376], [1376] * 40), 1)
-        self.assertEqual(self.calls([1376] * 40), 2)  # of the first it is not known that more will follow
+        self.assertEqual(self.calls(1376, *[1376] * 40), 1)
 
     def test_a_shorter_one_ends_the_run_and_is_in_it(self) -> None:
-        self.assertEqual(self.calls([1376], [1376, 1376, 900, 1376, 1376, 900]), 2)
+        self.assertEqual(self.calls(1376, 1376, 1376, 900, 1376, 1376, 900), 2)
 
     def test_a_longer_one_begins_another(self) -> None:
-        self.assertEqual(self.calls([900], [900, 900, 1376, 1376, 1376]), 3)
+        self.assertEqual(self.calls(900, 900, 900, 1376, 1376, 1376), 3)
 
     def test_a_call_takes_64_messages_and_no_more_bytes_than_a_datagram(self) -> None:
-        self.assertEqual(self.calls([200], [200] * 130), 3)
-        self.assertEqual(self.calls([1376], [1376] * 64), 2)
-        self.assertEqual(self.calls([40_000], [40_000] * 3), 3)
+        self.assertEqual(self.calls(200, *[200] * 130), 3)
+        self.assertEqual(self.calls(1376, *[1376] * 64), 2)
+        self.assertEqual(self.calls(40_000, *[40_000] * 3), 3)
+
+    def test_the_first_message_of_each_wake_up_goes_out_at_once(self) -> None:
+        sender = Sender()
+        for _ in range(3):
+            sender.send([1376])
+            self.assertEqual(sender.kernel.got, sender.given)
+            sender.outgoing.flush()
 
     def test_what_is_like_nothing_before_it_does_not_wait_for_the_end_of_the_wake_up(self) -> None:
         sender = Sender()
@@ -145,7 +149,7 @@ class Calls(SynchronousTestCase):
 class Refusals(SynchronousTestCase):
     def test_of_a_run_that_is_not_taken_each_message_has_its_own_fate(self) -> None:
         sender = Sender()
-        sender.wake_up([100])
+        sender.send([100], now=5.0)
         sender.kernel.cuts = False
         sender.kernel.errors = [BlockingIOError(11, "full"), OSError(ECONNREFUSED, "refused")]
         sender.wake_up([100] * 4, now=5.0)
@@ -156,7 +160,7 @@ class Refusals(SynchronousTestCase):
     def test_who_sends_again_because_it_was_refused_meets_no_half_run(self) -> None:
         """What `not_sent` does may end the link, which flushes."""
         sender = Sender()
-        sender.wake_up([100])
+        sender.send([100])
         sender.kernel.cuts = False
         sender.kernel.errors = [OSError(ECONNREFUSED, "refused")]
         sender.run._not_sent = lambda error, message, now: sender.run.flush()
