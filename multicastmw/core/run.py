@@ -10,6 +10,7 @@ gather, until the wake-up that brought them ends.  All leave in the order in whi
 """
 
 from collections.abc import Callable
+from math import inf
 from typing import Protocol
 
 # What the kernel says: UDP_MAX_SEGMENTS, and what an IPv4 datagram holds behind its headers.
@@ -37,7 +38,7 @@ class SentCounters(Protocol):
 
 
 class Outgoing:
-    """All runs of a wake-up; whoever reads packets calls `flush` at its end."""
+    """All runs that are not out yet; whoever reads packets calls `flush` at the end of a wake-up."""
 
     def __init__(self) -> None:
         self._runs: list[Run] = []
@@ -46,17 +47,17 @@ class Outgoing:
         self._runs.append(run)
 
     def flush(self) -> None:
-        runs, self._runs = self._runs, []
-        for run in runs:
-            run.end()
+        if self._runs:
+            runs, self._runs = self._runs, []
+            for run in runs:
+                run.flush()
 
 
 class Run:
     """One link's messages on their way to its socket; what that does not take, `not_sent` is told of."""
 
     __slots__ = (
-        "_began", "_counters", "_gathers", "_messages", "_most", "_not_sent", "_outgoing", "_segment",
-        "_socket",
+        "_counters", "_messages", "_most", "_not_sent", "_outgoing", "_segment", "_socket", "_woke_at",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, outgoing: Outgoing, counters: SentCounters, not_sent: NotSent) -> None:
@@ -67,39 +68,25 @@ class Run:
         self._messages: list[bytes] = []
         self._segment = 0  # bytes of all messages but the last
         self._most = 0  # of them that fit one call
-        self._began = 0.0  # when the wake-up did
-        self._gathers = False  # from its first message on
+        self._woke_at = -inf
 
     def send(self, message: memoryview, now: float) -> None:
-        """At once, or at the latest when the wake-up ends.  `message` is gone when this returns."""
+        """Now, or when the wake-up that began at `now` ends.  `message` is the caller's again."""
         messages, size = self._messages, len(message)
-        if not self._gathers:
-            self._begin(now)
-        elif size == self._segment:
+        if now == self._woke_at and (size == self._segment or (messages and size < self._segment)):
+            if not messages:
+                self._outgoing.add(self)
             messages.append(bytes(message))
-            if len(messages) >= self._most:
+            if size < self._segment or len(messages) >= self._most:
                 self.flush()
             return
-        elif messages and size < self._segment:
-            messages.append(bytes(message))
+        if messages:
             self.flush()
-            return
-        elif messages:
-            self.flush()
+        self._woke_at = now
         if size != self._segment:
             self._segment = size
             self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
         self._send_alone(message, now)
-
-    def _begin(self, now: float) -> None:
-        self._gathers = True
-        self._began = now
-        self._outgoing.add(self)
-
-    def end(self) -> None:
-        """The wake-up is over."""
-        self._gathers = False
-        self.flush()
 
     def flush(self) -> None:
         """What has gathered goes out; of a run that the socket does not take, each message alone."""
@@ -111,7 +98,7 @@ class Run:
             self._counters.sent_bytes += sum(map(len, messages))
         else:
             for message in messages:
-                self._send_alone(message, self._began)
+                self._send_alone(message, self._woke_at)
 
     def _send_alone(self, message: memoryview | bytes, now: float) -> None:
         try:

@@ -59,6 +59,7 @@ class Sender:
         self.given: list[bytes] = []
         self.run = Run(self.kernel, self.outgoing, self.counters, self._not_sent)
         self.buffer = bytearray(1 << 16)
+        self.wake_ups = 0
 
     def _not_sent(self, error: OSError, message: bytes, now: float) -> None:
         assert error.errno
@@ -72,8 +73,9 @@ class Sender:
             self.buffer[:size] = message
             self.run.send(memoryview(self.buffer)[:size], now)
 
-    def wake_up(self, sizes: list[int], now: float = 0.0) -> None:
-        self.send(sizes, now)
+    def wake_up(self, sizes: list[int], now: float | None = None) -> None:
+        self.wake_ups += 1
+        self.send(sizes, self.wake_ups if now is None else now)
         self.outgoing.flush()
 
 
@@ -128,8 +130,8 @@ class Calls(SynchronousTestCase):
 
     def test_the_first_message_of_each_wake_up_goes_out_at_once(self) -> None:
         sender = Sender()
-        for _ in range(3):
-            sender.send([1376])
+        for now in range(3):
+            sender.send([1376], now)
             self.assertEqual(sender.kernel.got, sender.given)
             sender.outgoing.flush()
 
