@@ -57,11 +57,13 @@ class Run:
     """One link's messages on their way to its socket; what that does not take, `not_sent` is told of."""
 
     __slots__ = (
-        "_counters", "_messages", "_most", "_not_sent", "_outgoing", "_segment", "_socket", "_woke_at",
+        "_counters", "_messages", "_most", "_not_sent", "_outgoing", "_segment", "_send", "_send_run",
+        "_woke_at",
     )  # fmt: skip
 
     def __init__(self, socket: Socket, outgoing: Outgoing, counters: SentCounters, not_sent: NotSent) -> None:
-        self._socket = socket
+        self._send = socket.send  # a call less for each packet
+        self._send_run = socket.send_run
         self._outgoing = outgoing
         self._counters = counters
         self._not_sent = not_sent
@@ -76,35 +78,39 @@ class Run:
         if now == self._woke_at and (size == self._segment or (messages and size < self._segment)):
             if not messages:
                 self._outgoing.add(self)
+                self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
             messages.append(bytes(message))
             if size < self._segment or len(messages) >= self._most:
                 self.flush()
             return
         if messages:
             self.flush()
-        self._woke_at = now
-        if size != self._segment:
-            self._segment = size
-            self._most = min(SEGMENTS_MAX, BYTES_MAX // size)
-        self._send_alone(message, now)
+        self._woke_at, self._segment = now, size
+        try:
+            self._send(message)
+        except OSError as error:
+            self._not_sent(error, bytes(message), now)
+            return
+        self._counters.sent += 1
+        self._counters.sent_bytes += size
 
     def flush(self) -> None:
         """What has gathered goes out; of a run that the socket does not take, each message alone."""
         if not self._messages:
             return
         messages, self._messages = self._messages, []
-        if len(messages) > 1 and self._socket.send_run(messages):
+        if len(messages) > 1 and self._send_run(messages):
             self._counters.sent += len(messages)
             self._counters.sent_bytes += sum(map(len, messages))
         else:
             for message in messages:
-                self._send_alone(message, self._woke_at)
+                self._send_alone(message)
 
-    def _send_alone(self, message: memoryview | bytes, now: float) -> None:
+    def _send_alone(self, message: bytes) -> None:
         try:
-            self._socket.send(message)
+            self._send(message)
         except OSError as error:
-            self._not_sent(error, bytes(message), now)
+            self._not_sent(error, message, self._woke_at)
             return
         self._counters.sent += 1
         self._counters.sent_bytes += len(message)
