@@ -272,15 +272,13 @@ class Bench:
         self.node = Node(self.sinks)
         self.node.reader.doRead()  # the interface's own first words
         self.node.tap.want(GROUP_KEY, 0)
-        feeder = bound(SO_SNDBUFFORCE)
-        upstream = self.node.link(feeder.getsockname())
         plain = {name: bound(SO_RCVBUFFORCE) for name in ("bare", "lean")}
         numbers = iter(range(1 << 31))
         self.ways = (
             self._from_tap(),
-            self._from_link("link to TAP and two links", (feeder, upstream), plain, numbers, EVEN, 1),
-            self._from_link("the same, sent in runs", (feeder, upstream), plain, numbers, EVEN, RUN),
-            self._from_link("the same, of drawn sizes", (feeder, upstream), plain, numbers, DRAWN, 1),
+            self._from_link("link to TAP and two links", plain, numbers, EVEN, 1),
+            self._from_link("the same, sent in runs", plain, numbers, EVEN, RUN),
+            self._from_link("the same, of drawn sizes", plain, numbers, DRAWN, 1),
         )
 
     def _from_tap(self) -> Way:
@@ -306,14 +304,14 @@ class Bench:
     def _from_link(
         self,
         title: str,
-        upstream: tuple[socket.socket, Link],
         plain: dict[str, socket.socket],
         numbers: Iterator[int],
         sizes: Sequence[int],
         run: int,
     ) -> Way:
         """A burst of packets of these sizes, of which so many are sent at once."""
-        feeder, link = upstream
+        feeder = bound(SO_SNDBUFFORCE)
+        link = self.node.link(feeder.getsockname())
         inners = [inner_packet(size) for size in sizes]
 
         def fill() -> None:

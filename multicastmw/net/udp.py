@@ -6,14 +6,14 @@ token alone, so it does not matter at which of them it arrives.
 
 What leaves in a run (core/run.py) may stay one piece until the peer's socket: the kernel hands it in with the
 size of its datagrams (UDP_GRO), and does the same with datagrams of one size that a device brings in a row.
-Each is then looked at as if it had come alone.
+Each is then looked at as if it had come alone.  To ask for that size makes a read dearer, so a socket does so
+from the first time on that it had a run.
 """
 
 import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from errno import EADDRINUSE, EINVAL, EIO
 from typing import Protocol
 
@@ -30,6 +30,7 @@ BATCH = 64  # datagrams of one wake-up
 BUFFER = 8 << 20  # bytes asked for; of a video some 3,600 packets, as the kernel counts them
 SHORTEST = 20  # bytes up to and with the token
 DRAIN = 64  # batches, before datagrams come single again
+ALIKE = 8  # datagrams of the size of the one before, in one wake-up: from then on merging pays
 
 SO_MEMINFO, MEMINFO_DROPS = 55, 8
 UDP_SEGMENT, SEGMENT_TWIN = 103, struct.Struct("=H")
@@ -234,15 +235,24 @@ class DataReader:
         self._port = port
         self._common = common
         self._merges = False
+        self._may_merge = False
+        self._alike = 0
 
     def merge(self, wanted: bool) -> None:
-        """Takes what the kernel merges, or no longer; before Linux 5.0 it merges nothing."""
-        for _ in range(DRAIN):  # what is merged already and waits would be cut no more
-            if wanted or not self._merges or self._read():
-                break
-        with suppress(OSError):
+        """The kernel may merge, which it does from the first runs on; or it may not, from now on."""
+        self._may_merge = wanted
+        if self._merges and not wanted:
+            for _ in range(DRAIN):  # what is merged already and waits would be cut no more
+                if self._read():
+                    break
+            self._set_merging(False)
+
+    def _set_merging(self, wanted: bool) -> None:
+        try:
             self.socket.setsockopt(socket.IPPROTO_UDP, UDP_GRO, wanted)
             self._merges = wanted
+        except OSError:
+            self._may_merge = False  # before Linux 5.0
 
     def fileno(self) -> int:
         return self.socket.fileno()
@@ -258,6 +268,7 @@ class DataReader:
         """True when there is none left."""
         packet = self._port.packet
         packet.now = self._port.clock()
+        self._alike = 0
         none_left = False
         try:
             if self._common:
@@ -271,6 +282,8 @@ class DataReader:
         except OSError:
             pass  # an ICMP error about something that was sent: the probes tell what it means
         self._port.done()
+        if self._alike >= ALIKE and self._may_merge:
+            self._set_merging(True)
         return none_left
 
     def _read_merged(self, packet: Packet) -> None:
@@ -307,9 +320,12 @@ class DataReader:
 
     def _read_connected(self, packet: Packet) -> None:
         receive, buffer, links = self.socket.recv_into, packet.buffer, self._port.links
-        token_of = TOKEN_TWIN.unpack_from
+        token_of, before = TOKEN_TWIN.unpack_from, 0
         for _ in range(BATCH):
             size = receive(buffer)
+            if size == before:
+                self._alike += 1
+            before = size
             link = links.get(token_of(buffer, TOKEN_OFFSET)[0])
             if link is None or size < SHORTEST:
                 self._drop(size)

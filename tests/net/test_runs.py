@@ -48,6 +48,13 @@ class RunCase(Case):
         self.outgoing = Outgoing()
         self.counters = LinkCounters()
         self.run_ = Run(self.sender, self.outgoing, self.counters, raised)
+        self.come_alike()
+
+    def come_alike(self) -> None:
+        """From now on the receiver has seen that merging pays."""
+        for each in self.rows(*[50] * (udp.ALIKE + 1)):
+            self.sender.send(each)
+        self.assertEqual(len(self.got()), udp.ALIKE + 1)
 
     def send(self, messages: list[bytes]) -> None:
         for each in messages:
@@ -132,6 +139,19 @@ class RunsOverIPv6(Runs):
 
 
 class Merging(RunCase):
+    def test_datagrams_of_drawn_sizes_or_that_come_alone_do_not_begin_it(self) -> None:
+        self.receiver.close()
+        self.receiver = self.connect(self.other, self.one)
+        for each in self.rows(*range(100, 100 + 8 * udp.BATCH, 8)):
+            self.sender.send(each)
+        self.got()
+        for each in self.rows(*[1000] * udp.BATCH):
+            self.sender.send(each)
+            self.got()
+        run = self.rows(*[1000] * 3)
+        self.assertTrue(self.sender.send_run(run))
+        self.assertEqual((self.waiting(), self.got()), (len(run[0]), run))
+
     def test_turned_off_what_waits_is_taken_and_what_comes_stays_single(self) -> None:
         run = self.rows(*[1000] * 30)
         for _ in range(5):
@@ -146,6 +166,7 @@ class Merging(RunCase):
     def test_turned_on_again_they_are_merged(self) -> None:
         self.other.merges = False
         self.other.merges = True
+        self.come_alike()
         run = self.rows(*[1000] * 30)
         self.assertTrue(self.sender.send_run(run))
         self.assertEqual(self.waiting(), 30 * len(run[0]))
@@ -155,6 +176,7 @@ class Merging(RunCase):
         self.other.merges = False
         self.receiver.close()
         self.receiver = self.connect(self.other, self.one)
+        self.come_alike()
         run = self.rows(*[1000] * 3)
         self.assertTrue(self.sender.send_run(run))
         self.assertEqual(self.waiting(), len(run[0]))
@@ -163,6 +185,7 @@ class Merging(RunCase):
         self.patch(udp, "UDP_GRO", 0x7777)  # an option that it does not know
         self.receiver.close()
         self.receiver = self.connect(self.other, self.one)
+        self.come_alike()
         run = self.rows(*[1000] * 3)
         self.assertTrue(self.sender.send_run(run))
         self.assertEqual((self.waiting(), self.got()), (len(run[0]), run))
