@@ -105,7 +105,6 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
-        self.destination.done = self.room.outgoing.flush
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -182,7 +181,7 @@ class NodeService(MultiService):
 
     def _make_destination(self, identity: int) -> TapDestination:
         config = self.config
-        return TapDestination(
+        destination = TapDestination(
             config.tap.device,
             router=self.router,
             forwarder=self.forwarder,
@@ -193,6 +192,8 @@ class NodeService(MultiService):
             ttl_floor=config.tap.ttl_floor,
             reassembler=Reassembler() if config.tap.reassemble else None,
         )
+        destination.done = self.room.outgoing.flush
+        return destination
 
     def igmp_settings(self) -> tuple[IgmpSettings, int]:
         """How the querier asks, and from which address."""
