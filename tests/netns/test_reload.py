@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from unittest import SkipTest
 
+import pytest
+
 from multicastmw.cli.lab import Host, wait_until
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import Close, decode
@@ -491,6 +493,7 @@ def reload_quietly(host: Host, ini: str) -> dict[str, Any]:
     return ControlClient(host.socket, 30).post("/reload")
 
 
+@pytest.mark.alone
 class ManyPeersTests(NetnsTestCase):
     """300 peers: a reload takes less than a second, and a stream through the node does not notice."""
 
