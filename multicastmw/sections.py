@@ -166,11 +166,8 @@ class FastpathConfig:
 
     mode: str = option(
         choice("auto", "off", "require"),
-        "auto",
+        "off",
         "Forward in the kernel: auto (where it can), off, or require.",
-        built=False,
-        quiet=("off",),
-        refused=("require",),
     )
 
 

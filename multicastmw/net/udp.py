@@ -27,6 +27,7 @@ SHORTEST = 20  # bytes up to and with the token
 
 SO_MEMINFO, MEMINFO_DROPS = 55, 8
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
+IP_MTU, IPV6_MTU = (socket.IPPROTO_IP, 14), (socket.IPPROTO_IPV6, 24)
 
 
 class TokenHolder(Protocol):
@@ -154,6 +155,7 @@ class PeerSocket:
     """A connected socket, as a link uses it."""
 
     def __init__(self, reader: "DataReader", remote: tuple[str, int], port: DataPort) -> None:
+        self.local: tuple[str, int] = reader.socket.getsockname()[:2]
         self.remote = remote
         self.send = reader.socket.send
         self._reader = reader
@@ -166,6 +168,18 @@ class PeerSocket:
         except OSError:
             return
         self.remote = remote
+
+    def read_waiting(self) -> None:
+        """Takes what has come already, as far as that is a batch."""
+        self._reader.doRead()
+
+    def mtu(self) -> int:
+        """What the kernel knows of the path: its device's MTU, or less."""
+        option = IPV6_MTU if ":" in self.remote[0] else IP_MTU
+        try:
+            return self._reader.socket.getsockopt(option[0], option[1])
+        except OSError:
+            return 0  # there is no way to the peer
 
     def drops(self) -> int:
         """Datagrams that found the buffer full."""

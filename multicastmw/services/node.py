@@ -10,6 +10,7 @@ TapService ── TapDestination ─┐             ┌─ Link ── PeerConne
 import gc
 import random
 import resource
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -45,6 +46,7 @@ from multicastmw.services.certificate import CertificateService
 from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
+from multicastmw.services.fastpath import FastPathService
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
@@ -105,13 +107,15 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
+        self.fastpath = FastPathService(self, config.fastpath.mode)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
         if config.control.socket:
-            actions = {"reload": self.reloading.reload} if self.reloading else {}
-            control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor, actions)
+            control = ControlService(
+                config.control.socket, lambda: self.status().as_dict(), reactor, self._actions()
+            )
             control.setServiceParent(self)
         if config.manhole.endpoint:
             manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
@@ -122,6 +126,7 @@ class NodeService(MultiService):
         if self.certificate:
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
+        self.fastpath.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
@@ -133,6 +138,14 @@ class NodeService(MultiService):
         self._alarm = Clockwork(reactor, self.waking)
 
     # --- the parts
+
+    def _actions(self) -> dict[str, Callable[[], Any]]:
+        """What may be asked for at the control socket."""
+        actions: dict[str, Callable[[], Any]] = {
+            "fastpath/on": lambda: self.fastpath.switch(True),
+            "fastpath/off": lambda: self.fastpath.switch(False),
+        }
+        return actions | {"reload": self.reloading.reload} if self.reloading else actions
 
     def read_credentials(self, config: Config) -> Any:
         """What [tls] names, None without; raises CannotStart."""
@@ -400,6 +413,7 @@ class NodeService(MultiService):
 
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
+        self.fastpath.refresh()
         return take(self, self.reactor.seconds())
 
 

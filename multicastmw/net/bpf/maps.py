@@ -134,8 +134,8 @@ class Map:
         except OSError as error:
             if error.errno != ENOENT:  # which says that these were the last ones
                 raise refused(f"read the map {self.name}", error) from error
-        size = self._read_size
-        return [values.raw[at : at + size] for at in range(0, count * size, size)]
+        size, found = self._read_size, values.raw
+        return [found[at : at + size] for at in range(0, count * size, size)]
 
     def _batch(self, command: int, keys: "ctypes.Array[ctypes.c_char]",
                values: "ctypes.Array[ctypes.c_char]", count: int) -> None:  # fmt: skip
