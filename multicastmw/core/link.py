@@ -132,7 +132,7 @@ class Datagrams(Protocol):
         """The peer's datagrams come from there (NAT)."""
 
     def read_waiting(self) -> None:
-        """Takes what has come already, as far as that is a batch."""
+        """Takes what has come already."""
 
     def mtu(self) -> int:
         """The longest IP packet (bytes) that is known to fit the way to the peer."""

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from multicastmw.core.events import Note, Tell
 from multicastmw.core.packet import Packet
+from multicastmw.net.waiting import take_waiting
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
 
 # What we chose.
@@ -170,8 +171,8 @@ class PeerSocket:
         self.remote = remote
 
     def read_waiting(self) -> None:
-        """Takes what has come already, as far as that is a batch."""
-        self._reader.doRead()
+        """Takes what has come already."""
+        take_waiting(self._reader)
 
     def mtu(self) -> int:
         """What the kernel knows of the path: its device's MTU, or less."""

@@ -17,6 +17,7 @@ from multicastmw.net import netlink
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
+from multicastmw.net.waiting import take_waiting
 from multicastmw.sections import TapConfig
 from multicastmw.services.lan import LanGateway
 from multicastmw.wire import ipv4
@@ -254,9 +255,9 @@ class TapService(Service):
         )
 
     def read_waiting(self) -> None:
-        """Takes the frames that have come already, as far as they are a batch."""
+        """Takes the frames that have come already."""
         if self._reader:
-            self._reader.doRead()
+            take_waiting(self._reader)
 
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since this node reads it."""

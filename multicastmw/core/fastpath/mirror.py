@@ -227,7 +227,7 @@ class Mirror:
             if self.peers.look(link, tables):
                 self._marked.update(dict.fromkeys(f for f in self.flows if self.flows.uses(f, link)))
         turn = list(islice(self._marked, AT_ONCE))
-        self._read_waiting(flow for flow in turn if flow.value is None)
+        before = [flow for flow in turn if flow.value is None]
         written: dict[RouteKey, RouteValue] = {}
         for flow in turn:
             del self._marked[flow]
@@ -239,6 +239,8 @@ class Mirror:
             else:
                 self._give(flow, answer, tables, written)
         if written:
+            # The last thing before: what comes between the two is overtaken.
+            self._read_waiting(flow for flow in before if flow.value is not None)
             tables.set_routes(written)
 
     def _give(

@@ -22,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import Channel
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import LINK_TAP, RouteFlag, RouteKey
+from multicastmw.core.forwarding import STALE
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.net.bpf.loading import load, shipped_object
@@ -60,6 +61,14 @@ class Machine(RuleBasedStateMachine):
         self.passed: Counter[RouteKey] = Counter()
         self.is_on = False
         self.switch(True)
+        for name, group in zip(NAMES, (*GROUPS, GROUPS[0]), strict=True):  # so there is much to change
+            self.peers[name].host.wants(group)
+        self.world.run(0.1)
+        for name, group in zip(NAMES, (GROUPS[0], *GROUPS), strict=True):
+            self.peers[name].send(group, SOURCES[0])
+        self.hub.send(GROUPS[0])
+        self.hub.send(GROUPS[1])
+        self.world.run(0.1)
 
     def link(self, name: str) -> Link | None:
         return self.hub.node.room.by_node.get(self.peers[name].id)
@@ -137,14 +146,14 @@ class Machine(RuleBasedStateMachine):
             self.tables.forward(key, packets)
             self.passed[key] += packets
 
-    @rule(seconds=st.sampled_from((0.5, 1, 3)))
+    @rule(seconds=st.sampled_from((0.5, 1, 3, 12)))
     def time_passes(self, seconds: float) -> None:
         self.world.run(seconds)
 
-    @rule(unheard=st.sampled_from((0.5, 10)))
-    def streams_are_forgotten(self, unheard: float) -> None:
-        self.hub.mirror.read(self.world.now)
-        self.hub.node.forwarder.sweep(self.world.now, unheard)
+    @rule(waits=st.booleans())
+    def streams_are_forgotten(self, waits: bool) -> None:
+        self.world.run(STALE + 1 if waits else 0)
+        self.hub.node.forwarder.sweep(self.world.now, STALE)
         keys = {RouteKey(*route.channel, origin) for route, origin in self.streams()}
         self.passed = Counter({key: count for key, count in self.passed.items() if key in keys})
 
