@@ -63,6 +63,7 @@ class DataPort:
         self._tell = tell
         self._warned = False
         self._common: list[DataReader] = []
+        self.trouble: Callable[[], None] = lambda: None  # told when the way to a peer may be another one
 
     def open(self) -> None:
         """Binds the common sockets; raises OSError where the port is another's."""
@@ -216,8 +217,8 @@ class DataReader:
                 self._read_connected(packet)
         except BlockingIOError:
             pass
-        except OSError:
-            pass  # an ICMP error about something that was sent: the probes tell what it means
+        except OSError:  # an ICMP error about something that was sent: the probes tell what it means
+            self._port.trouble()
 
     def _read_connected(self, packet: Packet) -> None:
         receive, buffer, links = self.socket.recv_into, packet.buffer, self._port.links
@@ -250,6 +251,7 @@ class DataReader:
     def connectionLost(self, reason: Failure) -> None:
         """An ICMP error looks to the reactor like a lost connection; of a socket without connections it is
         one datagram's fate.  Anybody can forge such an error, so the socket is read on."""
+        self._port.trouble()
         if self.socket.fileno() >= 0:
             self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # takes it
             self._port.read_on(self)

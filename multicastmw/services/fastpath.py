@@ -77,6 +77,8 @@ class FastPathService(Service):
         self._clockwork = Clockwork(self._reactor, self)
         self.mirror.wake = self._clockwork.wind
         node.tap.changed = self.tap_changed
+        if node.data_port:
+            node.data_port.trouble = self._something_changed
 
     @property
     def on(self) -> bool:
@@ -254,7 +256,7 @@ class FastPathService(Service):
 
     def _something_changed(self) -> None:
         """On this host; looked at soon, and not too often."""
-        if self._look is None or not self._look.active():
+        if self.on and (self._look is None or not self._look.active()):
             now = self._reactor.seconds()
             delay = max(FIRST_LOOK, self._look_at - now)
             self._look_at = now + delay + NEWS_EVERY
