@@ -66,9 +66,11 @@ class Case(NetnsTestCase):
     skip = why_not() or why_no_bed()
 
     def tree(self, everywhere: Sections | None = None, on: Mapping[str, Sections] | None = None) -> Figure4:
-        tree = Figure4(self, everywhere or FAST, on)
+        """Of nodes that are told nothing else, all have the fast path on."""
+        everywhere = everywhere or FAST
+        tree = Figure4(self, everywhere, on)
         for host in tree.hosts:
-            if (on or {}).get(host.name, {}).get("fastpath", {}).get("mode") != "off":
+            if (on or {}).get(host.name, everywhere)["fastpath"]["mode"] != "off":
                 host.await_status(lambda status: status["fastpath"]["on"], PATIENCE, "the fast path")
         return tree
 

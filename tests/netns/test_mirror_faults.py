@@ -82,7 +82,7 @@ class Holders(Case):
         """200 ms of every second b does not run: without the fast path each packet of then waits."""
         found = {}
         for mode in ("require", "off"):
-            tree = self.tree({"fastpath": {"mode": mode}}, {"b": {"fastpath": {"mode": mode}}})
+            tree = self.tree({"fastpath": {"mode": mode}})
             receiver = Receiver(tree.c, GROUP)
             tree.await_demand(GROUP, "c", here=False)
             sender = Sender(tree.a, GROUP, rate=250)

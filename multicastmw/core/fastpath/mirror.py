@@ -29,7 +29,7 @@ from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
 
 # What we chose.
-AT_ONCE = 512  # flows of one turn, some 10 ms of work
+AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
 NEVER = float("inf")
