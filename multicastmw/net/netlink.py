@@ -176,6 +176,15 @@ def name_of(index: int) -> str:
         return f"interface {index}"
 
 
+def is_there(index: int) -> bool:
+    """Is there an interface of this index?"""
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
+
+
 def exists(device: str) -> bool:
     return os.path.exists(f"/proc/sys/net/ipv4/conf/{device}")
 

@@ -13,6 +13,7 @@ def take_waiting(reader: IReadDescriptor) -> None:
     poll = select.poll()
     poll.register(reader.fileno(), select.POLLIN)
     for _ in range(BATCHES):
-        if not poll.poll(0):
+        found = poll.poll(0)
+        if not found or not found[0][1] & select.POLLIN:  # nothing, or it was closed meanwhile
             break
         reader.doRead()

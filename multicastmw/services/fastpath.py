@@ -27,7 +27,7 @@ from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.tables import Tables
 from multicastmw.net.clockwork import Clockwork, clock_ahead
-from multicastmw.net.netlink import index, name_of
+from multicastmw.net.netlink import index, is_there, name_of
 from multicastmw.net.uplinks import News, Uplinks
 from multicastmw.services.errors import CannotStart
 
@@ -260,7 +260,12 @@ class FastPathService(Service):
             now = self._reactor.seconds()
             delay = max(FIRST_LOOK, self._look_at - now)
             self._look_at = now + delay + NEWS_EVERY
-            self._look = self._reactor.callLater(delay, self.mirror.look_at_links)
+            self._look = self._reactor.callLater(delay, self._look_around)
+
+    def _look_around(self) -> None:
+        for device in [device for device in self._hooks if not is_there(device)]:
+            self._hooks.pop(device).detach()
+        self.mirror.look_at_links()
 
     # --- what people see
 

@@ -181,10 +181,10 @@ class Mirror:
         tables = self._tables
         if tables is None:
             return
+        if self.device and now >= self._renew_at:
+            self._renew(now)
+            self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
         if self.device:
-            if now >= self._renew_at:
-                self._renew(now)
-                self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
             self._flush(tables, self.device, now)
         self._end_rests(tables, now)
 
@@ -193,6 +193,8 @@ class Mirror:
         assert tables is not None and device is not None
         if self._leased_until and now >= self._leased_until:
             self._read_waiting(self.flows)  # it was left to us meanwhile, and goes out first
+            if self.device is None:
+                return
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
@@ -239,9 +241,12 @@ class Mirror:
             else:
                 self._give(flow, answer, tables, written)
         if written:
-            # The last thing before: what comes between the two is overtaken.
-            self._read_waiting(flow for flow in before if flow.value is not None)
-            tables.set_routes(written)
+            # What comes between this reading and the write is overtaken.
+            new = [flow for flow in before if flow.value is not None]
+            tables.set_routes(written, lambda: self._read_waiting(new))
+            if self.device is None:  # a TAP that was found dead meanwhile has switched off
+                for key in written:
+                    tables.clear_route(key)
 
     def _give(
         self, flow: Flow, answer: Answer, tables: KernelTables, written: dict[RouteKey, RouteValue]

@@ -1,6 +1,6 @@
 """The loaded program's maps: one place that opens them all, and takes and gives values instead of bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 
 from multicastmw.core.fastpath.tables import (
@@ -101,12 +101,15 @@ class Tables:
         """Raises NoFastPath for what the program cannot serve."""
         self.set_routes({key: route})
 
-    def set_routes(self, routes: Mapping[RouteKey, RouteValue]) -> None:
+    def set_routes(
+        self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None] = lambda: None
+    ) -> None:
+        """All of these; `just_before` is called when all is ready but for the kernel's call."""
         try:
             packed = {key.pack(): route.pack() for key, route in routes.items()}
         except ValueError as error:
             raise NoFastPath(str(error)) from error
-        self.routes.set_all(packed)
+        self.routes.set_all(packed, just_before)
 
     def clear_route(self, key: RouteKey) -> bool:
         return self.routes.delete(key.pack())

@@ -5,7 +5,7 @@ whatever could send it elsewhere or nowhere, and to a number that would be given
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -92,7 +92,10 @@ class MemoryTables:
         self.writes += 1
         return self.links.pop(key, None) is not None
 
-    def set_routes(self, routes: Mapping[RouteKey, RouteValue]) -> None:
+    def set_routes(
+        self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None] = lambda: None
+    ) -> None:
+        just_before()
         for key, route in routes.items():
             self.writes += 1
             self._judge(key, route)
