@@ -7,14 +7,20 @@ from typing import Any
 import click
 
 from multicastmw.cli.client import ControlError
-from multicastmw.cli.main import Failure, Target
+from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import amount
 from multicastmw.cli.which import control_of
 
 PATIENCE = 10.0  # seconds; loading the program takes a fraction of one
 
 
-@click.command()
+CODES = {
+    0: "it is as was asked for",
+    1: "the node was not reached, or it cannot; one line says why",
+}
+
+
+@click.command(epilog=exit_codes(CODES))
 @click.argument("switch", type=click.Choice(("on", "off")), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
 @click.pass_obj
@@ -24,9 +30,6 @@ def fastpath(target: Target, switch: str | None, as_json: bool) -> None:
     Streams go on either way.  Switched off, every packet passes the node's own process: it is counted one
     by one, held against a duplicate window, and seen by tcpdump on the TAP.  The switch holds until the node
     ends; [fastpath] mode in node.ini says how it starts.
-
-    Exit code 0: it is as was asked for.  1: the node was not reached, or cannot have the fast path; one line
-    says why.
     """
     control = control_of(target, PATIENCE)
     try:

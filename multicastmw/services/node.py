@@ -113,10 +113,7 @@ class NodeService(MultiService):
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
         if config.control.socket:
-            control = ControlService(
-                config.control.socket, lambda: self.status().as_dict(), reactor, self._actions()
-            )
-            control.setServiceParent(self)
+            self._make_control(config.control.socket).setServiceParent(self)
         if config.manhole.endpoint:
             manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
             manhole.setServiceParent(self)
@@ -139,13 +136,14 @@ class NodeService(MultiService):
 
     # --- the parts
 
-    def _actions(self) -> dict[str, Callable[[], Any]]:
-        """What may be asked for at the control socket."""
+    def _make_control(self, path: str) -> ControlService:
         actions: dict[str, Callable[[], Any]] = {
             "fastpath/on": lambda: self.fastpath.switch(True),
             "fastpath/off": lambda: self.fastpath.switch(False),
         }
-        return actions | {"reload": self.reloading.reload} if self.reloading else actions
+        if self.reloading:
+            actions["reload"] = self.reloading.reload
+        return ControlService(path, lambda: self.status().as_dict(), self.reactor, actions)
 
     def read_credentials(self, config: Config) -> Any:
         """What [tls] names, None without; raises CannotStart."""
