@@ -168,9 +168,6 @@ class FastpathConfig:
         choice("auto", "off", "require"),
         "auto",
         "Forward in the kernel: auto (where it can), off, or require.",
-        built=False,
-        quiet=("off",),
-        refused=("require",),
     )
 
 

@@ -82,7 +82,7 @@ MISTAKES = [
     ("[peer:b]\nendpoint = ssl:b:1:certKey=/nowhere\n", "[peer:b] endpoint: 'ssl:b:1:certKey=/nowhere' is not a client endpoint of Twisted ([Errno 2] No such file or directory: '/nowhere')"),
     ("[overlay]\nengine = mesh\n", "[overlay] engine: mesh is not built in this release"),
     ("[overlay]\nengine = statik\n", "[overlay] engine: 'statik' is none of static, mesh; did you mean static?"),
-    ("[fastpath]\nmode = require\n", "[fastpath] mode: require is not built in this release"),
+    ("[fastpath]\nmode = yes\n", "[fastpath] mode: 'yes' is none of auto, off, require"),
     ("[recovery]\ndeadline = nan\n", "[recovery] deadline: 'nan' is not a time from 0 to 60 seconds"),
     ("[qos]\ndscp = 64\n", "[qos] dscp: '64' is not a whole number from 0 to 63, nor copy"),
     ("[tls]\ncertificate = a.pem\n", "[tls] private-key: is missing; certificate, private-key, authorities go together"),

@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
     "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
+    "fastpath": ("multicastmw.cli.fastpath:fastpath", "Have the kernel forward, or not."),
     "keys": ("multicastmw.cli.keys:keys", "Make the keys of nodes that talk over TLS."),
     "tap": ("multicastmw.cli.tap:tap", "Look after the TAP device."),
     "demo": ("multicastmw.cli.demo:demo", "Send a video through nodes on this machine."),

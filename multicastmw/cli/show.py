@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from multicastmw.cli.client import ControlError
+from multicastmw.cli.fastpath import state
 from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
 from multicastmw.cli.which import control_of
@@ -19,7 +20,7 @@ Status = dict[str, Any]
 HOSTS_SHOWN = 2  # of a group, by address
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
-NODE_KEYS = ("node", "tap", "querier", "nodes", "counters", "warnings", "refused_reload")
+NODE_KEYS = ("node", "tap", "fastpath", "querier", "nodes", "counters", "warnings", "refused_reload")
 PARTS = ("node", "peers", "groups", "routes")
 
 
@@ -37,7 +38,8 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
     groups  every channel that somebody wants, and who; denied: [groups] keeps
             it from the programs here
     routes  every source and group that packets came from: where they go,
-            how many nobody wanted, died of their TTL, or were lost
+            how many nobody wanted, died of their TTL, or were lost, and whether
+            the kernel forwards them, and if not, why
 
     Without an argument all four.
     """
@@ -99,6 +101,7 @@ def _node(console: Console, status: Status) -> None:
     listening = node["listening"] or "nowhere"
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
+    say(console, "fast path", state(status["fastpath"]))
     other = querier["querier"]
     if querier["querier_name"]:
         other = f"{querier['querier_name']} at {other}"
@@ -156,6 +159,7 @@ TROUBLES = {
     "failed": "packets that the TAP did not take",
     "unknown_kind": "packets that are not IPv4",
     "from_ourselves": "of our own packets that came back",
+    "other_link": "packets that came over another link than their origin's",
     "from_gateways": "packets that another gateway wrote to the LAN, too",
     "too_many_streams": "packets of streams above the bound",
     "datagrams_dropped": "datagrams without a right token",
@@ -233,7 +237,7 @@ def _wanted_by(group: dict[str, Any]) -> str:
 
 
 def _routes(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "double>", "to")
+    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "double>", "by", "to")
     for route in status["routes"]:
         streams = route["streams"]
         table.row(
@@ -244,9 +248,14 @@ def _routes(console: Console, status: Status) -> None:
             amount(route["died_of_ttl"]),
             amount(sum(s["lost"] for s in streams)),
             amount(sum(s["duplicates"] for s in streams)),
+            "kernel" if route["fast"] else "Python",
             "denied here" if route["denied"] and not route["to"] else some(route["to"], 20),
         )
     console.print(table if status["routes"] else "no packet has come yet")
+    if status["fastpath"]["on"]:
+        for route in status["routes"]:
+            if not route["fast"]:
+                console.print(Text(f"{route['group']} from {route['source']}: {plain(route['why_slow'])}"))
     _and_more(console, status["counters"].get("routes_not_shown", 0))
 
 

@@ -20,6 +20,8 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
+from multicastmw.wire.ipv4 import text
+
 # Specified (DESIGN.md, 4).
 ANY = 0
 KEYS = 1 << 64
@@ -45,6 +47,13 @@ def ipv6_key(address: int) -> int:
     """The 64-bit key of an IPv6 address (128-bit integer): BLAKE2b of its 16 bytes, never 0."""
     digest = blake2b(address.to_bytes(16, "big"), digest_size=8).digest()
     return int.from_bytes(digest, "big") or 1
+
+
+def key_text(key: int) -> str:
+    """An overlay key as people read it: an IPv4 address, any, or a hash."""
+    if key == ANY:
+        return "any"
+    return text(key) if key < 1 << 32 else f"{key:016x}"
 
 
 def ipv4(group: int, source: int | None = ANY) -> Channel:

@@ -307,6 +307,45 @@ class NotReloaded(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FastPathOn(Event):
+    """The kernel forwards what it can."""
+
+    device: str
+    way: str
+    text = "the fast path is on at {device} ({way})"
+
+
+@dataclass(frozen=True, slots=True)
+class FastPathOff(Event):
+    """The kernel forwards nothing (any more)."""
+
+    why: str
+    text = "the fast path is off: {why}"
+    alike = ("why",)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInKernel(Event):
+    """A stream's packets do not come to this process from now on."""
+
+    group: str
+    source: str
+    text = "{source} to {group} is forwarded by the kernel"
+    alike = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RouteInPython(Event):
+    """A stream that the kernel cannot serve, or can no longer."""
+
+    group: str
+    source: str
+    why: str
+    text = "{source} to {group} is forwarded by this process: {why}"
+    alike = ("why",)
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateAge(Event):
     """The node's own certificate is past its time, or soon will be."""
 

@@ -8,6 +8,7 @@ Nothing here allocates what lives longer than the call, but for a stream's first
 collector has nothing to do with traffic.
 """
 
+from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from multicastmw.core.addressing import Channel
@@ -39,16 +40,21 @@ FORGET = 300.0  # a stream and its counters are kept this long for people to loo
 SWEEP = 10.0
 WINDOW_BYTES = 96 << 20  # for all duplicate windows together
 
+ELSEWHERE = -1  # an epoch that no route has
+
 _ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
 
 
 class Drops(Counters):
     """Why a packet went no further than this node's door."""
 
-    __slots__ = ("from_ourselves", "hop_limit_zero", "malformed", "too_many_streams", "unwanted")
+    __slots__ = (
+        "from_ourselves", "hop_limit_zero", "malformed", "other_link", "too_many_streams", "unwanted",
+    )  # fmt: skip
     from_ourselves: int
     hop_limit_zero: int
     malformed: int
+    other_link: int  # in the kernel alone: not over the link that leads to their origin
     too_many_streams: int
     unwanted: int
 
@@ -79,9 +85,13 @@ class Share:
 
 
 class Stream:
-    """One (origin, overlay address, count) that comes over a link."""
+    """One (origin, overlay address, count) that comes over a link.
 
-    __slots__ = ("epoch", "heard", "origin", "route", "share", "window")
+    While the kernel forwards it, the window sees what the kernel leaves to us, and nothing may be concluded
+    from what lies between.
+    """
+
+    __slots__ = ("epoch", "heard", "in_kernel", "origin", "route", "share", "window")
 
     def __init__(self, origin: int, route: Route, window: Window, share: Share) -> None:
         self.epoch = route.epoch
@@ -90,6 +100,33 @@ class Stream:
         self.route = route
         self.window = window
         self.heard = 0.0
+        self.in_kernel = False
+
+    def served_by_kernel(self, yes: bool) -> None:
+        """From now on; what it has taken or takes was no loss."""
+        self.in_kernel = yes
+        self.epoch = ELSEWHERE
+
+    def catch_up(self, ingress: Destination) -> None:
+        """Were packets not asked for, or taken by the kernel, since the last one that came here?"""
+        route = self.route
+        if self.epoch == ELSEWHERE or route.resumed_since(self.epoch, ingress):
+            self.window.lapse()
+        self.epoch = ELSEWHERE if self.in_kernel else route.epoch
+
+
+class Watcher(Protocol):
+    """Who wants to know which streams there are."""
+
+    def began(self, origin: int, stream: Sending | Stream) -> None: ...
+    def ended(self, origin: int, stream: Sending | Stream) -> None: ...
+
+
+class Nobody:
+    """A watcher that does not look."""
+
+    def began(self, origin: int, stream: Sending | Stream) -> None: ...
+    def ended(self, origin: int, stream: Sending | Stream) -> None: ...
 
 
 class Forwarder:
@@ -98,6 +135,7 @@ class Forwarder:
     def __init__(self, router: Router, origin: int, now: float, tell: Tell = lambda event: None) -> None:
         self.drops = Drops()
         self.origin = origin
+        self.watcher: Watcher = Nobody()
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
@@ -212,9 +250,7 @@ class Forwarder:
         stream.heard = now
         route = stream.route
         if stream.epoch != route.epoch:
-            if route.resumed_since(stream.epoch, ingress):  # what passed before was not asked for: no loss
-                stream.window.lapse()
-            stream.epoch = route.epoch
+            stream.catch_up(ingress)
         if not stream.window.accept(sequence, now):
             return True
         route.packets += 1
@@ -249,6 +285,7 @@ class Forwarder:
             self._refused(f"{SENDINGS_MAX} streams start here, and no further ones are forwarded")
             return None
         sending = self._sendings[group, source] = Sending(self._router.route(Channel(group, source)))
+        self.watcher.began(self.origin, sending)
         return sending
 
     def _new_stream(self, key: tuple[int, int, int, int], ingress: Destination, now: float) -> Stream | None:
@@ -268,6 +305,7 @@ class Forwarder:
             return None
         stream = self._streams[key] = Stream(origin, self._router.route(channel), Window(self._budget), share)
         share.streams += 1
+        self.watcher.began(origin, stream)
         return stream
 
     def _place(self, share: Share) -> bool:
@@ -294,12 +332,14 @@ class Forwarder:
         """Forgets the streams that were unheard for so many seconds, and routes that have none left."""
         self._sweep_at = now + SWEEP
         horizon = now - unheard
-        self._sendings = {k: s for k, s in self._sendings.items() if s.heard >= horizon}
+        for place in [k for k, s in self._sendings.items() if s.heard < horizon]:
+            self.watcher.ended(self.origin, self._sendings.pop(place))
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
             stream = self._streams.pop(key)
             stream.window.close()
             stream.share.streams -= 1
+            self.watcher.ended(stream.origin, stream)
         kept = {sending.route for sending in self._sendings.values()}
         kept.update(stream.route for stream in self._streams.values())
         for route in self._router.routes():

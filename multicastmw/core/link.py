@@ -19,7 +19,7 @@ from contextlib import suppress
 from enum import Enum, auto
 from errno import EMSGSIZE
 from itertools import chain, islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.announcing import Announcement, K
@@ -126,15 +126,32 @@ class Outlet(Protocol):
 class Datagrams(Socket, Protocol):
     """The connected UDP socket of a link."""
 
+    local: tuple[str, int]
     remote: tuple[str, int]
 
     def repoint(self, remote: tuple[str, int]) -> None:
         """The peer's datagrams come from there (NAT)."""
 
+    def read_waiting(self) -> None:
+        """Takes what has come already."""
+
+    def mtu(self) -> int:
+        """The longest IP packet (bytes) that is known to fit the way to the peer."""
+
     def drops(self) -> int:
         """Datagrams that the kernel had no room for."""
 
     def close(self) -> None: ...
+
+
+class DataAddresses(NamedTuple):
+    """A link's data path on UDP; `expected` is the token in the peer's datagrams, `token` the one in ours."""
+
+    local: tuple[str, int]
+    remote: tuple[str, int]
+    token: int
+    expected: int
+    mtu: int
 
 
 class Phase(Enum):
@@ -256,6 +273,21 @@ class Link:
     def data_address(self) -> tuple[str, int] | None:
         """Where data on UDP go to."""
         return self._datagrams.remote if self._datagrams else None
+
+    @property
+    def data_path(self) -> DataAddresses | None:
+        """Where data on UDP leave and arrive, while they go out there: the peer has shown that they come."""
+        datagrams = self._datagrams
+        if not self._on_udp or datagrams is None:
+            return None
+        return DataAddresses(
+            datagrams.local, datagrams.remote, self._peers_token, self.token, datagrams.mtu()
+        )
+
+    def read_waiting(self) -> None:
+        """Takes the datagrams that have come already."""
+        if self._datagrams:
+            self._datagrams.read_waiting()
 
     @property
     def kernel_drops(self) -> int:
@@ -631,6 +663,7 @@ class Link:
     def _move_data(self, to_udp: bool, why: str) -> None:
         self._flush()
         self._on_udp = to_udp
+        self.room.moved(self)
         self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
 
     # --- what goes out: control

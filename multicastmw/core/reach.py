@@ -29,6 +29,7 @@ class Reach(Generic[L]):
         self._gone = gone
         self._doubled = doubled
         self._names: dict[int, str] = {}
+        self.moved: Callable[[int], None] = lambda node: None  # told of a node that other links lead to
 
     def __len__(self) -> int:
         """Nodes in the table besides ourselves: those that are reached, or were until just now."""
@@ -70,6 +71,7 @@ class Reach(Generic[L]):
             self._look_after(node)
 
     def _look_after(self, node: int) -> None:
+        self.moved(node)
         left = len(self._claims.holders(node))
         if not left:
             self._names.pop(node, None)

@@ -114,6 +114,7 @@ class Room:
         self.namesakes = Namesakes()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
+        self.moved: Callable[[Link], None] = lambda link: None  # told of a link whose data go another way
         self.links: list[Link] = []
         self.by_token: dict[int, Link] = {}
         self.by_node: dict[int, Link] = {}
@@ -253,6 +254,7 @@ class Room:
         """A link that was up is out of the tables."""
         if self.by_node.get(link.node) is link:
             del self.by_node[link.node]
+        self.moved(link)
         self.tell(PeerDown(link.name, link.address, why))
         self.watcher.link_down(link, why)
 

@@ -7,7 +7,7 @@ The table answers once and the answer is cached: a Route is the fan-out of one (
 is mended in place when a subscription changes, so whoever holds a Route never looks anything up.
 """
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Protocol
 
 from multicastmw.core.addressing import ANY, Channel
@@ -81,6 +81,7 @@ class Router:
     def __init__(self) -> None:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
+        self.mended: Callable[[Route], None] = lambda route: None  # told of each route with other takers
 
     def __len__(self) -> int:
         """Channels in the table: those that somebody wants, or did until just now."""
@@ -107,6 +108,7 @@ class Router:
         for route in self.routes():
             if destination in route.takers:
                 route.mend(tuple(taker for taker in route.takers if taker is not destination))
+                self.mended(route)
             route.outlive(destination)
 
     def release(self, destination: Destination, most: int) -> None:
@@ -183,6 +185,7 @@ class Router:
         touched = routes.values() if channel.source == ANY else filter(None, [routes.get(channel)])
         for route in touched:
             route.mend(self._takers(route.channel))
+            self.mended(route)
 
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)

@@ -34,6 +34,19 @@ class NodeStatus:
 
 
 @dataclass(frozen=True)
+class FastPathStatus:
+    """What the kernel forwards; `why` says why it forwards nothing, where it is off."""
+
+    mode: str
+    on: bool
+    why: str
+    way: str | None  # tcx or clsact
+    uplinks: tuple[str, ...]  # devices that lead to peers it serves
+    routes: int  # in the kernel now, one for each origin
+    counters: dict[str, int]  # packets by what became of them there, since the node was started
+
+
+@dataclass(frozen=True)
 class GatewayStatus:
     """The LAN behind a bridged TAP; `state` is forwarding, standing by (another forwards), or listening."""
 
@@ -99,6 +112,8 @@ class PeerStatus:
     queue_drops: int
     kernel_drops: int
     falls: int  # times that data fell back to TCP
+    fast: bool  # the kernel may serve it
+    why_slow: str
     counters: dict[str, int]
 
 
@@ -121,7 +136,8 @@ class GroupStatus:
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """One origin's packets of a route, counted against their sequence numbers."""
+    """One origin's packets of a route, counted against their sequence numbers; but for `received`, what the
+    kernel forwarded is not among them."""
 
     origin: str
     node: str | None
@@ -145,6 +161,8 @@ class RouteStatus:
     died_of_ttl: int
     sent_from_here: int | None  # how many this node has numbered, where it is the origin
     denied: bool
+    fast: bool  # the kernel forwards it, whatever its origin
+    why_slow: str
     streams: tuple[StreamStatus, ...]
 
 
@@ -170,6 +188,7 @@ class RefusedReload:
 class Status:
     node: NodeStatus
     tap: TapStatus
+    fastpath: FastPathStatus
     querier: QuerierView
     peers: tuple[PeerStatus, ...]
     groups: tuple[GroupStatus, ...]

@@ -33,6 +33,11 @@ def wall() -> float:
     return time.time()
 
 
+def clock_ahead() -> int:
+    """Nanoseconds that the wall clock is ahead of the monotonic one."""
+    return time.time_ns() - time.monotonic_ns()
+
+
 def asleep() -> float:
     """Seconds that this host has slept since it was booted: what the monotonic clock does not count."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

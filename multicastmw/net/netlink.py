@@ -24,6 +24,7 @@ DEFAULT_MTU = 1500
 
 MAIN_TABLE = 254  # RT_TABLE_MAIN
 SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU, SIOCGIFINDEX = 0x8913, 0x8915, 0x8921, 0x8933
+SIOCGIFHWADDR = 0x8927
 IFF_UP = 1
 IFNAMSIZ = 16
 
@@ -175,6 +176,15 @@ def name_of(index: int) -> str:
         return f"interface {index}"
 
 
+def is_there(index: int) -> bool:
+    """Is there an interface of this index?"""
+    try:
+        socket.if_indextoname(index)
+    except OSError:
+        return False
+    return True
+
+
 def exists(device: str) -> bool:
     return os.path.exists(f"/proc/sys/net/ipv4/conf/{device}")
 
@@ -231,6 +241,11 @@ def dropped(device: str) -> int:
     except OSError:
         return 0
     return next((int(numbers.split()[11]) for name, numbers in lines if name.strip() == device), 0)
+
+
+def hardware(device: str) -> int:
+    """The kind of the interface, ARPHRD_*; raises OSError (ENODEV) where there is none such."""
+    return int(struct.unpack_from("H", _ioctl(SIOCGIFHWADDR, device), IFNAMSIZ)[0])
 
 
 def mtu(device: str) -> int:

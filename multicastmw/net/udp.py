@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from multicastmw.core.events import Note, Tell
 from multicastmw.core.packet import Packet
+from multicastmw.net.waiting import take_waiting
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
 
 # What we chose.
@@ -37,6 +38,7 @@ UDP_SEGMENT, SEGMENT_TWIN = 103, struct.Struct("=H")
 UDP_GRO, MERGED_TWIN, MERGED_SPACE = 104, struct.Struct("=i"), socket.CMSG_SPACE(4)
 CANNOT_CUT = EIO, EINVAL  # IPsec or an older kernel's device without checksums; a kernel before 4.18
 IP_MTU_DISCOVER, IPV6_MTU_DISCOVER, PMTUDISC_DO = 10, 23, 2
+IP_MTU, IPV6_MTU = (socket.IPPROTO_IP, 14), (socket.IPPROTO_IPV6, 24)
 
 
 class TokenHolder(Protocol):
@@ -79,6 +81,7 @@ class DataPort:
         self._common: list[DataReader] = []
         self._connected: dict[DataReader, None] = {}
         self._merges = True
+        self.trouble: Callable[[], None] = lambda: None  # told when the way to a peer may be another one
 
     @property
     def merges(self) -> bool:
@@ -189,6 +192,7 @@ class PeerSocket:
     """A connected socket, as a link uses it."""
 
     def __init__(self, reader: "DataReader", remote: tuple[str, int], port: DataPort) -> None:
+        self.local: tuple[str, int] = reader.socket.getsockname()[:2]
         self.remote = remote
         self.send = reader.socket.send
         self._sendmsg = reader.socket.sendmsg
@@ -217,6 +221,18 @@ class PeerSocket:
         except OSError:
             return
         self.remote = remote
+
+    def read_waiting(self) -> None:
+        """Takes what has come already."""
+        take_waiting(self._reader)
+
+    def mtu(self) -> int:
+        """What the kernel knows of the path: its device's MTU, or less."""
+        option = IPV6_MTU if ":" in self.remote[0] else IP_MTU
+        try:
+            return self._reader.socket.getsockopt(option[0], option[1])
+        except OSError:
+            return 0  # there is no way to the peer
 
     def drops(self) -> int:
         """Datagrams that found the buffer full; those that were merged already count as one."""
@@ -279,8 +295,8 @@ class DataReader:
                 self._read_connected(packet)
         except BlockingIOError:
             none_left = True
-        except OSError:
-            pass  # an ICMP error about something that was sent: the probes tell what it means
+        except OSError:  # an ICMP error about something that was sent: the probes tell what it means
+            self._port.trouble()
         self._port.done()
         if self._alike >= ALIKE and self._may_merge:
             self._set_merging(True)
@@ -352,6 +368,7 @@ class DataReader:
     def connectionLost(self, reason: Failure) -> None:
         """An ICMP error looks to the reactor like a lost connection; of a socket without connections it is
         one datagram's fate.  Anybody can forge such an error, so the socket is read on."""
+        self._port.trouble()
         if self.socket.fileno() >= 0:
             self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)  # takes it
             self._port.read_on(self)

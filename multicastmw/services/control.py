@@ -2,6 +2,8 @@
 
 GET /status        the status snapshot
 POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
+POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
+POST /fastpath/off has this process forward everything
 """
 
 import json
@@ -107,8 +109,13 @@ class ControlService(Service):
 
         root = Resource()
         root.putChild(b"status", json_resource(self._status))
+        folders: dict[str, Resource] = {"": root}
         for name, action in self._actions.items():
-            root.putChild(name.encode(), action_resource(action))
+            folder, _, leaf = name.rpartition("/")
+            if folder not in folders:
+                folders[folder] = Resource()
+                root.putChild(folder.encode(), folders[folder])
+            folders[folder].putChild(leaf.encode(), action_resource(action))
         return root
 
     def stopService(self) -> Any:

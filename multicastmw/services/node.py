@@ -10,6 +10,7 @@ TapService ── TapDestination ─┐             ┌─ Link ── PeerConne
 import gc
 import random
 import resource
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -45,6 +46,7 @@ from multicastmw.services.certificate import CertificateService
 from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
+from multicastmw.services.fastpath import FastPathService
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
@@ -105,14 +107,13 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
+        self.fastpath = FastPathService(self, config.fastpath.mode)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
         if config.control.socket:
-            actions = {"reload": self.reloading.reload} if self.reloading else {}
-            control = ControlService(config.control.socket, lambda: self.status().as_dict(), reactor, actions)
-            control.setServiceParent(self)
+            self._make_control(config.control.socket).setServiceParent(self)
         if config.manhole.endpoint:
             manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
             manhole.setServiceParent(self)
@@ -122,6 +123,7 @@ class NodeService(MultiService):
         if self.certificate:
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
+        self.fastpath.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._sweeper = Clockwork(reactor, self.forwarder)
@@ -133,6 +135,15 @@ class NodeService(MultiService):
         self._alarm = Clockwork(reactor, self.waking)
 
     # --- the parts
+
+    def _make_control(self, path: str) -> ControlService:
+        actions: dict[str, Callable[[], Any]] = {
+            "fastpath/on": lambda: self.fastpath.switch(True),
+            "fastpath/off": lambda: self.fastpath.switch(False),
+        }
+        if self.reloading:
+            actions["reload"] = self.reloading.reload
+        return ControlService(path, lambda: self.status().as_dict(), self.reactor, actions)
 
     def read_credentials(self, config: Config) -> Any:
         """What [tls] names, None without; raises CannotStart."""
@@ -410,6 +421,7 @@ class NodeService(MultiService):
 
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
+        self.fastpath.refresh()
         return take(self, self.reactor.seconds())
 
 

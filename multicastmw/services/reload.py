@@ -224,6 +224,9 @@ class ReloadService(Service):
             node.tap.ask_by(*node.igmp_settings())
         if plan.touches("groups"):
             self._change_groups(before.groups, config.groups)
+        if plan.touches("fastpath"):
+            node.fastpath.run_as(config.fastpath.mode)
+        node.fastpath.settings_changed()
         plan = replace(plan, changes=plan.changes + node.look_at_certificate())
         for warning in config.warnings:
             if warning not in before.warnings:

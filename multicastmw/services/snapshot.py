@@ -3,10 +3,10 @@
 import os
 from collections.abc import Iterable
 from heapq import nsmallest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multicastmw import __version__
-from multicastmw.core.addressing import ANY, Channel
+from multicastmw.core.addressing import Channel, key_text
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_of
@@ -49,6 +49,7 @@ def take(node: "NodeService", now: float) -> Status:
     return Status(
         node=_node(node, now),
         tap=_tap(node),
+        fastpath=node.fastpath.status(),
         querier=_querier(node, now),
         peers=_peers(node, now),
         groups=_groups(node, now),
@@ -65,13 +66,6 @@ def take(node: "NodeService", now: float) -> Status:
         ),
         refused_reload=_refused_reload(node),
     )
-
-
-def key_text(key: int) -> str:
-    """An overlay key as people read it: an IPv4 address, any, or a hash."""
-    if key == ANY:
-        return "any"
-    return ipv4.text(key) if key < 1 << 32 else f"{key:016x}"
 
 
 def _waiting(node: "NodeService") -> tuple[str, ...]:
@@ -201,8 +195,17 @@ def _peer(node: "NodeService", link: Link, diallers: "list[DiallingService]", no
         queue_drops=link.queue.dropped,
         kernel_drops=link.kernel_drops,
         falls=link.path.falls if link.path else 0,
+        **_served(node, link),
         counters=link.counters.as_dict(),
     )
+
+
+def _served(node: "NodeService", link: Link) -> dict[str, Any]:
+    fastpath = node.fastpath
+    if not fastpath.on:
+        return {"fast": False, "why_slow": "the fast path is off"}
+    fast = fastpath.mirror.peers.served(link) is not None
+    return {"fast": fast, "why_slow": "" if fast else fastpath.mirror.peers.why(link)}
 
 
 def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
@@ -227,6 +230,8 @@ def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
         queue_drops=0,
         kernel_drops=0,
         falls=0,
+        fast=False,
+        why_slow="it is down",
         counters={},
     )
 
@@ -275,6 +280,9 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
 def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int | None) -> RouteStatus:
     denied = node.destination.denies(route.channel)
     stopped = denied and sent is not None and not streams  # it starts here, and goes no further than the TAP
+    flows = node.fastpath.mirror.flows.of_route(route)
+    slow = [flow.why for flow in flows if flow.value is None]
+    numbered = sum(flow.numbered for flow in flows)
     return RouteStatus(
         group=key_text(route.channel.group),
         source=key_text(route.channel.source),
@@ -283,22 +291,29 @@ def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int |
         bytes=route.bytes,
         to_nobody=route.to_nobody,
         died_of_ttl=route.died_of_ttl,
-        sent_from_here=sent,
         denied=denied,
-        streams=tuple(_stream(node, stream) for stream in streams),
+        sent_from_here=None if sent is None else sent + numbered,
+        fast=bool(flows) and not slow,
+        why_slow=slow[0] if slow else "",
+        streams=tuple(
+            _origin(node, flow.origin, [s for s in streams if s.origin == flow.origin], flow.passed)
+            for flow in flows
+            if not node.fastpath.mirror.flows.is_ours(flow)
+        ),
     )
 
 
-def _stream(node: "NodeService", stream: Stream) -> StreamStatus:
-    window = stream.window
+def _origin(node: "NodeService", origin: int, streams: list[Stream], passed: int) -> StreamStatus:
+    """Both counts of an origin together, and what the kernel forwarded without a look at numbers."""
+    windows = [stream.window for stream in streams]
     return StreamStatus(
-        origin=f"{stream.origin:016x}",
-        node=node.room.reach.name(node_of(stream.origin)),
-        received=window.received,
-        lost=window.lost,
-        duplicates=window.duplicates,
-        reordered=window.reordered,
-        late=window.late,
+        origin=f"{origin:016x}",
+        node=node.room.reach.name(node_of(origin)),
+        received=passed + sum(window.received for window in windows),
+        lost=sum(window.lost for window in windows),
+        duplicates=sum(window.duplicates for window in windows),
+        reordered=sum(window.reordered for window in windows),
+        late=sum(window.late for window in windows),
     )
 
 

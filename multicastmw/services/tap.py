@@ -1,6 +1,6 @@
 """The TAP's life: opened as root, configured, watched; pending while it cannot be had, and tried again."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from errno import EACCES, EBUSY, EINVAL, ENODEV, ENXIO
 from ipaddress import IPv4Network
@@ -17,6 +17,7 @@ from multicastmw.net import netlink
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice, TapReader
+from multicastmw.net.waiting import take_waiting
 from multicastmw.sections import TapConfig
 from multicastmw.services.lan import LanGateway
 from multicastmw.wire import ipv4
@@ -49,6 +50,7 @@ class TapService(Service):
         self.querier = querier
         self.lan = lan
         self.up = False
+        self.changed: Callable[[], None] = lambda: None  # told when it comes, goes, or gets another bridge
         self._node = node
         self._destination = destination
         self._netlink = links
@@ -162,6 +164,7 @@ class TapService(Service):
         self._dropped_before = netlink.dropped(self.config.device)
         self.lan.look(self.config)
         self._do(self.querier.start(self._reactor.seconds()))
+        self.changed()
 
     def _release(self) -> None:
         self.up = False
@@ -184,6 +187,7 @@ class TapService(Service):
         if why != self.why:
             self._tell(TapPending(self.config.device, why))
         self.up, self.why = False, why
+        self.changed()
 
     def _look(self) -> None:
         """Once a second: is it there, and up?"""
@@ -206,7 +210,10 @@ class TapService(Service):
             self.lan.down()
             self._pending(f"it is down; `ip link set {self.config.device} up` puts it up")
         else:
+            bridge = self.lan.bridge
             self.lan.look(self.config)
+            if self.lan.bridge != bridge:
+                self.changed()
             if not self.up:
                 self._came_up()
             elif not self.lan.bridge:
@@ -221,6 +228,7 @@ class TapService(Service):
                 self._add_routes(self.config.groups)
         self._tell(TapUp(self.config.device, str(self.config.address or "no address"), self.mtu))
         self._do(self.querier.start(self._reactor.seconds()))
+        self.changed()
 
     def _put_back(self) -> None:
         """What somebody took away from an interface that is up: our address, routes that lead nowhere now."""
@@ -245,6 +253,11 @@ class TapService(Service):
             for group, way in netlink.routed_to(self.config.groups).items()
             if device not in way
         )
+
+    def read_waiting(self) -> None:
+        """Takes the frames that have come already."""
+        if self._reader:
+            take_waiting(self._reader)
 
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since this node reads it."""

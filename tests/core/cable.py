@@ -545,6 +545,7 @@ class Socket:
     """A link's connected UDP socket."""
 
     def __init__(self, node: Node, link: Link, remote: tuple[str, int]) -> None:
+        self.local = (node.address, PORT)
         self.remote = remote
         self.closed = False
         self.fails: OSError | None = None  # what the next sends raise
@@ -571,6 +572,12 @@ class Socket:
 
     def repoint(self, remote: tuple[str, int]) -> None:
         self.remote = remote
+
+    def read_waiting(self) -> None:
+        """The air hands over what arrives at once."""
+
+    def mtu(self) -> int:
+        return 1500
 
     def drops(self) -> int:
         return self.lost

@@ -14,12 +14,14 @@ import struct
 import sys
 import time
 import zlib
+from array import array
 
 HEAD = struct.Struct("!4sIIIQ")
 MAGIC = b"MCMW"
 TOLD_EVERY = 0.05
 GAP = 0.1  # seconds
 GAPS_MAX = 1000
+DELAYS_MAX = 100_000
 IP_RECVTTL = 12
 SO_RCVBUFFORCE = 33
 IP_ADD_SOURCE_MEMBERSHIP = 39
@@ -38,10 +40,11 @@ class Stream:
         self.gaps: list[tuple[float, float]] = []  # silences that were no pause: when they ended, seconds
         self.gap = 0.0  # the longest silence between two datagrams, in seconds
         self.gap_ended = self.first_at = self.last_at = 0.0
+        self.delays = array("f")  # seconds on the way, of the first DELAYS_MAX
 
     def accept(self, data: bytes, ttl: int) -> None:
         now = time.monotonic()
-        magic, sequence, size, crc, _ = (
+        magic, sequence, size, crc, sent = (
             HEAD.unpack_from(data) if len(data) >= HEAD.size else (b"", 0, 0, 0, 0)
         )
         if magic != MAGIC or size != len(data) or zlib.crc32(data[HEAD.size :]) != crc:
@@ -50,6 +53,8 @@ class Stream:
         if sequence in self.seen:
             self.duplicates += 1
             return
+        if len(self.delays) < DELAYS_MAX:
+            self.delays.append(now - sent / 1e9)
         self.disordered += sequence < self.highest
         self.highest = max(self.highest, sequence)
         self.seen.add(sequence)
@@ -63,7 +68,9 @@ class Stream:
             self.gaps.append((now, now - self.last_at))
         self.last_at = now
 
-    def report(self) -> dict:
+    def report(self, final: bool = False) -> dict:
+        """`final` ones also have the delays: the median, the 99.9th percentile, the longest."""
+        delays = sorted(self.delays) if final else []
         missing = self.highest - min(self.seen) + 1 - len(self.seen) if self.seen else 0
         return {
             "received": len(self.seen), "first": min(self.seen, default=-1), "last": self.highest,
@@ -71,6 +78,7 @@ class Stream:
             "damaged": self.damaged, "ttls": sorted(self.ttls), "sizes": sorted(self.sizes), "gap": self.gap,
             "gap_ended": self.gap_ended, "first_at": self.first_at, "last_at": self.last_at,
             "gaps": self.gaps,
+            "delays": [delays[(len(delays) - 1) * p // 1000] for p in (500, 999, 1000)] if delays else [],
         }  # fmt: skip
 
 
@@ -125,7 +133,7 @@ def main() -> None:
             changed, tell_at = False, time.monotonic() + TOLD_EVERY
         for key, _ in selector.select(TOLD_EVERY):
             changed |= drained(key.fileobj, key.data, streams)
-    tell(told["state"], {"streams": {key: stream.report() for key, stream in streams.items()}})
+    tell(told["state"], {"streams": {key: stream.report(final=True) for key, stream in streams.items()}})
 
 
 def drained(sock: socket.socket, group: str, streams: dict[str, Stream]) -> bool:

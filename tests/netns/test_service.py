@@ -239,7 +239,7 @@ class UnitTests(NetnsTestCase):
         self.measured("exposure as systemd-analyze weighs it (10 is the worst)", exposure)
         self.assertLess(exposure, 2.5)
 
-    def test_a_node_that_was_never_root_makes_its_tap_with_one_capability(self) -> None:
+    def test_a_node_that_was_never_root_makes_its_tap_with_what_the_unit_gives(self) -> None:
         lab = self.make_lab("ab")
         a, b = lab.hosts
         b.start_node(node_ini(b), ready=None)
@@ -252,7 +252,8 @@ class UnitTests(NetnsTestCase):
         a.socket = folder / "a.sock"
         path = lab.state_dir / "a.ini"
         path.write_text(f"{node_ini(a, [b])}\n[control]\nsocket = {a.socket}\n")
-        only = "-all,+net_admin"
+        (given,) = re.findall(r"^AmbientCapabilities=(.*)$", self.unit.read_text(), re.MULTILINE)
+        only = ",".join(["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in given.split())])
         who = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", f"--bounding-set={only}",
                f"--inh-caps={only}", f"--ambient-caps={only}", "--no-new-privs"]  # fmt: skip
         twistd = [f"{sys.prefix}/bin/twistd", "-n", "--pidfile=", "mcmw", "-c", str(path)]

@@ -23,7 +23,7 @@ OTHERS: dict[str, dict[str, str]] = {
     "listen": {"endpoint": "", "udp-port": "", "keepalive-timeout": "3"},
     "overlay": {"seeds": "tcp:b:1", "uplink": "10M", "role": "relay", "max-children": "3", "feeds": "2",
                 "rotate": "2.0"},
-    "fastpath": {"mode": "off"},
+    "fastpath": {"mode": "require"},
     "recovery": {"deadline": "0.0", "fec": "on"},
     "qos": {"dscp": "46"},
     "control": {"socket": "/x.sock"},

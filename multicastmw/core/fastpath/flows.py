@@ -1,0 +1,228 @@
+"""Streams that the kernel may forward: what the map of routes is to say of each, or why it says nothing.
+
+A flow is one origin's (S, G): the kernel finds a packet's route by all three.  It is taken from one link
+alone, the one that leads to its origin, as the kernel has no duplicate window: where none or two lead there,
+the flow stays here.
+"""
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from typing import NamedTuple
+
+from multicastmw.core.fastpath.peers import FastPeers, Served
+from multicastmw.core.fastpath.tables import (
+    AROUND,
+    FAN_OUT,
+    LINK_TAP,
+    ROUTES,
+    RouteFlag,
+    RouteKey,
+    RouteValue,
+)
+from multicastmw.core.forwarding import Sending, Stream
+from multicastmw.core.identity import node_of
+from multicastmw.core.link import Link
+from multicastmw.core.reach import Reach
+from multicastmw.core.routing import Route
+from multicastmw.core.tap import TapDestination
+
+# What we chose.
+GENERATION = 1  # of all routes: one is replaced or taken out, and what a process leaves goes with it
+FULL = f"{ROUTES} routes are in the kernel already"
+
+
+class Flow:
+    """One origin's (S, G): what the kernel says of it, and what became of it there."""
+
+    __slots__ = (
+        "key", "numbered", "origin", "passed", "places", "rests_until", "route", "sequence", "slot",
+        "streams", "value", "why",
+    )  # fmt: skip
+
+    def __init__(self, origin: int, route: Route) -> None:
+        self.origin = origin
+        self.route = route
+        self.key = RouteKey(*route.channel, origin)
+        self.streams: list[Sending | Stream] = []  # one for each count
+        self.value: RouteValue | None = None  # in the map
+        self.places: tuple[Served, ...] = ()  # that the value names
+        self.slot: int | None = None
+        self.rests_until = 0.0
+        self.sequence = 0  # the kernel's next number, as far as it starts here
+        self.passed = 0  # packets that the kernel forwarded
+        self.numbered = 0  # of these, those that somebody wanted
+        self.why = "the fast path is off"
+
+    def serve(self, by_kernel: bool) -> None:
+        """Who forwards it from now on."""
+        for stream in self.streams:
+            if isinstance(stream, Stream):
+                stream.served_by_kernel(by_kernel)
+
+    def name(self, places: tuple[Served, ...]) -> None:
+        """Its route names these and no others."""
+        for place in places:
+            place.routes += 1
+        for place in self.places:
+            place.routes -= 1
+        self.places = places
+
+
+class Answer(NamedTuple):
+    """What the kernel would have to say of a flow; but for the slot, which it may not have yet."""
+
+    peers: tuple[Served, ...]
+    link: Served | None  # None: it starts here
+    flags: RouteFlag
+    longest: int
+
+    @property
+    def places(self) -> tuple[Served, ...]:
+        """All that it names."""
+        return (*self.peers, self.link) if self.link and self.link not in self.peers else self.peers
+
+
+class Flows:
+    """All flows, and the slots of those that are or just were in the kernel."""
+
+    def __init__(self, origin: int, reach: Reach[Link], peers: FastPeers, tap: TapDestination) -> None:
+        self.by_slot: dict[int, Flow] = {}
+        self._origin = origin
+        self._reach = reach
+        self._peers = peers
+        self._tap = tap
+        self._flows: dict[tuple[Route, int], Flow] = {}
+        self._by_route: dict[Route, list[Flow]] = {}
+        self._by_node: dict[int, dict[Flow, None]] = {}
+        self._free = list(range(ROUTES))
+
+    def __iter__(self) -> Iterator[Flow]:
+        return iter(list(self._flows.values()))
+
+    def all(self) -> list[Flow]:
+        """Also those that nothing comes of any more, while the kernel has them."""
+        return list(dict.fromkeys([*self._flows.values(), *self.by_slot.values()]))
+
+    def of_route(self, route: Route) -> list[Flow]:
+        return self._by_route.get(route, [])
+
+    def of_node(self, node: int) -> list[Flow]:
+        return list(self._by_node.get(node, ()))
+
+    def is_ours(self, flow: Flow) -> bool:
+        """Does it start here?"""
+        return flow.origin == self._origin
+
+    def began(self, origin: int, stream: Sending | Stream) -> Flow:
+        place = stream.route, origin
+        flow = self._flows.get(place)
+        if flow is None:
+            flow = self._flows[place] = Flow(origin, stream.route)
+            self._by_route.setdefault(stream.route, []).append(flow)
+            self._by_node.setdefault(node_of(origin), {})[flow] = None
+        flow.streams.append(stream)
+        if isinstance(stream, Stream) and flow.value is not None:
+            stream.served_by_kernel(True)
+        return flow
+
+    def ended(self, origin: int, stream: Sending | Stream) -> Flow | None:
+        """Gives the flow, if that was the last of it."""
+        flow = self._flows[stream.route, origin]
+        flow.streams.remove(stream)
+        if flow.streams:
+            return None
+        del self._flows[stream.route, origin]
+        of_route = self._by_route[stream.route]
+        of_route.remove(flow)
+        if not of_route:
+            del self._by_route[stream.route]
+        of_node = self._by_node[node_of(origin)]
+        del of_node[flow]
+        if not of_node:
+            del self._by_node[node_of(origin)]
+        return flow
+
+    # --- judging
+
+    def ingress(self, flow: Flow) -> Link | None:
+        """The link that leads to its origin, where that is one."""
+        links = self._reach.links(node_of(flow.origin))
+        return links[0] if len(links) == 1 else None
+
+    def uses(self, flow: Flow, link: Link) -> bool:
+        return link in flow.route.takers or any(place.link is link for place in flow.places) or (
+            not self.is_ours(flow) and self.ingress(flow) is link
+        )  # fmt: skip
+
+    def judge(self, flow: Flow, bridged: bool) -> Answer | str:
+        """The answer, or why the flow is not the kernel's.  `bridged`: the TAP is one port of a LAN."""
+        link = None
+        if self.is_ours(flow):
+            if bridged:
+                return "it comes from a LAN, where gateways take turns"
+            if not self._tap.admits(flow.route.channel.group):
+                return "[groups] keeps it out"
+        else:
+            found = self._over(flow)
+            if isinstance(found, str):
+                return found
+            link = found
+        return self._fan_out(flow.route, link, bridged)
+
+    def _over(self, flow: Flow) -> Served | str:
+        """The only place that it may come from."""
+        links = self._reach.links(node_of(flow.origin))
+        if len(links) != 1:
+            return "two links lead to its origin" if links else "no link leads to its origin"
+        served = self._peers.served(links[0])
+        return served or f"it comes from {links[0].name}: {self._peers.why(links[0])}"
+
+    def _fan_out(self, route: Route, link: Served | None, bridged: bool) -> Answer | str:
+        flags, places = RouteFlag(0), []
+        for taker in route.takers:
+            if isinstance(taker, Link):
+                served = self._peers.served(taker)
+                if served is None:
+                    return f"it goes to {taker.name}: {self._peers.why(taker)}"
+                places.append(served)
+            elif taker is not self._tap:
+                return f"it goes to {taker.name}, which is not the kernel's"
+            elif link and bridged:
+                return "it goes to a LAN, where gateways take turns"
+            else:
+                flags |= RouteFlag.LOCAL
+        if len(places) > FAN_OUT:
+            return f"{len(places)} peers want it, and the kernel serves {FAN_OUT}"
+        if flags and self._tap.reassembler is not None:
+            flags |= RouteFlag.WHOLE
+        longest = min((served.peer.longest for served in places), default=self._tap.longest + AROUND)
+        return Answer(tuple(places), link, flags, longest)
+
+    def value(self, answer: Answer, slot: int) -> RouteValue:
+        indexes = tuple(served.index for served in answer.peers)
+        link = answer.link.index if answer.link else LINK_TAP
+        return RouteValue(GENERATION, slot, indexes, answer.longest, link, answer.flags)
+
+    # --- slots
+
+    def take_slot(self, flow: Flow) -> int | None:
+        """Its own if it still has it; None where all are taken."""
+        if flow.slot is None and self._free:
+            flow.slot = heappop(self._free)
+            self.by_slot[flow.slot] = flow
+        return flow.slot
+
+    def free_slot(self, flow: Flow) -> None:
+        assert flow.slot is not None
+        del self.by_slot[flow.slot]
+        heappush(self._free, flow.slot)
+        flow.slot = None
+
+    @property
+    def has_room(self) -> bool:
+        return bool(self._free)
+
+    def forget_slots(self) -> None:
+        """The kernel's maps are no more."""
+        for flow in list(self.by_slot.values()):
+            self.free_slot(flow)

@@ -1,0 +1,325 @@
+"""The one writer: keeps the kernel's maps as the routing service answers, by differences.
+
+    the router, the links, the tree of nodes, the forwarder
+          |  "this may be another now"                             each second: the lease, the kernel's counts
+          v                                                                        |
+    what is to be looked at --- next turn ---> look, judge, compare ---> peers, links, routes
+                                                                                   |
+                                            what is named no longer, a second later, in reverse
+
+Before a flow is given to the kernel, what has come of it already is taken from the sockets, so that nothing
+overtakes it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import NamedTuple
+
+from multicastmw.core.addressing import key_text
+from multicastmw.core.events import RouteInKernel, RouteInPython
+from multicastmw.core.fastpath.counts import Counts
+from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
+from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
+from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
+from multicastmw.core.forwarding import Sending, Stream
+from multicastmw.core.link import Link
+from multicastmw.core.room import Room
+from multicastmw.core.routing import Route
+from multicastmw.core.tap import TapDestination
+
+# What we chose.
+AT_ONCE = 200  # flows of one turn, some 10 ms of work
+LEASE = 3.0  # seconds that the kernel goes on without us
+RENEW = 1.0
+NEVER = float("inf")
+OFF = "the fast path is off"
+OVER = "nothing comes of it any more"
+
+
+class Device(NamedTuple):
+    """The TAP as the kernel knows it.  `bridged`: it is a port of a LAN's bridge."""
+
+    number: int
+    mac: bytes
+    data_port: int
+    bridged: bool
+
+
+class Mirror:
+    """See above.  `wake` is told that the deadline may have moved nearer, `read_tap` takes what programs have
+    sent already, `clock_ahead` gives the ns that the wall clock is ahead of the monotonic one."""
+
+    def __init__(
+        self,
+        room: Room,
+        tap: TapDestination,
+        find_uplink: FindUplink,
+        read_tap: Callable[[], None],
+        clock_ahead: Callable[[], int],
+    ) -> None:
+        self.wake: Callable[[], None] = lambda: None
+        self.peers = FastPeers(find_uplink)
+        self.flows = Flows(room.forwarder.origin, room.reach, self.peers, tap)
+        self.counts = Counts(tap.counters, room.forwarder.drops, room.counters)
+        self.device: Device | None = None  # while the fast path is on
+        self._room = room
+        self._tap = tap
+        self._read_tap = read_tap
+        self._clock_ahead = clock_ahead
+        self._tables: KernelTables | None = None
+        self._links: dict[Link, None] = {}  # to be looked at
+        self._marked: dict[Flow, None] = {}  # to be judged
+        self._resting: deque[tuple[float, Flow]] = deque()
+        self._renew_at = NEVER
+        self._leased_until = 0.0
+        room.moved = self._link_moved
+        room.reach.moved = self._node_moved
+        room.router.mended = self._route_mended
+        room.forwarder.watcher = self
+
+    # --- on and off
+
+    def start(self, tables: KernelTables, device: Device, now: float) -> None:
+        """The programs are attached: everything that may be the kernel's goes there."""
+        self._tables, self.device = tables, device
+        self._renew(now)
+        self.look_at_all()
+
+    def stop(self, now: float) -> None:
+        """Everything comes back, at once; peers stay in the maps until their rest is over."""
+        tables = self._tables
+        if tables is None or self.device is None:
+            return
+        self._configure(tables, self.device, now, enabled=False)
+        self.device = None
+        self._renew_at = NEVER
+        self._links.clear()
+        self._marked.clear()
+        self._leased_until = 0.0
+        for flow in self.flows.all():
+            self._take_back(flow, OFF, tables, now)
+        self.peers.leave()
+        self._end_rests(tables, now)
+        self.read(now)
+        self.wake()
+
+    def abandon(self) -> None:
+        """The maps are no more, or not to be had."""
+        self.device = self._tables = None
+        self._renew_at = NEVER
+        self._leased_until = 0.0
+        for waiting in (self._links, self._marked, self._resting):
+            waiting.clear()
+        for flow in self.flows.all():
+            self._is_ours(flow, OFF)
+        self.flows.forget_slots()
+        self.peers.forget()
+
+    def look_at_links(self) -> None:
+        """Something of this host's devices, addresses or routes is another now."""
+        if self.device:
+            self._links.update(dict.fromkeys(self._all_links()))
+            self.wake()
+
+    def look_at_all(self) -> None:
+        """Anything may be another now."""
+        self._links.update(dict.fromkeys(self._all_links()))
+        self._marked.update(dict.fromkeys(self.flows))
+        self.wake()
+
+    def settings_changed(self, now: float, bridged: bool | None = None) -> None:
+        """Of the TAP, or its lists."""
+        if self.device:
+            if bridged is not None:
+                self.device = self.device._replace(bridged=bridged)
+            self._renew(now)
+            self.look_at_all()
+
+    def _all_links(self) -> list[Link]:
+        return [*self._room.by_node.values(), *(served.link for served in self.peers.by_index.values())]
+
+    # --- what the parts tell
+
+    def began(self, origin: int, stream: Sending | Stream) -> None:
+        """A stream was not there before."""
+        self._mark(self.flows.began(origin, stream))
+
+    def ended(self, origin: int, stream: Sending | Stream) -> None:
+        """Nothing has come of it for long."""
+        if flow := self.flows.ended(origin, stream):
+            self._mark(flow)
+
+    def _route_mended(self, route: Route) -> None:
+        for flow in self.flows.of_route(route):
+            self._mark(flow)
+
+    def _node_moved(self, node: int) -> None:
+        for flow in self.flows.of_node(node):
+            self._mark(flow)
+
+    def _link_moved(self, link: Link) -> None:
+        if self.device:
+            self._links[link] = None
+            self.wake()
+
+    def _mark(self, flow: Flow) -> None:
+        if self.device:
+            self._marked[flow] = None
+            self.wake()
+
+    # --- time
+
+    def deadline(self) -> float:
+        if self.device and (self._links or self._marked):
+            return -NEVER
+        rest = self._resting[0][0] if self._resting else NEVER
+        return min(self._renew_at, rest, self.peers.deadline())
+
+    def tick(self, now: float) -> None:
+        """Raises what the tables raise."""
+        tables = self._tables
+        if tables is None:
+            return
+        if self.device and now >= self._renew_at:
+            self._renew(now)
+            self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
+        if self.device:
+            self._flush(tables, self.device, now)
+        self._end_rests(tables, now)
+
+    def _renew(self, now: float) -> None:
+        tables, device = self._tables, self.device
+        assert tables is not None and device is not None
+        if self._leased_until and now >= self._leased_until:
+            self._read_waiting(self.flows)  # it was left to us meanwhile, and goes out first
+            if self.device is None:
+                return
+        self._configure(tables, device, now, enabled=True)
+        self._leased_until, self._renew_at = now + LEASE, now + RENEW
+        self.read(now)
+
+    def _configure(self, tables: KernelTables, device: Device, now: float, enabled: bool) -> None:
+        lease = int((now + LEASE) * 1e9)
+        tables.configure(
+            Cfg(
+                self._room.forwarder.origin, lease, self._clock_ahead(), device.number, GENERATION,
+                device.data_port, enabled, device.mac, self._tap.ttl_floor,
+            )
+        )  # fmt: skip
+
+    def read(self, now: float) -> None:
+        """What the kernel has counted since this was asked last."""
+        tables = self._tables
+        if tables is None:
+            return
+        for index, by in tables.grown().items():
+            self.counts.add(index, by, self.peers.by_index)
+        slots = self.flows.by_slot
+        for slot, growth in tables.routes_grown(max(slots, default=-1) + 1).items():
+            if flow := slots.get(slot):
+                self.counts.add_route(flow, growth, self.flows.is_ours(flow), now)
+
+    # --- writing
+
+    def _flush(self, tables: KernelTables, device: Device, now: float) -> None:
+        """Peers and links first, then the routes that name them, as many as one turn may take."""
+        links, self._links = self._links, {}
+        for link in links:
+            if self.peers.look(link, tables):
+                self._marked.update(dict.fromkeys(f for f in self.flows if self.flows.uses(f, link)))
+        turn = list(islice(self._marked, AT_ONCE))
+        before = [flow for flow in turn if flow.value is None]
+        written: dict[RouteKey, RouteValue] = {}
+        for flow in turn:
+            del self._marked[flow]
+            answer = self.flows.judge(flow, device.bridged) if flow.streams else OVER
+            if not isinstance(answer, str) and self.flows.take_slot(flow) is None:
+                answer = FULL
+            if isinstance(answer, str):
+                self._take_back(flow, answer, tables, now)
+            else:
+                self._give(flow, answer, tables, written)
+        if written:
+            # What comes between this reading and the write is overtaken.
+            new = [flow for flow in before if flow.value is not None]
+            tables.set_routes(written, lambda: self._read_waiting(new))
+            if self.device is None:  # a TAP that was found dead meanwhile has switched off
+                for key in written:
+                    tables.clear_route(key)
+
+    def _give(
+        self, flow: Flow, answer: Answer, tables: KernelTables, written: dict[RouteKey, RouteValue]
+    ) -> None:
+        """The kernel forwards it, from when `written` is."""
+        assert flow.slot is not None
+        value = self.flows.value(answer, flow.slot)
+        if value == flow.value:
+            return
+        if flow.value is None:
+            flow.why = ""
+            self._room.tell(RouteInKernel(*self._texts(flow)))
+            if self.flows.is_ours(flow) and not flow.rests_until:
+                tables.set_sequence(flow.slot, flow.sequence)
+            flow.serve(True)
+        flow.rests_until = 0.0
+        flow.value = written[flow.key] = value
+        flow.name(answer.places)
+
+    def _take_back(self, flow: Flow, why: str, tables: KernelTables, now: float) -> None:
+        """It comes here from now on; the slot rests, for packets may be under way."""
+        if flow.value is not None:
+            tables.clear_route(flow.key)
+            flow.rests_until = now + REST
+            self._resting.append((flow.rests_until, flow))
+            self._remember_number(flow, tables)
+        self._is_ours(flow, why)
+
+    def _is_ours(self, flow: Flow, why: str) -> None:
+        if flow.value is not None:
+            flow.value = None
+            flow.serve(False)
+            flow.name(())
+        if why not in (flow.why, OFF, OVER):
+            self._room.tell(RouteInPython(*self._texts(flow), why))
+        flow.why = why
+
+    @staticmethod
+    def _texts(flow: Flow) -> tuple[str, str]:
+        return key_text(flow.route.channel.group), key_text(flow.route.channel.source)
+
+    def _remember_number(self, flow: Flow, tables: KernelTables) -> None:
+        """The count goes on there if the flow ever comes to another slot."""
+        if flow.slot is not None and self.flows.is_ours(flow):
+            flow.sequence = tables.sequence(flow.slot)
+
+    def _end_rests(self, tables: KernelTables, now: float) -> None:
+        over = []
+        while self._resting and self._resting[0][0] <= now:
+            at, flow = self._resting.popleft()
+            if flow.value is None and flow.rests_until == at:
+                over.append(flow)
+        if over:
+            self.read(now)
+            was_full = not self.flows.has_room
+            for flow in over:
+                self._remember_number(flow, tables)
+                self.flows.free_slot(flow)
+                flow.rests_until = 0.0
+            if was_full and self.device:
+                self._marked.update(dict.fromkeys(flow for flow in self.flows if flow.why == FULL))
+        self.peers.tick(now, tables, lambda: self.read(now))
+
+    def _read_waiting(self, flows: Iterable[Flow]) -> None:
+        """Takes what has come of these already, from where they come."""
+        links: dict[Link, None] = {}
+        from_here = False
+        for flow in flows:
+            if self.flows.is_ours(flow):
+                from_here = True
+            elif link := self.flows.ingress(flow):
+                links[link] = None
+        for link in links:
+            link.read_waiting()
+        if from_here:
+            self._read_tap()

@@ -1,0 +1,229 @@
+"""The keys and values of the fast path's maps, as the node means them; net/bpf/tables.py holds the real maps.
+
+Addresses are 32-bit integers, ports 16-bit ones, tokens, keys and origins 64-bit ones, all as people read
+them; what the program wants as it stands on the wire is turned here.  Tests hold sizes and places to what
+the compiler makes of ebpf/fastpath.h.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import IntEnum, IntFlag, auto
+from struct import Struct
+from typing import NamedTuple, Protocol
+
+PEERS = 256
+LINKS = 256
+ROUTES = 4096
+FAN_OUT = 64
+LINK_ANY = 0xFFFF
+LINK_TAP = 0xFFFE
+MARK = 0x4D434D00
+
+INDEX = Struct("<I")
+NUMBER = Struct("<I")
+PAIR = Struct("<QQ")
+CFG = Struct("<QQQIIHBB6s6x")
+PEER = Struct("<QIIHHIIHH6s6s4x")
+LINK_KEY = Struct("<IIHH")
+LINK = Struct("<QII")
+ROUTE_KEY = Struct("<QQQ")
+ROUTE = Struct(f"<IIHHHH{FAN_OUT}s")
+ROUTE_STAT = Struct("<6Q")
+
+NO_MAC = bytes(6)
+AROUND = 88  # bytes around an inner packet: IPv4, UDP, our header
+
+
+class Reason(IntEnum):
+    """What became of packets; from USER_LEASE on they were left to user space, untouched."""
+
+    FROM_TAP = 0
+    DELIVERED = auto()
+    TTL_RAISED = auto()
+    HOP_LIMIT_ZERO = auto()
+    WRONG_TOKEN = auto()
+    MALFORMED = auto()
+    FROM_OURSELVES = auto()
+    OTHER_LINK = auto()
+    TO_NOBODY = auto()
+    DIED_OF_TTL = auto()
+    NO_PEER = auto()
+    TOO_LONG_FOR_PEER = auto()
+    NOT_SENT = auto()
+    FAILED = auto()
+    USER_LEASE = auto()
+    USER_UNKNOWN_LINK = auto()
+    USER_OTHER_MESSAGE = auto()
+    USER_SHAPE = auto()
+    USER_GSO = auto()
+    USER_IGMP = auto()
+    USER_LINK_LOCAL = auto()
+    USER_TTL = auto()
+    USER_NO_ROUTE = auto()
+    USER_GENERATION = auto()
+    USER_ROUTE = auto()
+    USER_TOO_LONG = auto()
+    USER_CHECKSUM = auto()
+
+
+REASONS_MAX = 32
+SENT = REASONS_MAX
+RECEIVED = SENT + PEERS
+
+
+class RouteFlag(IntFlag):
+    LOCAL = 1
+    USER = 2
+    WHOLE = 4
+
+
+class PeerFlag(IntFlag):
+    READY = 1
+    NEXT_HOP = 2
+    MAC = 4
+
+
+def _wire64(value: int) -> int:
+    return int.from_bytes(value.to_bytes(8, "big"), "little")
+
+
+def _wire32(value: int) -> int:
+    return int.from_bytes(value.to_bytes(4, "big"), "little")
+
+
+def _wire16(value: int) -> int:
+    return int.from_bytes(value.to_bytes(2, "big"), "little")
+
+
+class Cfg(NamedTuple):
+    """The node.  In ns: `lease` on CLOCK_MONOTONIC, `realtime_offset` what CLOCK_REALTIME is ahead of it."""
+
+    origin: int
+    lease: int
+    realtime_offset: int
+    tap: int
+    generation: int
+    data_port: int
+    enabled: bool
+    mac: bytes
+    ttl_floor: int = 0
+
+    def pack(self) -> bytes:
+        offset = self.realtime_offset % (1 << 64)
+        return CFG.pack(_wire64(self.origin), self.lease, offset, self.tap, self.generation,
+                        _wire16(self.data_port), self.enabled, self.ttl_floor, self.mac)  # fmt: skip
+
+
+class Peer(NamedTuple):
+    """Where copies go: by the routing table, by a next hop, or by a known Ethernet address.
+
+    `longest` is the longest IP packet that fits the way there, outer header included.
+    """
+
+    token: int
+    local: int
+    remote: int
+    local_port: int
+    remote_port: int
+    device: int
+    longest: int
+    gateway: int = 0
+    to: bytes = NO_MAC
+    source: bytes = NO_MAC
+
+    def pack(self) -> bytes:
+        flags = PeerFlag.READY
+        if self.to != NO_MAC:
+            flags |= PeerFlag.MAC
+        elif self.gateway:
+            flags |= PeerFlag.NEXT_HOP
+        return PEER.pack(_wire64(self.token), _wire32(self.local), _wire32(self.remote),
+                         _wire16(self.local_port), _wire16(self.remote_port), self.device,
+                         _wire32(self.gateway), self.longest, flags, self.to, self.source)  # fmt: skip
+
+
+class LinkKey(NamedTuple):
+    """A peer's datagrams, by their addresses."""
+
+    remote: int
+    local: int
+    remote_port: int
+    local_port: int
+
+    def pack(self) -> bytes:
+        return LINK_KEY.pack(_wire32(self.remote), _wire32(self.local), _wire16(self.remote_port),
+                             _wire16(self.local_port))  # fmt: skip
+
+
+class LinkValue(NamedTuple):
+    """The token that they carry, and whose they are."""
+
+    token: int
+    peer: int
+
+    def pack(self) -> bytes:
+        return LINK.pack(_wire64(self.token), self.peer, 0)
+
+
+class RouteKey(NamedTuple):
+    """An overlay address, and the origin or 0 for any."""
+
+    group: int
+    source: int = 0
+    origin: int = 0
+
+    def pack(self) -> bytes:
+        return ROUTE_KEY.pack(*map(_wire64, self))
+
+
+class RouteValue(NamedTuple):
+    """All destinations of a route.  `slot` is the place of its number and its counters; `link` a peer's
+    index, LINK_ANY or LINK_TAP; `longest` the least of its peers'."""
+
+    generation: int
+    slot: int
+    peers: tuple[int, ...]
+    longest: int
+    link: int = LINK_ANY
+    flags: RouteFlag = RouteFlag(0)
+
+    def pack(self) -> bytes:
+        """Raises ValueError for what the program cannot serve."""
+        if len(self.peers) > FAN_OUT:
+            raise ValueError(f"{len(self.peers)} destinations, and the fast path serves {FAN_OUT}")
+        if len(set(self.peers)) < len(self.peers):
+            raise ValueError(f"a peer twice: {self.peers}")
+        return ROUTE.pack(self.generation, self.slot, len(self.peers), self.link, self.longest, self.flags,
+                          bytes(self.peers))  # fmt: skip
+
+
+class Count(NamedTuple):
+    packets: int
+    bytes: int
+
+
+class RouteCount(NamedTuple):
+    packets: int
+    bytes: int
+    delivered: int
+    died_of_ttl: int
+    to_nobody: int
+    other_link: int
+
+
+class KernelTables(Protocol):
+    """The maps, as their one writer uses them.  Whatever fails raises an exception that says why."""
+
+    def configure(self, cfg: Cfg) -> None: ...
+    def set_peer(self, index: int, peer: Peer) -> None: ...
+    def clear_peer(self, index: int) -> None: ...
+    def set_link(self, key: LinkKey, link: LinkValue) -> None: ...
+    def clear_link(self, key: LinkKey) -> bool: ...
+    def set_routes(self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None]) -> None: ...
+    def clear_route(self, key: RouteKey) -> bool: ...
+    def sequence(self, slot: int) -> int: ...
+    def set_sequence(self, slot: int, number: int) -> None: ...
+    def grown(self) -> dict[int, Count]:
+        """What of `stats` has grown since this was asked last, and by how much."""
+
+    def routes_grown(self, slots: int) -> dict[int, RouteCount]:
+        """The same of the first so many of `route_stats`."""

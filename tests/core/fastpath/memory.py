@@ -1,0 +1,238 @@
+"""The kernel's maps in memory, which mind the order in which they are written, and a hub that writes them.
+
+A copy may be under way to any peer that a route named within the last second.  So the maps object at once to
+whatever could send it elsewhere or nowhere, and to a number that would be given twice.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address
+from typing import Any
+
+from multicastmw.core.addressing import Identity
+from multicastmw.core.admission import Admission
+from multicastmw.core.fastpath.mirror import Device, Mirror
+from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.tables import (
+    FAN_OUT,
+    LINK_TAP,
+    PEERS,
+    RECEIVED,
+    ROUTES,
+    SENT,
+    Cfg,
+    Count,
+    LinkKey,
+    LinkValue,
+    Peer,
+    Reason,
+    RouteCount,
+    RouteKey,
+    RouteValue,
+)
+from multicastmw.core.forwarding import STALE
+from multicastmw.core.tap import TapDestination
+from multicastmw.net.clockwork import Clockwork
+from tests.core.cable import Node, World
+
+REST = 1.0
+TAP = 7  # its index
+UPLINK = Uplink(3, 1500)
+GROUP, OTHER = 0xEF010101, 0xEF010102
+SOURCE, FAR = 0x0A580001, 0x0A580002
+
+
+class MemoryTables:
+    """Strict maps; `now` is asked for each write."""
+
+    def __init__(self, now: Any) -> None:
+        self.now = now
+        self.cfg: Cfg | None = None
+        self.peers: dict[int, Peer] = {}
+        self.links: dict[LinkKey, LinkValue] = {}
+        self.routes: dict[RouteKey, RouteValue] = {}
+        self.sequences: Counter[int] = Counter()
+        self.stats: Counter[tuple[int, str]] = Counter()
+        self.route_stats: dict[int, Counter[str]] = {}
+        self.writes = 0
+        self._named: dict[int, float] = {}  # a peer's index -> when a route named it last
+        self._held: dict[int, tuple[RouteKey, float]] = {}  # a slot -> whose it was last, and until when
+        self._numbers: Counter[RouteKey] = Counter()  # the next number of each count
+        self._numbered_at: dict[RouteKey, float] = {}  # and when the last one was given
+
+    # --- what the mirror writes
+
+    def configure(self, cfg: Cfg) -> None:
+        self.writes += 1
+        self.cfg = cfg
+
+    def set_peer(self, index: int, peer: Peer) -> None:
+        self.writes += 1
+        assert 0 <= index < PEERS
+        before = self.peers.get(index)
+        if before and before.token != peer.token:
+            raise AssertionError(f"peer {index} became another under way")
+        if not before:
+            assert self.now() - self._named.get(index, -99) >= REST, f"peer {index} had no rest"
+        self.peers[index] = peer
+
+    def clear_peer(self, index: int) -> None:
+        self.writes += 1
+        assert index not in self._in_use(), f"peer {index} is named by a route"
+        assert self.now() - self._named.get(index, -99) >= REST, f"copies to {index} are under way"
+        assert not any(link.peer == index for link in self.links.values()), f"link of {index} is there"
+        del self.peers[index]
+
+    def set_link(self, key: LinkKey, link: LinkValue) -> None:
+        self.writes += 1
+        assert link.peer in self.peers
+        self.links[key] = link
+
+    def clear_link(self, key: LinkKey) -> bool:
+        self.writes += 1
+        return self.links.pop(key, None) is not None
+
+    def set_routes(
+        self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None] = lambda: None
+    ) -> None:
+        just_before()
+        for key, route in routes.items():
+            self.writes += 1
+            self._judge(key, route)
+            self.routes[key] = route
+            self._held[route.slot] = key, float("inf")
+            for index in self._indexes(route):
+                self._named[index] = self.now()
+            fresh = self.now() - self._numbered_at.get(key, -99) >= STALE
+            if route.link == LINK_TAP and self.sequences[route.slot] < self._numbers[key] and not fresh:
+                raise AssertionError(f"{key} gives numbers again")
+        assert len(self.routes) <= ROUTES
+
+    def _judge(self, key: RouteKey, route: RouteValue) -> None:
+        assert route.link == LINK_TAP or route.link in {link.peer for link in self.links.values()}, route
+        assert set(self._indexes(route)) <= set(self.peers), route
+        assert len(set(route.peers)) == len(route.peers) <= FAN_OUT
+        longest = [self.peers[index].longest for index in route.peers]
+        assert route.longest <= min(longest, default=route.longest), route
+        was, until = self._held.get(route.slot, (key, 0))
+        assert was == key or self.now() >= until, f"slot {route.slot} of {was} had no rest"
+
+    def clear_route(self, key: RouteKey) -> bool:
+        self.writes += 1
+        route = self.routes.pop(key, None)
+        if route is None:
+            return False
+        self._held[route.slot] = key, self.now() + REST
+        for index in self._indexes(route):
+            self._named[index] = self.now()
+        return True
+
+    def sequence(self, slot: int) -> int:
+        return self.sequences[slot]
+
+    def set_sequence(self, slot: int, number: int) -> None:
+        self.writes += 1
+        assert slot not in {route.slot for route in self.routes.values()}, "its count would jump"
+        self.sequences[slot] = number
+
+    @staticmethod
+    def _indexes(route: RouteValue) -> set[int]:
+        return {*route.peers, *([] if route.link == LINK_TAP else [route.link])}
+
+    def _in_use(self) -> set[int]:
+        return {index for route in self.routes.values() for index in self._indexes(route)}
+
+    # --- what it reads
+
+    def grown(self) -> dict[int, Count]:
+        found, self.stats = self.stats, Counter()
+        return {
+            index: Count(found[index, "packets"], found[index, "bytes"]) for index in {at for at, _ in found}
+        }
+
+    def routes_grown(self, slots: int) -> dict[int, RouteCount]:
+        found, self.route_stats = self.route_stats, {}
+        assert all(slot < slots for slot in found), "counters that nobody reads"
+        return {slot: RouteCount(*(by[f] for f in RouteCount._fields)) for slot, by in found.items()}
+
+    # --- what the program does
+
+    def count(self, index: int, packets: int, bytes_: int = 0) -> None:
+        self.stats[index, "packets"] += packets
+        self.stats[index, "bytes"] += bytes_
+
+    def forward(self, key: RouteKey, packets: int, size: int = 100) -> None:
+        """So many packets of a route, of `size` inner bytes, as the program would."""
+        route = self.routes[key]
+        passed = self.route_stats.setdefault(route.slot, Counter())
+        passed["packets"] += packets
+        passed["bytes"] += packets * size
+        others = [index for index in route.peers if index != route.link]
+        if route.link == LINK_TAP:
+            self.count(Reason.FROM_TAP, packets, packets * size)
+            if others:
+                self.sequences[route.slot] += packets
+                self._numbers[key] = self.sequences[route.slot]
+                self._numbered_at[key] = self.now()
+        else:
+            self.count(RECEIVED + route.link, packets, packets * (size + 60))
+        local = route.flags & 1 and route.link != LINK_TAP
+        if not others and not local:
+            passed["to_nobody"] += packets
+        for index in others:
+            assert index in self.peers
+            self.count(SENT + index, packets, packets * (size + 60))
+        if local:
+            passed["delivered"] += packets
+            self.count(Reason.DELIVERED, packets, packets * size)
+
+
+class Hub:
+    """A node with a TAP and a mirror, wound by the real Clockwork."""
+
+    def __init__(self, world: World, name: str = "hub", tables: Any = None) -> None:
+        self.world = world
+        self.node = Node(world, name)
+        self.tap = TapDestination(
+            "mcmw0", router=self.node.router, forwarder=self.node.forwarder, mapping=Identity(),
+            admission=Admission((), ()), mac=b"\2MCabc", longest=1412, ttl_floor=0, reassembler=None,
+        )  # fmt: skip
+        self.tap.write = lambda frame: None
+        self.uplinks: dict[str, Uplink | str] = {}  # by the peer's address
+        self.taken_from_tap = 0
+        self.tables = tables or MemoryTables(lambda: world.now)
+        self.mirror = Mirror(self.node.room, self.tap, self._uplink, self._read_tap, lambda: 5)
+        clockwork = Clockwork(self.node.clock, self.mirror)
+        self.mirror.wake = clockwork.wind
+        self.device = Device(TAP, b"\2MCabc", 4600, False)
+
+    def _uplink(self, local: str, remote: str) -> Uplink | str:
+        assert IPv4Address(local) != IPv4Address(remote)
+        return self.uplinks.get(remote, UPLINK)
+
+    def _read_tap(self) -> None:
+        self.taken_from_tap += 1
+
+    def start(self) -> None:
+        self.mirror.start(self.tables, self.device, self.world.now)
+        self.settle()
+
+    def settle(self) -> None:
+        """Changes reach the maps within 10 ms."""
+        self.world.run(0.01)
+
+    def send(self, group: int = GROUP, source: int = SOURCE) -> None:
+        """A program here sends, and the packet comes to Python."""
+        packet = self.node.packet
+        packet.now = self.world.now
+        packet.length = 100
+        self.node.forwarder.originate(packet, self.tap, group, source, 16, 0, 0)  # type: ignore[arg-type]
+        self.settle()
+
+    def key(self, group: int = GROUP, source: int = SOURCE, origin: int | None = None) -> RouteKey:
+        return RouteKey(group, source, self.node.forwarder.origin if origin is None else origin)
+
+    def peers_of(self, key: RouteKey) -> set[str]:
+        """Names of the links that the kernel sends this flow to, by the tokens that it would write."""
+        by_token = {link._peers_token: link.name for link in self.node.room.links}
+        return {by_token[self.tables.peers[index].token] for index in self.tables.routes[key].peers}

@@ -1,0 +1,456 @@
+"""The mirror: what it writes, when, in which order; what it reads; what it does not give to the kernel."""
+
+from ipaddress import IPv4Address, IPv4Network
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.admission import Admission
+from multicastmw.core.fastpath.mirror import LEASE
+from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.tables import (
+    LINK_TAP,
+    REASONS_MAX,
+    ROUTES,
+    LinkKey,
+    LinkValue,
+    Reason,
+    RouteFlag,
+)
+from multicastmw.core.fragments import Reassembler
+from multicastmw.core.link import Link
+from multicastmw.core.window import SILENCE
+from tests.core.cable import Node, World
+from tests.core.fastpath.memory import FAR, GROUP, OTHER, UPLINK, Hub
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World()
+        self.hub = Hub(self.world)
+        self.peers = {name: self.joined(name) for name in "bcd"}
+        self.hub.start()
+        self.tables = self.hub.tables
+
+    def joined(self, name: str) -> Node:
+        peer = self.world.node(name)
+        self.world.connect(peer, self.hub.node)
+        self.world.run(1)
+        return peer
+
+    def link(self, name: str) -> Link:
+        return self.hub.node.link(self.peers[name])
+
+    def wants(self, name: str, group: int = GROUP, source: int = 0) -> None:
+        self.peers[name].host.wants(group, source)
+        self.world.run(0.1)
+
+    def sends(self, name: str, group: int = GROUP, source: int = FAR) -> None:
+        self.peers[name].send(group, source)
+        self.world.run(0.1)
+
+    def stream(self, name: str = "b", group: int = GROUP, source: int = FAR) -> object:
+        """The flow of a peer's stream, in the maps or not."""
+        origin = self.peers[name].forwarder.origin
+        (flow,) = (f for f in self.hub.mirror.flows if f.key == self.hub.key(group, source, origin))
+        return flow
+
+    def why(self, name: str = "b") -> str:
+        flow = self.stream(name)
+        self.assertIsNone(flow.value)
+        self.assertNotIn(flow.key, self.tables.routes)
+        return flow.why
+
+
+class TheMaps(Case):
+    def test_peers_and_links_stand_there_as_the_data_path_is(self) -> None:
+        for name, peer in self.peers.items():
+            link = self.link(name)
+            key = LinkKey(address(peer), address(self.hub.node), 4600, 4600)
+            served = self.tables.links[key]
+            self.assertEqual(LinkValue(link.token, served.peer), served)
+            value = self.tables.peers[served.peer]
+            self.assertEqual((peer.link(self.hub.node).token, 1500, UPLINK.device),
+                             (value.token, value.longest, value.device))  # fmt: skip
+        self.assertEqual(3, len(self.tables.peers))
+
+    def test_a_stream_that_starts_here_goes_to_all_who_want_it_and_is_taken_from_the_tap_alone(self) -> None:
+        for name in "bd":
+            self.wants(name)
+        self.hub.send()
+        route = self.tables.routes[self.hub.key()]
+        self.assertEqual({"b", "d"}, self.hub.peers_of(self.hub.key()))
+        self.assertEqual((LINK_TAP, 1500, RouteFlag(0)), (route.link, route.longest, route.flags))
+
+    def test_a_stream_over_a_link_is_taken_from_that_link_alone(self) -> None:
+        self.wants("c")
+        self.hub.tap.want(GROUP, 0)
+        self.world.run(0.1)
+        self.sends("b")
+        flow = self.stream()
+        route = self.tables.routes[flow.key]
+        self.assertEqual({"c"}, self.hub.peers_of(flow.key))
+        self.assertEqual(RouteFlag.LOCAL, route.flags)
+        self.assertEqual(self.peers["b"].link(self.hub.node).token, self.tables.peers[route.link].token)
+
+    def test_a_subscription_that_changes_is_in_the_maps_within_10_ms(self) -> None:
+        self.wants("b")
+        self.hub.send()
+        self.hub.node.router.subscribe(self.link("c"), self.hub.node.router.channels()[0])
+        self.hub.settle()
+        self.assertEqual({"b", "c"}, self.hub.peers_of(self.hub.key()))
+        self.hub.node.router.unsubscribe(self.link("b"), self.hub.node.router.channels()[0])
+        self.hub.settle()
+        self.assertEqual({"c"}, self.hub.peers_of(self.hub.key()))
+
+    def test_what_nobody_wants_ends_in_the_kernel(self) -> None:
+        self.hub.send()
+        route = self.tables.routes[self.hub.key()]
+        self.assertEqual(((), 1412 + 88), (route.peers, route.longest))
+
+    def test_where_nothing_changes_nothing_is_written_but_the_lease(self) -> None:
+        self.wants("b")
+        self.hub.send()
+        self.world.run(5)
+        before = self.tables.writes
+        self.world.run(100)
+        self.assertIn(self.tables.writes - before, (99, 100, 101))
+
+    def test_the_lease_reaches_three_seconds_ahead_at_each_moment(self) -> None:
+        for _ in range(50):
+            self.world.run(0.1)
+            ahead = self.tables.cfg.lease / 1e9 - self.world.now
+            self.assertTrue(LEASE - 1.1 < ahead <= LEASE, ahead)
+        self.assertTrue(self.tables.cfg.enabled)
+
+    def test_what_has_come_is_taken_from_where_the_stream_comes_before_the_kernel_has_it(self) -> None:
+        before = self.hub.taken_from_tap
+        self.hub.send()
+        self.assertGreater(self.hub.taken_from_tap, before)
+
+    def test_a_stream_that_was_forgotten_leaves_the_maps(self) -> None:
+        self.hub.send()
+        self.hub.node.forwarder.sweep(self.world.now + 301, 300)
+        self.hub.settle()
+        self.assertEqual({}, self.tables.routes)
+        self.world.run(3)
+        self.assertEqual([], list(self.hub.mirror.flows))
+        self.assertEqual({}, self.hub.mirror.flows.by_slot)
+
+
+class WhatStaysSlow(Case):
+    """Each as a whole, with a reason that says what to mend."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wants("c")
+        self.sends("b")
+        self.assertIsNotNone(self.stream().value)
+
+    def test_where_a_taker_has_its_data_on_tcp(self) -> None:
+        self.wants("d")
+        self.world.air.spoil(self.hub.node, self.peers["d"], hole=True)
+        self.world.run(5)
+        self.assertEqual("it goes to d: its data go over TCP", self.why())
+        self.world.air.spoil(self.hub.node, self.peers["d"], hole=False)
+        self.world.run(10)
+        self.assertIsNotNone(self.stream().value)
+
+    def test_where_it_comes_over_a_link_with_its_data_on_tcp(self) -> None:
+        self.world.air.spoil(self.hub.node, self.peers["b"], hole=True)
+        self.world.run(5)
+        self.assertEqual("it comes from b: its data go over TCP", self.why())
+
+    def test_where_a_taker_is_reached_by_no_device_that_will_do(self) -> None:
+        self.hub.uplinks[self.peers["c"].address] = "wg0 is no Ethernet"
+        self.hub.mirror.look_at_links()
+        self.hub.settle()
+        self.assertEqual("it goes to c: wg0 is no Ethernet", self.why())
+
+    def test_where_a_destination_is_neither_a_link_nor_the_tap(self) -> None:
+        self.hub.node.host.wants(GROUP)
+        self.hub.settle()
+        self.assertEqual("it goes to hub's host, which is not the kernel's", self.why())
+
+    def test_where_no_link_or_two_lead_to_its_origin(self) -> None:
+        reach, origin = self.hub.node.room.reach, self.peers["b"].id
+        reach.add(self.link("d"), origin, "b")
+        self.hub.settle()
+        self.assertEqual("two links lead to its origin", self.why())
+        reach.remove(self.link("d"), origin)
+        self.hub.settle()
+        self.assertIsNotNone(self.stream().value)
+        reach.remove(self.link("b"), origin)
+        self.hub.settle()
+        self.assertEqual("no link leads to its origin", self.why())
+
+    def test_where_gateways_take_turns_at_a_lan(self) -> None:
+        self.hub.send()
+        self.hub.tap.want(GROUP, 0)
+        self.hub.settle()
+        self.hub.mirror.settings_changed(self.world.now, bridged=True)
+        self.hub.settle()
+        self.assertEqual({}, self.tables.routes)
+        self.assertEqual("it goes to a LAN, where gateways take turns", self.why())
+        self.hub.tap.unwant(GROUP, 0)
+        self.hub.settle()
+        self.assertEqual([self.stream().key], list(self.tables.routes), "what only passes by")
+
+    def test_where_the_lists_keep_out_what_starts_here(self) -> None:
+        self.hub.send(OTHER)
+        self.assertIn(self.hub.key(OTHER), self.tables.routes)
+        self.hub.tap.admit_by(Admission((), (IPv4Network("239.1.1.2"),)))
+        self.hub.mirror.settings_changed(self.world.now)
+        self.hub.settle()
+        self.assertNotIn(self.hub.key(OTHER), self.tables.routes)
+        self.assertIn(self.stream().key, self.tables.routes, "it only passes by")
+
+    def test_65_destinations(self) -> None:
+        for index in range(63):
+            name = f"n{index}"
+            self.peers[name] = self.joined(name)
+            self.wants(name)
+        self.assertIsNotNone(self.stream().value)
+        self.assertEqual(64, len(self.stream().value.peers))
+        self.peers["one more"] = self.joined("one more")
+        self.wants("one more")
+        self.assertEqual("65 peers want it, and the kernel serves 64", self.why())
+
+    def test_more_routes_than_the_map_has_and_they_follow_when_there_is_room(self) -> None:
+        flows = self.hub.mirror.flows
+        flows._free = flows._free[:2]
+        for group in range(GROUP + 10, GROUP + 13):
+            self.hub.send(group)
+        self.assertEqual(3, len(self.tables.routes))
+        (waiting,) = (flow for flow in flows if flow.value is None)
+        self.assertEqual(f"{ROUTES} routes are in the kernel already", waiting.why)
+        self.wants("c", OTHER)
+        forwarder = self.hub.node.forwarder
+        gone = next(s for s in forwarder.sendings() if s.route.channel.group == GROUP + 10)
+        for stream in (*forwarder.sendings(), *forwarder.streams()):
+            stream.heard = self.world.now + (0 if stream is gone else 400)
+        forwarder.sweep(self.world.now + 301, 300)
+        self.world.run(1.5)
+        self.assertEqual("", waiting.why)
+        self.assertEqual(3, len(self.tables.routes))
+
+    def test_fragments_where_the_node_joins_them(self) -> None:
+        self.hub.tap.want(GROUP, 0)
+        self.hub.tap.reassembler = Reassembler()
+        self.hub.mirror.settings_changed(self.world.now)
+        self.hub.settle()
+        self.assertEqual(RouteFlag.LOCAL | RouteFlag.WHOLE, self.stream().value.flags)
+
+
+class WhatFollows(Case):
+    """What changes under way."""
+
+    def test_the_mtu_of_an_uplink_and_another_device(self) -> None:
+        self.wants("b")
+        self.wants("c")
+        self.hub.send()
+        self.hub.uplinks[self.peers["c"].address] = Uplink(9, 1400)
+        self.hub.mirror.look_at_links()
+        self.hub.settle()
+        self.assertEqual(1400, self.tables.routes[self.hub.key()].longest)
+        self.assertEqual({3, 9}, {peer.device for peer in self.tables.peers.values()})
+
+    def test_what_no_news_tell_is_seen_within_a_second(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        self.hub.uplinks[self.peers["c"].address] = Uplink(3, 1280)
+        self.world.run(1.1)
+        self.assertEqual(1280, self.tables.routes[self.hub.key()].longest)
+
+    def test_a_peer_that_calls_again_has_another_place_and_the_old_one_rests(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        old = self.link("c")
+        self.world.connect(self.peers["c"], self.hub.node)
+        self.world.run(0.5)
+        self.assertIsNot(old, self.link("c"))
+        self.assertEqual({"c"}, self.hub.peers_of(self.hub.key()))
+        (index,) = self.tables.routes[self.hub.key()].peers
+        self.assertEqual(self.peers["c"].link(self.hub.node).token, self.tables.peers[index].token)
+        self.assertEqual(4, len(self.tables.peers))
+        self.world.run(3)
+        self.assertEqual(3, len(self.tables.peers))
+        self.assertEqual(set(self.tables.peers), {link.peer for link in self.tables.links.values()})
+
+    def test_a_link_that_is_gone_is_named_by_no_route_and_rests_a_second(self) -> None:
+        self.wants("c")
+        self.wants("d")
+        self.hub.send()
+        self.link("c").leave(11, 0, "gone", self.world.now)
+        self.hub.settle()
+        self.assertEqual({"d"}, self.hub.peers_of(self.hub.key()))
+        self.assertEqual(3, len(self.tables.peers))
+        self.world.run(1.5)
+        self.assertEqual(2, len(self.tables.peers))
+
+    def test_its_numbers_go_on_wherever_it_was_meanwhile(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        self.tables.forward(self.hub.key(), 40)
+        self.hub.uplinks[self.peers["c"].address] = "wg0 is no Ethernet"
+        self.hub.mirror.look_at_links()
+        self.hub.settle()
+        self.assertNotIn(self.hub.key(), self.tables.routes)
+        self.world.run(5)
+        for group in range(GROUP + 10, GROUP + 15):  # they take its slot
+            self.hub.send(group)
+        del self.hub.uplinks[self.peers["c"].address]
+        self.world.run(1.1)
+        slot = self.tables.routes[self.hub.key()].slot
+        self.assertEqual(40, self.tables.sequences[slot])
+
+    def test_switched_off_everything_comes_back_at_once_and_on_again_goes_on(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        self.tables.forward(self.hub.key(), 40)
+        self.hub.mirror.stop(self.world.now)
+        self.assertEqual({}, self.tables.routes)
+        self.assertFalse(self.tables.cfg.enabled)
+        self.assertEqual(3, len(self.tables.peers), "copies are under way")
+        self.world.run(3)
+        self.assertEqual(({}, {}), (self.tables.peers, self.tables.links))
+        self.hub.send(OTHER)
+        self.assertEqual({}, self.tables.routes)
+        self.hub.start()
+        self.assertEqual({self.hub.key(), self.hub.key(OTHER)}, set(self.tables.routes))
+        self.assertEqual(40, self.tables.sequences[self.tables.routes[self.hub.key()].slot])
+
+    def test_toggled_within_the_rest(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        for _ in range(10):
+            self.hub.mirror.stop(self.world.now)
+            self.world.run(0.3)
+            self.hub.start()
+            self.tables.forward(self.hub.key(), 3)
+            self.world.run(0.3)
+        self.assertEqual(30, self.tables.sequences[self.tables.routes[self.hub.key()].slot])
+        self.hub.mirror.read(self.world.now)
+        self.assertEqual(30, self.hub.node.router.routes()[0].packets - 1)
+
+    def test_maps_that_are_no_more_are_not_written_and_new_ones_are_filled(self) -> None:
+        self.wants("c")
+        self.hub.send()
+        self.hub.mirror.abandon()
+        before = self.tables.writes
+        self.world.run(3)
+        self.assertEqual(before, self.tables.writes)
+        other = Hub.__new__(Hub)
+        other.__dict__ = self.hub.__dict__ | {"tables": type(self.tables)(lambda: self.world.now)}
+        other.start()
+        self.assertEqual({"c"}, other.peers_of(self.hub.key()))
+
+
+class WhatTheKernelCounts(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        for name in "bcd":
+            self.wants(name)
+        self.hub.tap.want(GROUP, 0)
+        self.world.run(0.1)
+        self.sends("b")
+        self.hub.send()
+
+    def test_a_link_s_counters_a_route_s_and_the_tap_s_are_the_sum_of_both(self) -> None:
+        before = {name: self.link(name).counters.as_dict() for name in "bcd"}
+        tap = self.hub.tap.counters.as_dict()
+        flow = self.stream()
+        packets, size = flow.route.packets, flow.route.bytes
+        self.tables.forward(flow.key, 10, 200)
+        self.tables.forward(self.hub.key(), 7, 300)
+        self.world.run(1)
+        grown = {
+            name: {key: n - before[name][key] for key, n in self.link(name).counters.as_dict().items()}
+            for name in "bcd"
+        }
+        sent, theirs = 7 * 360, 10 * 260
+        self.assertEqual((7, sent, 10, theirs), four(grown["b"]))
+        for name in "cd":
+            self.assertEqual((17, sent + theirs, 0, 0), four(grown[name]))
+        self.assertEqual((packets + 10, size + 2000), (flow.route.packets, flow.route.bytes))
+        after = self.hub.tap.counters
+        self.assertEqual(
+            (7, 2100), (after.received - tap["received"], after.received_bytes - tap["received_bytes"])
+        )
+        self.assertEqual(
+            (10, 2000), (after.delivered - tap["delivered"], after.delivered_bytes - tap["delivered_bytes"])
+        )
+
+    def test_what_nobody_wants_is_counted_and_not_numbered(self) -> None:
+        self.hub.send(OTHER)
+        self.tables.forward(self.hub.key(OTHER), 5)
+        self.hub.mirror.read(self.world.now)
+        (flow,) = (f for f in self.hub.mirror.flows if f.key == self.hub.key(OTHER))
+        self.assertEqual((6, 6, 5, 0), (flow.route.packets, flow.route.to_nobody, flow.passed, flow.numbered))
+
+    def test_why_packets_went_no_further(self) -> None:
+        places = {
+            Reason.HOP_LIMIT_ZERO: lambda: self.hub.node.forwarder.drops.hop_limit_zero,
+            Reason.MALFORMED: lambda: self.hub.node.forwarder.drops.malformed,
+            Reason.FROM_OURSELVES: lambda: self.hub.node.forwarder.drops.from_ourselves,
+            Reason.OTHER_LINK: lambda: self.hub.node.forwarder.drops.other_link,
+            Reason.WRONG_TOKEN: lambda: self.hub.node.room.counters.datagrams_dropped,
+            Reason.TTL_RAISED: lambda: self.hub.tap.counters.ttl_raised,
+        }
+        for number, reason in enumerate(places, 1):
+            self.tables.count(reason, number)
+        self.hub.mirror.read(self.world.now)
+        for number, (reason, look) in enumerate(places.items(), 1):
+            self.assertEqual(number, look(), reason.name)
+            self.assertEqual(number, self.hub.mirror.counts.reasons[reason])
+
+    def test_a_stream_that_the_kernel_forwards_is_not_forgotten(self) -> None:
+        flow = self.stream()
+        for _ in range(400):
+            self.tables.forward(flow.key, 1)
+            self.world.run(1)
+            self.hub.node.forwarder.tick(self.world.now)
+        self.assertIn(flow.key, self.tables.routes)
+        self.assertNotIn(self.hub.key(), self.tables.routes, "that nothing came of for 400 s")
+
+    def test_what_was_counted_just_before_an_index_is_free_is_counted(self) -> None:
+        link, theirs = self.link("d"), self.peers["d"].link(self.hub.node).token
+        before = link.counters.sent
+        self.tables.forward(self.hub.key(), 3)
+        link.leave(11, 0, "gone", self.world.now)
+        self.world.run(0.6)
+        index = next(i for i, p in self.tables.peers.items() if p.token == theirs)
+        self.tables.count(REASONS_MAX + index, 2)
+        self.world.run(5)
+        self.assertEqual(before + 5, link.counters.sent)
+
+    def test_packets_that_the_kernel_took_are_no_loss_and_no_gap(self) -> None:
+        """From the same count some go to the kernel and some come here."""
+        flow = self.stream()
+        (stream,) = flow.streams
+        sender = self.peers["b"]
+        for _ in range(3):
+            self.tables.forward(flow.key, 50)
+            next(s for s in sender.forwarder.sendings()).sequence += 50
+            self.sends("b")
+        self.assertEqual((4, 0, 0), (stream.window.received, stream.window.lost, stream.window.duplicates))
+
+    def test_back_here_the_duplicate_window_works_from_the_second_packet_on(self) -> None:
+        flow = self.stream()
+        (stream,) = flow.streams
+        self.hub.mirror.stop(self.world.now)
+        self.sends("b")
+        self.sends("b")
+        sending = next(s for s in self.peers["b"].forwarder.sendings())
+        sending.sequence -= 2
+        self.sends("b")
+        self.sends("b")
+        self.assertEqual(2, stream.window.duplicates)
+        self.assertLess(0.4, SILENCE)
+
+
+def four(counters: dict[str, int]) -> tuple[int, ...]:
+    return tuple(counters[name] for name in ("sent", "sent_bytes", "received", "received_bytes"))
+
+
+def address(node: Node) -> int:
+    return int(IPv4Address(node.address))
