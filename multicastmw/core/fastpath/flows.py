@@ -27,6 +27,8 @@ from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
 
 # What we chose.
+STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
+STRAYING = 2  # seconds in a row of so many, and the flow is ours: what was under way is past by then
 GENERATION = 1  # of all routes: one is replaced or taken out, and what a process leaves goes with it
 FULL = f"{ROUTES} routes are in the kernel already"
 
@@ -35,8 +37,8 @@ class Flow:
     """One origin's (S, G): what the kernel says of it, and what became of it there."""
 
     __slots__ = (
-        "key", "numbered", "origin", "passed", "places", "rests_until", "route", "sequence", "slot",
-        "streams", "value", "why",
+        "handled", "key", "numbered", "origin", "passed", "places", "rests_until", "route", "sequence",
+        "slot", "straying", "streams", "value", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -51,13 +53,24 @@ class Flow:
         self.sequence = 0  # the kernel's next number, as far as it starts here
         self.passed = 0  # packets that the kernel forwarded
         self.numbered = 0  # of these, those that somebody wanted
+        self.handled = 0  # packets that were forwarded here, modulo 2^32, when that was looked at last
+        self.straying = 0  # seconds in a row in which many were, though the kernel has it
         self.why = "the fast path is off"
 
     def serve(self, by_kernel: bool) -> None:
         """Who forwards it from now on."""
+        self.strays()
+        self.straying = 0
         for stream in self.streams:
             if isinstance(stream, Stream):
                 stream.served_by_kernel(by_kernel)
+
+    def strays(self) -> bool:
+        """Asked each second: does the kernel leave many of its packets to us, so that order is lost?"""
+        before, self.handled = self.handled, sum(_handled(stream) for stream in self.streams) & 0xFFFFFFFF
+        many = (self.handled - before) & 0xFFFFFFFF > STRAYS
+        self.straying = self.straying + 1 if many else 0
+        return self.straying >= STRAYING
 
     def name(self, places: tuple[Served, ...]) -> None:
         """Its route names these and no others."""
@@ -66,6 +79,11 @@ class Flow:
         for place in self.places:
             place.routes -= 1
         self.places = places
+
+
+def _handled(stream: Sending | Stream) -> int:
+    """Packets of it that were forwarded here."""
+    return stream.window.received if isinstance(stream, Stream) else stream.numbered
 
 
 class Answer(NamedTuple):

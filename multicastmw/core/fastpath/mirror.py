@@ -8,7 +8,8 @@
                                             what is named no longer, a second later, in reverse
 
 Before a flow is given to the kernel, what has come of it already is taken from the sockets, so that nothing
-overtakes it.
+overtakes it.  A flow of which the kernel leaves many packets to us (merged on their way, too long for a peer)
+is ours as a whole for a while, for the same reason.
 """
 
 from collections import deque
@@ -32,8 +33,10 @@ from multicastmw.core.tap import TapDestination
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
+APART = 60.0  # seconds that a flow stays here, of which the kernel left packets to us
 NEVER = float("inf")
 OFF = "the fast path is off"
+STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
 OVER = "nothing comes of it any more"
 
 
@@ -70,6 +73,7 @@ class Mirror:
         self._tables: KernelTables | None = None
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
+        self._apart: dict[Flow, float] = {}  # until when
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -109,7 +113,7 @@ class Mirror:
         self.device = self._tables = None
         self._renew_at = NEVER
         self._leased_until = 0.0
-        for waiting in (self._links, self._marked, self._resting):
+        for waiting in (self._links, self._marked, self._resting, self._apart):
             waiting.clear()
         for flow in self.flows.all():
             self._is_ours(flow, OFF)
@@ -198,6 +202,16 @@ class Mirror:
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
+        self._look_for_strays(now)
+
+    def _look_for_strays(self, now: float) -> None:
+        for flow in [flow for flow, until in self._apart.items() if now >= until]:
+            del self._apart[flow]
+            self._marked[flow] = None
+        for flow in self.flows.by_slot.values():
+            if flow.value is not None and flow.strays():
+                self._apart[flow] = now + APART
+                self._marked[flow] = None
 
     def _configure(self, tables: KernelTables, device: Device, now: float, enabled: bool) -> None:
         lease = int((now + LEASE) * 1e9)
@@ -233,7 +247,7 @@ class Mirror:
         written: dict[RouteKey, RouteValue] = {}
         for flow in turn:
             del self._marked[flow]
-            answer = self.flows.judge(flow, device.bridged) if flow.streams else OVER
+            answer = self._judge(flow, device)
             if not isinstance(answer, str) and self.flows.take_slot(flow) is None:
                 answer = FULL
             if isinstance(answer, str):
@@ -247,6 +261,11 @@ class Mirror:
             if self.device is None:  # a TAP that was found dead meanwhile has switched off
                 for key in written:
                     tables.clear_route(key)
+
+    def _judge(self, flow: Flow, device: Device) -> Answer | str:
+        if not flow.streams:
+            return OVER
+        return STRAYING if flow in self._apart else self.flows.judge(flow, device.bridged)
 
     def _give(
         self, flow: Flow, answer: Answer, tables: KernelTables, written: dict[RouteKey, RouteValue]

@@ -5,7 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.admission import Admission
-from multicastmw.core.fastpath.mirror import LEASE
+from multicastmw.core.fastpath.flows import STRAYS
+from multicastmw.core.fastpath.mirror import APART, LEASE, STRAYING
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import (
     LINK_TAP,
@@ -239,6 +240,57 @@ class WhatStaysSlow(Case):
         self.hub.mirror.settings_changed(self.world.now)
         self.hub.settle()
         self.assertEqual(RouteFlag.LOCAL | RouteFlag.WHOLE, self.stream().value.flags)
+
+
+class WhatTheKernelLeaves(Case):
+    """Packets of a flow that it has, which come here all the same: merged on their way, or too long."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wants("c")
+        self.sends("b")
+        self.assertIn(self.stream().key, self.tables.routes)
+
+    def leaves(self, packets: int, seconds: int = 1) -> None:
+        for _ in range(seconds):
+            for _ in range(packets):
+                self.peers["b"].send(GROUP, FAR)
+            self.world.run(1)
+
+    def test_many_for_two_seconds_and_the_flow_is_ours_for_a_minute(self) -> None:
+        self.leaves(STRAYS + 5, 3)
+        self.assertEqual(STRAYING, self.why())
+        self.leaves(STRAYS + 5, int(APART) - 5)
+        self.assertEqual(STRAYING, self.why())
+        self.world.run(8)
+        self.assertIn(self.stream().key, self.tables.routes)
+
+    def test_a_few_now_and_then_are_nothing(self) -> None:
+        self.leaves(STRAYS - 5, 10)
+        self.assertIn(self.stream().key, self.tables.routes)
+
+    def test_what_was_under_way_when_it_became_the_kernel_s_is_nothing(self) -> None:
+        self.leaves(STRAYS * 10)
+        self.world.run(1)
+        self.leaves(STRAYS * 10)
+        self.assertIn(self.stream().key, self.tables.routes)
+
+    def test_the_same_of_what_starts_here(self) -> None:
+        self.hub.send()
+        self.assertIn(self.hub.key(), self.tables.routes)
+        for _ in range(3):
+            for _ in range(STRAYS + 5):
+                self.hub.send()
+            self.world.run(1)
+        self.assertNotIn(self.hub.key(), self.tables.routes)
+
+    def test_a_flow_that_ends_meanwhile_is_forgotten(self) -> None:
+        self.leaves(STRAYS + 5, 3)
+        key = self.stream().key
+        self.world.run(400)
+        self.hub.node.forwarder.tick(self.world.now)
+        self.hub.settle()
+        self.assertNotIn(key, [flow.key for flow in self.hub.mirror.flows])
 
 
 class WhatFollows(Case):
