@@ -166,7 +166,7 @@ class FastpathConfig:
 
     mode: str = option(
         choice("auto", "off", "require"),
-        "auto",
+        "off",
         "Forward in the kernel: auto (where it can), off, or require.",
     )
 

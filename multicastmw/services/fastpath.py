@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
 # What we chose.
-NEWS_EVERY = 0.05  # seconds between two looks at this host's routes, however often they change
+NEWS_EVERY = 0.01  # seconds between two looks at this host's routes, however often they change
 FIRST_LOOK = 0.002  # seconds from a change to the look: a change is often several messages
 SWITCHED_OFF = "switched off with `mcmw fastpath off`"
 
