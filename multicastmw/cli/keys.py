@@ -112,23 +112,24 @@ def make_node(folder: Path, names: Sequence[str], days: int = NODE_DAYS, renew: 
         _check_name(name)
         if not renew:
             _check_free(folder / f"{name}.key", folder / f"{name}.pem")
+    # All keys are read before the first certificate is written: what is said of one then holds for all.
+    there = {name: _load_key(folder / f"{name}.key") for name in names} if renew else {}
     made: list[Path] = []
     for name in dict.fromkeys(names):
-        made += _node(folder, name, signer, its_key, days, renew)
+        made += _node(folder, name, signer, its_key, days, there.get(name))
     return made
 
 
-def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, renew: bool) -> list[Path]:
+def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, key: Any) -> list[Path]:
+    """A certificate for this key; for a new one, and the key, where it is None."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    path = folder / f"{name}.key"
-    if renew:
-        key, made = _load_key(path), []
-    else:
+    renew, made = key is not None, []
+    if key is None:
         key = ec.generate_private_key(ec.SECP256R1())
-        made = [_write_key(path, key)]
+        made = [_write_key(folder / f"{name}.key", key)]
     builder = _builder(x509.Name([]), signer.subject, key.public_key(), datetime.timedelta(days=days))
     builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EPIPE
+from errno import EBADF, EPIPE
 from typing import Any
 
 FAILED = 1
@@ -36,24 +36,43 @@ class _Descriptor(io.FileIO):
             raise Lost(error) from error
 
 
+class _Closed(io.RawIOBase):
+    """Where there is no standard output (`>&-`).  Its number may be another file's by now."""
+
+    is_told = False
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.is_told:  # buffers are written once more at the end
+            return len(data)
+        self.is_told = True
+        raise Lost(OSError(EBADF, "it is closed"))
+
+
 @contextmanager
 def guarded() -> Iterator[None]:
     """Inside, what cannot be written to stdout raises Lost, at the end at the latest."""
     before = sys.stdout
     number = _descriptor(before)
-    if number is None:  # closed, or a test's own
+    if before is None:
+        sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Closed()), "utf-8")
+    elif number is None:  # a test's own
         yield
         return
-    before.flush()
-    buffered = io.BufferedWriter(_Descriptor(number, "w", closefd=False))
-    sys.stdout = io.TextIOWrapper(
-        buffered, before.encoding, before.errors, line_buffering=bool(before.line_buffering)
-    )
+    else:
+        before.flush()
+        buffered = io.BufferedWriter(_Descriptor(number, "w", closefd=False))
+        sys.stdout = io.TextIOWrapper(
+            buffered, before.encoding, before.errors, line_buffering=bool(before.line_buffering)
+        )
     try:
         yield
         sys.stdout.flush()
     except Lost:
-        _to_nowhere(number)
+        if number is not None:
+            _to_nowhere(number)
         raise
     finally:
         with suppress(Lost):

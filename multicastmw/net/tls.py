@@ -301,8 +301,8 @@ def explain(connection: Any, error: BaseException | None) -> str | None:
     if not isinstance(error, SSL.Error):
         return None
     said = ", ".join(str(entry[-1]) for entry in (error.args[0] if error.args else ()))
-    meant = next((meaning for words, meaning in REASONS if words in said), said or type(error).__name__)
-    return f"TLS: {meant}"
+    other = f"the two ends do not come to terms (OpenSSL: {said or type(error).__name__})"
+    return f"TLS: {next((meaning for words, meaning in REASONS if words in said), other)}"
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)

@@ -131,6 +131,7 @@ class ManholeService(Service):
             self._listen(endpoint, self._door)
 
     def _conversations(self, is_local: bool) -> Any:
+        self._load_prompt()
         if self.config.authorized_keys:
             try:
                 from multicastmw.services import ssh
@@ -141,6 +142,13 @@ class ManholeService(Service):
         from multicastmw.services import telnet
 
         return telnet.conversations(self._namespace, wants_telnet=not is_local)
+
+    def _load_prompt(self) -> None:
+        """Now: the user that a node runs as later need not be able to read all that it is made of."""
+        try:
+            from multicastmw.services import prompt  # noqa: F401
+        except ImportError as error:
+            raise CannotStart(f"[manhole] endpoint: the prompt cannot be loaded: {error}") from error
 
     def _listen(self, endpoint: str, door: Door) -> None:
         failures: list[Failure] = []

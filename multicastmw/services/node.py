@@ -263,6 +263,7 @@ class NodeService(MultiService):
             peer, self.diallers, self.room, self.reactor, self._careful, self._rng.uniform, self.credentials
         )
         self.diallers.add(dialler)
+        self.journal.sections.add(peer.name)
         dialler.setServiceParent(self)
 
     def undial(self, name: str) -> list[Link]:
@@ -270,6 +271,7 @@ class NodeService(MultiService):
 
         One that the peer dialled stays: it would be back at once.
         """
+        self.journal.sections.discard(name)
         for dialler in self.diallers:
             if dialler.config.name == name:
                 self.diallers.remove(dialler)

@@ -4,7 +4,7 @@ Twisted's interpreter and line editor come with colours, history and answers to 
 greeting and a help, and what would leave the session is kept in it: a SystemExit, a Deferred that fails,
 bytes that are no UTF-8 and half a line that cannot be coloured would each be a traceback in the node's log.
 
-This module imports the reactor, by way of Twisted's: it is imported when somebody has come in.
+This module imports the reactor, by way of Twisted's: it is imported when the manhole starts.
 """
 
 import pydoc

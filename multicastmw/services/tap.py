@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from errno import EACCES, EBUSY, EINVAL, ENODEV, ENXIO
+from errno import EACCES, EBUSY, EINVAL, ENODEV, ENOTTY, ENXIO
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -260,7 +260,9 @@ class TapService(Service):
             take_waiting(self._reader)
 
     def kernel_drops(self) -> int:
-        """Frames that the TAP's queue had no room for, since this node reads it."""
+        """Frames that the TAP's queue had no room for, since this node reads it; none where it does not."""
+        if self._reader is None:
+            return 0
         return max(0, netlink.dropped(self.config.device) - self._dropped_before)
 
     # --- what may change while it is open
@@ -344,6 +346,9 @@ def explain(error: OSError, device: str) -> str:
         return f"{text}: run as root, grant CAP_NET_ADMIN, or have it made beforehand with {made}"
     if isinstance(error, FileNotFoundError):
         return f"{text}: is there a /dev/net/tun?  `modprobe tun` makes it"
+    if error.errno == ENOTTY:
+        anew = "`rm /dev/net/tun; mknod /dev/net/tun c 10 200` makes it anew"
+        return f"{text}: /dev/net/tun is another device; {anew}"
     if error.errno == EINVAL:
         return f"{text}: {device} is no TAP device, or that is no name for one"
     if error.errno == EBUSY:

@@ -25,7 +25,8 @@ class Telnet(TelnetTransport):
         try:
             super().dataReceived(data)
         except Exception as error:  # noqa: BLE001  whatever Twisted makes of it
-            self.send_away(f"that was no telnet: {error!r}")
+            if not self.is_deaf:
+                self.send_away(f"that was no telnet: {error!r}")
 
     def send_away(self, why: str) -> None:
         """Whatever comes after this is not listened to, not even an agreement."""
@@ -66,7 +67,12 @@ class Conversation(TelnetBootstrapProtocol):
     def _agreed(self, _: object = None) -> None:
         if self.transport.is_deaf:
             return
-        self.protocol = self._open_prompt()
+        try:
+            prompt = self._open_prompt()
+        except Exception as error:  # noqa: BLE001  whatever it is, who came is told
+            self.transport.send_away(f"the prompt cannot be made: {error!r}")
+            return
+        self.protocol = prompt
         self.transport.transport.come_in()
         self.protocol.makeConnection(self)
 

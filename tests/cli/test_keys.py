@@ -143,6 +143,13 @@ class RenewalTests(KeysCase):
         line = self.refused("node", "b", "--renew")
         self.assertEqual(line, f"{self.path('b.key')}: No such file or directory")
 
+    def test_of_several_all_are_renewed_or_none(self) -> None:
+        self.made("t1", "t2")
+        line = self.refused("node", "t1", "t2", "t9", "--renew")
+        self.assertEqual(line, f"{self.path('t9.key')}: No such file or directory")
+        (self.folder / "t9.key").write_text("no key")
+        self.assertIn("t9.key: ", self.refused("node", "t1", "t9", "--renew"))
+
 
 class MistakeTests(KeysCase):
     def test_nothing_is_written_over(self) -> None:

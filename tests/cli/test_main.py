@@ -91,6 +91,18 @@ class OutputTests(CommandCase):
             os.close(theirs)
             self.assertEqual((done.stderr, done.returncode), ("", 141), arguments)
 
+    def test_no_standard_output_is_one_line_and_exit_code_1(self) -> None:
+        for arguments in self.cases():
+            done = run(["sh", "-c", '"$@" >&-', "-", *MCMW, *arguments], stderr=PIPE, text=True, check=False)
+            line = "mcmw: standard output: it is closed\n"
+            self.assertEqual((done.stderr, done.returncode), (line, 1), arguments)
+
+    def test_who_says_nothing_needs_none(self) -> None:
+        words = ["sh", "-c", '"$@" >&-', "-", *MCMW, "--socket", "/nowhere", "show"]
+        done = run(words, stderr=PIPE, text=True, check=False)
+        self.assertEqual((done.stderr.count("\n"), done.returncode), (1, 1))
+        self.assertIn("/nowhere", done.stderr)
+
     def test_head_gets_its_line(self) -> None:
         words = f"{' '.join(MCMW)} check {LAB_A} | head -1"
         done = run(["sh", "-c", words], capture_output=True, text=True, check=False)

@@ -637,6 +637,15 @@ class StrangerTests(CallingCase):
         )
 
     @inlineCallbacks
+    def test_what_openssl_alone_has_words_for_stands_in_a_sentence_of_ours(self) -> Any:
+        """A whole record of a handshake, in which there is none."""
+        b = self.side("b")
+        caller = yield self.calls(b.listens(), bytes.fromhex("1603010005") + b"aaaaa")
+        yield true(lambda: caller.ended and b.told)
+        said = "TLS: the two ends do not come to terms (OpenSSL: unexpected message)"
+        self.assertEqual(b.whys(), [said])
+
+    @inlineCallbacks
     def test_who_knocks_and_goes_is_no_news(self) -> Any:
         b = self.side("b")
         port = b.listens()

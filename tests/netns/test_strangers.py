@@ -157,7 +157,7 @@ class LinkTests(StrangerTestCase):
     def test_node_ids_that_are_invented_end_at_the_bound(self) -> None:
         """The three peers and 1,021 strangers."""
         attacker = self.attack("links", count=1_100, then="hold", seconds=20)
-        self.lines = 256 * 4  # so many kinds of events are told apart, each at its 1st, 2nd, 4th, 8th time
+        self.lines = 2 * LINES  # some dozens of the links last, and each of these is told of
         attacker.await_state(lambda state: state["opened"] == 1_100, "all dialled", 150)
         status = self.b.await_status(
             lambda s: s["counters"]["links_refused"] >= 1_100 - 1_021, 20, "those above the bound refused"

@@ -2,11 +2,20 @@
 
 from typing import Any
 
-from twisted.logger import globalLogPublisher
+from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import CallerRefused, Note, PeerDown, PeerUp, Stranger, TapUp
-from multicastmw.services.journal import KEPT, KINDS_MAX, KINDS_OF_ONE, QUIET, Journal
+from multicastmw.core.events import CallerRefused, DataMoved, Note, PeerDown, PeerUp, Stranger, TapUp
+from multicastmw.services.journal import (
+    KEPT,
+    KINDS_MAX,
+    KINDS_OF_ONE,
+    KINDS_THAT_MATTER,
+    LASTING_OF_ONE,
+    LASTS,
+    QUIET,
+    Journal,
+)
 
 
 class Thinning(SynchronousTestCase):
@@ -16,6 +25,7 @@ class Thinning(SynchronousTestCase):
         globalLogPublisher.addObserver(self.observe)
         self.addCleanup(globalLogPublisher.removeObserver, self.observe)
         self.journal = Journal("info", lambda: self.now)
+        self.journal.sections.add("section")
 
     def observe(self, event: dict[str, Any]) -> None:
         if event.get("log_namespace") == "mcmw":
@@ -52,7 +62,83 @@ class Thinning(SynchronousTestCase):
         for i in range(1000):
             self.journal.tell(PeerUp(f"n{i}", "192.0.2.1"))
             self.journal.tell(PeerDown(f"n{i}", "192.0.2.1", "gone"))
-        self.assertLess(len(self.printed), KINDS_MAX + 30)
+        self.assertLess(len(self.printed), 2 * (KINDS_OF_ONE + 12))
+
+    def flood(self, seconds: int, addresses: int = 1) -> None:
+        """Forty invented names a second."""
+        for i in range(40 * seconds):
+            self.now += 1 / 40
+            name, address = f"s{self.now}", f"10.99.0.{6 + i % addresses}"
+            self.journal.tell(PeerUp(name, address))
+            self.journal.tell(DataMoved(name, "UDP", "it answers there"))
+            self.journal.tell(PeerDown(name, address, "gone"))
+
+    def sentences(self) -> list[str]:
+        return [formatEvent(event) for event in self.printed]
+
+    def test_whoever_invents_names_at_one_address_hides_no_other_peer(self) -> None:
+        self.flood(10)
+        self.journal.tell(PeerUp("b", "192.0.2.1"))
+        self.journal.tell(DataMoved("b", "UDP", "it answers there"))
+        self.journal.tell(PeerDown("b", "192.0.2.1", "silent"))
+        said = ["b at 192.0.2.1 is up", "data to b goes over UDP: it answers there"]
+        self.assertEqual(self.sentences()[-3:], [*said, "b at 192.0.2.1 is down: silent"])
+        self.flood(10)
+        self.assertLess(len(self.printed), 3 * (KINDS_OF_ONE + 12))
+        self.assertLess(len(self.journal._seen), 3 * (KINDS_OF_ONE + 3))
+
+    def test_a_link_that_has_lasted_falls_and_comes_back_aloud_whoever_floods_from_wherever(self) -> None:
+        self.journal.tell(PeerUp("b", "192.0.2.1"))
+        self.now = LASTS
+        self.flood(20, addresses=200)
+        self.assertGreaterEqual(len(self.journal._seen), KINDS_MAX)
+        self.journal.tell(PeerDown("b", "192.0.2.1", "silent"))
+        self.flood(5, addresses=200)
+        self.journal.tell(PeerUp("b", "192.0.2.1"))
+        said = [sentence for sentence in self.sentences() if sentence.startswith("b ")]
+        self.assertEqual(said[1:], ["b at 192.0.2.1 is down: silent", "b at 192.0.2.1 is up (2 times)"])
+
+    def test_and_so_does_a_peer_of_node_ini_that_was_never_up_before(self) -> None:
+        self.flood(20, addresses=200)
+        self.journal.tell(PeerUp("section", "192.0.2.1"))
+        self.journal.tell(PeerDown("section", "192.0.2.1", "silent"))
+        said = ["section at 192.0.2.1 is up", "section at 192.0.2.1 is down: silent"]
+        self.assertEqual(self.sentences()[-2:], said)
+
+    def test_a_flood_in_its_own_name_finds_no_room_without_end(self) -> None:
+        for i in range(10 * KINDS_MAX):
+            self.journal.tell(PeerUp("section", f"10.99.{i >> 8}.{i & 255}"))
+        self.assertLess(len(self.printed), KINDS_MAX + KINDS_OF_ONE + 20)
+
+    def test_a_link_that_lasts_keeps_its_room_when_others_at_its_address_last_too(self) -> None:
+        self.journal.tell(PeerUp("b", "10.99.0.6"))
+        for i in range(1_000):
+            self.journal.tell(PeerUp(f"s{i}", "10.99.0.6"))
+        self.now, before = LASTS, len(self.printed)
+        for i in range(1_000):
+            self.journal.tell(PeerDown(f"s{i}", "10.99.0.6", "gone"))
+        self.assertLess(len(self.printed) - before, 2 * LASTING_OF_ONE)
+        self.journal.tell(PeerDown("b", "10.99.0.6", "silent"))
+        self.assertEqual(self.sentences()[-1], "b at 10.99.0.6 is down: silent")
+
+    def test_links_that_last_and_fall_by_the_thousand_take_bounded_room(self) -> None:
+        for turn in range(5):
+            links = [(f"s{turn} {i}", f"10.99.{i >> 4}.6") for i in range(2_000)]
+            for link in links:
+                self.journal.tell(PeerUp(*link))
+            self.now += LASTS
+            for link in links:
+                self.journal.tell(PeerDown(*link, "gone"))
+        self.assertLess(len(self.journal._seen), KINDS_MAX + KINDS_THAT_MATTER + 20)
+        self.assertEqual((len(self.journal._up), len(self.journal._first)), (0, 0))
+
+    def test_what_many_kinds_are_is_not_said_to_be_one_that_came_often(self) -> None:
+        for i in range(200):
+            self.journal.tell(PeerUp(f"s{i}", "10.99.0.6"))
+        said = self.sentences()
+        self.assertEqual(said[KINDS_OF_ONE], f"s{KINDS_OF_ONE} at 10.99.0.6 is up")
+        self.assertEqual(said[-1], f"s{KINDS_OF_ONE + 127} at 10.99.0.6 is up (one of 128 such)")
+        self.assertEqual((self.printed[-1]["such"], "times" in self.printed[-1]), (128, False))
 
     def test_a_stranger_who_invents_a_name_each_time_is_thinned_too(self) -> None:
         for i in range(20 * KINDS_MAX):
@@ -98,7 +184,5 @@ class Thinning(SynchronousTestCase):
         self.assertEqual(len(journal.events), 2)
 
     def test_braces_in_a_name_are_no_format(self) -> None:
-        from twisted.logger import formatEvent
-
         self.journal.tell(PeerUp("{evil!r}", "{0}"))
         self.assertEqual(formatEvent(self.printed[0]), "{evil!r} at {0} is up")

@@ -3,10 +3,12 @@
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from twisted.conch.telnet import DO, ECHO, IAC
 from twisted.internet import reactor
 from twisted.internet.address import IPv4Address
 from twisted.internet.protocol import Factory, Protocol
@@ -18,6 +20,7 @@ from multicastmw.core.events import AtThePrompt, Event, Limit
 from multicastmw.sections import ManholeConfig
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.manhole import AT_THE_DOOR, MAX_VISITORS, Door, ManholeService
+from multicastmw.services.telnet import Conversation, Telnet
 
 
 class Transport(StringTransportWithDisconnection):
@@ -69,6 +72,49 @@ class DoorTests(TestCase):
         self.door.close()
         self.assertEqual([False] * MAX_VISITORS, [transport.connected for transport in callers])
         self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class PromptTests(TestCase):
+    def said_of(self, wants_telnet: bool, agreement: bytes) -> bytes:
+        def broken() -> Any:
+            raise ImportError("no module of this name")
+
+        factory: Any = Factory()
+        factory.buildProtocol = lambda address: Telnet(Conversation, broken, wants_telnet)
+        told: list[Event] = []
+        door = Door(factory, Clock(), told.append)
+        transport = Transport(peerAddress=IPv4Address("TCP", "127.0.0.1", 7))
+        transport.protocol = door.buildProtocol(transport.getPeer())
+        transport.protocol.makeConnection(transport)
+        if agreement:
+            transport.protocol.dataReceived(agreement)
+        self.assertFalse(transport.connected)
+        self.assertEqual([], told)  # nobody is at a prompt
+        return transport.value()
+
+    def test_one_that_cannot_be_made_is_said_to_be_that(self) -> None:
+        why = b"mcmw: the prompt cannot be made: ImportError('no module of this name')\r\n"
+        for wants_telnet, agreement in ((True, IAC + DO + ECHO), (False, b"")):
+            said = self.said_of(wants_telnet, agreement)
+            self.assertIn(why, said)
+            self.assertEqual(1, said.count(b"mcmw: "), said)
+
+    def test_all_that_it_needs_is_there_before_privileges_are_given_up(self) -> None:
+        """In a process of its own: it is loaded once."""
+        program = (
+            "import sys\n"
+            "from twisted.internet import reactor\n"
+            "from multicastmw.sections import ManholeConfig\n"
+            "from multicastmw.services.manhole import ManholeService\n"
+            "config = ManholeConfig(endpoint=sys.argv[1])\n"
+            "ManholeService(config, dict, reactor, print).privilegedStartService()\n"
+            "sys.exit('multicastmw.services.prompt' not in sys.modules)\n"
+        )
+        folder = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        command = [sys.executable, "-c", program, f"unix:{folder}/m"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
 
 
 class StartCase(TestCase):

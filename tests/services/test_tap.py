@@ -1,10 +1,15 @@
 """What a node says of a TAP that it cannot have."""
 
-from errno import EACCES, EBUSY, EINVAL, ENOENT, EPERM
+from errno import EACCES, EBUSY, EINVAL, ENOENT, ENOTTY, EPERM
+from typing import Any, cast
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.services.tap import explain
+from multicastmw.net import netlink
+from multicastmw.net.tap import TapReader
+from multicastmw.sections import TapConfig
+from multicastmw.services.tap import TapService, explain
 
 
 class AdviceTests(SynchronousTestCase):
@@ -26,3 +31,18 @@ class AdviceTests(SynchronousTestCase):
     def test_another_kind_of_device_and_another_node(self) -> None:
         self.assertIn("mcmw7 is no TAP", self.advice(EINVAL))
         self.assertIn("another node", self.advice(EBUSY))
+
+    def test_a_device_file_that_is_something_else(self) -> None:
+        self.assertIn("/dev/net/tun is another device", self.advice(ENOTTY))
+        self.assertIn("mknod /dev/net/tun c 10 200", self.advice(ENOTTY))
+
+
+class DropTests(SynchronousTestCase):
+    def test_what_was_dropped_while_nobody_here_read_is_no_slowness_of_this_node(self) -> None:
+        """The count is made up: the kernel's of an earlier run's device takes a network of its own."""
+        self.patch(netlink, "dropped", lambda device: 300)
+        none: Any = None
+        service = TapService(TapConfig(), "a", none, none, none, none, [], Clock(), none)
+        self.assertEqual(0, service.kernel_drops())
+        service._reader = cast(TapReader, self)  # as if it read
+        self.assertEqual(300, service.kernel_drops())
