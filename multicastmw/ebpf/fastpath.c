@@ -645,10 +645,13 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 		return left(USER_LEASE);
 	struct link_key key = {IP(frame)->source, IP(frame)->destination, UDP(frame)->source,
 			       UDP(frame)->destination};
-	const struct link *link = bpf_map_lookup_elem(&links, &key);
+	struct link *link = bpf_map_lookup_elem(&links, &key);
 	if (!link)
 		return left(USER_UNKNOWN_LINK);
+	/* Merged datagrams go to user space, and so do all that follow: they would overtake them. */
 	if (skb->gso_size)
+		link->flags = LINK_MERGED;
+	if (link->flags & LINK_MERGED)
 		return left(USER_GSO);
 	u32 total = ntohs(IP(frame)->total);
 	if (total != skb->len - ETH || ntohs(UDP(frame)->length) != total - sizeof(struct ipv4) ||

@@ -61,6 +61,8 @@ struct link_key {
 };
 _Static_assert(sizeof(struct link_key) == 12, "");
 
+#define LINK_MERGED 1 /* its datagrams come merged; set here, and user space takes it back */
+
 struct link {
 	be64 token; /* what we expect */
 	u32 peer;

@@ -202,11 +202,13 @@ class Mirror:
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
-        self._look_for_strays(now)
+        self._look_for_strays(tables, now)
 
-    def _look_for_strays(self, now: float) -> None:
+    def _look_for_strays(self, tables: KernelTables, now: float) -> None:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
             del self._apart[flow]
+            if link := self.flows.ingress(flow):
+                self.peers.unmerge(link, tables)
             self._marked[flow] = None
         for flow in self.flows.by_slot.values():
             if flow.value is not None and flow.strays():

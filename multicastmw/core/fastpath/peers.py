@@ -123,6 +123,12 @@ class FastPeers:
             del self._whose[old]
             tables.clear_link(old)
 
+    def unmerge(self, link: Link, tables: KernelTables) -> None:
+        """Its datagrams may come one by one again; the kernel has left all to us since they came merged."""
+        served = self._served.get(link)
+        if served is not None and self._whose.get(served.key) is served:
+            tables.set_link(served.key, LinkValue(link.token, served.index))
+
     # --- going
 
     def deadline(self) -> float:

@@ -219,8 +219,12 @@ class Bed:
         self._renew(3600)
         for peer in range(self.peers):
             self.tables.set_peer(peer, self.peer(peer))
-            key = LinkKey(address_of(peer), HERE, PORT, PORT)
-            self.tables.set_link(key, LinkValue(OUR_TOKEN + peer, peer))
+            self.link(peer)
+
+    def link(self, peer: int) -> None:
+        """Its datagrams are known by their addresses and this token."""
+        key = LinkKey(address_of(peer), HERE, PORT, PORT)
+        self.tables.set_link(key, LinkValue(OUR_TOKEN + peer, peer))
 
     def peer(self, peer: int, **others: Any) -> Peer:
         if self.mode == "mac":

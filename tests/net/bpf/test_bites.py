@@ -248,6 +248,18 @@ class Bites(Case):
         self.assertEqual((NEXT, frame, []), (run.verdict, run.frame, copies))
         self.assertEqual({Reason.USER_GSO: 1}, self.bed.reasons())
 
+    def test_09_what_comes_alone_does_not_overtake_merged_ones_of_its_peer(self) -> None:
+        self.bed.route(1)
+        alone = {peer: outer(message(token=OUR_TOKEN + peer), peer, self.bed.uplink_mac) for peer in (0, 2)}
+        self.bed.show(self.bed.tables.up_ingress, alone[0], gso_size=600)
+        run, _ = self.bed.show(self.bed.tables.up_ingress, alone[0])
+        self.assertEqual((NEXT, alone[0]), (run.verdict, run.frame))
+        run, _ = self.bed.show(self.bed.tables.up_ingress, alone[2])
+        self.assertEqual(REDIRECT, run.verdict, "another peer's goes on")
+        self.bed.link(0)
+        run, _ = self.bed.show(self.bed.tables.up_ingress, alone[0])
+        self.assertEqual(REDIRECT, run.verdict, "user space has said that it is over")
+
     def test_10_packets_are_counted_here_as_the_tap_counts_none_and_a_switch_turns_it_off(self) -> None:
         key = self.bed.route(0, 1)
 
