@@ -210,7 +210,7 @@ class SameNodeTwice(Event):
     peer: str
     where: str
     text = "the node name {peer} is in use {where}: give one of them another name"
-    alike = ("where",)
+    alike = ("where", "peer")  # in this order: who invents names at one place takes few kinds
     level = "error"
 
 
