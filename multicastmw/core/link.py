@@ -243,6 +243,11 @@ class Link:
         return self._liveness is not None
 
     @property
+    def _is_known(self) -> bool:
+        """Is the peer whom we chose, or has TLS shown who it is?  Any other caller may be anybody."""
+        return self.dialled or (self.was_up and self.secure)
+
+    @property
     def on_udp(self) -> bool:
         """Do data go out on UDP now?"""
         return self._on_udp
@@ -472,8 +477,9 @@ class Link:
 
     def _accept_close(self, close: Close, now: float) -> None:
         why = self._why(close)
-        if self.is_taken and (self.dialled or self.was_up):  # and no stranger's word
-            self.room.namesakes.add(f"{self.name} at {self.address} says: {close.reason}", now)
+        if self.is_taken and self._is_known:
+            who = self.section or self.name
+            self.room.namesakes.heard(who, f"{self.name} at {self.address} says: {close.reason}", now)
         if self.phase is Phase.OPENING:
             self.room.unwelcome(self, close.code, why)
         self._end(Phase.LEAVING, why)

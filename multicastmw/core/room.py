@@ -215,7 +215,7 @@ class Room:
         if both_dialled and not repeats:
             return None
         if repeats or not one_place:
-            self.namesakes.add(event.sentence(), now)
+            self.namesakes.saw(event.sentence(), now)
         return event.sentence()
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:

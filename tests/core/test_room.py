@@ -238,6 +238,41 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         self.assertTrue(cable.accepting.lost)
         self.assertEqual(node.room.namesakes.current(world.now), ())
 
+    def test_nor_is_a_caller_that_was_up_and_that_nothing_proves(self) -> None:
+        """It pushes nothing out that is true, however many names it invents."""
+        world = World()
+        node = world.node("hub")
+        node.room.namesakes.saw("what this node saw", world.now)
+        for i in range(2 * KNOWN_MAX):
+            cable = Cable(world, None, node)
+            cable.dialling.says(an_open(f"n{i}", (i + 1) << 16))
+            world.run(0.1)
+            self.assertTrue(node.ups[-1].was_up)
+            cable.dialling.says(encode(Close(4, 2, None, "a lie")))
+            world.run(0.1)
+        self.assertEqual(node.room.namesakes.current(world.now), ("what this node saw",))
+
+    def test_a_caller_whom_tls_has_proved_is_shown(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, None, node)
+        cable.accepting.secure = True
+        cable.dialling.says(an_open("hub", 7 << 16), encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertEqual(
+            node.room.namesakes.current(world.now), (f"hub at {cable.accepting.address} says: a reason",)
+        )
+
+    def test_who_says_it_in_ever_other_words_has_one_place(self) -> None:
+        world = World()
+        node = world.node("clone")
+        for i in range(3):
+            cable = Cable(world, node, None, section="hub")
+            cable.accepting.says(an_open(f"hub{i}", i << 16), encode(Close(4, 2, None, f"reason {i}")))
+            world.run(0.1)
+        (said,) = node.room.namesakes.current(world.now)
+        self.assertEqual(said, f"hub2 at {cable.dialling.address} says: reason 2")
+
     def test_a_third_taking_from_one_address_is_a_fight_of_two_behind_it(self) -> None:
         world = World()
         node = world.node("hub")
@@ -267,10 +302,12 @@ class TwoLinksWithOneNode(SynchronousTestCase):
     def test_what_is_known_of_namesakes_is_bounded(self) -> None:
         known = Namesakes()
         for i in range(1000):
-            known.add(f"text {i}", float(i))
+            known.saw(f"text {i}", float(i))
+            known.heard(f"peer {i}", f"word {i}", float(i))
             known.is_fought_over(i, float(i))
-        self.assertEqual(len(known.current(1000.0)), KNOWN_MAX)
-        self.assertEqual(known.current(1000.0)[-1], "text 999")
+        current = known.current(1000.0)
+        self.assertEqual(len(current), 2 * KNOWN_MAX)
+        self.assertEqual((current[KNOWN_MAX - 1], current[-1]), ("text 999", "word 999"))
         self.assertEqual(len(known._replaced), KNOWN_MAX)
 
     def test_from_one_address_it_is_no_event(self) -> None:
