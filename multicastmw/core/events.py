@@ -214,10 +214,11 @@ class SameNodeTwice(Event):
     level = "error"
 
 
-def same_node_twice(peer: str, older: str, newer: str) -> SameNodeTwice:
+def same_node_twice(peer: str, older: str, newer: str, may_be_one: bool = False) -> SameNodeTwice:
     """The same for both orders: of two that take a link from each other each is the newer in turn."""
     first, second = sorted((older, newer))
-    return SameNodeTwice(peer, f"twice at {first}" if first == second else f"at {first} and at {second}")
+    where = f"twice at {first}" if first == second else f"at {first} and at {second}"
+    return SameNodeTwice(peer, f"{where}, unless it is one node with two ways to it" if may_be_one else where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,10 @@ CYCLE_WAIT_OF_AGE = 0.1  # of its age, on top
 CYCLE_WAIT_MAX = 0.5
 NEVER = float("inf")
 
+# What we chose: a node that is there has let us hear of it within that time, as each probes the other's data
+# path every 2 s (datapath.py).
+ALIVE_WITHIN = 2.5
+
 put_token = TOKEN_TWIN.pack_into
 
 REASONS: dict[tuple[int, int], str] = {
@@ -212,6 +216,7 @@ class Link:
         self._take_entry: Callable[[Group | Node], None] = self._add
         self._chunks: deque[bytes] = deque()  # what came behind it
         self._due = now + OPEN_WITHIN
+        self._heard_at = now  # over the connection, or by a probe
         self._suspect_at = NEVER  # when it is looked whether this closes a cycle; -NEVER: not drawn yet
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
@@ -246,6 +251,10 @@ class Link:
     def _is_known(self) -> bool:
         """Is the peer whom we chose, or has TLS shown who it is?  Any other caller may be anybody."""
         return self.dialled or (self.was_up and self.secure)
+
+    def is_alive(self, now: float) -> bool:
+        """Has it been heard of just now?  A peer without a data port may be silent for longer."""
+        return now - self._heard_at < ALIVE_WITHIN
 
     @property
     def on_udp(self) -> bool:
@@ -296,6 +305,7 @@ class Link:
 
     def _take_in(self, steps: int, now: float) -> int:
         """So many steps of what has come in; `_messages` is None when that was all."""
+        self._heard_at = now
         if self._liveness:
             self._liveness.heard(now)
         done = 0
@@ -431,6 +441,7 @@ class Link:
             self._outlet.wake()
 
     def _accept_probe(self, message: object, now: float) -> None:
+        self._heard_at = now
         match message:
             case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REQUEST and self._datagrams:
                 self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REPLY, clock))))

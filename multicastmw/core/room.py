@@ -201,20 +201,21 @@ class Room:
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
         """What people at the closed end are to know: a node that hears it is not the one that took the link.
 
-        Links that both sides dialled may be one node's, also from two addresses, and then it keeps to one of
-        them.  From one address a link that replaces another is mostly one node's, too; nobody hears it then,
-        for the older is dead.
+        Two links that both sides dialled, or both this one, may lead to one node by two ways, and then it
+        keeps to one of them: only that it goes on is news.  So it is of links from one address, where mostly
+        a node has come back; nobody hears the Close then, for the older is dead.  And an older link that has
+        fallen silent says nothing of two: its node may have lost its cable, or moved.
         """
         one_place = older.address == newer.address
-        if one_place and both_dialled:
+        may_be_one = both_dialled or newer.dialled
+        if one_place and may_be_one:
             return None
-        event = same_node_twice(newer.name, older.address, newer.address)
-        repeats = self.namesakes.is_fought_over(newer.node, now)
-        if repeats or not one_place:
+        repeats = older.is_alive(now) and self.namesakes.is_fought_over(newer.node, now)
+        if may_be_one and not repeats:
+            return None
+        event = same_node_twice(newer.name, older.address, newer.address, may_be_one)
+        if repeats or (older.is_alive(now) and not one_place):
             self.tell(event)
-        if both_dialled and not repeats:
-            return None
-        if repeats or not one_place:
             self.namesakes.saw(event.sentence(), now)
         return event.sentence()
 
