@@ -221,6 +221,11 @@ def same_node_twice(peer: str, older: str, newer: str, may_be_one: bool = False)
     return SameNodeTwice(peer, f"{where}, unless it is one node with two ways to it" if may_be_one else where)
 
 
+def own_name_elsewhere(name: str, peer: str, address: str) -> SameNodeTwice:
+    """That a peer, whom this node does not reach, reaches this node."""
+    return SameNodeTwice(name, f"here and elsewhere, as {peer} at {address} reaches it without this node")
+
+
 @dataclass(frozen=True, slots=True)
 class OwnName(Event):
     """A peer has our own node id."""

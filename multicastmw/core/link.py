@@ -203,6 +203,7 @@ class Link:
         self.phase = Phase.OPENING
         self.why = ""
         self.closes_cycle = False  # why it is not, or no more
+        self.reaches_us = False  # the same: the peer, whom we know, says that it reaches this node otherwise
         self.is_taken = False  # the same: another node of one name has taken its place
         self.since = now
         self.counters = LinkCounters()
@@ -220,6 +221,7 @@ class Link:
         self._suspect_at = NEVER  # when it is looked whether this closes a cycle; -NEVER: not drawn yet
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
+        self.longest_patience: float = self._patience  # of both sides, as far as it is known
         self._datagrams: Datagrams | None = None
         self._run: Run | None = None  # what is on its way to it
         self._on_udp = False
@@ -463,6 +465,7 @@ class Link:
         self.since = now
         self._framer.longest = self.room.message_max
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
+        self.longest_patience = max(self._patience, opened.keep_alive)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token
             self._datagrams = self.room.open_datagrams(
@@ -484,6 +487,7 @@ class Link:
         why = f"closed by the peer: {reason or REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
         self.is_taken = reason is not None and (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
+        self.reaches_us = self.closes_cycle and node == self.room.here.name and self._is_known
         return f"{why}, as it reaches {node} already" if self.closes_cycle and node else why
 
     def _accept_close(self, close: Close, now: float) -> None:

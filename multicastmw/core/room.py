@@ -21,6 +21,7 @@ from multicastmw.core.events import (
     PeerRefuses,
     PeerUp,
     Tell,
+    own_name_elsewhere,
     same_node_twice,
 )
 from multicastmw.core.liveness import Pick
@@ -218,6 +219,12 @@ class Room:
             self.tell(event)
             self.namesakes.saw(event.sentence(), now)
         return event.sentence()
+
+    def is_elsewhere(self, link: "Link", now: float) -> None:
+        """The peer goes on saying that it reaches this node, which reaches it by nothing: see Dialler."""
+        event = own_name_elsewhere(self.here.name, link.name, link.address)
+        self.tell(event)
+        self.namesakes.heard(link.section or link.name, event.sentence(), now)
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""
