@@ -244,7 +244,7 @@ class Cycle(Event):
     peer: str
     address: str
     why: str
-    text = "refused the link with {peer} at {address}, a standby: {why}"
+    text = "refused the link with {peer} at {address}, a standby or a second node of that name: {why}"
     alike = ("peer", "address")
 
 

@@ -59,8 +59,8 @@ class Refusal(Case):
         self.assertEqual(said, [Close(4, 1, "c"), Close(4, 1, "a")])
         self.assertEqual(self.ups_and_downs(), before)
         (event,) = c.node.told(Cycle)
-        refused = "refused the link with a at 10.0.0.1, a standby: a is reached over b already"
-        self.assertEqual(event.sentence(), refused)
+        refused = "refused the link with a at 10.0.0.1, a standby or a second node of that name: "
+        self.assertEqual(event.sentence(), refused + "a is reached over b already")
         self.assertEqual(c.node.room.counters.cycles_refused, 1)
         for member in (a, b, c):
             self.assertEqual(member.node.told(PeerRefused), [])
