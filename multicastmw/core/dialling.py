@@ -17,7 +17,10 @@ come up while news of each other are still under way make a cycle, and perhaps a
 That is a collision, as on an Ethernet, and so is the cure: the moments are drawn from twice as long a time.
 
 Two nodes of one name take a link from each other as long as nobody names them apart.  A link that was up for
-some seconds would be dialled again without delay; here each waits twice as long as the last time.
+some seconds would be dialled again without delay; here each waits twice as long as the last time.  At two
+nodes of one tree they take nothing from each other: one is in, and the other would close a cycle, or so it is
+told.  But a cycle is seen from both sides.  Who reaches the peer by nothing, and hears again and again that
+the peer reaches it, is a namesake, unless its own old link is still counted up somewhere.
 """
 
 from enum import StrEnum
@@ -38,6 +41,10 @@ TAKEOVER_WAIT_MAX = 0.2  # seconds until it is dialled when it is needed
 STABLE = 5.0  # a link that was up for so many seconds is dialled again without delay
 NAMESAKE_WAIT = 2.0, 60.0  # seconds until a link that a node of our own name has taken is asked for again
 PEACE = 300.0  # seconds; a link that was up for so long is not fought over any more
+ELSEWHERE_FOR = (
+    30.0  # seconds, or twice the longest patience: what was said of us before is forgotten by then
+)
+ELSEWHERE_PAUSE = 120.0  # seconds without a word of it, and that time begins anew
 COLLISIONS_MAX = 5  # doublings of the time to take over: 6.4 s
 COLLIDED = 5.0  # seconds: who is needed again so soon after a link was closed for a cycle has collided
 UNSEEN_WAIT_MAX = 0.5  # seconds, while a cycle is seen by the other side alone, ...
@@ -88,6 +95,9 @@ class Dialler:
         self._dialled_at = now
         self._unseen = 0
         self._collisions = 0
+        self._elsewhere_since = (
+            self._elsewhere_at
+        ) = -NEVER  # the peer said first, and last, that it reaches us
         self._taken = 0  # times that a node of our own name has taken the link
         self._closed_at = -NEVER  # when a link that was up was closed for a cycle
         self._is_standby = False  # also while it is dialled to see whether it still is one
@@ -124,6 +134,7 @@ class Dialler:
         if now - since >= STABLE:  # else two clones would throw each other out four times a second
             self.backoff.succeeded(now)
             self._collisions = 0
+        self._elsewhere_at = -NEVER
         self._wait(self.backoff.wait(now), why, now)
 
     def taken(self, why: str, since: float, now: float) -> None:
@@ -134,6 +145,13 @@ class Dialler:
         wait = min(longest, first * 2 ** min(self._taken, 10))
         self._taken += 1
         self._wait(wait * self._pick(1 - JITTER, 1 + JITTER), why, now)
+
+    def is_elsewhere(self, patience: float, now: float) -> bool:
+        """The peer, which this side does not reach, reaches us: has it said so for longer than news lives?"""
+        if now - self._elsewhere_at > ELSEWHERE_PAUSE:
+            self._elsewhere_since = now
+        self._elsewhere_at = now
+        return now - self._elsewhere_since >= max(ELSEWHERE_FOR, 2 * patience)
 
     def refused(self, why: str, was_up: bool, is_reached: bool, now: float) -> bool:
         """The link closes a cycle, or would; `is_reached`: does this side reach the peer otherwise?
@@ -149,6 +167,7 @@ class Dialler:
                 self._ask_soon(why, now)
             return False
         self._unseen = 0
+        self._elsewhere_at = -NEVER
         news = not self._is_standby
         self._enter(State.STANDBY, now)
         self.why = why

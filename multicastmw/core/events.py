@@ -210,14 +210,20 @@ class SameNodeTwice(Event):
     peer: str
     where: str
     text = "the node name {peer} is in use {where}: give one of them another name"
-    alike = ("where",)
+    alike = ("where", "peer")  # in this order: who invents names at one place takes few kinds
     level = "error"
 
 
-def same_node_twice(peer: str, older: str, newer: str) -> SameNodeTwice:
+def same_node_twice(peer: str, older: str, newer: str, may_be_one: bool = False) -> SameNodeTwice:
     """The same for both orders: of two that take a link from each other each is the newer in turn."""
     first, second = sorted((older, newer))
-    return SameNodeTwice(peer, f"twice at {first}" if first == second else f"at {first} and at {second}")
+    where = f"twice at {first}" if first == second else f"at {first} and at {second}"
+    return SameNodeTwice(peer, f"{where}, unless it is one node with two ways to it" if may_be_one else where)
+
+
+def own_name_elsewhere(name: str, peer: str, address: str) -> SameNodeTwice:
+    """That a peer, whom this node does not reach, reaches this node."""
+    return SameNodeTwice(name, f"here and elsewhere, as {peer} at {address} reaches it without this node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +244,7 @@ class Cycle(Event):
     peer: str
     address: str
     why: str
-    text = "refused the link with {peer} at {address}, a standby: {why}"
+    text = "refused the link with {peer} at {address}, a standby or a second node of that name: {why}"
     alike = ("peer", "address")
 
 

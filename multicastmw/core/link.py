@@ -79,6 +79,10 @@ CYCLE_WAIT_OF_AGE = 0.1  # of its age, on top
 CYCLE_WAIT_MAX = 0.5
 NEVER = float("inf")
 
+# What we chose: a node that is there has let us hear of it within that time, as each probes the other's data
+# path every 2 s (datapath.py).
+ALIVE_WITHIN = 2.5
+
 put_token = TOKEN_TWIN.pack_into
 
 REASONS: dict[tuple[int, int], str] = {
@@ -216,6 +220,7 @@ class Link:
         self.phase = Phase.OPENING
         self.why = ""
         self.closes_cycle = False  # why it is not, or no more
+        self.reaches_us = False  # the same: the peer, whom we know, says that it reaches this node otherwise
         self.is_taken = False  # the same: another node of one name has taken its place
         self.since = now
         self.counters = LinkCounters()
@@ -229,9 +234,11 @@ class Link:
         self._take_entry: Callable[[Group | Node], None] = self._add
         self._chunks: deque[bytes] = deque()  # what came behind it
         self._due = now + OPEN_WITHIN
+        self._heard_at = now  # over the connection, or by a probe
         self._suspect_at = NEVER  # when it is looked whether this closes a cycle; -NEVER: not drawn yet
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
+        self.longest_patience: float = self._patience  # of both sides, as far as it is known
         self._datagrams: Datagrams | None = None
         self._run: Run | None = None  # what is on its way to it
         self._on_udp = False
@@ -258,6 +265,15 @@ class Link:
     def was_up(self) -> bool:
         """Has the peer said an Open that was accepted?"""
         return self._liveness is not None
+
+    @property
+    def _is_known(self) -> bool:
+        """Is the peer whom we chose, or has TLS shown who it is?  Any other caller may be anybody."""
+        return self.dialled or (self.was_up and self.secure)
+
+    def is_alive(self, now: float) -> bool:
+        """Has it been heard of just now?  A peer without a data port may be silent for longer."""
+        return now - self._heard_at < ALIVE_WITHIN
 
     @property
     def on_udp(self) -> bool:
@@ -323,6 +339,7 @@ class Link:
 
     def _take_in(self, steps: int, now: float) -> int:
         """So many steps of what has come in; `_messages` is None when that was all."""
+        self._heard_at = now
         if self._liveness:
             self._liveness.heard(now)
         done = 0
@@ -458,6 +475,7 @@ class Link:
             self._outlet.wake()
 
     def _accept_probe(self, message: object, now: float) -> None:
+        self._heard_at = now
         match message:
             case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REQUEST and self._datagrams:
                 self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REPLY, clock))))
@@ -479,6 +497,7 @@ class Link:
         self.since = now
         self._framer.longest = self.room.message_max
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
+        self.longest_patience = max(self._patience, opened.keep_alive)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token
             self._datagrams = self.room.open_datagrams(
@@ -500,12 +519,14 @@ class Link:
         why = f"closed by the peer: {reason or REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
         self.is_taken = reason is not None and (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
+        self.reaches_us = self.closes_cycle and node == self.room.here.name and self._is_known
         return f"{why}, as it reaches {node} already" if self.closes_cycle and node else why
 
     def _accept_close(self, close: Close, now: float) -> None:
         why = self._why(close)
-        if self.is_taken and (self.dialled or self.was_up):  # and no stranger's word
-            self.room.namesakes.add(f"{self.name} at {self.address} says: {close.reason}", now)
+        if self.is_taken and self._is_known:
+            who = self.section or self.name
+            self.room.namesakes.heard(who, f"{self.name} at {self.address} says: {close.reason}", now)
         if self.phase is Phase.OPENING:
             self.room.unwelcome(self, close.code, why)
         self._end(Phase.LEAVING, why)

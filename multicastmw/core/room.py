@@ -21,6 +21,7 @@ from multicastmw.core.events import (
     PeerRefuses,
     PeerUp,
     Tell,
+    own_name_elsewhere,
     same_node_twice,
 )
 from multicastmw.core.liveness import Pick
@@ -202,22 +203,29 @@ class Room:
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
         """What people at the closed end are to know: a node that hears it is not the one that took the link.
 
-        Links that both sides dialled may be one node's, also from two addresses, and then it keeps to one of
-        them.  From one address a link that replaces another is mostly one node's, too; nobody hears it then,
-        for the older is dead.
+        Two links that both sides dialled, or both this one, may lead to one node by two ways, and then it
+        keeps to one of them: only that it goes on is news.  So it is of links from one address, where mostly
+        a node has come back; nobody hears the Close then, for the older is dead.  And an older link that has
+        fallen silent says nothing of two: its node may have lost its cable, or moved.
         """
         one_place = older.address == newer.address
-        if one_place and both_dialled:
+        may_be_one = both_dialled or newer.dialled
+        if one_place and may_be_one:
             return None
-        event = same_node_twice(newer.name, older.address, newer.address)
-        repeats = self.namesakes.is_fought_over(newer.node, now)
-        if repeats or not one_place:
+        repeats = older.is_alive(now) and self.namesakes.is_fought_over(newer.node, now)
+        if may_be_one and not repeats:
+            return None
+        event = same_node_twice(newer.name, older.address, newer.address, may_be_one)
+        if repeats or (older.is_alive(now) and not one_place):
             self.tell(event)
-        if both_dialled and not repeats:
-            return None
-        if repeats or not one_place:
-            self.namesakes.add(event.sentence(), now)
+            self.namesakes.saw(event.sentence(), now)
         return event.sentence()
+
+    def is_elsewhere(self, link: "Link", now: float) -> None:
+        """The peer goes on saying that it reaches this node, which reaches it by nothing: see Dialler."""
+        event = own_name_elsewhere(self.here.name, link.name, link.address)
+        self.tell(event)
+        self.namesakes.heard(link.section or link.name, event.sentence(), now)
 
     def refused(self, link: "Link", code: int, sub_code: int, why: str) -> None:
         """A link was closed from this side; that one of two goes is no news, and OwnName says what it is."""

@@ -313,9 +313,14 @@ class DiallingService(Service):
 
     def _refused(self, link: Link, why: str) -> None:
         """By either side, for a cycle: a standby, unless only the peer sees one."""
+        now = self._reactor.seconds()
         self._is_node(link.node or self.node)
         is_reached = bool(self._room.reach.links(self.node))
-        if self.dialler.refused(why, link.was_up, is_reached, self._reactor.seconds()):
+        unseen = link.reaches_us and not is_reached
+        if unseen and self.dialler.is_elsewhere(link.longest_patience, now):
+            self._room.is_elsewhere(link, now)
+            self.dialler.taken(why, now, now)
+        elif self.dialler.refused(why, link.was_up, is_reached, now):
             self._room.tell(StandsBy(self.config.name, why))
         self._clockwork.wind()
 

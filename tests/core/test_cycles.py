@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.dialling import State
-from multicastmw.core.events import Cycle, PeerDown, PeerRefused, PeerUp
+from multicastmw.core.dialling import ELSEWHERE_FOR, State
+from multicastmw.core.events import Cycle, PeerDown, PeerRefused, PeerUp, SameNodeTwice
 from multicastmw.wire.messages import AddRoute, Close, Open, encode
 from multicastmw.wire.messages import Node as NodeEntry
 from tests.core.cable import Cable
@@ -59,12 +59,64 @@ class Refusal(Case):
         self.assertEqual(said, [Close(4, 1, "c"), Close(4, 1, "a")])
         self.assertEqual(self.ups_and_downs(), before)
         (event,) = c.node.told(Cycle)
-        refused = "refused the link with a at 10.0.0.1, a standby: a is reached over b already"
-        self.assertEqual(event.sentence(), refused)
+        refused = "refused the link with a at 10.0.0.1, a standby or a second node of that name: "
+        self.assertEqual(event.sentence(), refused + "a is reached over b already")
         self.assertEqual(c.node.room.counters.cycles_refused, 1)
         for member in (a, b, c):
             self.assertEqual(member.node.told(PeerRefused), [])
             self.assertEqual(member.node.room.counters.links_refused, 0)
+
+    def test_a_second_node_of_a_name_at_another_node_of_the_tree_is_told_so_and_dials_ever_less_often(
+        self,
+    ) -> None:
+        _, _, c = self.chain("abc")
+        clone = Member(self.network, "a", keep_alive=PATIENCE)
+        clone.dials("c")
+        self.network.run(ELSEWHERE_FOR)
+        self.assertEqual(clone.node.told(SameNodeTwice), [])
+        self.network.run(10)
+        said = (
+            f"the node name a is in use here and elsewhere, as c at {c.node.address} reaches it without this"
+            " node: give one of them another name"
+        )
+        self.assertEqual(clone.node.told(SameNodeTwice)[0].sentence(), said)
+        self.assertEqual(clone.node.room.namesakes.current(self.network.now), (said,))
+        self.network.run(300)
+        dials = clone.peers["c"].dials
+        self.network.run(600)
+        self.assertLessEqual(clone.peers["c"].dials - dials, 14)
+        self.assertTrue(self.network.is_tree())
+
+    def test_and_so_is_the_first_one_where_the_second_has_come_in_meanwhile(self) -> None:
+        a, _, _ = self.chain("abc")
+        clone = Member(self.network, "a", keep_alive=PATIENCE)
+        self.network.shatter("a", "b", "loudly")
+        self.network.run(PATIENCE)
+        clone.dials("c")
+        self.network.run(5)
+        self.network.mend("a", "b")
+        self.network.run(ELSEWHERE_FOR + 20)
+        self.assertEqual(clone.node.told(SameNodeTwice), [])
+        self.assertIn("a is in use here and elsewhere, as b at ", a.node.told(SameNodeTwice)[0].sentence())
+
+    def test_a_node_that_has_just_restarted_elsewhere_is_no_second_one(self) -> None:
+        """Its old link is counted up until the old peer's patience ends."""
+        a, b = self.members("ab")
+        c = self.network.member("c", keep_alive=20)
+        a.dials("b")
+        c.dials("b")
+        b.node.room.keep_alive_is(20)
+        self.network.run(60)
+        self.network.shatter("a", "b", "silently")
+        del self.network.by_name["a"]
+        again = self.network.by_name["a"] = Member(self.network, "a", keep_alive=20)
+        again.dials("c")
+        self.network.run(15)
+        self.assertTrue(c.node.told(Cycle))
+        self.assertNotIn("b", again.reaches())
+        self.network.run_until(lambda: again.reaches() == {"b", "c"}, 20)
+        self.network.run(60)
+        self.assertEqual(again.node.told(SameNodeTwice), [])
 
     def test_a_standby_is_looked_after_every_2_to_6_s_and_costs_no_link_anything(self) -> None:
         a, *_ = self.chain("abc")

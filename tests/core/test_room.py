@@ -8,7 +8,7 @@ from multicastmw.core.events import CallerRefused, Limit, PeerDown, PeerIsMisnam
 from multicastmw.core.link import Phase
 from multicastmw.core.namesakes import KNOWN_MAX, SHOWN_FOR, Namesakes
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
-from multicastmw.wire.messages import Close, Open, encode
+from multicastmw.wire.messages import Close, KeepAlive, Open, encode
 from tests.core.cable import Cable, Node, World
 
 GROUP = 0xEF010101
@@ -238,13 +238,51 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         self.assertTrue(cable.accepting.lost)
         self.assertEqual(node.room.namesakes.current(world.now), ())
 
+    def test_nor_is_a_caller_that_was_up_and_that_nothing_proves(self) -> None:
+        """It pushes nothing out that is true, however many names it invents."""
+        world = World()
+        node = world.node("hub")
+        node.room.namesakes.saw("what this node saw", world.now)
+        for i in range(2 * KNOWN_MAX):
+            cable = Cable(world, None, node)
+            cable.dialling.says(an_open(f"n{i}", (i + 1) << 16))
+            world.run(0.1)
+            self.assertTrue(node.ups[-1].was_up)
+            cable.dialling.says(encode(Close(4, 2, None, "a lie")))
+            world.run(0.1)
+        self.assertEqual(node.room.namesakes.current(world.now), ("what this node saw",))
+
+    def test_a_caller_whom_tls_has_proved_is_shown(self) -> None:
+        world = World()
+        node = world.node("clone")
+        cable = Cable(world, None, node)
+        cable.accepting.secure = True
+        cable.dialling.says(an_open("hub", 7 << 16), encode(Close(4, 2, None, "a reason")))
+        world.run(0.1)
+        self.assertEqual(
+            node.room.namesakes.current(world.now), (f"hub at {cable.accepting.address} says: a reason",)
+        )
+
+    def test_who_says_it_in_ever_other_words_has_one_place(self) -> None:
+        world = World()
+        node = world.node("clone")
+        for i in range(3):
+            cable = Cable(world, node, None, section="hub")
+            cable.accepting.says(an_open(f"hub{i}", i << 16), encode(Close(4, 2, None, f"reason {i}")))
+            world.run(0.1)
+        (said,) = node.room.namesakes.current(world.now)
+        self.assertEqual(said, f"hub2 at {cable.dialling.address} says: reason 2")
+
     def test_a_third_taking_from_one_address_is_a_fight_of_two_behind_it(self) -> None:
         world = World()
         node = world.node("hub")
         for _ in range(4):
             self.assertEqual(node.told(SameNodeTwice), [])
-            Cable(world, None, node, seen_from="192.0.2.1").dialling.says(an_open("clone", 7 << 16))
+            cable = Cable(world, None, node, seen_from="192.0.2.1")
+            cable.dialling.says(an_open("clone", 7 << 16))
             world.run(5)
+            cable.dialling.says(encode(KeepAlive()))
+            world.run(0.1)
         (event,) = node.told(SameNodeTwice)
         self.assertIn("the node name clone is in use twice at 192.0.2.1", event.sentence())
 
@@ -252,7 +290,7 @@ class TwoLinksWithOneNode(SynchronousTestCase):
         """The node keeps to the link that it has; a clone calls again."""
         world = World()
         node = world.node("hub", node=1 << 16)
-        Cable(world, node, None, seen_from="192.0.2.9").accepting.says(an_open("clone", 7 << 16))
+        Cable(world, node, None).accepting.says(an_open("clone", 7 << 16))
         world.run(0.1)
         reasons = []
         for _ in range(3):
@@ -260,17 +298,73 @@ class TwoLinksWithOneNode(SynchronousTestCase):
             cable.dialling.says(an_open("clone", 7 << 16))
             world.run(0.1)
             reasons.append(cable.accepting.sent()[-1][1].reason)
+            self.assertEqual(len(node.told(SameNodeTwice)), int(len(reasons) == 3))
             self.assertEqual(len(node.room.namesakes.current(world.now)), int(len(reasons) == 3))
         self.assertEqual(reasons[:2], [None, None])
-        self.assertIn("the node name clone is in use at ", reasons[2])
+        self.assertEqual(
+            reasons[2],
+            "the node name clone is in use at 192.0.2.1 and at 192.0.2.8, unless it is one node with two ways"
+            " to it: give one of them another name",
+        )
+
+    def test_two_sections_for_two_addresses_of_one_node_are_no_fight(self) -> None:
+        world = World()
+        node = world.node("a")
+        for section, address in (("b", "192.0.2.1"), ("bb", "192.0.2.2")):
+            cable = Cable(world, node, None, section=section)
+            cable.dialling.link.address = cable.dialling.address = address
+            cable.accepting.says(an_open("b", 7 << 16))
+            world.run(0.1)
+        self.assertEqual(node.told(SameNodeTwice), [])
+        self.assertEqual(node.room.namesakes.current(world.now), ())
+        first, _ = node.ups
+        self.assertEqual((first.phase, first.is_taken), (Phase.GONE, False))
+
+    def test_a_node_on_a_cable_that_is_pulled_again_and_again_is_one_node(self) -> None:
+        """It gives its link up sooner than the hub does, and comes again."""
+        world = World()
+        node, hub = world.node("node", keep_alive=2), world.node("hub", keep_alive=10)
+        for _ in range(5):
+            cable = world.connect(node, hub)
+            world.run(20)
+            self.assertTrue(cable.is_up)
+            cable.cut()
+            world.air.spoil(node, hub, hole=True)
+            world.run(4)
+            world.air.spoil(node, hub, hole=False)
+        why = "a newer link with the same node replaces it"
+        self.assertEqual([text for _, text in hub.downs], [why] * 4)
+        self.assertEqual(hub.told(SameNodeTwice), [])
+        self.assertEqual(hub.room.namesakes.current(world.now), ())
+
+    def test_a_node_that_comes_back_with_another_address_is_one_node(self) -> None:
+        world = World()
+        hub = world.node("hub")
+        for address in ("192.0.2.1", "192.0.2.2"):
+            Cable(world, None, hub, seen_from=address).dialling.says(an_open("node", 7 << 16))
+            world.run(4)
+        self.assertEqual(len(hub.downs), 1)
+        self.assertEqual(hub.told(SameNodeTwice), [])
+
+    def test_two_nodes_of_one_name_behind_one_address_are_told_of_by_their_probes(self) -> None:
+        """They say nothing over the connection for minutes."""
+        world = World()
+        hub = world.node("hub", keep_alive=3600)
+        clones = [world.node("clone", address="10.0.0.9", keep_alive=3600) for _ in range(2)]
+        for i in range(4):
+            world.connect(clones[i % 2], hub)
+            world.run(60)
+        self.assertIn("in use twice at 10.0.0.9", hub.told(SameNodeTwice)[0].sentence())
 
     def test_what_is_known_of_namesakes_is_bounded(self) -> None:
         known = Namesakes()
         for i in range(1000):
-            known.add(f"text {i}", float(i))
+            known.saw(f"text {i}", float(i))
+            known.heard(f"peer {i}", f"word {i}", float(i))
             known.is_fought_over(i, float(i))
-        self.assertEqual(len(known.current(1000.0)), KNOWN_MAX)
-        self.assertEqual(known.current(1000.0)[-1], "text 999")
+        current = known.current(1000.0)
+        self.assertEqual(len(current), 2 * KNOWN_MAX)
+        self.assertEqual((current[KNOWN_MAX - 1], current[-1]), ("text 999", "word 999"))
         self.assertEqual(len(known._replaced), KNOWN_MAX)
 
     def test_from_one_address_it_is_no_event(self) -> None:

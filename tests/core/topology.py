@@ -204,8 +204,14 @@ class Dialling:
             self._failed(link.why)
 
     def _refused(self, link: Link, why: str) -> None:
-        is_reached = bool(self.member.node.room.reach.links(self.other.id))
-        self.dialler.refused(why, link.was_up, is_reached, self.network.now)
+        room, now = self.member.node.room, self.network.now
+        is_reached = bool(room.reach.links(self.other.id))
+        unseen = link.reaches_us and not is_reached
+        if unseen and self.dialler.is_elsewhere(link.longest_patience, now):
+            room.is_elsewhere(link, now)
+            self.dialler.taken(why, now, now)
+        else:
+            self.dialler.refused(why, link.was_up, is_reached, now)
         self._clockwork.wind()
 
     def link_up(self, link: Link) -> None:

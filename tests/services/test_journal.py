@@ -5,7 +5,16 @@ from typing import Any
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.events import CallerRefused, DataMoved, Note, PeerDown, PeerUp, Stranger, TapUp
+from multicastmw.core.events import (
+    CallerRefused,
+    DataMoved,
+    Note,
+    PeerDown,
+    PeerUp,
+    SameNodeTwice,
+    Stranger,
+    TapUp,
+)
 from multicastmw.services.journal import (
     KEPT,
     KINDS_MAX,
@@ -43,6 +52,11 @@ class Thinning(SynchronousTestCase):
             for what in "xyz":
                 self.journal.tell(Stranger(what))
         self.assertEqual([e["times"] for e in self.printed], [1, 1, 1, 2, 2, 2])
+
+    def test_two_names_that_are_in_use_at_the_same_places_are_both_news(self) -> None:
+        for name in ("b", "c"):
+            self.journal.tell(SameNodeTwice(name, "at 192.0.2.1 and at 192.0.2.2"))
+        self.assertEqual([(e["peer"], e["times"]) for e in self.printed], [("b", 1), ("c", 1)])
 
     def test_what_only_this_node_decides_is_always_printed(self) -> None:
         for _ in range(5):

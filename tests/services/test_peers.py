@@ -19,8 +19,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from multicastmw.core.dialling import STABLE, Backoff, State
-from multicastmw.core.events import ListensAgain, Note, PeerUnreachable, StandsBy
+from multicastmw.core.dialling import ELSEWHERE_FOR, STABLE, Backoff, State
+from multicastmw.core.events import ListensAgain, Note, PeerUnreachable, SameNodeTwice, StandsBy
 from multicastmw.core.identity import node_id
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.sections import PeerConfig
@@ -313,6 +313,45 @@ class Refusals(Case):
             self.endpoint.refuses = False
             self.service._connection.connectionLost(Failure(ConnectionDone()))
         self.assertGreater(self.world.now - self.endpoint.dialled_at[0], 200)
+
+    def refused_for(self, seconds: float, node: str | None) -> None:
+        """As long as that it is up for a moment each time, and closed for a cycle over that node."""
+        until = self.world.now + seconds
+        while self.world.now < until:
+            connection = self.connects()
+            connection.says(encode(Open("b", node_id("b"), 10)))
+            connection.says(encode(Close(4, 1, node)))
+            connection.ends()
+            self.run_for(0.1)
+
+    def test_a_peer_that_goes_on_reaching_us_without_us_has_a_node_of_our_name(self) -> None:
+        self.node.room.keep_alive_is(10)
+        self.starts()
+        self.refused_for(ELSEWHERE_FOR - 8, "a")
+        self.assertEqual(self.node.told(SameNodeTwice), [])
+        self.refused_for(16, "a")
+        (event, *_) = self.node.told(SameNodeTwice)
+        self.assertIn(event.sentence(), self.node.room.namesakes.current(self.world.now))
+        self.assertEqual(self.service.state, State.WAITING)
+        waited_from = self.world.now
+        self.refused_for(100, "a")
+        self.assertLess(sum(at > waited_from for at in self.endpoint.dialled_at), 8)
+
+    def test_and_where_it_reaches_another_node_it_has_not(self) -> None:
+        self.node.room.keep_alive_is(10)
+        self.starts()
+        for node in ("c", None):
+            self.refused_for(2 * ELSEWHERE_FOR, node)
+        self.assertEqual(self.node.told(SameNodeTwice), [])
+
+    def test_nor_while_the_longest_patience_of_the_two_has_not_passed_twice(self) -> None:
+        """Its own old link may be counted up until then."""
+        self.node.room.keep_alive_is(60)
+        self.starts()
+        self.refused_for(100, "a")
+        self.assertEqual(self.node.told(SameNodeTwice), [])
+        self.refused_for(30, "a")
+        self.assertTrue(self.node.told(SameNodeTwice))
 
     def test_a_peer_that_never_opens_is_left_after_5_s(self) -> None:
         self.starts()
