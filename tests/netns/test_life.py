@@ -200,7 +200,7 @@ class InterfaceTests(NetnsTestCase):
         node = Unprivileged(a, tun_mode=0o600)
         status = node.start(node_ini(a, [b], {"log": {"level": "debug"}}))
         self.assertEqual(("pending", False), (status["tap"]["state"], status["node"]["ready"]))
-        self.assertIn("CAP_NET_ADMIN", status["tap"]["why"])
+        self.assertIn("may not open /dev/net/tun", status["tap"]["why"])
         a.await_status(lambda s: s["peers"][0]["state"] == "up", 10, "its link all the same")
 
     def test_without_dev_net_tun_it_is_pending_until_that_is_there(self) -> None:

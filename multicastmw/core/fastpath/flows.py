@@ -29,6 +29,8 @@ from multicastmw.core.tap import TapDestination
 # What we chose.
 STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
 STRAYING = 2  # seconds in a row of so many, and the flow is ours: what was under way is past by then
+APART, APART_MAX = 5.0, 60.0  # seconds that it is then; twice as long each time ...
+CALM = 60  # ... until it was the kernel's for so many seconds
 GENERATION = 1  # of all routes: one is replaced or taken out, and what a process leaves goes with it
 FULL = f"{ROUTES} routes are in the kernel already"
 
@@ -37,8 +39,8 @@ class Flow:
     """One origin's (S, G): what the kernel says of it, and what became of it there."""
 
     __slots__ = (
-        "handled", "key", "numbered", "origin", "passed", "places", "rests_until", "route", "sequence",
-        "slot", "straying", "streams", "value", "why",
+        "calm", "handled", "key", "numbered", "origin", "passed", "places", "rests_until", "route",
+        "sequence", "slot", "stays", "straying", "streams", "value", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -55,12 +57,14 @@ class Flow:
         self.numbered = 0  # of these, those that somebody wanted
         self.handled = 0  # packets that were forwarded here, modulo 2^32, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
+        self.calm = 0  # seconds in a row in which few were
+        self.stays = 0  # times that it stayed here for that
         self.why = "the fast path is off"
 
     def serve(self, by_kernel: bool) -> None:
         """Who forwards it from now on."""
         self.strays()
-        self.straying = 0
+        self.straying = self.calm = 0
         for stream in self.streams:
             if isinstance(stream, Stream):
                 stream.served_by_kernel(by_kernel)
@@ -69,8 +73,15 @@ class Flow:
         """Asked each second: does the kernel leave many of its packets to us, so that order is lost?"""
         before, self.handled = self.handled, sum(_handled(stream) for stream in self.streams) & 0xFFFFFFFF
         many = (self.handled - before) & 0xFFFFFFFF > STRAYS
-        self.straying = self.straying + 1 if many else 0
+        self.straying, self.calm = (self.straying + 1, 0) if many else (0, self.calm + 1)
+        if self.calm >= CALM:
+            self.stays = 0
         return self.straying >= STRAYING
+
+    def stay(self) -> float:
+        """It is ours for so many seconds."""
+        self.stays += 1
+        return min(APART * (1 << min(self.stays - 1, 10)), APART_MAX)
 
     def name(self, places: tuple[Served, ...]) -> None:
         """Its route names these and no others."""

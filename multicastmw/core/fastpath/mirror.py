@@ -22,7 +22,7 @@ from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
-from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
+from multicastmw.core.fastpath.tables import Cfg, KernelTables, Reason, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
 from multicastmw.core.link import Link
 from multicastmw.core.room import Room
@@ -33,7 +33,7 @@ from multicastmw.core.tap import TapDestination
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
-APART = 60.0  # seconds that a flow stays here, of which the kernel left packets to us
+MERGED_FOR = 5.0  # seconds until a peer whose datagrams came merged is tried again
 NEVER = float("inf")
 OFF = "the fast path is off"
 STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
@@ -74,6 +74,8 @@ class Mirror:
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
+        self._merged = 0  # packets that the kernel has left to us as they came merged, or behind such
+        self._unmerge_at = NEVER
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -196,23 +198,36 @@ class Mirror:
         tables, device = self._tables, self.device
         assert tables is not None and device is not None
         if self._leased_until and now >= self._leased_until:
-            self._read_waiting(self.flows)  # it was left to us meanwhile, and goes out first
+            self._read_waiting(self.flows, tables)  # it was left to us meanwhile, and goes out first
             if self.device is None:
                 return
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
-        self._look_for_strays(tables, now)
+        self._look_for_strays(now)
+        self._look_for_merged(tables, now)
 
-    def _look_for_strays(self, tables: KernelTables, now: float) -> None:
+    def _look_for_merged(self, tables: KernelTables, now: float) -> None:
+        """All of a peer comes here from its first merged packet on; now and then it is tried without."""
+        before, self._merged = self._merged, self.counts.reasons[Reason.USER_GSO]
+        if now >= self._unmerge_at:
+            self._unmerge_at = NEVER
+            self._unmerge(self._room.by_node.values(), tables)
+        elif self._merged != before:
+            self._unmerge_at = min(self._unmerge_at, now + MERGED_FOR)
+
+    def _unmerge(self, links: Iterable[Link], tables: KernelTables) -> None:
+        for link in links:
+            link.read_waiting()
+            self.peers.unmerge(link, tables)
+
+    def _look_for_strays(self, now: float) -> None:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
             del self._apart[flow]
-            if link := self.flows.ingress(flow):
-                self.peers.unmerge(link, tables)
             self._marked[flow] = None
         for flow in self.flows.by_slot.values():
             if flow.value is not None and flow.strays():
-                self._apart[flow] = now + APART
+                self._apart[flow] = now + flow.stay()
                 self._marked[flow] = None
 
     def _configure(self, tables: KernelTables, device: Device, now: float, enabled: bool) -> None:
@@ -259,7 +274,7 @@ class Mirror:
         if written:
             # What comes between this reading and the write is overtaken.
             new = [flow for flow in before if flow.value is not None]
-            tables.set_routes(written, lambda: self._read_waiting(new))
+            tables.set_routes(written, lambda: self._read_waiting(new, tables))
             if self.device is None:  # a TAP that was found dead meanwhile has switched off
                 for key in written:
                     tables.clear_route(key)
@@ -331,7 +346,7 @@ class Mirror:
                 self._marked.update(dict.fromkeys(flow for flow in self.flows if flow.why == FULL))
         self.peers.tick(now, tables, lambda: self.read(now))
 
-    def _read_waiting(self, flows: Iterable[Flow]) -> None:
+    def _read_waiting(self, flows: Iterable[Flow], tables: KernelTables) -> None:
         """Takes what has come of these already, from where they come."""
         links: dict[Link, None] = {}
         from_here = False
@@ -340,7 +355,6 @@ class Mirror:
                 from_here = True
             elif link := self.flows.ingress(flow):
                 links[link] = None
-        for link in links:
-            link.read_waiting()
+        self._unmerge(links, tables)
         if from_here:
             self._read_tap()

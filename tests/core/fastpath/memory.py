@@ -35,7 +35,7 @@ from multicastmw.core.tap import TapDestination
 from multicastmw.net.clockwork import Clockwork
 from tests.core.cable import Node, World
 
-REST = 1.0
+REST = 1.0 - 1e-6  # seconds, but for what floating point loses
 TAP = 7  # its index
 UPLINK = Uplink(3, 1500)
 GROUP, OTHER = 0xEF010101, 0xEF010102
@@ -55,6 +55,7 @@ class MemoryTables:
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
         self.writes = 0
+        self.link_writes: Counter[LinkKey] = Counter()
         self._named: dict[int, float] = {}  # a peer's index -> when a route named it last
         self._held: dict[int, tuple[RouteKey, float]] = {}  # a slot -> whose it was last, and until when
         self._numbers: Counter[RouteKey] = Counter()  # the next number of each count
@@ -85,6 +86,7 @@ class MemoryTables:
 
     def set_link(self, key: LinkKey, link: LinkValue) -> None:
         self.writes += 1
+        self.link_writes[key] += 1
         assert link.peer in self.peers
         self.links[key] = link
 

@@ -5,8 +5,8 @@ from ipaddress import IPv4Address, IPv4Network
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.admission import Admission
-from multicastmw.core.fastpath.flows import STRAYS
-from multicastmw.core.fastpath.mirror import APART, LEASE, STRAYING
+from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
+from multicastmw.core.fastpath.mirror import LEASE, MERGED_FOR, STRAYING
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import (
     LINK_TAP,
@@ -257,13 +257,36 @@ class WhatTheKernelLeaves(Case):
                 self.peers["b"].send(GROUP, FAR)
             self.world.run(1)
 
-    def test_many_for_two_seconds_and_the_flow_is_ours_for_a_minute(self) -> None:
+    def test_many_for_two_seconds_and_the_flow_is_ours_for_a_while(self) -> None:
         self.leaves(STRAYS + 5, 3)
         self.assertEqual(STRAYING, self.why())
-        self.leaves(STRAYS + 5, int(APART) - 5)
+        self.leaves(STRAYS + 5, int(APART) - 2)
         self.assertEqual(STRAYING, self.why())
-        self.world.run(8)
+        self.world.run(3)
         self.assertIn(self.stream().key, self.tables.routes)
+
+    def test_each_time_twice_as_long_until_it_was_calm(self) -> None:
+        for seconds in (APART, 2 * APART, 4 * APART, 8 * APART, APART_MAX, APART_MAX):
+            self.leaves(STRAYS + 5, 3)
+            self.world.run(seconds - 3)
+            self.assertEqual(STRAYING, self.why())
+            self.world.run(5)
+            self.assertIn(self.stream().key, self.tables.routes)
+        self.world.run(CALM + 1)
+        self.leaves(STRAYS + 5, 3)
+        self.world.run(APART + 2)
+        self.assertIn(self.stream().key, self.tables.routes)
+
+    def test_a_peer_whose_datagrams_came_merged_is_tried_again_after_a_while(self) -> None:
+        (key,) = (k for k, v in self.tables.links.items() if v.token == self.link("b").token)
+        written = self.tables.link_writes[key]
+        self.tables.count(Reason.USER_GSO, 3)
+        self.world.run(2)
+        self.assertEqual(written, self.tables.link_writes[key])
+        self.world.run(MERGED_FOR + 1)
+        self.assertEqual(written + 1, self.tables.link_writes[key])
+        self.world.run(60)
+        self.assertEqual(written + 1, self.tables.link_writes[key], "and no more while nothing comes merged")
 
     def test_a_few_now_and_then_are_nothing(self) -> None:
         self.leaves(STRAYS - 5, 10)
