@@ -8,6 +8,7 @@ import os
 import random
 import statistics
 import time
+from typing import Any
 
 import pytest
 
@@ -137,6 +138,21 @@ class SoakTests(NetnsTestCase):
         self.assertLess(daemon.late_growth, LATE_GROWTH_MAX, f"node {daemon.host.name}: {samples}")
 
 
+def places_of_loss(host: Host) -> dict[str, int]:
+    """What a host knows of packets that its node, or the kernel at its sockets, did not take or lacks."""
+    status: dict[str, Any] = host.status()
+    found = {"TAP": status["tap"]["kernel_drops"]}
+    for peer in status["peers"]:
+        name = peer["name"]
+        found |= {f"{name} {what}": peer[what] for what in ("queue_drops", "kernel_drops")}
+        found |= {f"{name} {what}": peer["counters"][what] for what in ("socket_full", "send_errors")}
+    for route in status["routes"]:
+        found[f"stream {route['group']}"] = sum(stream["lost"] for stream in route["streams"])
+    errors = host.run(["nstat", "-asz", "UdpRcvbufErrors", "UdpInErrors", "UdpSndbufErrors"]).stdout
+    found |= {line.split()[0]: int(line.split()[1]) for line in errors.splitlines() if line[0] != "#"}
+    return {what: count for what, count in found.items() if count}
+
+
 @pytest.mark.slow
 class SiegeTests(NetnsTestCase):
     """The same while strangers do what they can to b's ports: 10,000 connections again and again, of which
@@ -172,6 +188,8 @@ class SiegeTests(NetnsTestCase):
         self.measured("connections, garbage datagrams", (self.callers, self.garbage))
         doors = [counters[name] for name in ("turned_away", "links_refused", "datagrams_dropped")]
         self.measured("b: turned away, refused, datagrams dropped", doors)
+        for host in self.tree.hosts:
+            self.measured(f"{host.name}: where packets may have been lost", places_of_loss(host))
         for name, ttl in (("b", TTL - 1), ("c", TTL - 2), ("d", TTL - 2)):
             report = receivers[name].await_last(GROUP, S, count - 1, LATE)
             self.measured(f"{name}: received of {count}, longest gap (ms)",
