@@ -94,8 +94,9 @@ class DataPort:
     @merges.setter
     def merges(self, wanted: bool) -> None:
         self._merges = wanted
-        for reader in self._connected:
-            reader.merge(wanted)
+        for reader in list(self._connected):
+            if reader in self._connected:  # else what was read of another has ended its link
+                reader.merge(wanted)
 
     def open(self) -> None:
         """Binds the common sockets; raises OSError where the port is another's."""
@@ -258,9 +259,7 @@ class DataReader:
         """The kernel may merge, which it does from the first runs on; or it may not, from now on."""
         self._may_merge = wanted
         if self._merges and not wanted:
-            for _ in range(DRAIN):  # what is merged already and waits would be cut no more
-                if self._read():
-                    break
+            take_waiting(self, DRAIN)  # what is merged already and waits would be cut no more
             self._set_merging(False)
 
     def _set_merging(self, wanted: bool) -> None:
@@ -278,14 +277,9 @@ class DataReader:
 
     def doRead(self) -> None:
         """Datagrams until there is none, or the batch is full."""
-        self._read()
-
-    def _read(self) -> bool:
-        """True when there is none left."""
         packet = self._port.packet
         packet.now = self._port.clock()
         self._alike = 0
-        none_left = False
         try:
             if self._common:
                 self._read_common(packet)
@@ -294,13 +288,12 @@ class DataReader:
             else:
                 self._read_connected(packet)
         except BlockingIOError:
-            none_left = True
+            pass
         except OSError:  # an ICMP error about something that was sent: the probes tell what it means
             self._port.trouble()
         self._port.done()
         if self._alike >= ALIKE and self._may_merge:
             self._set_merging(True)
-        return none_left
 
     def _read_merged(self, packet: Packet) -> None:
         receive, buffer, links = self.socket.recvmsg_into, packet.buffer, self._port.links

@@ -8,11 +8,11 @@ from twisted.internet.interfaces import IReadDescriptor
 BATCHES = 16  # of 64 packets: what comes faster than it is read is left
 
 
-def take_waiting(reader: IReadDescriptor) -> None:
+def take_waiting(reader: IReadDescriptor, batches: int = BATCHES) -> None:
     """Until nothing waits, as far as that is not for ever."""
     poll = select.poll()
     poll.register(reader.fileno(), select.POLLIN)
-    for _ in range(BATCHES):
+    for _ in range(batches):
         found = poll.poll(0)
         if not found or not found[0][1] & select.POLLIN:  # nothing, or it was closed meanwhile
             break

@@ -67,8 +67,7 @@ class RunCase(Case):
 
     def got(self) -> list[bytes]:
         """What the holder got since this was last asked, all of it by the connected socket."""
-        while not self.receiver._reader._read():
-            pass
+        self.receiver.read_waiting()
         got, self.holder.got = self.holder.got, []
         self.assertEqual({origin for _, origin in got} - {None}, set())
         return [each for each, _ in got]

@@ -55,7 +55,7 @@ class Flow:
         self.sequence = 0  # the kernel's next number, as far as it starts here
         self.passed = 0  # packets that the kernel forwarded
         self.numbered = 0  # of these, those that somebody wanted
-        self.handled = 0  # packets that were forwarded here, modulo 2^32, when that was looked at last
+        self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
         self.calm = 0  # seconds in a row in which few were
         self.stays = 0  # times that it stayed here for that
@@ -63,20 +63,24 @@ class Flow:
 
     def serve(self, by_kernel: bool) -> None:
         """Who forwards it from now on."""
-        self.strays()
-        self.straying = self.calm = 0
+        self.handled, self.straying, self.calm = self._handled(), 0, 0
         for stream in self.streams:
             if isinstance(stream, Stream):
                 stream.served_by_kernel(by_kernel)
 
     def strays(self) -> bool:
         """Asked each second: does the kernel leave many of its packets to us, so that order is lost?"""
-        before, self.handled = self.handled, sum(_handled(stream) for stream in self.streams) & 0xFFFFFFFF
+        before, self.handled = self.handled, self._handled()
         many = (self.handled - before) & 0xFFFFFFFF > STRAYS
         self.straying, self.calm = (self.straying + 1, 0) if many else (0, self.calm + 1)
         if self.calm >= CALM:
             self.stays = 0
         return self.straying >= STRAYING
+
+    def _handled(self) -> int:
+        """Packets of it that were forwarded here, modulo 2^32."""
+        counts = (s.window.received if isinstance(s, Stream) else s.numbered for s in self.streams)
+        return sum(counts) & 0xFFFFFFFF
 
     def stay(self) -> float:
         """It is ours for so many seconds."""
@@ -90,11 +94,6 @@ class Flow:
         for place in self.places:
             place.routes -= 1
         self.places = places
-
-
-def _handled(stream: Sending | Stream) -> int:
-    """Packets of it that were forwarded here."""
-    return stream.window.received if isinstance(stream, Stream) else stream.numbered
 
 
 class Answer(NamedTuple):

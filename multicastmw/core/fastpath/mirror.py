@@ -100,8 +100,8 @@ class Mirror:
         self._configure(tables, self.device, now, enabled=False)
         self.device = None
         self._renew_at = NEVER
-        self._links.clear()
-        self._marked.clear()
+        for waiting in (self._links, self._marked, self._apart):
+            waiting.clear()
         self._leased_until = 0.0
         for flow in self.flows.all():
             self._take_back(flow, OFF, tables, now)
@@ -189,6 +189,8 @@ class Mirror:
             return
         if self.device and now >= self._renew_at:
             self._renew(now)
+            self._look_for_strays(now)
+            self._look_for_merged(tables, now)
             self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
         if self.device:
             self._flush(tables, self.device, now)
@@ -204,15 +206,13 @@ class Mirror:
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
-        self._look_for_strays(now)
-        self._look_for_merged(tables, now)
 
     def _look_for_merged(self, tables: KernelTables, now: float) -> None:
         """All of a peer comes here from its first merged packet on; now and then it is tried without."""
         before, self._merged = self._merged, self.counts.reasons[Reason.USER_GSO]
         if now >= self._unmerge_at:
             self._unmerge_at = NEVER
-            self._unmerge(self._room.by_node.values(), tables)
+            self._unmerge(list(self._room.by_node.values()), tables)
         elif self._merged != before:
             self._unmerge_at = min(self._unmerge_at, now + MERGED_FOR)
 

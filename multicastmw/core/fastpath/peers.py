@@ -9,7 +9,7 @@ before.
 """
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
@@ -168,7 +168,6 @@ class FastPeers:
         for table in (self.by_index, self._served, self._whose, self._why, self._leaving):
             table.clear()
         self._free = list(range(PEERS))
-        heapify(self._free)
 
 
 def values(path: DataAddresses, uplink: Uplink) -> tuple[LinkKey, Peer]:
