@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.client import ControlError
+from multicastmw.cli.client import ControlError, NodeRefuses
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import amount
-from multicastmw.cli.which import control_of
+from multicastmw.cli.which import control_of, unanswered
 
 PATIENCE = 10.0  # seconds; loading the program takes a fraction of one
 
@@ -36,8 +36,10 @@ def fastpath(target: Target, switch: str | None, as_json: bool) -> None:
         if switch:
             control.post(f"/fastpath/{switch}")
         found = control.get("/status")["fastpath"]
+    except NodeRefuses as error:
+        raise Failure(error.why) from None
     except ControlError as error:
-        raise Failure(str(error)) from None
+        raise unanswered(control, error) from None
     click.echo(json.dumps(found) if as_json else "\n".join(report(found)))
 
 
@@ -71,7 +73,7 @@ LEFT = {
     "unknown_link": "from addresses that are no peer's",
     "other_message": "probes",
     "shape": "of a form that the kernel does not do",
-    "gso": "to be cut up by the device",
+    "gso": "merged on their way or behind such, or to be cut up by the device",
     "igmp": "IGMP",
     "link_local": "to 224.0.0.0/24",
     "ttl": "with TTL 1",

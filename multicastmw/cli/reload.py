@@ -9,7 +9,7 @@ import click
 from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeRefuses, NodeSilent
 from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
 from multicastmw.cli.text import card_row
-from multicastmw.cli.which import control_of
+from multicastmw.cli.which import control_of, unanswered
 
 PATIENCE = 30.0  # seconds; links of removed peers may take two, and a reload may wait for another one
 MOVED = "; where [node] name or [control] socket changed since it was started, --socket says where it is"
@@ -59,9 +59,7 @@ def _asked(node: ControlClient, target: Target) -> dict[str, Any]:
     except NodeSilent as error:
         raise Unanswered(f"{error}{LATER}") from None
     except NodeNotRunning as error:
-        if node.mistake:
-            raise BadConfig(f"{node.mistake}; and {error}") from None
-        raise Failure(f"{error}{MOVED if target.config is not None else ''}") from None
+        raise unanswered(node, error, MOVED if target.config is not None else "") from None
     except ControlError as error:
         raise Failure(str(error)) from None
 

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.fastpath import state
-from multicastmw.cli.main import BadConfig, Failure, Target, exit_codes
+from multicastmw.cli.main import Target, exit_codes
 from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
-from multicastmw.cli.which import control_of
+from multicastmw.cli.which import control_of, unanswered
 
 Status = dict[str, Any]
 
@@ -47,9 +47,7 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
     try:
         status = control.get("/status")
     except ControlError as error:
-        raise (
-            BadConfig(f"{control.mistake}; and {error}") if control.mistake else Failure(str(error))
-        ) from None
+        raise unanswered(control, error) from None
     if as_json:
         mistake = {"config_error": control.mistake} if control.mistake else {}
         click.echo(json.dumps(_document(status, part) | mistake))

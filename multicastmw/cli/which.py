@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from multicastmw.cli.client import PATIENCE, ControlClient
+from multicastmw.cli.client import PATIENCE, ControlClient, ControlError
 from multicastmw.cli.main import BadConfig, Failure, Target
 
 RUN = Path("/run/mcmw")
@@ -33,6 +33,11 @@ def _configured(path: str, patience: float) -> ControlClient:
     if found is None:
         raise Failure(f"{path}: [control] socket: is empty, so this node answers nobody")
     return ControlClient(found, patience, mistake)
+
+
+def unanswered(node: ControlClient, error: ControlError, more: str = "") -> Failure:
+    """What is to be said where the node was not reached: first of all a mistake in the file that names it."""
+    return BadConfig(f"{node.mistake}; and {error}") if node.mistake else Failure(f"{error}{more}")
 
 
 def _only_one() -> Path:

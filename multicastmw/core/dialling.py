@@ -41,9 +41,7 @@ TAKEOVER_WAIT_MAX = 0.2  # seconds until it is dialled when it is needed
 STABLE = 5.0  # a link that was up for so many seconds is dialled again without delay
 NAMESAKE_WAIT = 2.0, 60.0  # seconds until a link that a node of our own name has taken is asked for again
 PEACE = 300.0  # seconds; a link that was up for so long is not fought over any more
-ELSEWHERE_FOR = (
-    30.0  # seconds, or twice the longest patience: what was said of us before is forgotten by then
-)
+ELSEWHERE_FOR = 30.0  # seconds, or twice the longest patience: what was said of us before is forgotten then
 ELSEWHERE_PAUSE = 120.0  # seconds without a word of it, and that time begins anew
 COLLISIONS_MAX = 5  # doublings of the time to take over: 6.4 s
 COLLIDED = 5.0  # seconds: who is needed again so soon after a link was closed for a cycle has collided
@@ -95,9 +93,7 @@ class Dialler:
         self._dialled_at = now
         self._unseen = 0
         self._collisions = 0
-        self._elsewhere_since = (
-            self._elsewhere_at
-        ) = -NEVER  # the peer said first, and last, that it reaches us
+        self._elsewhere_since = self._elsewhere_at = -NEVER  # the peer said first, last, that it reaches us
         self._taken = 0  # times that a node of our own name has taken the link
         self._closed_at = -NEVER  # when a link that was up was closed for a cycle
         self._is_standby = False  # also while it is dialled to see whether it still is one

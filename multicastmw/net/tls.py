@@ -28,7 +28,7 @@ from zope.interface import implementer
 from multicastmw.core.expiry import Validity
 from multicastmw.core.identity import node_id
 from multicastmw.net.pace import Pace
-from multicastmw.wire.cops import Code
+from multicastmw.wire.cops import NO_HTTP_PORT, Code
 from multicastmw.wire.messages import Close, encode
 
 # What the specification says: how our common header begins, and so a plain Open.
@@ -79,7 +79,7 @@ REASONS = (
     ("packet length too long", "it does not speak TLS"),
     ("data length too long", "it does not speak TLS"),
     ("record layer failure", "it does not speak TLS"),
-    ("http request", "it sent an HTTP request, and this is no HTTP port"),
+    ("http request", NO_HTTP_PORT),
     ("answers unread", "it talks and does not read the answers"),
     ("handshake too long", f"its handshake is longer than {HANDSHAKE_MAX >> 10} KiB"),
 )

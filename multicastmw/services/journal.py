@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from twisted.logger import Logger, LogLevel
 
 from multicastmw.core.events import Event, PeerDown, PeerUp
+from multicastmw.core.room import LINKS_MAX
 
 # What we chose.
 KINDS_MAX = 256  # kinds of repeating events told apart; what a stranger invents above is one kind a type
@@ -15,7 +16,6 @@ KINDS_OF_ONE = 8  # of these of one address, so that one caller cannot take them
 KINDS_THAT_MATTER = 1_024  # more, for peers that node.ini names and for links that have lasted
 LASTS = 10.0  # seconds up, and a link's fall is told whatever else goes on
 LASTING_OF_ONE = 32  # links of one address that have that right, the first that came
-LINKS_MAX = 1_024  # that are remembered as up; a node has no more
 QUIET = 60.0  # seconds without one, and the next is news again
 SWEEP = 1.0  # seconds at least between two looks for what has been quiet
 KEPT = 200  # events for people to look at

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from multicastmw import __version__
 from multicastmw.core.addressing import Channel, key_text
+from multicastmw.core.fastpath.flows import Flow
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_of
@@ -267,20 +268,19 @@ def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
 
 
 def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
-    streams: dict[Route, list[Stream]] = {}
-    for stream in node.forwarder.streams():
-        streams.setdefault(stream.route, []).append(stream)
     sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
     return tuple(
-        _route(node, route, streams.get(route, []), sent.get(route))
+        _route(node, route, sent.get(route))
         for route in nsmallest(SHOWN_MAX, node.router.routes(), key=lambda route: route.channel)
     )
 
 
-def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int | None) -> RouteStatus:
+def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
+    all_flows = node.fastpath.mirror.flows
+    flows = all_flows.of_route(route)
+    others = [flow for flow in flows if not all_flows.is_ours(flow)]
     denied = node.destination.denies(route.channel)
-    stopped = denied and sent is not None and not streams  # it starts here, and goes no further than the TAP
-    flows = node.fastpath.mirror.flows.of_route(route)
+    stopped = denied and sent is not None and not others  # it starts here, and goes no further than the TAP
     slow = [flow.why for flow in flows if flow.value is None]
     numbered = sum(flow.numbered for flow in flows)
     return RouteStatus(
@@ -295,21 +295,17 @@ def _route(node: "NodeService", route: Route, streams: list[Stream], sent: int |
         sent_from_here=None if sent is None else sent + numbered,
         fast=bool(flows) and not slow,
         why_slow=slow[0] if slow else "",
-        streams=tuple(
-            _origin(node, flow.origin, [s for s in streams if s.origin == flow.origin], flow.passed)
-            for flow in flows
-            if not node.fastpath.mirror.flows.is_ours(flow)
-        ),
+        streams=tuple(_origin(node, flow) for flow in others),
     )
 
 
-def _origin(node: "NodeService", origin: int, streams: list[Stream], passed: int) -> StreamStatus:
+def _origin(node: "NodeService", flow: Flow) -> StreamStatus:
     """Both counts of an origin together, and what the kernel forwarded without a look at numbers."""
-    windows = [stream.window for stream in streams]
+    windows = [stream.window for stream in flow.streams if isinstance(stream, Stream)]
     return StreamStatus(
-        origin=f"{origin:016x}",
-        node=node.room.reach.name(node_of(origin)),
-        received=passed + sum(window.received for window in windows),
+        origin=f"{flow.origin:016x}",
+        node=node.room.reach.name(node_of(flow.origin)),
+        received=flow.passed + sum(window.received for window in windows),
         lost=sum(window.lost for window in windows),
         duplicates=sum(window.duplicates for window in windows),
         reordered=sum(window.reordered for window in windows),

@@ -40,6 +40,7 @@ OBJECT_TWIN = Twin("!HBB")
 TLS_RECORD = 0x16  # how a TLS handshake begins: a peer that wants TLS where there is none
 HTTP_ANSWER = b"HTTP"  # and so an answer of HTTP, where a web server was dialled; requests begin with one of
 HTTP_REQUEST = (b"GET ", b"HEAD", b"POST", b"PUT ", b"DELE", b"OPTI", b"PATC", b"TRAC", b"CONN", b"PRI ")
+NO_HTTP_PORT = "it sent an HTTP request, and this is no HTTP port"
 
 # What we chose: room for the longest IP packet and our 60 bytes, and little more.
 MESSAGE_MAX = 66_000
@@ -113,7 +114,7 @@ def message_length(head: bytes | bytearray | memoryview, longest: int = MESSAGE_
     if first >> 4 != VERSION:
         begin = bytes(head[:4])
         if begin in HTTP_REQUEST:
-            raise PeerError(Code.BAD_FORMAT, 0, "it sent an HTTP request, and this is no HTTP port")
+            raise PeerError(Code.BAD_FORMAT, 0, NO_HTTP_PORT)
         if begin == HTTP_ANSWER:
             raise PeerError(Code.BAD_FORMAT, 0, "it answers in HTTP: a web server, and no node")
         raise PeerError(Code.BAD_FORMAT, 0, f"version {first >> 4}, not 1")

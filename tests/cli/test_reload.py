@@ -154,7 +154,7 @@ class Commands(TestCase):
     def test_where_no_node_runs_either_the_mistake_is_what_is_said(self) -> Any:
         ini = Path(self.path).with_name("n.ini")
         ini.write_text(f"[control]\nsocket = {self.path}\n[tap]\nmtuu = 1\n")
-        for command in ("reload", "show"):
+        for command in ("reload", "show", "fastpath"):
             out, err, code = yield self.mcmw("-c", str(ini), command)
             line = f"{ini}: [tap] mtuu: no such option; did you mean mtu?; and no node is running behind"
             self.assertEqual((out, err.count("\n"), code), ("", 1, 2))

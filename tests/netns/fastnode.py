@@ -29,9 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from multicastmw.core.addressing import ipv4
-from multicastmw.net.bpf.hooks import EGRESS, INGRESS, attach, remove_leftovers
-from multicastmw.net.bpf.loading import load, shipped_object
-from multicastmw.net.bpf.tables import (
+from multicastmw.core.fastpath.tables import (
     NO_MAC,
     RECEIVED,
     SENT,
@@ -42,8 +40,10 @@ from multicastmw.net.bpf.tables import (
     RouteFlag,
     RouteKey,
     RouteValue,
-    Tables,
 )
+from multicastmw.net.bpf.hooks import EGRESS, INGRESS, attach, remove_leftovers
+from multicastmw.net.bpf.loading import load, shipped_object
+from multicastmw.net.bpf.tables import Tables
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.tap import TapDevice
 from multicastmw.wire.ipv4 import number

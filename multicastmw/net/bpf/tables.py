@@ -5,47 +5,29 @@ from struct import Struct
 
 from multicastmw.core.fastpath.tables import (
     CFG,
-    FAN_OUT,
     INDEX,
     LINK,
-    LINK_ANY,
     LINK_KEY,
-    LINK_TAP,
-    LINKS,
-    MARK,
-    NO_MAC,
     NUMBER,
     PAIR,
     PEER,
     PEERS,
-    REASONS_MAX,
     RECEIVED,
     ROUTE,
     ROUTE_KEY,
     ROUTE_STAT,
-    ROUTES,
-    SENT,
     Cfg,
     Count,
     LinkKey,
     LinkValue,
     Peer,
-    PeerFlag,
     Reason,
     RouteCount,
-    RouteFlag,
     RouteKey,
     RouteValue,
 )
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import Loaded, LoadedProgram
-
-__all__ = [
-    "CFG", "FAN_OUT", "LINK", "LINKS", "LINK_ANY", "LINK_KEY", "LINK_TAP", "MARK", "NO_MAC", "PAIR", "PEER",
-    "PEERS", "REASONS_MAX", "RECEIVED", "ROUTE", "ROUTES", "ROUTE_KEY", "ROUTE_STAT", "SENT", "Cfg", "Count",
-    "LinkKey", "LinkValue", "Peer", "PeerFlag", "Reason", "RouteCount", "RouteFlag", "RouteKey", "RouteValue",
-    "Tables",
-]  # fmt: skip
 
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),

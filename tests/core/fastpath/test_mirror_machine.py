@@ -21,12 +21,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.fastpath.peers import Uplink
-from multicastmw.core.fastpath.tables import LINK_TAP, RouteFlag, RouteKey
+from multicastmw.core.fastpath.tables import INDEX, LINK_TAP, RouteFlag, RouteKey
 from multicastmw.core.forwarding import STALE
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.net.bpf.loading import load, shipped_object
-from multicastmw.net.bpf.tables import INDEX, Tables
+from multicastmw.net.bpf.tables import Tables
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import UPLINK, Hub, MemoryTables
 from tests.net.bpf.bed import why_no_bed

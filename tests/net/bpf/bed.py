@@ -19,10 +19,7 @@ from ipaddress import IPv4Interface
 from typing import Any, NamedTuple, TypeVar
 
 from multicastmw.core.addressing import ipv4
-from multicastmw.net.bpf.hooks import EGRESS, INGRESS, Hook, attach
-from multicastmw.net.bpf.kernel import NoFastPath
-from multicastmw.net.bpf.loading import LoadedProgram, Run, load, shipped_object
-from multicastmw.net.bpf.tables import (
+from multicastmw.core.fastpath.tables import (
     Cfg,
     LinkKey,
     LinkValue,
@@ -32,8 +29,11 @@ from multicastmw.net.bpf.tables import (
     RouteFlag,
     RouteKey,
     RouteValue,
-    Tables,
 )
+from multicastmw.net.bpf.hooks import EGRESS, INGRESS, Hook, attach
+from multicastmw.net.bpf.kernel import NoFastPath
+from multicastmw.net.bpf.loading import LoadedProgram, Run, load, shipped_object
+from multicastmw.net.bpf.tables import Tables
 from multicastmw.net.tap import TapDevice
 from multicastmw.wire.ipv4 import Header, checksum
 from tests.net.namespace import Namespace, why_not

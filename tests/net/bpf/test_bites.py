@@ -12,11 +12,11 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.fastpath.tables import FAN_OUT, MARK, RECEIVED, SENT, Reason, RouteFlag
 from multicastmw.net.bpf.hooks import INGRESS, attach
 from multicastmw.net.bpf.kernel import CAPABILITIES, NoFastPath
 from multicastmw.net.bpf.loading import shipped_object, verifier_statistics
 from multicastmw.net.bpf.maps import possible_cpus
-from multicastmw.net.bpf.tables import FAN_OUT, MARK, RECEIVED, SENT, Reason, RouteFlag
 from multicastmw.wire import data
 from multicastmw.wire.data import DataHeader
 from multicastmw.wire.ipv4 import checksum
@@ -56,7 +56,8 @@ keep = sum(1 << int(bit) for bit in sys.argv[3].split(",") if bit)
 from multicastmw.net.bpf.hooks import EGRESS, INGRESS, attach
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import load, shipped_object
-from multicastmw.net.bpf.tables import Cfg, Tables
+from multicastmw.core.fastpath.tables import Cfg
+from multicastmw.net.bpf.tables import Tables
 import struct, socket
 libc = ctypes.CDLL(None, use_errno=True)
 code = shipped_object()

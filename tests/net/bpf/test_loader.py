@@ -16,13 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.fastpath import tables as values
+from multicastmw.core.fastpath.tables import Cfg, Peer, Reason, RouteFlag, RouteKey, RouteValue
 from multicastmw.net.bpf import kernel, loading, tables
 from multicastmw.net.bpf.elf import MapShape, ObjectFile, _sections
 from multicastmw.net.bpf.hooks import CLSACT, EGRESS, INGRESS, attach, filter_name, remove_leftovers
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.maps import Map
-from multicastmw.net.bpf.tables import Cfg, Peer, Reason, RouteFlag, RouteKey, RouteValue
 from multicastmw.wire import data
 from tests.net.bpf.bed import (
     GROUP,
@@ -77,9 +78,9 @@ class Twins(SynchronousTestCase):
         self.assertEqual(
             sizes,
             {
-                "cfg": tables.CFG.size, "peer": tables.PEER.size, "link_key": tables.LINK_KEY.size,
-                "link": tables.LINK.size, "route_key": tables.ROUTE_KEY.size, "route": tables.ROUTE.size,
-                "stat": tables.PAIR.size, "route_stat": tables.ROUTE_STAT.size,
+                "cfg": values.CFG.size, "peer": values.PEER.size, "link_key": values.LINK_KEY.size,
+                "link": values.LINK.size, "route_key": values.ROUTE_KEY.size, "route": values.ROUTE.size,
+                "stat": values.PAIR.size, "route_stat": values.ROUTE_STAT.size,
             },
         )  # fmt: skip
 
@@ -96,9 +97,9 @@ class Twins(SynchronousTestCase):
                 "local_port": b"\0\4", "remote_port": b"\0\5", "ifindex": b"\6\0\0\0",
                 "gateway": b"\0\0\0\x08", "longest": b"\7\0", "flags": b"\5\0",
                 "to": b"tototo", "from": b"frfrfr"}),
-            ("link_key", tables.LinkKey(1, 2, 3, 4).pack(), {
+            ("link_key", values.LinkKey(1, 2, 3, 4).pack(), {
                 "remote": b"\0\0\0\1", "local": b"\0\0\0\2", "remote_port": b"\0\3", "local_port": b"\0\4"}),
-            ("link", tables.LinkValue(1, 2).pack(), {"token": b"\0" * 7 + b"\1", "peer": b"\2\0\0\0"}),
+            ("link", values.LinkValue(1, 2).pack(), {"token": b"\0" * 7 + b"\1", "peer": b"\2\0\0\0"}),
             ("route_key", RouteKey(1, 2, 3).pack(), {
                 "group": b"\0" * 7 + b"\1", "source": b"\0" * 7 + b"\2", "origin": b"\0" * 7 + b"\3"}),
             ("route", RouteValue(1, 2, (9, 8), 4, 5, RouteFlag.WHOLE).pack(), {
@@ -119,10 +120,10 @@ class Twins(SynchronousTestCase):
     def test_constants_are_the_same(self) -> None:
         found = dict(re.findall(r"#define (\w+) (\w+)", header("fastpath.h")))
         for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX"):
-            self.assertEqual(int(found[name], 0), getattr(tables, name), name)
+            self.assertEqual(int(found[name], 0), getattr(values, name), name)
         for flag in RouteFlag:
             self.assertEqual(int(found[f"ROUTE_{flag.name}"]), flag)
-        for bit in tables.PeerFlag:
+        for bit in values.PeerFlag:
             self.assertEqual(int(found[f"PEER_{bit.name}"]), bit)
 
     def test_an_object_of_another_release_is_refused(self) -> None:

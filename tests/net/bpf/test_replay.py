@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import ANY
-from multicastmw.net.bpf.tables import Reason, RouteFlag
+from multicastmw.core.fastpath.tables import Reason, RouteFlag
 from multicastmw.wire import data
 from multicastmw.wire.data import HEADER_SIZE, DataHeader
 from tests.net.bpf.bed import (
