@@ -73,12 +73,13 @@ LEFT = {
     "unknown_link": "from addresses that are no peer's",
     "other_message": "probes",
     "shape": "of a form that the kernel does not do",
-    "gso": "merged on their way or behind such, or to be cut up by the device",
+    "gso": "merged on their way, or to be cut up by the device",
     "igmp": "IGMP",
     "link_local": "to 224.0.0.0/24",
     "ttl": "with TTL 1",
     "too_long": "too long for a peer's way",
     "checksum": "with a checksum that is still to be completed",
+    "gate": "behind others that were left, so that order is kept",
 }
 LOST = {
     "no_peer": "the peer had just gone",

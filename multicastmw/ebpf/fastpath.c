@@ -35,6 +35,7 @@ MAP(links, HASH, struct link_key, struct link, LINKS, 0);
 MAP(routes, HASH, struct route_key, struct route, ROUTES, BPF_F_NO_PREALLOC);
 /* The count beside the route and not in it: a route is replaced whole, and no number is given twice. */
 MAP(sequences, ARRAY, u32, u32, ROUTES, 0);
+MAP(gates, ARRAY, u32, struct gate, GATES, BPF_F_MMAPABLE);
 MAP(stats, PERCPU_ARRAY, u32, struct stat, STATS, 0);
 MAP(route_stats, PERCPU_ARRAY, u32, struct route_stat, ROUTES, 0);
 
@@ -96,6 +97,18 @@ INLINE int dropped(enum reason why)
 {
 	count_at(why, 0);
 	return DROP;
+}
+
+/* To user space, and no later packet passes this one. */
+INLINE int held(struct gate *gate, enum reason why)
+{
+	__sync_fetch_and_add(&gate->left, 1);
+	return left(why);
+}
+
+INLINE int is_shut(const volatile struct gate *gate)
+{
+	return gate->left != gate->seen;
 }
 
 INLINE void count_received(u32 peer, u32 bytes)
@@ -388,8 +401,6 @@ INLINE int from_application(struct __sk_buff *skb)
 		return left(USER_IGMP);
 	if ((ip->destination & htonl(0xffffff00)) == htonl(0xe0000000))
 		return left(USER_LINK_LOCAL);
-	if (skb->gso_size)
-		return left(USER_GSO);
 	u32 header = (ip->first & 15) * 4, total = ntohs(ip->total);
 	if (ip->first >> 4 != 4 || header < sizeof *ip || total < header || total > skb->len - ETH || !ip->source)
 		return left(USER_SHAPE);
@@ -408,22 +419,27 @@ INLINE int from_application(struct __sk_buff *skb)
 	if (route->flags & ROUTE_USER || route->count > FAN_OUT ||
 	    (route->link != LINK_ANY && route->link != LINK_TAP))
 		return left(USER_ROUTE);
-	if (AROUND + ((total + 3) & ~3) > route->longest)
-		return left(USER_TOO_LONG);
 	u32 slot = route->slot;
 	u32 *sequence = bpf_map_lookup_elem(&sequences, &slot);
 	struct route_stat *passed = bpf_map_lookup_elem(&route_stats, &slot);
-	if (!sequence || !passed)
+	struct gate *gate = bpf_map_lookup_elem(&gates, &slot);
+	if (!sequence || !passed || !gate)
 		return left(USER_ROUTE);
+	if (skb->gso_size)
+		return held(gate, USER_GSO);
+	if (AROUND + ((total + 3) & ~3) > route->longest)
+		return held(gate, USER_TOO_LONG);
+	if (is_shut(gate))
+		return held(gate, USER_GATE);
 
 	u32 service_class = ip->tos >> 5, raised = ttl != ip->ttl;
 	if (route->count) {
 		int checked = ip->protocol == UDP_PROTOCOL && !(ip->fragment & htons(FRAGMENT_MASK));
 		if (checked && unfinished_checksum(skb, header))
-			return left(USER_CHECKSUM);
+			return held(gate, USER_CHECKSUM);
 		/* What fails here has changed the padding at most, and is user space's. */
 		if (make_room(skb, total))
-			return left(USER_SHAPE);
+			return held(gate, USER_SHAPE);
 	}
 	count_at(FROM_TAP, total);
 	if (raised)
@@ -569,7 +585,8 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		return left(USER_ROUTE);
 	u32 slot = route->slot, local = route->flags & ROUTE_LOCAL;
 	struct route_stat *passed = bpf_map_lookup_elem(&route_stats, &slot);
-	if (!passed)
+	struct gate *gate = bpf_map_lookup_elem(&gates, &slot);
+	if (!passed || !gate)
 		return left(USER_ROUTE);
 	if (route->link != LINK_ANY && route->link != packet->from) {
 		count_received(packet->from, packet->size);
@@ -578,9 +595,11 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 	}
 	u32 others = route->count > 1 || (route->count && route->peers[0] != packet->from);
 	if (others && packet->hop_limit > 1 && packet->size + OUTER > route->longest)
-		return left(USER_TOO_LONG);
+		return held(gate, USER_TOO_LONG);
 	if (local && !may_enter(skb, route, packet))
-		return left(USER_SHAPE);
+		return held(gate, USER_SHAPE);
+	if (is_shut(gate))
+		return held(gate, USER_GATE);
 	count_received(packet->from, packet->size);
 	passed->packets++;
 	passed->bytes += packet->length;
@@ -648,11 +667,15 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 	struct link *link = bpf_map_lookup_elem(&links, &key);
 	if (!link)
 		return left(USER_UNKNOWN_LINK);
-	/* Merged datagrams go to user space, and so do all that follow: they would overtake them. */
+	/* Merged datagrams may be of any routes. */
+	u32 of_link = GATE_OF_LINK + (link->peer & (PEERS - 1));
+	struct gate *gate = bpf_map_lookup_elem(&gates, &of_link);
+	if (!gate)
+		return left(USER_UNKNOWN_LINK);
 	if (skb->gso_size)
-		link->flags = LINK_MERGED;
-	if (link->flags & LINK_MERGED)
-		return left(USER_GSO);
+		return held(gate, USER_GSO);
+	if (is_shut(gate))
+		return held(gate, USER_GATE);
 	u32 total = ntohs(IP(frame)->total);
 	if (total != skb->len - ETH || ntohs(UDP(frame)->length) != total - sizeof(struct ipv4) ||
 	    header_sum(IP(frame)) != 0xffff)

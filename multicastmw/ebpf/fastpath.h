@@ -61,12 +61,10 @@ struct link_key {
 };
 _Static_assert(sizeof(struct link_key) == 12, "");
 
-#define LINK_MERGED 1 /* its datagrams come merged; set here, and user space takes it back */
-
 struct link {
 	be64 token; /* what we expect */
 	u32 peer;
-	u32 flags;
+	u32 unused;
 };
 _Static_assert(sizeof(struct link) == 16, "");
 
@@ -85,6 +83,18 @@ struct route {
 	u8 peers[FAN_OUT];
 };
 _Static_assert(sizeof(struct route) == 80, "");
+
+/* One of `gates`, a route's by its slot, and then a link's by its peer: packets may pass while the two are equal.
+ *
+ * Each that is left to user space counts in `left`, which shuts the gate, so that none passes it: until user
+ * space has handled all that it was left, and says in `seen` how many that were.
+ */
+struct gate {
+	u32 left, seen;
+};
+_Static_assert(sizeof(struct gate) == 8, "");
+#define GATE_OF_LINK ROUTES
+#define GATES (ROUTES + PEERS)
 
 /* One of `stats`: reasons, then what was sent to each peer, then what came from each (message bytes). */
 struct stat {
@@ -130,6 +140,7 @@ enum reason {
 	USER_ROUTE,
 	USER_TOO_LONG,
 	USER_CHECKSUM,
+	USER_GATE,
 	REASONS
 };
 #define REASONS_MAX 32

@@ -68,6 +68,7 @@ struct udp {
 
 enum map_type { BPF_MAP_TYPE_HASH = 1, BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6 };
 #define BPF_F_NO_PREALLOC 1
+#define BPF_F_MMAPABLE (1u << 10)
 
 /* What tcx knows; anything else, also TC_ACT_STOLEN, means "next" there. */
 enum verdict { NEXT = -1, DROP = 2, REDIRECT = 7 };

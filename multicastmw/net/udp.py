@@ -85,9 +85,10 @@ class DataPort:
 
     @property
     def merges(self) -> bool:
-        """May the kernel hand in several datagrams of a peer at once?
+        """May the kernel take and hand in several datagrams of a peer at once?
 
-        Not while it forwards them by itself: merged ones pass by a program that looks at single packets.
+        Not while it forwards by itself: merged ones pass by a program that looks at single packets, here and,
+        where the cable is a virtual one, at the peer.
         """
         return self._merges
 
@@ -206,7 +207,7 @@ class PeerSocket:
 
         False: the socket took nothing of it.  Why, each message finds out when it is sent alone.
         """
-        if not self._cuts:
+        if not self._cuts or not self._port.merges:
             return False
         try:
             self._sendmsg(run, ((socket.IPPROTO_UDP, UDP_SEGMENT, SEGMENT_TWIN.pack(len(run[0]))),))

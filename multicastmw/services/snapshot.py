@@ -281,7 +281,7 @@ def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
     others = [flow for flow in flows if not all_flows.is_ours(flow)]
     denied = node.destination.denies(route.channel)
     stopped = denied and sent is not None and not others  # it starts here, and goes no further than the TAP
-    slow = [flow.why for flow in flows if flow.value is None]
+    slow = [why for flow in flows if (why := node.fastpath.mirror.why_slow(flow))]
     numbered = sum(flow.numbered for flow in flows)
     return RouteStatus(
         group=key_text(route.channel.group),

@@ -180,6 +180,14 @@ class Merging(RunCase):
         self.assertTrue(self.sender.send_run(run))
         self.assertEqual(self.waiting(), len(run[0]))
 
+    def test_turned_off_nothing_leaves_in_one_piece(self) -> None:
+        self.come_alike()
+        self.one.merges = False
+        run = self.rows(*[1000] * 3)
+        self.assertFalse(self.sender.send_run(run))
+        self.send(run)
+        self.assertEqual((self.waiting(), self.got()), (len(run[0]), run))
+
     def test_a_kernel_that_merges_nothing_is_read_one_by_one(self) -> None:
         self.patch(udp, "UDP_GRO", 0x7777)  # an option that it does not know
         self.receiver.close()

@@ -7,13 +7,13 @@
                                                                                    |
                                             what is named no longer, a second later, in reverse
 
-Before a flow is given to the kernel, what has come of it already is taken from the sockets, so that nothing
-overtakes it.  A flow of which the kernel leaves many packets to us (merged on their way, too long for a peer)
-is ours as a whole for a while, for the same reason.
+A flow is given to the kernel behind a gate (gates.py), so that nothing overtakes what has come of it already.
+A flow of which the kernel leaves many packets to us (merged on their way, too long for a peer) is ours as a
+whole for a while: its gate would be shut again and again.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from multicastmw.core.addressing import key_text
 from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
+from multicastmw.core.fastpath.gates import Gates
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
-from multicastmw.core.fastpath.tables import Cfg, KernelTables, Reason, RouteKey, RouteValue
+from multicastmw.core.fastpath.tables import GATE_OF_LINK, Cfg, KernelTables, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
 from multicastmw.core.link import Link
 from multicastmw.core.room import Room
@@ -33,11 +34,11 @@ from multicastmw.core.tap import TapDestination
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
-MERGED_FOR = 5.0  # seconds until a peer whose datagrams came merged is tried again
 NEVER = float("inf")
 OFF = "the fast path is off"
 STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
 OVER = "nothing comes of it any more"
+HELD = "packets that were left to us go first"
 
 
 class Device(NamedTuple):
@@ -74,8 +75,7 @@ class Mirror:
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
-        self._merged = 0  # packets that the kernel has left to us as they came merged, or behind such
-        self._unmerge_at = NEVER
+        self._gates = Gates()
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -102,6 +102,7 @@ class Mirror:
         self._renew_at = NEVER
         for waiting in (self._links, self._marked, self._apart):
             waiting.clear()
+        self._gates.forget_all()
         self._leased_until = 0.0
         for flow in self.flows.all():
             self._take_back(flow, OFF, tables, now)
@@ -117,6 +118,7 @@ class Mirror:
         self._leased_until = 0.0
         for waiting in (self._links, self._marked, self._resting, self._apart):
             waiting.clear()
+        self._gates.forget_all()
         for flow in self.flows.all():
             self._is_ours(flow, OFF)
         self.flows.forget_slots()
@@ -180,7 +182,7 @@ class Mirror:
         if self.device and (self._links or self._marked):
             return -NEVER
         rest = self._resting[0][0] if self._resting else NEVER
-        return min(self._renew_at, rest, self.peers.deadline())
+        return min(self._renew_at, rest, self.peers.deadline(), self._gates.deadline())
 
     def tick(self, now: float) -> None:
         """Raises what the tables raise."""
@@ -190,36 +192,41 @@ class Mirror:
         if self.device and now >= self._renew_at:
             self._renew(now)
             self._look_for_strays(now)
-            self._look_for_merged(tables, now)
+            self._look_at_gates(tables, now)
             self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
         if self.device:
             self._flush(tables, self.device, now)
+            self._gates.tick(tables, now)
         self._end_rests(tables, now)
 
     def _renew(self, now: float) -> None:
         tables, device = self._tables, self.device
         assert tables is not None and device is not None
-        if self._leased_until and now >= self._leased_until:
-            self._read_waiting(self.flows, tables)  # it was left to us meanwhile, and goes out first
-            if self.device is None:
-                return
+        if self._leased_until and now >= self._leased_until - RENEW:  # all may have been left to us meanwhile
+            for flow in self.flows.by_slot.values():
+                if flow.value is not None:
+                    self._shut(flow, tables, now)
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
 
-    def _look_for_merged(self, tables: KernelTables, now: float) -> None:
-        """All of a peer comes here from its first merged packet on; now and then it is tried without."""
-        before, self._merged = self._merged, self.counts.reasons[Reason.USER_GSO]
-        if now >= self._unmerge_at:
-            self._unmerge_at = NEVER
-            self._unmerge(list(self._room.by_node.values()), tables)
-        elif self._merged != before:
-            self._unmerge_at = min(self._unmerge_at, now + MERGED_FOR)
+    def _look_at_gates(self, tables: KernelTables, now: float) -> None:
+        """Those that the kernel has shut are opened again."""
+        for flow in self.flows.by_slot.values():
+            if flow.value is not None and flow.slot is not None:
+                self._gates.found(flow.slot, self._where(flow), tables, now)
+        for index, served in self.peers.by_index.items():
+            self._gates.found(GATE_OF_LINK + index, served.link.read_waiting, tables, now)
 
-    def _unmerge(self, links: Iterable[Link], tables: KernelTables) -> None:
-        for link in links:
-            link.read_waiting()
-            self.peers.unmerge(link, tables)
+    def _shut(self, flow: Flow, tables: KernelTables, now: float) -> None:
+        """All of it comes to us until what waits of it is out."""
+        assert flow.slot is not None
+        self._gates.shut(flow.slot, self._where(flow), tables, now)
+
+    def _where(self, flow: Flow) -> Callable[[], None]:
+        """Takes what waits of it, from where it comes."""
+        link = None if self.flows.is_ours(flow) else self.flows.ingress(flow)
+        return link.read_waiting if link else self._read_tap
 
     def _look_for_strays(self, now: float) -> None:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
@@ -251,6 +258,15 @@ class Mirror:
             if flow := slots.get(slot):
                 self.counts.add_route(flow, growth, self.flows.is_ours(flow), now)
 
+    def why_slow(self, flow: Flow) -> str:
+        """Why the kernel forwards no packet of it at this moment; empty where it does."""
+        if flow.value is None or self._tables is None or flow.slot is None:
+            return flow.why
+        link = self.flows.ingress(flow)
+        place = self.peers.served(link) if link and not self.flows.is_ours(flow) else None
+        gates = (flow.slot, GATE_OF_LINK + place.index) if place else (flow.slot,)
+        return HELD if any(map(self._tables.is_shut, gates)) else ""
+
     # --- writing
 
     def _flush(self, tables: KernelTables, device: Device, now: float) -> None:
@@ -260,7 +276,6 @@ class Mirror:
             if self.peers.look(link, tables):
                 self._marked.update(dict.fromkeys(f for f in self.flows if self.flows.uses(f, link)))
         turn = list(islice(self._marked, AT_ONCE))
-        before = [flow for flow in turn if flow.value is None]
         written: dict[RouteKey, RouteValue] = {}
         for flow in turn:
             del self._marked[flow]
@@ -270,14 +285,9 @@ class Mirror:
             if isinstance(answer, str):
                 self._take_back(flow, answer, tables, now)
             else:
-                self._give(flow, answer, tables, written)
+                self._give(flow, answer, tables, written, now)
         if written:
-            # What comes between this reading and the write is overtaken.
-            new = [flow for flow in before if flow.value is not None]
-            tables.set_routes(written, lambda: self._read_waiting(new, tables))
-            if self.device is None:  # a TAP that was found dead meanwhile has switched off
-                for key in written:
-                    tables.clear_route(key)
+            tables.set_routes(written)
 
     def _judge(self, flow: Flow, device: Device) -> Answer | str:
         if not flow.streams:
@@ -285,9 +295,14 @@ class Mirror:
         return STRAYING if flow in self._apart else self.flows.judge(flow, device.bridged)
 
     def _give(
-        self, flow: Flow, answer: Answer, tables: KernelTables, written: dict[RouteKey, RouteValue]
+        self,
+        flow: Flow,
+        answer: Answer,
+        tables: KernelTables,
+        written: dict[RouteKey, RouteValue],
+        now: float,
     ) -> None:
-        """The kernel forwards it, from when `written` is."""
+        """The kernel forwards it, from when `written` is, and what has come already is out."""
         assert flow.slot is not None
         value = self.flows.value(answer, flow.slot)
         if value == flow.value:
@@ -297,6 +312,7 @@ class Mirror:
             self._room.tell(RouteInKernel(*self._texts(flow)))
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
+            self._shut(flow, tables, now)
             flow.serve(True)
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
@@ -313,6 +329,8 @@ class Mirror:
 
     def _is_ours(self, flow: Flow, why: str) -> None:
         if flow.value is not None:
+            assert flow.slot is not None
+            self._gates.forget(flow.slot)
             flow.value = None
             flow.serve(False)
             flow.name(())
@@ -345,16 +363,3 @@ class Mirror:
             if was_full and self.device:
                 self._marked.update(dict.fromkeys(flow for flow in self.flows if flow.why == FULL))
         self.peers.tick(now, tables, lambda: self.read(now))
-
-    def _read_waiting(self, flows: Iterable[Flow], tables: KernelTables) -> None:
-        """Takes what has come of these already, from where they come."""
-        links: dict[Link, None] = {}
-        from_here = False
-        for flow in flows:
-            if self.flows.is_ours(flow):
-                from_here = True
-            elif link := self.flows.ingress(flow):
-                links[link] = None
-        self._unmerge(links, tables)
-        if from_here:
-            self._read_tap()

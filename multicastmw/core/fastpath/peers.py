@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from multicastmw.core.fastpath.tables import PEERS, KernelTables, LinkKey, LinkValue, Peer
+from multicastmw.core.fastpath.tables import GATE_OF_LINK, PEERS, KernelTables, LinkKey, LinkValue, Peer
 from multicastmw.core.link import DataAddresses, Link, Phase
 
 # What we chose.
@@ -85,6 +85,9 @@ class FastPeers:
                 self._leaving[before] = None
             return was or why != told_before
         key, peer = found
+        if served is not before:
+            gate = GATE_OF_LINK + served.index  # as whoever had it before has left it
+            tables.open_gate(gate, tables.left_at(gate))
         if served is not before or served.peer != peer:
             served.peer = peer
             tables.set_peer(served.index, peer)
@@ -122,12 +125,6 @@ class FastPeers:
         if old != key and self._whose.get(old) is served:
             del self._whose[old]
             tables.clear_link(old)
-
-    def unmerge(self, link: Link, tables: KernelTables) -> None:
-        """Its datagrams may come one by one again; the kernel has left all to us since they came merged."""
-        served = self._served.get(link)
-        if served is not None and self._whose.get(served.key) is served:
-            tables.set_link(served.key, LinkValue(link.token, served.index))
 
     # --- going
 

@@ -5,7 +5,7 @@ them; what the program wants as it stands on the wire is turned here.  Tests hol
 the compiler makes of ebpf/fastpath.h.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import IntEnum, IntFlag, auto
 from struct import Struct
 from typing import NamedTuple, Protocol
@@ -14,12 +14,15 @@ PEERS = 256
 LINKS = 256
 ROUTES = 4096
 FAN_OUT = 64
+GATE_OF_LINK = ROUTES  # and its peer's index; a route's gate is its slot
+GATES = ROUTES + PEERS
 LINK_ANY = 0xFFFF
 LINK_TAP = 0xFFFE
 MARK = 0x4D434D00
 
 INDEX = Struct("<I")
 NUMBER = Struct("<I")
+GATE = Struct("<II")
 PAIR = Struct("<QQ")
 CFG = Struct("<QQQIIHBB6s6x")
 PEER = Struct("<QIIHHIIHH6s6s4x")
@@ -63,6 +66,7 @@ class Reason(IntEnum):
     USER_ROUTE = auto()
     USER_TOO_LONG = auto()
     USER_CHECKSUM = auto()
+    USER_GATE = auto()
 
 
 REASONS_MAX = 32
@@ -218,8 +222,18 @@ class KernelTables(Protocol):
     def clear_peer(self, index: int) -> None: ...
     def set_link(self, key: LinkKey, link: LinkValue) -> None: ...
     def clear_link(self, key: LinkKey) -> bool: ...
-    def set_routes(self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None]) -> None: ...
+    def set_routes(self, routes: Mapping[RouteKey, RouteValue]) -> None: ...
     def clear_route(self, key: RouteKey) -> bool: ...
+    def left_at(self, gate: int) -> int:
+        """Packets that this gate has left to us, modulo 2^32: each shut it."""
+
+    def is_shut(self, gate: int) -> bool: ...
+    def shut(self, gate: int) -> None:
+        """All go to us from now on."""
+
+    def open_gate(self, gate: int, left: int) -> None:
+        """So many (`left_at`) were handled here; it opens if it has left no other meanwhile."""
+
     def sequence(self, slot: int) -> int: ...
     def set_sequence(self, slot: int, number: int) -> None: ...
     def grown(self) -> dict[int, Count]:

@@ -1,8 +1,9 @@
 """One BPF map: get, set, delete; and many at once, where the kernel can."""
 
 import ctypes
+import mmap
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from errno import E2BIG, ENOENT, ENOSPC
 from functools import lru_cache
 from pathlib import Path
@@ -107,18 +108,27 @@ class Map:
             found.append(following.raw)
         return found
 
+    def memory(self) -> "memoryview[int]":
+        """An array that may be mapped (BPF_F_MMAPABLE) as 32-bit numbers: to read and write without a call.
+
+        Raises NoFastPath.  It is there as long as somebody holds it.
+        """
+        size = self.shape.entries * (self.shape.value_size + 7 & ~7)
+        try:
+            return memoryview(mmap.mmap(self.descriptor, size)).cast("I")
+        except OSError as error:
+            raise refused(f"map the map {self.name} into memory", error) from error
+
     # --- many at once
 
-    def set_all(self, items: Mapping[bytes, bytes], just_before: Callable[[], None] = lambda: None) -> None:
-        """All of these, in their order; `just_before` is called when all is ready but for the call."""
+    def set_all(self, items: Mapping[bytes, bytes]) -> None:
+        """All of these, in their order."""
         keys = self._joined(items, self.shape.key_size)
         values = self._joined(items.values(), self._read_size)
         if not items:
             return
-        update = self._batch(MAP_UPDATE_BATCH, keys, values, len(items))
-        just_before()
         try:
-            update()
+            self._batch(MAP_UPDATE_BATCH, keys, values, len(items))
         except OSError as error:
             raise self._not_written(error) from error
 
@@ -132,7 +142,7 @@ class Map:
         keys = ctypes.create_string_buffer(count * self.shape.key_size)
         values = ctypes.create_string_buffer(count * self._read_size)
         try:
-            self._batch(MAP_LOOKUP_BATCH, keys, values, count)()
+            self._batch(MAP_LOOKUP_BATCH, keys, values, count)
         except OSError as error:
             if error.errno != ENOENT:  # which says that these were the last ones
                 raise refused(f"read the map {self.name}", error) from error
@@ -140,14 +150,12 @@ class Map:
         return [found[at : at + size] for at in range(0, count * size, size)]
 
     def _batch(self, command: int, keys: "ctypes.Array[ctypes.c_char]",
-               values: "ctypes.Array[ctypes.c_char]", count: int) -> Callable[[], object]:  # fmt: skip
-        """The call, ready to be made."""
+               values: "ctypes.Array[ctypes.c_char]", count: int) -> None:  # fmt: skip
         out = ctypes.create_string_buffer(max(8, self.shape.key_size))
         places = (ctypes.addressof(part) for part in (keys, values))
         after = ctypes.addressof(out) if command == MAP_LOOKUP_BATCH else 0
         told = pack("<QQQQIIQQ", 0, after, *places, count, self.descriptor, 0, 0)
-        keep = out, keys, values
-        return lambda: keep and bpf(command, told)
+        bpf(command, told)
 
     @staticmethod
     def _joined(parts: Iterable[bytes], size: int) -> "ctypes.Array[ctypes.c_char]":

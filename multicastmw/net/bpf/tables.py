@@ -1,10 +1,11 @@
 """The loaded program's maps: one place that opens them all, and takes and gives values instead of bytes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from struct import Struct
 
 from multicastmw.core.fastpath.tables import (
     CFG,
+    GATE,
     INDEX,
     LINK,
     LINK_KEY,
@@ -32,7 +33,7 @@ from multicastmw.net.bpf.loading import Loaded, LoadedProgram
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
     "routes": (ROUTE_KEY.size, ROUTE.size), "sequences": (4, NUMBER.size), "stats": (4, PAIR.size),
-    "route_stats": (4, ROUTE_STAT.size),
+    "route_stats": (4, ROUTE_STAT.size), "gates": (4, GATE.size),
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ class Tables:
         self.cfgs, self.peers, self.links = (loaded.maps[name] for name in ("cfgs", "peers", "links"))
         self.routes, self.sequences = loaded.maps["routes"], loaded.maps["sequences"]
         self.stats, self.route_stats = loaded.maps["stats"], loaded.maps["route_stats"]
+        self._gates = loaded.maps["gates"].memory()  # twice as many numbers: what was left, what was seen
         self._stats: list[bytes] = []  # as they were when `grown` was asked last
         self._route_stats: list[bytes] = []
 
@@ -59,6 +61,7 @@ class Tables:
         return self._loaded.programs["mcmw_up_ingress"]
 
     def close(self) -> None:
+        self._gates.release()
         self._loaded.close()
 
     # --- what the node says
@@ -83,15 +86,13 @@ class Tables:
         """Raises NoFastPath for what the program cannot serve."""
         self.set_routes({key: route})
 
-    def set_routes(
-        self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None] = lambda: None
-    ) -> None:
-        """All of these; `just_before` is called when all is ready but for the kernel's call."""
+    def set_routes(self, routes: Mapping[RouteKey, RouteValue]) -> None:
+        """All of these; raises NoFastPath as above."""
         try:
             packed = {key.pack(): route.pack() for key, route in routes.items()}
         except ValueError as error:
             raise NoFastPath(str(error)) from error
-        self.routes.set_all(packed, just_before)
+        self.routes.set_all(packed)
 
     def clear_route(self, key: RouteKey) -> bool:
         return self.routes.delete(key.pack())
@@ -106,7 +107,22 @@ class Tables:
         """The slot's next packet gets this number."""
         self.sequences.set(INDEX.pack(slot), NUMBER.pack(number))
 
+    def shut(self, gate: int) -> None:
+        """All that comes there goes to user space from now on."""
+        self._gates[2 * gate + 1] = self._gates[2 * gate] ^ 1 << 31
+
+    def open_gate(self, gate: int, left: int) -> None:
+        """So many of what it left were handled; it opens if it has left no other meanwhile."""
+        self._gates[2 * gate + 1] = left
+
     # --- what the kernel says
+
+    def left_at(self, gate: int) -> int:
+        """Packets that the gate has left to user space, modulo 2^32."""
+        return self._gates[2 * gate]
+
+    def is_shut(self, gate: int) -> bool:
+        return self._gates[2 * gate] != self._gates[2 * gate + 1]
 
     def sequence(self, slot: int) -> int:
         """The number that the slot's next packet gets."""

@@ -5,7 +5,7 @@ whatever could send it elsewhere or nowhere, and to a number that would be given
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -52,10 +52,11 @@ class MemoryTables:
         self.links: dict[LinkKey, LinkValue] = {}
         self.routes: dict[RouteKey, RouteValue] = {}
         self.sequences: Counter[int] = Counter()
+        self.left: Counter[int] = Counter()
+        self.seen: Counter[int] = Counter()
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
         self.writes = 0
-        self.link_writes: Counter[LinkKey] = Counter()
         self._named: dict[int, float] = {}  # a peer's index -> when a route named it last
         self._held: dict[int, tuple[RouteKey, float]] = {}  # a slot -> whose it was last, and until when
         self._numbers: Counter[RouteKey] = Counter()  # the next number of each count
@@ -86,7 +87,6 @@ class MemoryTables:
 
     def set_link(self, key: LinkKey, link: LinkValue) -> None:
         self.writes += 1
-        self.link_writes[key] += 1
         assert link.peer in self.peers
         self.links[key] = link
 
@@ -94,13 +94,11 @@ class MemoryTables:
         self.writes += 1
         return self.links.pop(key, None) is not None
 
-    def set_routes(
-        self, routes: Mapping[RouteKey, RouteValue], just_before: Callable[[], None] = lambda: None
-    ) -> None:
-        just_before()
+    def set_routes(self, routes: Mapping[RouteKey, RouteValue]) -> None:
         for key, route in routes.items():
             self.writes += 1
             self._judge(key, route)
+            assert key in self.routes or self.is_shut(route.slot), f"{key} overtakes what waits"
             self.routes[key] = route
             self._held[route.slot] = key, float("inf")
             for index in self._indexes(route):
@@ -128,6 +126,18 @@ class MemoryTables:
         for index in self._indexes(route):
             self._named[index] = self.now()
         return True
+
+    def left_at(self, gate: int) -> int:
+        return self.left[gate]
+
+    def is_shut(self, gate: int) -> bool:
+        return self.left[gate] != self.seen[gate]
+
+    def shut(self, gate: int) -> None:
+        self.seen[gate] = self.left[gate] ^ 1 << 31
+
+    def open_gate(self, gate: int, left: int) -> None:
+        self.seen[gate] = left
 
     def sequence(self, slot: int) -> int:
         return self.sequences[slot]
@@ -163,9 +173,14 @@ class MemoryTables:
         self.stats[index, "packets"] += packets
         self.stats[index, "bytes"] += bytes_
 
+    def leave(self, gate: int) -> None:
+        """A packet goes to user space, and those behind it."""
+        self.left[gate] = self.left[gate] + 1 & 0xFFFFFFFF
+
     def forward(self, key: RouteKey, packets: int, size: int = 100) -> None:
         """So many packets of a route, of `size` inner bytes, as the program would."""
         route = self.routes[key]
+        assert not self.is_shut(route.slot), "they are left to us"
         passed = self.route_stats.setdefault(route.slot, Counter())
         passed["packets"] += packets
         passed["bytes"] += packets * size

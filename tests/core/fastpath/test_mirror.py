@@ -6,12 +6,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.admission import Admission
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
-from multicastmw.core.fastpath.mirror import LEASE, MERGED_FOR, STRAYING
+from multicastmw.core.fastpath.mirror import HELD, LEASE, STRAYING
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import (
+    GATE_OF_LINK,
     LINK_TAP,
     REASONS_MAX,
     ROUTES,
+    Cfg,
     LinkKey,
     LinkValue,
     Reason,
@@ -277,16 +279,31 @@ class WhatTheKernelLeaves(Case):
         self.world.run(APART + 2)
         self.assertIn(self.stream().key, self.tables.routes)
 
-    def test_a_peer_whose_datagrams_came_merged_is_tried_again_after_a_while(self) -> None:
-        (key,) = (k for k, v in self.tables.links.items() if v.token == self.link("b").token)
-        written = self.tables.link_writes[key]
-        self.tables.count(Reason.USER_GSO, 3)
-        self.world.run(2)
-        self.assertEqual(written, self.tables.link_writes[key])
-        self.world.run(MERGED_FOR + 1)
-        self.assertEqual(written + 1, self.tables.link_writes[key])
-        self.world.run(60)
-        self.assertEqual(written + 1, self.tables.link_writes[key], "and no more while nothing comes merged")
+    def test_what_it_left_is_out_before_it_forwards_again(self) -> None:
+        """A route's gate and a link's, shut by the kernel, are opened within a second."""
+        flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
+        (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
+        for gate in (flow.slot, GATE_OF_LINK + index):
+            self.assertEqual("", self.hub.mirror.why_slow(flow))
+            self.tables.leave(gate)
+            self.assertEqual(HELD, self.hub.mirror.why_slow(flow))
+            self.world.run(1.1)
+            self.assertFalse(self.tables.is_shut(gate))
+
+    def test_after_a_lease_that_ended_nothing_is_overtaken(self) -> None:
+        """The kernel has left all to us; this node runs again, and the first that it writes is the lease."""
+        flow = self.stream()
+        shut = []
+        configure = self.tables.configure
+
+        def look(cfg: Cfg) -> None:
+            configure(cfg)
+            shut.append(self.tables.is_shut(flow.slot))
+
+        self.tables.configure = look
+        self.hub.mirror.tick(self.world.now + LEASE - 0.5)
+        self.assertEqual([True], shut)
+        self.assertEqual("", self.hub.mirror.why_slow(flow), "nothing waits")
 
     def test_a_few_now_and_then_are_nothing(self) -> None:
         self.leaves(STRAYS - 5, 10)

@@ -21,7 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.fastpath.peers import Uplink
-from multicastmw.core.fastpath.tables import INDEX, LINK_TAP, RouteFlag, RouteKey
+from multicastmw.core.fastpath.tables import GATE_OF_LINK, INDEX, LINK_TAP, RouteFlag, RouteKey
 from multicastmw.core.forwarding import STALE
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
@@ -146,6 +146,17 @@ class Machine(RuleBasedStateMachine):
             self.tables.forward(key, packets)
             self.passed[key] += packets
 
+    @rule(which=st.integers(0, 9), link=st.booleans())
+    def the_kernel_leaves_a_packet_to_us(self, which: int, link: bool) -> None:
+        gates = [GATE_OF_LINK + peer for peer in self.tables.peers] if link else (
+            [route.slot for route in self.tables.routes.values()]
+        )  # fmt: skip
+        if gates:
+            gate = sorted(gates)[which % len(gates)]
+            self.tables.leave(gate)
+            assert self.tables.is_shut(gate)
+            self.world.run(1.1)
+
     @rule(seconds=st.sampled_from((0.5, 1, 3, 12)))
     def time_passes(self, seconds: float) -> None:
         self.world.run(seconds)
@@ -215,6 +226,13 @@ class Machine(RuleBasedStateMachine):
             assert (flow.key in self.tables.routes) == (flow.value is not None)
 
     @invariant()
+    def no_gate_is_shut(self) -> None:
+        self.hub.settle()
+        for flow in self.hub.mirror.flows:
+            assert flow.value is None or not self.hub.mirror.why_slow(flow)
+        assert self.hub.mirror.deadline() > self.world.now
+
+    @invariant()
     def what_the_kernel_forwarded_is_counted(self) -> None:
         self.hub.mirror.read(self.world.now)
         counted = {flow.key: flow.passed for flow in self.hub.mirror.flows if flow.passed}
@@ -242,8 +260,8 @@ class Both(MemoryTables):
     def __init__(self, now: Any, real: Tables) -> None:
         super().__init__(now)
         self.real = real
-        for name in ("configure", "set_peer", "clear_peer", "set_link", "clear_link", "set_routes",
-                     "clear_route", "set_sequence"):  # fmt: skip
+        for name in ("shut", "open_gate", "configure", "set_peer", "clear_peer", "set_link", "clear_link",
+                     "set_routes", "clear_route", "set_sequence"):  # fmt: skip
             setattr(self, name, self._twice(getattr(self, name), getattr(real, name)))
 
     @staticmethod
@@ -255,8 +273,14 @@ class Both(MemoryTables):
 
         return both
 
+    def leave(self, gate: int) -> None:
+        super().leave(gate)
+        self.real._gates[2 * gate] = self.left[gate]
+
     def compare(self) -> None:
         assert self.cfg and self.real.cfgs.get(INDEX.pack(0)) == self.cfg.pack()
+        for gate in (*range(8), *range(GATE_OF_LINK, GATE_OF_LINK + 8)):
+            assert (self.left[gate], self.is_shut(gate)) == (self.real.left_at(gate), self.real.is_shut(gate))
         for table, ours in ((self.real.links, self.links), (self.real.routes, self.routes)):
             assert set(table.keys()) == {key.pack() for key in ours}
             assert all(table.get(key.pack()) == value.pack() for key, value in ours.items())

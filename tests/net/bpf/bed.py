@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from multicastmw.core.addressing import ipv4
 from multicastmw.core.fastpath.tables import (
+    GATE_OF_LINK,
     Cfg,
     LinkKey,
     LinkValue,
@@ -274,6 +275,11 @@ class Bed:
         self.tables.clear_slot(slot)
         self.tables.set_route(key, given)
         return key
+
+    def open_gates(self) -> None:
+        """User space has handled all that it was left."""
+        for gate in (*range(len(self.routes)), *range(GATE_OF_LINK, GATE_OF_LINK + self.peers)):
+            self.tables.open_gate(gate, self.tables.left_at(gate))
 
     def no_route(self, key: RouteKey) -> None:
         self.tables.clear_route(key)

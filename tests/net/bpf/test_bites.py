@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.fastpath.tables import FAN_OUT, MARK, RECEIVED, SENT, Reason, RouteFlag
+from multicastmw.core.fastpath.tables import FAN_OUT, GATE_OF_LINK, MARK, RECEIVED, SENT, Reason, RouteFlag
 from multicastmw.net.bpf.hooks import INGRESS, attach
 from multicastmw.net.bpf.kernel import CAPABILITIES, NoFastPath
 from multicastmw.net.bpf.loading import shipped_object, verifier_statistics
@@ -107,6 +107,10 @@ class Case(SynchronousTestCase):
         sock.bind(("10.88.0.2", 0))
         sock.connect(("239.1.1.1", 5004))
         return sock
+
+    def left_reasons(self) -> dict[Reason, int]:
+        """Why packets went to user space, and how many."""
+        return {reason: n for reason, n in self.bed.reasons().items() if reason >= Reason.USER_LEASE}
 
     def arrives(self, message: bytes, peer: int = 0, **chosen: Any) -> list[bytes]:
         """What leaves when this comes in over the wire, from that peer."""
@@ -257,9 +261,41 @@ class Bites(Case):
         self.assertEqual((NEXT, alone[0]), (run.verdict, run.frame))
         run, _ = self.bed.show(self.bed.tables.up_ingress, alone[2])
         self.assertEqual(REDIRECT, run.verdict, "another peer's goes on")
-        self.bed.link(0)
+        self.assertEqual({Reason.USER_GSO: 1, Reason.USER_GATE: 1}, self.left_reasons())
+        self.assertEqual(2, self.bed.tables.left_at(GATE_OF_LINK))
+        self.bed.tables.open_gate(GATE_OF_LINK, 1)
+        run, _ = self.bed.show(self.bed.tables.up_ingress, alone[0])
+        self.assertEqual(NEXT, run.verdict, "one is not handled yet")
+        self.bed.tables.open_gate(GATE_OF_LINK, 3)
         run, _ = self.bed.show(self.bed.tables.up_ingress, alone[0])
         self.assertEqual(REDIRECT, run.verdict, "user space has said that it is over")
+
+    def test_09_nothing_overtakes_what_was_left_of_its_route(self) -> None:
+        """From a peer and from here: what is too long goes to user space, and so does what follows."""
+        here, there = self.bed.route(0, 1, longest=1400, origin=ORIGIN), self.bed.route(1, longest=1400)
+        long, short = inner_packet(bytes(1350)), inner_packet(bytes(100))
+        for program, key, frames in (
+            (self.bed.tables.tap_egress, here, [MULTICAST + long, MULTICAST + short]),
+            (self.bed.tables.up_ingress, there,
+             [outer(message(inner=long), 0, self.bed.uplink_mac), outer(message(), 0, self.bed.uplink_mac)]),
+        ):  # fmt: skip
+            gate = self.bed.routes[key].slot
+            self.assertEqual(REDIRECT, self.bed.show(program, frames[1])[0].verdict)
+            for frame in frames:
+                run, copies = self.bed.show(program, frame)
+                self.assertEqual((NEXT, frame, []), (run.verdict, run.frame, copies))
+            self.assertEqual((2, True), (self.bed.tables.left_at(gate), self.bed.tables.is_shut(gate)))
+            self.bed.open_gates()
+            self.assertEqual(REDIRECT, self.bed.show(program, frames[1])[0].verdict)
+        self.assertEqual({Reason.USER_TOO_LONG: 2, Reason.USER_GATE: 2}, self.left_reasons())
+
+    def test_09_a_gate_that_user_space_has_shut_leaves_all_to_it(self) -> None:
+        key = self.bed.route(0, 1)
+        gate = self.bed.routes[key].slot
+        self.bed.tables.shut(gate)
+        self.assertTrue(self.bed.tables.is_shut(gate))
+        run, _ = self.bed.show(self.bed.tables.tap_egress, MULTICAST + inner_packet(b"x"))
+        self.assertEqual((NEXT, {Reason.USER_GATE: 1}), (run.verdict, self.bed.reasons()))
 
     def test_10_packets_are_counted_here_as_the_tap_counts_none_and_a_switch_turns_it_off(self) -> None:
         key = self.bed.route(0, 1)
@@ -470,6 +506,7 @@ class Guards(Case):
                 tap.setsockopt(263, 15, 1)
                 tap.bind((TAP, 0))
                 tap.send(struct.pack("<BBHHHH", 1, 0, 0, 0, 34, 6) + MULTICAST + inner)
+                self.bed.open_gates()
                 tap.send(struct.pack("<BBHHHH", 0, 0, 0, 0, 0, 0) + MULTICAST + inner)
 
         self.bed.call(send)
@@ -485,6 +522,7 @@ class Guards(Case):
     def test_fragments_for_here_go_up_where_user_space_joins_them(self) -> None:
         self.bed.route(1, flags=RouteFlag.LOCAL | RouteFlag.WHOLE)
         self.assertEqual([], self.arrives(message(inner=inner_packet(b"x" * 64, fragment=0x2000))))
+        self.bed.open_gates()
         self.assertEqual(1, len(self.arrives(message())))
 
     def test_a_route_of_user_space_stays_there(self) -> None:

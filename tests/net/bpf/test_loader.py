@@ -80,7 +80,7 @@ class Twins(SynchronousTestCase):
             {
                 "cfg": values.CFG.size, "peer": values.PEER.size, "link_key": values.LINK_KEY.size,
                 "link": values.LINK.size, "route_key": values.ROUTE_KEY.size, "route": values.ROUTE.size,
-                "stat": values.PAIR.size, "route_stat": values.ROUTE_STAT.size,
+                "gate": values.GATE.size, "stat": values.PAIR.size, "route_stat": values.ROUTE_STAT.size,
             },
         )  # fmt: skip
 
@@ -100,6 +100,7 @@ class Twins(SynchronousTestCase):
             ("link_key", values.LinkKey(1, 2, 3, 4).pack(), {
                 "remote": b"\0\0\0\1", "local": b"\0\0\0\2", "remote_port": b"\0\3", "local_port": b"\0\4"}),
             ("link", values.LinkValue(1, 2).pack(), {"token": b"\0" * 7 + b"\1", "peer": b"\2\0\0\0"}),
+            ("gate", values.GATE.pack(1, 2), {"left": b"\1\0\0\0", "seen": b"\2\0\0\0"}),
             ("route_key", RouteKey(1, 2, 3).pack(), {
                 "group": b"\0" * 7 + b"\1", "source": b"\0" * 7 + b"\2", "origin": b"\0" * 7 + b"\3"}),
             ("route", RouteValue(1, 2, (9, 8), 4, 5, RouteFlag.WHOLE).pack(), {
@@ -119,8 +120,9 @@ class Twins(SynchronousTestCase):
 
     def test_constants_are_the_same(self) -> None:
         found = dict(re.findall(r"#define (\w+) (\w+)", header("fastpath.h")))
-        for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX"):
-            self.assertEqual(int(found[name], 0), getattr(values, name), name)
+        for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX",
+                     "GATE_OF_LINK"):  # fmt: skip
+            self.assertEqual(int(found.get(found[name], found[name]), 0), getattr(values, name), name)
         for flag in RouteFlag:
             self.assertEqual(int(found[f"ROUTE_{flag.name}"]), flag)
         for bit in values.PeerFlag:
@@ -284,7 +286,7 @@ class Maps(SynchronousTestCase):
         self.addCleanup(loaded.close)
         descriptors = [p.descriptor for p in loaded.programs.values()]
         descriptors += [m.descriptor for m in loaded.maps.values()]
-        self.assertEqual([False] * 9, [os.get_inheritable(descriptor) for descriptor in descriptors])
+        self.assertEqual([False] * 10, [os.get_inheritable(descriptor) for descriptor in descriptors])
 
     def test_a_thousand_routes_are_there_in_less_than_a_second(self) -> None:
         found = tables.Tables(load(shipped_object()))

@@ -103,6 +103,7 @@ class FromAPeer(Replay):
         self, message: bytes, peers: list[int], here: bool, checked: bool, padding: bytes = b""
     ) -> None:
         bed = self.bed
+        bed.open_gates()
         key = bed.route(*peers, flags=RouteFlag.LOCAL if here else RouteFlag(0))
         node = PythonNode(PEERS)
         node.wanted_by(peers, here, ANY)
@@ -253,6 +254,7 @@ class FromAnApplication(Replay):
     ) -> None:
         bed = self.bed
         bed.renew(ttl_floor=floor)
+        bed.open_gates()
         key = bed.route(*peers, flags=RouteFlag.LOCAL if here else RouteFlag(0))
         node = PythonNode(PEERS, floor)
         node.wanted_by(peers, here)

@@ -1,0 +1,116 @@
+"""Gates: nothing is overtaken on its way from us to the kernel, whenever packets come."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.fastpath.gates import AGAIN, TOO_LONG, Gates
+from tests.core.fastpath.memory import MemoryTables
+
+GATE = 5
+
+
+class Kernel(MemoryTables):
+    """One flow's packets: forwarded at once, or left in a socket.
+
+    `coming` says how many come before each of the calls that look at the gate.
+    """
+
+    def __init__(self, coming: list[int]) -> None:
+        super().__init__(lambda: 0.0)
+        self.coming = coming
+        self.number = 0
+        self.socket: list[int] = []
+        self.out: list[int] = []
+
+    def comes(self, packets: int = 1, stray: bool = False) -> None:
+        for _ in range(packets):
+            if stray or MemoryTables.is_shut(self, GATE):
+                self.leave(GATE)
+                self.socket.append(self.number)
+            else:
+                self.out.append(self.number)
+            self.number += 1
+
+    def passes(self) -> None:
+        if self.coming:
+            self.comes(self.coming.pop())
+
+    def take(self) -> None:
+        """Until nothing waits, as a socket is read."""
+        self.passes()
+        while self.socket:
+            self.out.append(self.socket.pop(0))
+            self.passes()
+
+    def left_at(self, gate: int) -> int:
+        self.passes()
+        found = super().left_at(gate)
+        self.passes()
+        return found
+
+    def is_shut(self, gate: int) -> bool:
+        self.passes()
+        return super().is_shut(gate)
+
+    def open_gate(self, gate: int, left: int) -> None:
+        self.passes()
+        super().open_gate(gate, left)
+        self.passes()
+
+
+class GatesTests(SynchronousTestCase):
+    @given(st.lists(st.integers(0, 3), max_size=60), st.integers(0, 5), st.integers(0, 2**32 - 1))
+    def test_whenever_packets_come_they_leave_in_their_order(
+        self, coming: list[int], waiting: int, counted: int
+    ) -> None:
+        kernel, gates = Kernel(coming), Gates()
+        kernel.left[GATE] = kernel.seen[GATE] = counted
+        kernel.comes(waiting, stray=True)
+        gates.shut(GATE, kernel.take, kernel, 0.0)
+        for turn in range(100):
+            gates.tick(kernel, turn * AGAIN)
+            if not coming:
+                break
+        kernel.comes(3)
+        gates.tick(kernel, TOO_LONG - AGAIN)
+        self.assertEqual(sorted(kernel.out), kernel.out)
+        self.assertFalse(MemoryTables.is_shut(kernel, GATE))
+        kernel.comes(2)
+        self.assertEqual(list(range(kernel.number)), kernel.out, "all of them, and the last ones fast")
+
+    def test_a_packet_that_the_kernel_leaves_shuts_it_and_those_behind_wait(self) -> None:
+        kernel, gates = Kernel([]), Gates()
+        kernel.comes(2)
+        kernel.comes(stray=True)
+        kernel.comes(2)
+        self.assertEqual(([0, 1], [2, 3, 4]), (kernel.out, kernel.socket))
+        gates.found(GATE, kernel.take, kernel, 7.0)
+        gates.tick(kernel, 7.0)
+        kernel.comes()
+        self.assertEqual(([0, 1, 2, 3, 4, 5], []), (kernel.out, kernel.socket))
+        self.assertEqual(float("inf"), gates.deadline())
+
+    def test_one_that_is_open_is_left_alone(self) -> None:
+        kernel, gates = Kernel([]), Gates()
+        gates.found(GATE, self.fail, kernel, 0.0)
+        gates.tick(kernel, 0.0)
+        self.assertEqual(float("inf"), gates.deadline())
+
+    def test_where_something_always_waits_it_opens_after_a_while(self) -> None:
+        kernel, gates = Kernel([]), Gates()
+        gates.shut(GATE, lambda: kernel.comes(stray=True), kernel, 0.0)
+        for turn in range(round(TOO_LONG / AGAIN)):
+            gates.tick(kernel, turn * AGAIN)
+            self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+        gates.tick(kernel, TOO_LONG)
+        self.assertFalse(MemoryTables.is_shut(kernel, GATE))
+
+    def test_one_that_is_forgotten_under_way_is_not_opened(self) -> None:
+        kernel, gates = Kernel([]), Gates()
+        gates.shut(GATE, lambda: gates.forget(GATE), kernel, 0.0)
+        gates.tick(kernel, 0.0)
+        self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+        gates.shut(GATE, gates.forget_all, kernel, 0.0)
+        gates.tick(kernel, 0.0)
+        self.assertTrue(MemoryTables.is_shut(kernel, GATE))
