@@ -282,9 +282,14 @@ class Switch(Case):
             receiver.await_last(GROUP, S, sent - 1 - full)
             report = receiver.report(GROUP, S)
             self.assertLessEqual(report["missing"], full)
-            self.assertEqual((0, 0, 0), tuple(report[what] for what in ("duplicates", "damaged", "disordered")))
+            self.assertEqual((0, 0, 0), faults(report))
         self.measured(f"packets in {seconds} s with {round_} switches; the TAPs' queues were too full for",
                       (sent, full))  # fmt: skip
+
+
+def faults(report: Mapping[str, int]) -> tuple[int, int, int]:
+    """Packets that came twice, damaged or out of order."""
+    return report["duplicates"], report["damaged"], report["disordered"]
 
 
 def switch_of(host: Host) -> tuple[bool, str]:
@@ -342,7 +347,7 @@ class Uplinks(Case):
             report = receiver.await_last(GROUP, S, sent - 1)
             # Until the kernel's word of the other way is read, copies find none.
             self.assertLess(report["missing"], 100)
-            self.assertEqual((0, 0, 0), tuple(report[what] for what in ("duplicates", "damaged", "disordered")))
+            self.assertEqual((0, 0, 0), faults(report))
 
     def test_an_uplink_that_was_down_and_a_cable_that_was_pulled(self) -> None:
         tree = self.tree()
