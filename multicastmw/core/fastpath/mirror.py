@@ -34,6 +34,7 @@ from multicastmw.core.tap import TapDestination
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
+LOOKED_AT = 32  # links whose way is asked for each second, though nobody tells of a change: 20 us each
 NEVER = float("inf")
 OFF = "the fast path is off"
 STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
@@ -75,6 +76,7 @@ class Mirror:
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
+        self._next_look = 0  # among the links
         self._gates = Gates()
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
@@ -127,12 +129,12 @@ class Mirror:
     def look_at_links(self) -> None:
         """Something of this host's devices, addresses or routes is another now."""
         if self.device:
-            self._links.update(dict.fromkeys(self._all_links()))
+            self._links.update(self._all_links())
             self.wake()
 
     def look_at_all(self) -> None:
         """Anything may be another now."""
-        self._links.update(dict.fromkeys(self._all_links()))
+        self._links.update(self._all_links())
         self._marked.update(dict.fromkeys(self.flows))
         self.wake()
 
@@ -144,8 +146,17 @@ class Mirror:
             self._renew(now)
             self.look_at_all()
 
-    def _all_links(self) -> list[Link]:
-        return [*self._room.by_node.values(), *(served.link for served in self.peers.by_index.values())]
+    def _look_round(self) -> None:
+        """Some links, each second others: not everything that changes a way is told of."""
+        links = list(self._all_links())
+        turn = links[self._next_look : self._next_look + LOOKED_AT]
+        self._next_look = self._next_look + LOOKED_AT if len(turn) == LOOKED_AT else 0
+        self._links.update(dict.fromkeys(turn))
+
+    def _all_links(self) -> dict[Link, None]:
+        """Also those that are gone and in the maps yet."""
+        served = (served.link for served in self.peers.by_index.values())
+        return dict.fromkeys((*self._room.by_node.values(), *served))
 
     # --- what the parts tell
 
@@ -193,7 +204,7 @@ class Mirror:
             self._renew(now)
             self._look_for_strays(now)
             self._look_at_gates(tables, now)
-            self._links.update(dict.fromkeys(self._all_links()))  # of a path's MTU nobody tells
+            self._look_round()
         if self.device:
             self._flush(tables, self.device, now)
             self._gates.tick(tables, now)

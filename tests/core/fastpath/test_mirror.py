@@ -1,12 +1,13 @@
 """The mirror: what it writes, when, in which order; what it reads; what it does not give to the kernel."""
 
+from collections import Counter
 from ipaddress import IPv4Address, IPv4Network
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.admission import Admission
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
-from multicastmw.core.fastpath.mirror import HELD, LEASE, STRAYING
+from multicastmw.core.fastpath.mirror import HELD, LEASE, LOOKED_AT, STRAYING
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import (
     GATE_OF_LINK,
@@ -352,6 +353,23 @@ class WhatFollows(Case):
         self.hub.uplinks[self.peers["c"].address] = Uplink(3, 1280)
         self.world.run(1.1)
         self.assertEqual(1280, self.tables.routes[self.hub.key()].longest)
+
+    def test_of_many_links_some_are_looked_at_each_second(self) -> None:
+        for index in range(LOOKED_AT):
+            self.peers[f"n{index}"] = self.joined(f"n{index}")
+        looked: list[str] = []
+        find = self.hub._uplink
+
+        def finds(local: str, remote: str) -> Uplink | str:
+            looked.append(remote)
+            return find(local, remote)
+
+        self.hub.mirror.peers._find_uplink = finds
+        self.world.run(20)
+        times = Counter(looked)
+        self.assertEqual({peer.address for peer in self.peers.values()}, set(times))
+        self.assertLessEqual(len(looked), 21 * LOOKED_AT)
+        self.assertGreaterEqual(min(times.values()), 9)
 
     def test_a_peer_that_calls_again_has_another_place_and_the_old_one_rests(self) -> None:
         self.wants("c")
