@@ -7,30 +7,16 @@ import pytest
 
 from multicastmw.cli import film as films
 from multicastmw.cli.lab import Host
-from tests.netns import test_vlc
-from tests.netns.kit import (
-    DEVICE,
-    PATIENCE,
-    NetnsTestCase,
-    await_linked,
-    node_ini,
-    route_of,
-    wanters,
-    why_not,
-)
+from tests.netns.kit import DEVICE, PATIENCE, await_linked, node_ini, route_of, wanters
 from tests.netns.lan import PORT, SWITCH, Lan, gateway_ini
 from tests.netns.test_lan import MCMW, await_state
-from tests.netns.test_vlc import ATTEMPTS, FRAMES, GROUP, NAME, SECONDS, STALL, UNSENT
-from tests.netns.vlc import Reference, Sent, Watcher, hashes, sending
+from tests.netns.test_vlc import FRAMES, GROUP, NAME, SECONDS, UNSENT, VlcCase
+from tests.netns.vlc import Reference, Sent, Watcher, sending
 
 
 @pytest.mark.xdist_group("vlc")  # two at once starve each other
-class LanVlcTests(NetnsTestCase):
+class LanVlcTests(VlcCase):
     """h, i: hosts of a LAN; g: its gateway; a: a node elsewhere."""
-
-    skip = why_not("cvlc", "ffmpeg", "ffprobe", "setpriv")
-    compare = test_vlc.VlcTests.compare
-    await_quiet = test_vlc.VlcTests.await_quiet
 
     def build(self) -> None:
         self.lab = self.make_lab(["a", "g", "h", "i", SWITCH])
@@ -42,28 +28,22 @@ class LanVlcTests(NetnsTestCase):
         await_state(self.g, "forwarding")
 
     def test_vlc_behind_the_bridge_plays_what_is_sent_elsewhere(self) -> None:
-        self.attempt(to_lan=True)
+        self.until_vlc_keeps_up(self.to_the_lan)
 
     def test_vlc_behind_the_bridge_sends_to_a_node_elsewhere(self) -> None:
-        self.attempt(to_lan=False)
+        self.until_vlc_keeps_up(self.from_the_lan)
 
-    def attempt(self, to_lan: bool) -> None:
-        for _ in range(ATTEMPTS):
-            self.build()
-            sender, device = (self.a, DEVICE) if to_lan else (self.h, PORT)
-            viewers = [Watcher(host, PORT) for host in (self.h, self.i)] if to_lan else [Watcher(self.a)]
-            sent, joined = self.perform(sender, device, viewers)
-            overflows = sum(viewer.overflows() for viewer in viewers)
-            for viewer in viewers:
-                viewer.process.terminate()
-            if sent.stall < STALL and not overflows:
-                break
-            self.measured("void, for VLC got no CPU: seconds of silence, overflows", (sent.stall, overflows))
-        else:
-            self.fail(f"VLC is too slow here: in {ATTEMPTS} attempts it stalled or did not read its sockets")
-        for viewer in viewers:
-            name = viewer.host.name
-            self.compare(name, sent, hashes(viewer.recording), joined[name])
+    def to_the_lan(self) -> None:
+        self.build()
+        self.attempt(self.a, DEVICE, [Watcher(host, PORT) for host in (self.h, self.i)])
+
+    def from_the_lan(self) -> None:
+        self.build()
+        self.attempt(self.h, PORT, [Watcher(self.a)])
+
+    def attempt(self, sender: Host, device: str, viewers: list[Watcher]) -> None:
+        sent, joined = self.perform(sender, device, viewers)
+        self.judge({viewer.host.name: viewer for viewer in viewers}, sent, joined)
 
     def perform(self, host: Host, device: str, viewers: list[Watcher]) -> tuple[Sent, dict[str, float]]:
         """Sends the film; gives what was sent, and when the viewers had joined."""

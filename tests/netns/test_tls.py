@@ -114,8 +114,8 @@ class TlsTests(NetnsTestCase):
         a, b = lab.hosts
         b.start_node(node_ini(b, sections=self.tls("b")), ready=None)
         a.start_node(node_ini(a, [b]), ready=None)
-        status = a.await_status(lambda s: s["peers"][0]["why"], PATIENCE, "why b is not reached")
-        self.assertEqual("closed by the peer: TLS is required", peer_of(status, "b")["why"])
+        why = "closed by the peer: TLS is required"
+        a.await_status(lambda s: peer_of(s, "b")["why"] == why, PATIENCE, why)
         line = f"closed the connection from {a.address}: TLS: it does not speak TLS"
         wait_until(lambda: line in node_log(b), PATIENCE, "the event")
         self.assertEqual([], b.status()["peers"])

@@ -6,10 +6,12 @@ first second after it joined, and but for what VLC itself holds back when a stre
 
 VLC leaves its sockets the kernel's default buffer, some 105 packets.  Where a VLC gets no CPU for most of a
 second, the sender's clock jumps or a receiver's buffer overflows, behind our back and in front of it.  The
-reference and the kernel show it, and such an attempt says nothing about us: it is made again.
+reference and the kernel show it, and such an attempt says nothing about us: it is made again.  So is one
+whose recording has a hole although every packet came to the host and none was lost at VLC's socket.
 """
 
 import time
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -30,57 +32,38 @@ STALL = 0.3  # seconds without a packet; the film has one each 8 ms
 AT_LEAST = 150  # pictures that every receiver must have in common with the sender
 
 
-@pytest.mark.xdist_group("vlc")  # two at once starve each other
-class VlcTests(NetnsTestCase):
-    """Figure 4 with VLC on all four hosts."""
+class VlcFailed(Exception):
+    """What VLC itself did not do."""
+
+
+class VlcCase(NetnsTestCase):
+    """A film between VLCs."""
 
     skip = why_not("cvlc", "ffmpeg", "ffprobe", "setpriv")
 
-    def test_three_vlcs_find_the_session_by_sap_and_record_every_frame(self) -> None:
-        for _ in range(ATTEMPTS):
-            network = Figure4(self)
-            watchers = {host.name: Watcher(host) for host in (network.b, network.c, network.d)}
-            sent, joined = self.perform(network, watchers)
-            overflows = sum(watcher.overflows() for watcher in watchers.values())
-            for watcher in watchers.values():
-                watcher.process.terminate()
-            if sent.stall < STALL and not overflows:
-                break
-            self.measured("void, for VLC got no CPU: seconds of silence, overflows", (sent.stall, overflows))
-        else:
-            self.fail(f"VLC is too slow here: in {ATTEMPTS} attempts it stalled or did not read its sockets")
-        for name, watcher in watchers.items():
-            self.compare(name, sent, hashes(watcher.recording), joined[name])
+    def until_vlc_keeps_up(self, attempt: Callable[[], None]) -> None:
+        """An attempt in which VLC itself failed, though every packet reached it, is made again."""
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                attempt()
+                return
+            except VlcFailed as failed:
+                if not left:
+                    self.fail(f"in each of {ATTEMPTS} attempts VLC failed: {failed}")
+                self.measured("made again, for VLC failed", failed)
 
-    def perform(self, network: Figure4, watchers: dict[str, Watcher]) -> tuple[Sent, dict[str, float]]:
-        """Sends the film; gives what was sent, and when the watchers had joined."""
-        film = network.lab.state_dir / "film.ts"
-        films.draw(film, SECONDS)
-        reference = Reference(network.a, GROUP)
+    def judge(self, watchers: Mapping[str, Watcher], sent: Sent, joined: Mapping[str, float]) -> None:
+        """Every packet came, that was looked at; raises VlcFailed where a recording is not whole."""
+        overflows = sum(watcher.overflows() for watcher in watchers.values())
         for watcher in watchers.values():
-            watcher.await_ready()
-        network.await_demand("239.255.255.255", "cd")
-
-        sender = sending(network.a, film, GROUP, NAME)
-        began = time.monotonic()
-        joined = {}
+            watcher.process.terminate()
+        if sent.stall >= STALL or overflows:
+            raise VlcFailed(f"it got no CPU: {sent.stall} s of silence, {overflows} overflows")
         for name, watcher in watchers.items():
-            watcher.play(watcher.await_session(NAME))
-            watcher.host.await_status(lambda status: DEVICE in wanters(status, GROUP), 10, "VLC's join")
-            joined[name] = time.monotonic()
-        took = time.monotonic() - began
-        self.measured("seconds until the last of three has listed and joined", f"{took:.1f}")
-        self.assertEqual(0, sender.wait(SECONDS + PATIENCE))
-        self.await_quiet(list(watchers.values()))
-        for watcher in watchers.values():
-            watcher.stop()
-        self.await_quiet(list(watchers.values()))
-        reference.stop()
-        self.same_packets(network, reference.state)
-        sent = reference.frames()
-        self.measured("pictures that the film has, and that VLC has sent", (FRAMES, len(sent.pictures)))
-        self.assertGreater(len(sent.pictures), FRAMES - UNSENT)
-        return sent, joined
+            try:
+                self.compare(name, sent, hashes(watcher.recording), joined[name])
+            except self.failureException as broken:
+                raise VlcFailed(str(broken)) from broken
 
     def await_quiet(self, watchers: list[Watcher]) -> None:
         """No recording has grown for a second."""
@@ -113,6 +96,50 @@ class VlcTests(NetnsTestCase):
             (due - start, due + end - 1, lacking),
         )
         self.assertLess(lacking, HELD_BACK, f"{name}: broken at picture {due + end} of {len(sent)}")
+
+
+@pytest.mark.xdist_group("vlc")  # two at once starve each other
+class VlcTests(VlcCase):
+    """Figure 4 with VLC on all four hosts."""
+
+    def test_three_vlcs_find_the_session_by_sap_and_record_every_frame(self) -> None:
+        self.until_vlc_keeps_up(self.attempt)
+
+    def attempt(self) -> None:
+        network = Figure4(self)
+        watchers = {host.name: Watcher(host) for host in (network.b, network.c, network.d)}
+        sent, joined = self.perform(network, watchers)
+        self.judge(watchers, sent, joined)
+
+    def perform(self, network: Figure4, watchers: dict[str, Watcher]) -> tuple[Sent, dict[str, float]]:
+        """Sends the film; gives what was sent, and when the watchers had joined."""
+        film = network.lab.state_dir / "film.ts"
+        films.draw(film, SECONDS)
+        reference = Reference(network.a, GROUP)
+        for watcher in watchers.values():
+            watcher.await_ready()
+        network.await_demand("239.255.255.255", "cd")
+
+        sender = sending(network.a, film, GROUP, NAME)
+        began = time.monotonic()
+        joined = {}
+        for name, watcher in watchers.items():
+            watcher.play(watcher.await_session(NAME))
+            watcher.host.await_status(lambda status: DEVICE in wanters(status, GROUP), 10, "VLC's join")
+            joined[name] = time.monotonic()
+        took = time.monotonic() - began
+        self.measured("seconds until the last of three has listed and joined", f"{took:.1f}")
+        self.assertEqual(0, sender.wait(SECONDS + PATIENCE))
+        self.await_quiet(list(watchers.values()))
+        for watcher in watchers.values():
+            watcher.stop()
+        self.await_quiet(list(watchers.values()))
+        reference.stop()
+        self.same_packets(network, reference.state)
+        sent = reference.frames()
+        self.measured("pictures that the film has, and that VLC has sent", (FRAMES, len(sent.pictures)))
+        self.assertGreater(len(sent.pictures), FRAMES - UNSENT)
+        return sent, joined
 
     def same_packets(self, network: Figure4, recorded: dict) -> None:
         """The nodes' own view: what was sent once somebody wanted it is everywhere, up to the last packet."""
