@@ -92,7 +92,7 @@ def enter(prefix: str, base: Path = BASE) -> Entry:
                 break
         (base / name).mkdir()
         owner = _own(base / name)
-        assert owner is not None  # nobody else makes labs while we hold the lock
+        assert owner is not None  # the folder is there, and nobody else makes labs while we hold the lock
         entry = Entry(Record(name, prefix), owner, base)
         entry.save()
         return entry
@@ -122,8 +122,11 @@ def _locked(base: Path) -> Iterator[None]:
 
 
 def _own(folder: Path) -> int | None:
-    """A descriptor that holds the folder's owner lock, None where somebody lives who does."""
-    descriptor = os.open(folder / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    """A descriptor that holds the folder's lock; None where somebody lives who does, or just removed it."""
+    try:
+        descriptor = os.open(folder / "owner", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -151,10 +154,10 @@ def _unowned(base: Path, prefix: str) -> Iterator[Entry]:
 
 
 def _read(path: Path) -> Record | None:
-    """None where another release wrote it, which knows better what to do with it."""
+    """None where another release wrote it, which knows better what to do with it, and where it just went."""
     try:
         value = json.loads(path.read_text())
         value["processes"] = [Identity(*item) for item in value["processes"]]
         return Record(**value)
-    except (ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
