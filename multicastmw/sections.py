@@ -166,7 +166,7 @@ class FastpathConfig:
 
     mode: str = option(
         choice("auto", "off", "require"),
-        "off",
+        "auto",
         "Forward in the kernel: auto (where it can), off, or require.",
     )
 

@@ -137,7 +137,7 @@ class ValueTests(ConfigCase):
         self.assertEqual(config.groups.deny, (IPv4Network("239.255.255.250/32"),))
         self.assertEqual((config.groups.allow, config.groups.pin, config.peers), ((), (), ()))
         self.assertEqual(config.listen, ListenConfig("tcp:4600", 4600, 10))
-        self.assertEqual(config.fastpath, FastpathConfig("off"))
+        self.assertEqual(config.fastpath, FastpathConfig("auto"))
         self.assertEqual((config.recovery.deadline, config.recovery.fec), (1.0, "off"))
         self.assertEqual((config.qos.dscp, config.tls, config.sessions), (None, None, ()))
         self.assertEqual(config.control.socket, "/run/mcmw/host.sock")

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from bench.race import figures, search
 from bench.race.built import Tools
 from bench.race.contestants import Contestant
-from bench.race.track import RECEIVERS, Run, Track
+from bench.race.track import GROUP, RECEIVERS, Run, Track
 from multicastmw.cli.lab import Lab, LabError
 
 PREFIX = "mcmw-race"
@@ -47,6 +47,7 @@ def play(contestant: Contestant, turn: Turn) -> dict[str, Any]:
     with Lab(PREFIX, turn.folder) as lab:
         track = Track(lab, turn.tools, contestant.start(lab))
         track.warm_up()
+        contestant.check(lab, GROUP)
         if contestant.settle:
             track.run(SIZES[0], DELAY_RATES[0], contestant.settle)
         found: dict[str, Any] = {"delay": {}, "rate": {}}
@@ -58,6 +59,7 @@ def play(contestant: Contestant, turn: Turn) -> dict[str, Any]:
         if not rate:
             raise LabError("no rate at all holds")
         found["cpu"] = cost_of(track.run(SIZES[0], rate, turn.pace.cpu))
+        contestant.check(lab, GROUP)
         found["memory"] = track.relay_memory()
     return found
 

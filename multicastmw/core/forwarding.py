@@ -8,6 +8,7 @@ Nothing here allocates what lives longer than the call, but for a stream's first
 collector has nothing to do with traffic.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ from multicastmw.core.counters import Counters
 from multicastmw.core.events import Limit, Tell
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Destination, Route, Router
-from multicastmw.core.window import Budget, Window
+from multicastmw.core.window import Budget, Numbers, Window
 from multicastmw.wire.cops import CLIENT_TYPE
 from multicastmw.wire.data import (
     FIRST,
@@ -84,35 +85,61 @@ class Share:
         self.streams = 0
 
 
+HasCome = Callable[[int, int], bool]
+
+
 class Stream:
     """One (origin, overlay address, count) that comes over a link.
 
     While the kernel forwards it, the window sees what the kernel leaves to us, and nothing may be concluded
-    from what lies between.
+    from what lies between.  What it left was new to it; what came beside it is asked for there: `in_kernel`
+    takes the count and a number.
     """
 
-    __slots__ = ("epoch", "heard", "in_kernel", "origin", "route", "share", "window")
+    __slots__ = (
+        "count", "epoch", "heard", "in_kernel", "left", "left_epoch", "origin", "route", "share", "window",
+    )  # fmt: skip
 
-    def __init__(self, origin: int, route: Route, window: Window, share: Share) -> None:
+    def __init__(self, origin: int, count: int, route: Route, window: Window, share: Share) -> None:
+        self.count = count
         self.epoch = route.epoch
         self.share = share
         self.origin = origin
         self.route = route
         self.window = window
         self.heard = 0.0
-        self.in_kernel = False
+        self.in_kernel: HasCome | None = None
+        self.left: Numbers | None = None  # what the kernel knew when it gave the stream back
+        self.left_epoch = 0
 
-    def served_by_kernel(self, yes: bool) -> None:
+    def served_by_kernel(self, has_come: HasCome) -> None:
         """From now on; what it has taken or takes was no loss."""
-        self.in_kernel = yes
+        self.in_kernel, self.left = has_come, None
         self.epoch = ELSEWHERE
 
-    def catch_up(self, ingress: Destination) -> None:
-        """Were packets not asked for, or taken by the kernel, since the last one that came here?"""
+    def served_here(self, known: Numbers | None) -> None:
+        """From now on again; these are what the kernel knows."""
+        self.in_kernel, self.left = None, known
+        self.left_epoch = self.route.epoch
+        self.epoch = ELSEWHERE
+
+    def catch_up(self, ingress: Destination, packet: Packet, sequence: int) -> bool:
+        """Were packets not asked for, or taken by the kernel, since the last one that came here?  False if
+        this one was."""
         route = self.route
-        if self.epoch == ELSEWHERE or route.resumed_since(self.epoch, ingress):
+        if self.in_kernel and packet.beside and self.in_kernel(self.count, sequence):
+            self.window.duplicates += 1
+            return False
+        if self.epoch != ELSEWHERE:
+            if route.resumed_since(self.epoch, ingress):
+                self.window.lapse()
+        elif self.left and not route.resumed_since(self.left_epoch, ingress):
+            self.window.adopt(self.left, packet.now)
+        else:
             self.window.lapse()
+        self.left = None
         self.epoch = ELSEWHERE if self.in_kernel else route.epoch
+        return True
 
 
 class Watcher(Protocol):
@@ -249,8 +276,8 @@ class Forwarder:
             return True
         stream.heard = now
         route = stream.route
-        if stream.epoch != route.epoch:
-            stream.catch_up(ingress)
+        if stream.epoch != route.epoch and not stream.catch_up(ingress, packet, sequence):
+            return True
         if not stream.window.accept(sequence, now):
             return True
         route.packets += 1
@@ -289,7 +316,7 @@ class Forwarder:
         return sending
 
     def _new_stream(self, key: tuple[int, int, int, int], ingress: Destination, now: float) -> Stream | None:
-        origin, group, source, _ = key
+        origin, group, source, count = key
         if origin == self.origin:
             self.drops.from_ourselves += 1  # a loop, of which duplicate windows elsewhere see the rest
             return None
@@ -303,7 +330,8 @@ class Forwarder:
         if not self._place(share):
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
-        stream = self._streams[key] = Stream(origin, self._router.route(channel), Window(self._budget), share)
+        route = self._router.route(channel)
+        stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share)
         share.streams += 1
         self.watcher.began(origin, stream)
         return stream

@@ -26,6 +26,7 @@ means nothing.  The numbers that the smaller ring had forgotten stay late (`_flo
 """
 
 from array import array
+from typing import NamedTuple
 
 # Specified (DESIGN.md, 4; RFC 1982, 3).
 SPAN = 2.0  # seconds of packets that a window holds at least
@@ -39,9 +40,18 @@ SLOTS = 2048  # 2 s at 12 Mbit/s
 MOST_SLOTS = 1 << 18  # 2 s at 1.5 Gbit/s
 SLOT_SIZE = array("I").itemsize
 BUDGET = 64 << 20
+KNOWN = 1024  # numbers that go along when a stream is looked at elsewhere
 
 NEVER = float("-inf")
 NOTHING = -1
+
+
+class Numbers(NamedTuple):
+    """What a window knows of the last KNOWN numbers: the highest bit of `seen` is `top`'s own."""
+
+    top: int  # 32 bits
+    seen: int
+    heard: float  # when the last one came
 
 
 class Budget:
@@ -128,6 +138,24 @@ class Window:
     def lapse(self) -> None:
         """The stream was not asked for, for a while: the next packet starts afresh."""
         self._heard = NEVER
+
+    def adopt(self, known: Numbers, now: float) -> None:
+        """The stream was looked at elsewhere, and goes on here; what is further behind is late."""
+        lost = self.lost
+        self._budget.release(self.slots * SLOT_SIZE)
+        self._budget.charge(self._smallest * SLOT_SIZE)
+        self._clear()
+        span = min(KNOWN, self.slots)
+        for back in range(span):
+            if known.seen >> KNOWN - 1 - back & 1:
+                number = (known.top - back) & MASK
+                self._ring[number & self._mask] = number
+        self._begin(known.top, now)
+        self._expected = lost + self.received - known.top
+        self._first = known.top + 1  # what is missing was counted there
+        self._floor = known.top - span + 1
+        self._alone = NOTHING
+        self._heard = known.heard
 
     def close(self) -> None:
         """Gives its bytes back to the budget."""

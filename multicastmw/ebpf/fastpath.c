@@ -36,6 +36,7 @@ MAP(routes, HASH, struct route_key, struct route, ROUTES, BPF_F_NO_PREALLOC);
 /* The count beside the route and not in it: a route is replaced whole, and no number is given twice. */
 MAP(sequences, ARRAY, u32, u32, ROUTES, 0);
 MAP(gates, ARRAY, u32, struct gate, GATES, BPF_F_MMAPABLE);
+MAP(windows, ARRAY, u32, struct window, 2 * ROUTES, BPF_F_MMAPABLE);
 MAP(stats, PERCPU_ARRAY, u32, struct stat, STATS, 0);
 MAP(route_stats, PERCPU_ARRAY, u32, struct route_stat, ROUTES, 0);
 
@@ -478,8 +479,100 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 /* A datagram that is a message of ours, as far as it is judged. */
 struct arrival {
 	be64 group, source, origin;
-	u32 from, size, length, hop_limit;
+	u64 now;
+	u32 from, size, length, hop_limit, number, count;
 };
+
+/* --- a packet once */
+
+/* The number's bit is set; true if it was not. */
+INLINE int mark(struct window *window, u32 number)
+{
+	u64 bit = 1ull << (number & 63);
+	return !(__sync_fetch_and_or(&window->seen[number / 64 & (WINDOW_WORDS - 1)], bit) & bit);
+}
+
+/* The top moves to where it was not: what it enters is clear. */
+INLINE void move_top(struct window *window, u32 number)
+{
+	u32 word = window->top / 64, words = (number / 64 - word) & (0xffffffff / 64);
+	for (u32 i = 0; i < WINDOW_WORDS; i++)
+		if (i < words)
+			window->seen[(word + 1 + i) & (WINDOW_WORDS - 1)] = 0;
+	window->top = number;
+	mark(window, number);
+}
+
+INLINE int start_afresh(struct window *window, u32 number, u64 now)
+{
+	window->top = number - 64 * WINDOW_WORDS; /* all of it is entered */
+	move_top(window, number);
+	window->first = number;
+	window->heard = now;
+	window->alone = ++window->news;
+	window->is_far = 0;
+	return 1;
+}
+
+/* It may be right, or forged: the window moves if the next new one is near it. */
+INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
+{
+	u32 ahead = number - window->top, far = window->far;
+	if (window->is_far && number == far) {
+		passed->duplicates++;
+		return 0;
+	}
+	window->news++;
+	if (window->is_far == window->news - 1 && (number - far + WINDOW_SIZE - 1) < 2 * WINDOW_SIZE - 1) {
+		int is_last = (s32)(number - far) > 0;
+		passed->lost += (is_last ? ahead : far - window->top) - 2;
+		move_top(window, is_last ? number : far);
+		mark(window, is_last ? far : number);
+		window->heard = now;
+		window->is_far = 0;
+		return 1;
+	}
+	window->far = number;
+	window->is_far = window->news;
+	return 1;
+}
+
+INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
+{
+	u32 ahead = number - window->top, behind = -ahead;
+	if (!window->heard || now - window->heard >= SILENCE ||
+	    (ahead >= WINDOW_SIZE && behind >= WINDOW_SIZE && window->alone == window->news))
+		return start_afresh(window, number, now);
+	if (ahead && ahead < 0x80000000)
+		return is_far_new(window, passed, number, now);
+	if (behind >= WINDOW_SIZE) {
+		passed->late++;
+		return 0;
+	}
+	if (!mark(window, number)) {
+		passed->duplicates++;
+		return 0;
+	}
+	window->heard = now;
+	window->news++;
+	passed->reordered++;
+	if ((s32)(number - window->first) >= 0)
+		passed->lost--; /* it was taken for lost; before the first one nothing was expected */
+	return 1;
+}
+
+/* Two CPUs at once may let one through twice, and refuse none that is new. */
+static __attribute__((noinline)) int is_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
+{
+	u32 ahead = number - window->top;
+	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || !window->heard || now - window->heard >= SILENCE))
+		return is_unusual_new(window, passed, number, now);
+	move_top(window, number);
+	window->heard = now;
+	window->news++;
+	passed->lost += ahead - 1;
+	return 1;
+}
 
 /* Is the inner packet what its header says, so that it may enter this host?  (core/tap.py: deliver) */
 INLINE int may_enter(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)
@@ -593,6 +686,12 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		passed->other_link++;
 		return dropped(OTHER_LINK);
 	}
+	u32 of_count = slot * 2 + packet->count;
+	struct window *window = bpf_map_lookup_elem(&windows, &of_count);
+	if (window && !is_new(window, passed, packet->number, packet->now)) {
+		count_received(packet->from, packet->size);
+		return dropped(NOT_NEW);
+	}
 	u32 others = route->count > 1 || (route->count && route->peers[0] != packet->from);
 	if (others && packet->hop_limit > 1 && packet->size + OUTER > route->longest)
 		return held(gate, USER_TOO_LONG);
@@ -611,7 +710,7 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 }
 
 /* A known peer's datagram, whose outer header is in order. */
-INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct link *link, u32 size)
+INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct link *link, u32 size, u64 now)
 {
 	if (size <= HEADER)
 		return left(USER_OTHER_MESSAGE);
@@ -638,8 +737,8 @@ INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct 
 		count_received(from, size);
 		return dropped(message->hop_limit ? FROM_OURSELVES : HOP_LIMIT_ZERO);
 	}
-	struct arrival packet = {message->group, message->source, message->origin, from, size, object - 4,
-				 message->hop_limit};
+	struct arrival packet = {message->group, message->source, message->origin, now, from, size, object - 4,
+				 message->hop_limit, ntohl(message->sequence), message->flags & NUMBERED_BY_KERNEL};
 	return by_route(skb, cfg, &packet);
 }
 
@@ -660,7 +759,8 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 	const struct cfg *cfg = bpf_map_lookup_elem(&cfgs, &first);
 	if (!cfg || UDP(frame)->destination != cfg->data_port)
 		return NEXT;
-	if (!cfg->enabled || bpf_ktime_get_ns() >= cfg->lease)
+	u64 now = bpf_ktime_get_ns();
+	if (!cfg->enabled || now >= cfg->lease)
 		return left(USER_LEASE);
 	struct link_key key = {IP(frame)->source, IP(frame)->destination, UDP(frame)->source,
 			       UDP(frame)->destination};
@@ -680,5 +780,5 @@ int mcmw_up_ingress(struct __sk_buff *skb)
 	if (total != skb->len - ETH || ntohs(UDP(frame)->length) != total - sizeof(struct ipv4) ||
 	    header_sum(IP(frame)) != 0xffff)
 		return left(USER_SHAPE);
-	return from_peer(skb, cfg, link, total - OUTER);
+	return from_peer(skb, cfg, link, total - OUTER, now);
 }

@@ -96,17 +96,38 @@ _Static_assert(sizeof(struct gate) == 8, "");
 #define GATE_OF_LINK ROUTES
 #define GATES (ROUTES + PEERS)
 
+/* One of `windows`: which numbers have come of one count of a route, by its slot and by who numbered.
+ *
+ *      top - WINDOW_SIZE + 1           top          top + WINDOW_SIZE
+ *   ... late | once each, a bit for it | new, moves the top | far ahead ...   (RFC 1982, modulo 2^32)
+ *
+ * The rules are those of core/window.py, where they are explained; but the size does not follow the rate.
+ */
+#define WINDOW_SIZE 1024
+#define WINDOW_WORDS 32 /* twice as long: what the top enters is cleared, and nothing of the window with it */
+#define SILENCE 10000000000ull /* ns, after which a stream starts afresh */
+struct window {
+	u64 heard; /* CLOCK_MONOTONIC in ns; 0: it starts afresh */
+	u32 top, first;
+	u32 news;       /* packets that were new */
+	u32 alone;      /* so many when it started: the first one is not believed yet */
+	u32 far, is_far; /* the last one far ahead; so many were new then, 0: there is none */
+	u64 seen[WINDOW_WORDS];
+};
+_Static_assert(sizeof(struct window) == 288, "");
+
 /* One of `stats`: reasons, then what was sent to each peer, then what came from each (message bytes). */
 struct stat {
 	u64 packets, bytes;
 };
 _Static_assert(sizeof(struct stat) == 16, "");
 
-/* One of `route_stats`, by slot; bytes are inner ones. */
+/* One of `route_stats`, by slot; bytes are inner ones.  `lost` shrinks where one comes late, on any CPU: it is a
+ * number modulo 2^64. */
 struct route_stat {
-	u64 packets, bytes, delivered, died_of_ttl, to_nobody, other_link;
+	u64 packets, bytes, delivered, died_of_ttl, to_nobody, other_link, lost, duplicates, late, reordered;
 };
-_Static_assert(sizeof(struct route_stat) == 48, "");
+_Static_assert(sizeof(struct route_stat) == 80, "");
 
 enum reason {
 	/* what went well */
@@ -121,6 +142,7 @@ enum reason {
 	OTHER_LINK,
 	TO_NOBODY,
 	DIED_OF_TTL,
+	NOT_NEW,
 	/* a copy, or a packet that had been changed already, was lost */
 	NO_PEER,
 	TOO_LONG_FOR_PEER,

@@ -203,7 +203,7 @@ class Starts(NetnsTestCase):
     skip = why_not() or why_no_bed()
 
     def test_the_fast_path_costs_a_start_little(self) -> None:
-        """Measured from the log, as machines differ: from the TAP's line to the fast path's."""
+        """Against a start without it: some 50 ms, and never as much again."""
         (a,) = self.make_lab("a").hosts
         took: dict[str, list[float]] = {}
         for mode in ("off", "require") * 3:
@@ -214,4 +214,4 @@ class Starts(NetnsTestCase):
             a.stop_node()
         least = {mode: min(seconds) for mode, seconds in took.items()}
         self.measured("ms that a start takes longer", f"{1000 * (least['require'] - least['off']):.0f}")
-        self.assertLess(least["require"] - least["off"], 1)
+        self.assertLess(least["require"], 2 * least["off"])

@@ -6,11 +6,13 @@ test_garbage.py has those that lie; here are those that come in numbers.
 import json
 import socket
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pytest
 
-from multicastmw.cli.client import ControlClient
 from multicastmw.cli.lab import Host
 from multicastmw.core.link import CHANNELS_MAX, PROBES_MAX
 from multicastmw.core.room import UNOPENED_MAX
@@ -18,6 +20,7 @@ from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op
 from multicastmw.wire.messages import AddRoute, Group, KeepAlive, Node, Open, encode, encode_routes
 from tests.netns.kit import (
     DEVICE,
+    PATIENCE,
     PORT,
     TTL,
     Figure4,
@@ -38,6 +41,7 @@ S = "10.88.0.1"
 RATE = 500
 GROWTH = 16 << 20  # bytes that a node may grow by under an attack
 IP_ADD_SOURCE_MEMBERSHIP = 39
+ALL = 3  # ETH_P_ALL: what is taken there is seen before a program at the device's hook takes it
 LINES = 200  # that a node may print because of it
 SOURCES = [f"10.98.0.{n}" for n in range(1, 9)]
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(32)
@@ -224,29 +228,33 @@ class LinkTests(StrangerTestCase):
 class DatagramTests(StrangerTestCase):
     """Who has heard a link's datagrams: on the way, nothing is secret without encryption."""
 
-    def record(self, count: int) -> list[bytes]:
-        """Datagrams from a to b, as somebody on the way has them."""
+    @contextmanager
+    def overheard(self, sender: Host) -> Iterator[Callable[[], bytes]]:
+        """Datagrams from a host to b, one a call, as somebody on the way has them."""
         with inside(self.b):
-            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-            tap.bind(("u0", 0x0800))
-        found = []
-        with tap:
-            tap.settimeout(10)
-            while len(found) < count:
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL))
+            tap.bind(("u0", ALL))
+        source, until = socket.inet_aton(sender.address), time.monotonic() + PATIENCE
+
+        def following() -> bytes:
+            while True:
                 frame = tap.recv(2000)
-                if frame[23] == 17 and frame[26:30] == socket.inet_aton(self.tree.a.address):
-                    data = frame[42:]
-                    if data[1] == Op.IP_DATA:
-                        found.append(data)
-        return found
+                if frame[12:14] == b"\x08\0" and frame[23] == 17 and frame[26:30] == source:
+                    return frame[42:]
+                self.assertLess(time.monotonic(), until, f"nothing comes from {sender.name}")
+
+        with tap:
+            tap.settimeout(PATIENCE)
+            yield following
+
+    def record(self, count: int) -> list[bytes]:
+        """So many of a's data."""
+        with self.overheard(self.tree.a) as following:
+            data = (message for message in iter(following, b"") if message[1] == Op.IP_DATA)
+            return list(islice(data, count))
 
     def test_what_is_repeated_is_not_doubled(self) -> None:
-        """As the peer itself (its address and port), and as anybody with the token.
-
-        By Python, that is: the kernel has no duplicate window (docs/fastpath.rst, "Limits").
-        """
-        for host in self.tree.hosts:
-            ControlClient(host.socket).post("/fastpath/off")
+        """As the peer itself (its address and port), and as anybody with the token."""
         heard = [m.hex() for m in self.record(100)]
         as_peer = self.attack("datagrams", pieces=heard, count=3_000, spoofed=[self.tree.a.address, PORT])
         as_peer.finish()
@@ -268,22 +276,15 @@ class DatagramTests(StrangerTestCase):
 
     def test_no_stream_goes_to_an_address_that_did_not_answer(self) -> None:
         """c's token towards b, from e: b must not turn c's stream towards e."""
-        with inside(self.b):
-            tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-            tap.bind(("u0", 0x0800))
-        with tap:
-            tap.settimeout(10)
-            while True:
-                frame = tap.recv(2000)
-                if frame[23] == 17 and frame[26:30] == socket.inet_aton(self.tree.c.address):
-                    break
+        with self.overheard(self.tree.c) as following:
+            heard_one = following()
         with inside(self.e):
             spy = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with spy:
             spy.bind(("", 0))
             spy.setblocking(False)
             for _ in range(5):
-                spy.sendto(frame[42:], (self.b.address, PORT))
+                spy.sendto(heard_one, (self.b.address, PORT))
                 self.sender.await_sent(self.sender.state["sent"] + RATE)
             heard = []
             while True:

@@ -43,6 +43,9 @@ class Contestant:
         """Sets it up; gives the device of each host on which programs send and receive."""
         raise NotImplementedError
 
+    def check(self, lab: Lab, group: str) -> None:
+        """Packets of the group flow: raises LabError or TimedOut if they do not go as the title says."""
+
 
 def _found(command: str) -> bool:
     try:

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import multicastmw
-from bench.race.contestants.base import Contestant, everywhere
+from bench.race.contestants.base import PATIENCE, Contestant, everywhere
 from multicastmw.cli.lab import Lab, LabError
 from multicastmw.cli.overlay import DEVICE, FigureFour
 
@@ -39,6 +39,14 @@ class Ours(Contestant):
             make_keys(lab.state_dir)
         tree.start(lab)
         return everywhere(lab, DEVICE)
+
+    def check(self, lab: Lab, group: str) -> None:
+        fast = self._mode != "off"
+        for host in lab.hosts:
+            host.await_status(
+                lambda s: [r["fast"] for r in s["routes"] if r["group"] == group] == [fast], PATIENCE,
+                f"{group} forwarded by {'the kernel' if fast else 'the node'}",
+            )  # fmt: skip
 
 
 class Tree(FigureFour):

@@ -68,6 +68,10 @@ class Counts:
         route.to_nobody += by.to_nobody
         route.died_of_ttl += by.died_of_ttl
         flow.passed += by.packets
+        flow.lost += by.lost
+        flow.duplicates += by.duplicates
+        flow.late += by.late
+        flow.reordered += by.reordered
         if is_ours:
             flow.numbered += by.packets - by.to_nobody
         if by.packets:

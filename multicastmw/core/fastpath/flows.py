@@ -1,11 +1,10 @@
 """Streams that the kernel may forward: what the map of routes is to say of each, or why it says nothing.
 
 A flow is one origin's (S, G): the kernel finds a packet's route by all three.  It is taken from one link
-alone, the one that leads to its origin, as the kernel has no duplicate window: where none or two lead there,
-the flow stays here.
+alone, the one that leads to its origin: where none or two lead there, the flow stays here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -19,12 +18,13 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import Sending, Stream
+from multicastmw.core.forwarding import HasCome, Sending, Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
 from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
+from multicastmw.core.window import Numbers
 
 # What we chose.
 STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
@@ -39,8 +39,9 @@ class Flow:
     """One origin's (S, G): what the kernel says of it, and what became of it there."""
 
     __slots__ = (
-        "calm", "handled", "key", "numbered", "origin", "passed", "places", "rests_until", "route",
-        "sequence", "slot", "stays", "straying", "streams", "value", "why",
+        "calm", "duplicates", "epoch", "handled", "in_kernel", "key", "late", "lost", "numbered", "origin",
+        "passed", "places", "reordered", "rests_until", "route", "sequence", "slot", "stays", "straying",
+        "streams", "value", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -54,6 +55,9 @@ class Flow:
         self.rests_until = 0.0
         self.sequence = 0  # the kernel's next number, as far as it starts here
         self.passed = 0  # packets that the kernel forwarded
+        self.lost = self.duplicates = self.late = self.reordered = 0  # as its window says
+        self.in_kernel: HasCome | None = None
+        self.epoch = 0  # of its route, when the kernel was told
         self.numbered = 0  # of these, those that somebody wanted
         self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
@@ -61,12 +65,23 @@ class Flow:
         self.stays = 0  # times that it stayed here for that
         self.why = "the fast path is off"
 
-    def serve(self, by_kernel: bool) -> None:
-        """Who forwards it from now on."""
+    def give(self, has_come: HasCome) -> None:
+        """The kernel forwards it from now on, which knows what has come."""
         self.handled, self.straying, self.calm = self._handled(), 0, 0
-        for stream in self.streams:
-            if isinstance(stream, Stream):
-                stream.served_by_kernel(by_kernel)
+        self.in_kernel = has_come
+        for stream in self.counts():
+            stream.served_by_kernel(has_come)
+
+    def take_back(self, known: Callable[[int], Numbers | None]) -> None:
+        """We do from now on; `known` takes a count and gives what the kernel knows of its numbers."""
+        self.handled, self.straying, self.calm = self._handled(), 0, 0
+        self.in_kernel = None
+        for stream in self.counts():
+            stream.served_here(known(stream.count))
+
+    def counts(self) -> list[Stream]:
+        """Those that come over a link."""
+        return [stream for stream in self.streams if isinstance(stream, Stream)]
 
     def strays(self) -> bool:
         """Asked each second: does the kernel leave many of its packets to us, so that order is lost?"""
@@ -149,8 +164,8 @@ class Flows:
             self._by_route.setdefault(stream.route, []).append(flow)
             self._by_node.setdefault(node_of(origin), {})[flow] = None
         flow.streams.append(stream)
-        if isinstance(stream, Stream) and flow.value is not None:
-            stream.served_by_kernel(True)
+        if flow.in_kernel and isinstance(stream, Stream):
+            stream.served_by_kernel(flow.in_kernel)
         return flow
 
     def ended(self, origin: int, stream: Sending | Stream) -> Flow | None:
@@ -176,6 +191,11 @@ class Flows:
         """The link that leads to its origin, where that is one."""
         links = self._reach.links(node_of(flow.origin))
         return links[0] if len(links) == 1 else None
+
+    def was_unasked(self, flow: Flow) -> bool:
+        """Since the kernel was told: did nobody want it for a while, so that it did not come?"""
+        link = None if self.is_ours(flow) else self.ingress(flow)
+        return link is not None and flow.route.resumed_since(flow.epoch, link)
 
     def uses(self, flow: Flow, link: Link) -> bool:
         return link in flow.route.takers or any(place.link is link for place in flow.places) or (

@@ -14,6 +14,7 @@ whole for a while: its gate would be shut again and again.
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -105,9 +106,9 @@ class Mirror:
         for waiting in (self._links, self._marked, self._apart):
             waiting.clear()
         self._gates.forget_all()
-        self._leased_until = 0.0
         for flow in self.flows.all():
             self._take_back(flow, OFF, tables, now)
+        self._leased_until = 0.0
         self.peers.leave()
         self._end_rests(tables, now)
         self.read(now)
@@ -215,8 +216,9 @@ class Mirror:
         assert tables is not None and device is not None
         if self._leased_until and now >= self._leased_until - RENEW:  # all may have been left to us meanwhile
             for flow in self.flows.by_slot.values():
-                if flow.value is not None:
+                if flow.value is not None and flow.slot is not None:
                     self._shut(flow, tables, now)
+                    tables.forget_numbers(flow.slot)  # which the kernel did not look at
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
@@ -227,12 +229,19 @@ class Mirror:
             if flow.value is not None and flow.slot is not None:
                 self._gates.found(flow.slot, self._where(flow), tables, now)
         for index, served in self.peers.by_index.items():
-            self._gates.found(GATE_OF_LINK + index, served.link.read_waiting, tables, now)
+            self._gates.found(GATE_OF_LINK + index, partial(self._take_all, served.link, tables), tables, now)
 
     def _shut(self, flow: Flow, tables: KernelTables, now: float) -> None:
         """All of it comes to us until what waits of it is out."""
         assert flow.slot is not None
         self._gates.shut(flow.slot, self._where(flow), tables, now)
+
+    def _take_all(self, link: Link, tables: KernelTables) -> None:
+        """What waits of a link whose gate is shut: the kernel has not looked at its numbers."""
+        link.read_waiting()
+        for slot, flow in self.flows.by_slot.items():
+            if flow.value is not None and not self.flows.is_ours(flow) and self.flows.ingress(flow) is link:
+                tables.forget_numbers(slot)
 
     def _where(self, flow: Flow) -> Callable[[], None]:
         """Takes what waits of it, from where it comes."""
@@ -316,6 +325,9 @@ class Mirror:
         """The kernel forwards it, from when `written` is, and what has come already is out."""
         assert flow.slot is not None
         value = self.flows.value(answer, flow.slot)
+        if flow.value is None or self.flows.was_unasked(flow):
+            tables.forget_numbers(flow.slot)  # what is missing was not sent here
+        flow.epoch = flow.route.epoch
         if value == flow.value:
             return
         if flow.value is None:
@@ -324,7 +336,7 @@ class Mirror:
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
             self._shut(flow, tables, now)
-            flow.serve(True)
+            flow.give(partial(tables.has_come, flow.slot))
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
         flow.name(answer.places)
@@ -333,17 +345,30 @@ class Mirror:
         """It comes here from now on; the slot rests, for packets may be under way."""
         if flow.value is not None:
             tables.clear_route(flow.key)
+            self._settle_numbers(flow, tables, now)
             flow.rests_until = now + REST
             self._resting.append((flow.rests_until, flow))
             self._remember_number(flow, tables)
         self._is_ours(flow, why)
+
+    def _settle_numbers(self, flow: Flow, tables: KernelTables, now: float) -> None:
+        """So that what the kernel knows of them is all that was judged, or nothing."""
+        assert flow.slot is not None
+        if tables.is_shut(flow.slot):
+            self._where(flow)()  # these wait here, and the kernel knows of them already
+        if now >= self._leased_until - RENEW or self._link_is_shut(flow, tables):
+            tables.forget_numbers(flow.slot)  # it has not seen what was left to us
+
+    def _link_is_shut(self, flow: Flow, tables: KernelTables) -> bool:
+        places = (place for place in flow.places if not self.flows.is_ours(flow))
+        return any(tables.is_shut(GATE_OF_LINK + place.index) for place in places)
 
     def _is_ours(self, flow: Flow, why: str) -> None:
         if flow.value is not None:
             assert flow.slot is not None
             self._gates.forget(flow.slot)
             flow.value = None
-            flow.serve(False)
+            flow.take_back(partial(self._tables.numbers, flow.slot) if self._tables else lambda count: None)
             flow.name(())
         if why not in (flow.why, OFF, OVER):
             self._room.tell(RouteInPython(*self._texts(flow), why))

@@ -10,6 +10,8 @@ from enum import IntEnum, IntFlag, auto
 from struct import Struct
 from typing import NamedTuple, Protocol
 
+from multicastmw.core.window import KNOWN, Numbers
+
 PEERS = 256
 LINKS = 256
 ROUTES = 4096
@@ -30,7 +32,10 @@ LINK_KEY = Struct("<IIHH")
 LINK = Struct("<QII")
 ROUTE_KEY = Struct("<QQQ")
 ROUTE = Struct(f"<IIHHHH{FAN_OUT}s")
-ROUTE_STAT = Struct("<6Q")
+ROUTE_STAT = Struct("<10Q")
+WINDOW_SIZE = KNOWN
+WINDOW_WORDS = 32
+WINDOW = Struct(f"<Q6I{WINDOW_WORDS}Q")
 
 NO_MAC = bytes(6)
 AROUND = 88  # bytes around an inner packet: IPv4, UDP, our header
@@ -49,6 +54,7 @@ class Reason(IntEnum):
     OTHER_LINK = auto()
     TO_NOBODY = auto()
     DIED_OF_TTL = auto()
+    NOT_NEW = auto()
     NO_PEER = auto()
     TOO_LONG_FOR_PEER = auto()
     NOT_SENT = auto()
@@ -212,6 +218,10 @@ class RouteCount(NamedTuple):
     died_of_ttl: int
     to_nobody: int
     other_link: int
+    lost: int  # by so many more: it shrinks where one comes late
+    duplicates: int
+    late: int
+    reordered: int
 
 
 class KernelTables(Protocol):
@@ -236,6 +246,15 @@ class KernelTables(Protocol):
 
     def sequence(self, slot: int) -> int: ...
     def set_sequence(self, slot: int, number: int) -> None: ...
+    def has_come(self, slot: int, count: int, number: int) -> bool:
+        """Has the kernel taken this number of that count already, or is it too old to tell?"""
+
+    def forget_numbers(self, slot: int) -> None:
+        """Whatever number comes next is new."""
+
+    def numbers(self, slot: int, count: int) -> Numbers | None:
+        """What the kernel knows; None where it has seen none."""
+
     def grown(self) -> dict[int, Count]:
         """What of `stats` has grown since this was asked last, and by how much."""
 

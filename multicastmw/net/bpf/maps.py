@@ -8,6 +8,7 @@ from errno import E2BIG, ENOENT, ENOSPC
 from functools import lru_cache
 from pathlib import Path
 from struct import pack
+from typing import Literal
 
 from multicastmw.net.bpf.elf import MapShape
 from multicastmw.net.bpf.kernel import (
@@ -108,14 +109,14 @@ class Map:
             found.append(following.raw)
         return found
 
-    def memory(self) -> "memoryview[int]":
-        """An array that may be mapped (BPF_F_MMAPABLE) as 32-bit numbers: to read and write without a call.
+    def memory(self, numbers: Literal["I", "Q"]) -> "memoryview[int]":
+        """An array that may be mapped (BPF_F_MMAPABLE): to read and write without a call.
 
-        Raises NoFastPath.  It is there as long as somebody holds it.
+        `numbers` is what it consists of, by 32 or 64 bits.  Raises NoFastPath.
         """
         size = self.shape.entries * (self.shape.value_size + 7 & ~7)
         try:
-            return memoryview(mmap.mmap(self.descriptor, size)).cast("I")
+            return memoryview(mmap.mmap(self.descriptor, size)).cast(numbers)
         except OSError as error:
             raise refused(f"map the map {self.name} into memory", error) from error
 

@@ -17,6 +17,9 @@ from multicastmw.core.fastpath.tables import (
     ROUTE,
     ROUTE_KEY,
     ROUTE_STAT,
+    WINDOW,
+    WINDOW_SIZE,
+    WINDOW_WORDS,
     Cfg,
     Count,
     LinkKey,
@@ -27,13 +30,17 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
+from multicastmw.core.window import Numbers
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import Loaded, LoadedProgram
+
+RING = 64 * WINDOW_WORDS
 
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
     "routes": (ROUTE_KEY.size, ROUTE.size), "sequences": (4, NUMBER.size), "stats": (4, PAIR.size),
     "route_stats": (4, ROUTE_STAT.size), "gates": (4, GATE.size),
+    "windows": (4, WINDOW.size),
 }  # fmt: skip
 
 
@@ -48,7 +55,9 @@ class Tables:
         self.cfgs, self.peers, self.links = (loaded.maps[name] for name in ("cfgs", "peers", "links"))
         self.routes, self.sequences = loaded.maps["routes"], loaded.maps["sequences"]
         self.stats, self.route_stats = loaded.maps["stats"], loaded.maps["route_stats"]
-        self._gates = loaded.maps["gates"].memory()  # twice as many numbers: what was left, what was seen
+        self._gates = loaded.maps["gates"].memory("I")  # two numbers each: what was left, what was seen
+        self._windows = loaded.maps["windows"].memory("Q")  # of each the first number is when it was heard
+        self._window_bytes = self._windows.cast("B")
         self._stats: list[bytes] = []  # as they were when `grown` was asked last
         self._route_stats: list[bytes] = []
 
@@ -62,6 +71,8 @@ class Tables:
 
     def close(self) -> None:
         self._gates.release()
+        self._window_bytes.release()
+        self._windows.release()
         self._loaded.close()
 
     # --- what the node says
@@ -102,10 +113,38 @@ class Tables:
         key = INDEX.pack(slot)
         self.sequences.set(key, NUMBER.pack(0))
         self.route_stats.set(key, bytes(len(self.route_stats.get(key) or b"")))
+        self.forget_numbers(slot)
 
     def set_sequence(self, slot: int, number: int) -> None:
         """The slot's next packet gets this number."""
         self.sequences.set(INDEX.pack(slot), NUMBER.pack(number))
+
+    def forget_numbers(self, slot: int) -> None:
+        """Whatever number comes next is new, in both counts."""
+        for place in (2 * slot, 2 * slot + 1):
+            self._windows[place * WINDOW.size // 8] = 0
+
+    def has_come(self, slot: int, count: int, number: int) -> bool:
+        """Has the kernel taken this number of that count already, or is it too old to tell?"""
+        place = (2 * slot + count) * WINDOW.size // 8
+        if not self._windows[place]:
+            return False
+        behind = (self._windows[place + 1] - number) & 0xFFFFFFFF
+        if behind >= WINDOW_SIZE:
+            return behind <= 1 << 31
+        seen = self._windows[place + WINDOW.size // 8 - WINDOW_WORDS + (number // 64 & WINDOW_WORDS - 1)]
+        return bool(seen >> (number & 63) & 1)
+
+    def numbers(self, slot: int, count: int) -> Numbers | None:
+        """What the kernel knows; None where it has seen none."""
+        place = (2 * slot + count) * WINDOW.size
+        value = bytes(self._window_bytes[place : place + WINDOW.size])
+        heard, top = WINDOW.unpack(value)[:2]
+        if not heard:
+            return None
+        ring = int.from_bytes(value[-RING // 8 :], "little")
+        ring = (ring | ring << RING) >> (top + 1 - WINDOW_SIZE) % RING
+        return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9)
 
     def shut(self, gate: int) -> None:
         """All that comes there goes to user space from now on."""
@@ -150,7 +189,7 @@ class Tables:
         found = self.route_stats.first(slots) if slots else []
         before, self._route_stats = self._route_stats, found + self._route_stats[len(found) :]
         grown = _grown(before, found, ROUTE_STAT)
-        return {slot: RouteCount._make(by) for slot, by in grown.items()}
+        return {slot: RouteCount._make(map(_signed, by)) for slot, by in grown.items()}
 
 
 def _grown(before: list[bytes], now: list[bytes], record: Struct) -> dict[int, list[int]]:
@@ -163,6 +202,11 @@ def _grown(before: list[bytes], now: list[bytes], record: Struct) -> dict[int, l
             pairs = zip(_summed(value, record), _summed(was, record), strict=True)
             grown[index] = [is_now - then for is_now, then in pairs]
     return grown
+
+
+def _signed(growth: int) -> int:
+    """Of a number modulo 2^64, which may shrink."""
+    return (growth + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 def _summed(values: bytes, record: Struct) -> list[int]:

@@ -32,6 +32,7 @@ from multicastmw.core.fastpath.tables import (
 )
 from multicastmw.core.forwarding import STALE
 from multicastmw.core.tap import TapDestination
+from multicastmw.core.window import Numbers
 from multicastmw.net.clockwork import Clockwork
 from tests.core.cable import Node, World
 
@@ -54,6 +55,9 @@ class MemoryTables:
         self.sequences: Counter[int] = Counter()
         self.left: Counter[int] = Counter()
         self.seen: Counter[int] = Counter()
+        self.forgotten: Counter[int] = Counter()
+        self.known: dict[tuple[int, int], Numbers] = {}
+        self.come: set[tuple[int, int, int]] = set()
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
         self.writes = 0
@@ -126,6 +130,16 @@ class MemoryTables:
         for index in self._indexes(route):
             self._named[index] = self.now()
         return True
+
+    def numbers(self, slot: int, count: int) -> Numbers | None:
+        return self.known.get((slot, count))
+
+    def has_come(self, slot: int, count: int, number: int) -> bool:
+        return (slot, count, number) in self.come
+
+    def forget_numbers(self, slot: int) -> None:
+        self.forgotten[slot] += 1
+        self.known.pop((slot, 0), None)
 
     def left_at(self, gate: int) -> int:
         return self.left[gate]

@@ -22,7 +22,7 @@ from multicastmw.core.fastpath.tables import (
 )
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import Link
-from multicastmw.core.window import SILENCE
+from multicastmw.core.window import KNOWN, SILENCE, Numbers
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import FAR, GROUP, OTHER, UPLINK, Hub
 
@@ -284,17 +284,19 @@ class WhatTheKernelLeaves(Case):
         """A route's gate and a link's, shut by the kernel, are opened within a second."""
         flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
         (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
-        for gate in (flow.slot, GATE_OF_LINK + index):
+        for gate, forgotten in ((flow.slot, False), (GATE_OF_LINK + index, True)):
+            before = self.tables.forgotten[flow.slot]
             self.assertEqual("", self.hub.mirror.why_slow(flow))
             self.tables.leave(gate)
             self.assertEqual(HELD, self.hub.mirror.why_slow(flow))
             self.world.run(1.1)
             self.assertFalse(self.tables.is_shut(gate))
+            self.assertEqual(forgotten, self.tables.forgotten[flow.slot] > before, "no loss is made up")
 
     def test_after_a_lease_that_ended_nothing_is_overtaken(self) -> None:
         """The kernel has left all to us; this node runs again, and the first that it writes is the lease."""
         flow = self.stream()
-        shut = []
+        shut, before = [], self.tables.forgotten[flow.slot]
         configure = self.tables.configure
 
         def look(cfg: Cfg) -> None:
@@ -304,6 +306,7 @@ class WhatTheKernelLeaves(Case):
         self.tables.configure = look
         self.hub.mirror.tick(self.world.now + LEASE - 0.5)
         self.assertEqual([True], shut)
+        self.assertEqual(before + 1, self.tables.forgotten[flow.slot], "whose numbers it did not look at")
         self.assertEqual("", self.hub.mirror.why_slow(flow), "nothing waits")
 
     def test_a_few_now_and_then_are_nothing(self) -> None:
@@ -532,6 +535,91 @@ class WhatTheKernelCounts(Case):
         self.tables.count(REASONS_MAX + index, 2)
         self.world.run(5)
         self.assertEqual(before + 5, link.counters.sent)
+
+    def test_what_was_lost_and_came_twice_stands_beside_what_we_saw_ourselves(self) -> None:
+        flow = self.stream()
+        found = self.tables.route_stats.setdefault(flow.slot, Counter())
+        for lost in (7, -2):  # some came late
+            found.update(lost=lost, duplicates=3, late=2, reordered=1)
+            self.hub.mirror.read(self.world.now)
+            found = self.tables.route_stats.setdefault(flow.slot, Counter())
+        self.assertEqual((5, 6, 4, 2), (flow.lost, flow.duplicates, flow.late, flow.reordered))
+
+    def test_what_comes_beside_the_kernel_comes_once(self) -> None:
+        """Repeated from another address: Python gets it, and the kernel knows whether it was there."""
+        flow = self.stream()
+        (stream,) = flow.streams
+        received = stream.window.received
+        sending = next(s for s in self.peers["b"].forwarder.sendings())
+        self.tables.come = {(flow.slot, 0, sending.sequence), (flow.slot, 0, sending.sequence + 1)}
+        link = self.link("b")
+        accept, where = link.datagram_received, link.data_address
+        link.datagram_received = lambda packet, size, origin: accept(packet, size, where)
+        for _ in range(3):
+            self.sends("b")
+        self.assertEqual((received + 1, 2), (stream.window.received, stream.window.duplicates))
+        self.hub.mirror.stop(self.world.now)
+        self.assertIsNone(stream.in_kernel)
+
+    def test_what_one_has_seen_the_other_knows(self) -> None:
+        flow = self.stream()
+        (stream,) = flow.streams
+        sending = next(s for s in self.peers["b"].forwarder.sendings())
+        self.tables.known[flow.slot, 0] = Numbers(200, 0b111 << KNOWN - 3, self.world.now)
+        self.hub.mirror.stop(self.world.now)
+        for number, is_new in ((200, False), (197, True), (201, True), (199, False), (197, False)):
+            sending.sequence = number
+            received = stream.window.received
+            self.sends("b")
+            self.assertEqual(is_new, stream.window.received > received, number)
+        self.assertEqual((1 + 2, 0), (stream.window.received, stream.window.lost))
+
+    def test_of_a_stream_that_was_not_asked_for_meanwhile_nothing_is_lost(self) -> None:
+        (stream,) = self.stream().streams
+        self.tables.known[self.stream().slot, 0] = Numbers(200, 1 << KNOWN - 1, self.world.now)
+        self.hub.mirror.stop(self.world.now)
+        for name in "cd":
+            self.peers[name].host.unwants(GROUP)
+        self.hub.tap.unwant(GROUP, 0)
+        self.world.run(0.5)
+        self.wants("c")
+        next(s for s in self.peers["b"].forwarder.sendings()).sequence = 700
+        self.sends("b")
+        self.assertEqual((2, 0), (stream.window.received, stream.window.lost))
+
+    def test_nor_of_what_a_link_s_gate_has_kept_from_the_kernel(self) -> None:
+        flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
+        (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
+        forgotten = self.tables.forgotten[flow.slot]
+        self.tables.leave(GATE_OF_LINK + index)
+        self.hub.mirror.stop(self.world.now)
+        self.assertEqual(forgotten + 1, self.tables.forgotten[flow.slot])
+
+    def test_what_waits_behind_a_gate_is_taken_before_the_flow_comes_back(self) -> None:
+        flow = self.stream()
+        link, taken = self.link("b"), []
+        link.read_waiting = lambda: taken.append(flow.value)
+        self.hub.mirror.stop(self.world.now)
+        self.assertEqual([], taken, "nothing waits")
+        self.hub.start()
+        taken.clear()
+        self.tables.leave(flow.slot)
+        self.hub.mirror.stop(self.world.now)
+        (value,) = taken
+        self.assertIsNotNone(value, "what the kernel has let pass is not asked about again")
+
+    def test_what_nobody_asked_for_was_not_lost(self) -> None:
+        flow = self.stream()
+        self.assertEqual(1, self.tables.forgotten[flow.slot])
+        for name in "cd":
+            self.peers[name].host.unwants(GROUP)
+        self.hub.tap.unwant(GROUP, 0)
+        self.world.run(0.5)
+        self.assertEqual(1, self.tables.forgotten[flow.slot])
+        self.wants("d")
+        self.assertEqual(2, self.tables.forgotten[flow.slot])
+        self.wants("c")
+        self.assertEqual(2, self.tables.forgotten[flow.slot], "it came all the time")
 
     def test_packets_that_the_kernel_took_are_no_loss_and_no_gap(self) -> None:
         """From the same count some go to the kernel and some come here."""
