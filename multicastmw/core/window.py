@@ -142,9 +142,7 @@ class Window:
     def adopt(self, known: Numbers, now: float) -> None:
         """The stream was looked at elsewhere, and goes on here; what is further behind is late."""
         lost = self.lost
-        self._budget.release(self.slots * SLOT_SIZE)
-        self._budget.charge(self._smallest * SLOT_SIZE)
-        self._clear()
+        self._shrink()
         span = min(KNOWN, self.slots)
         for back in range(span):
             if known.seen >> KNOWN - 1 - back & 1:
@@ -212,17 +210,20 @@ class Window:
     def _start_afresh(self, sequence: int, now: float) -> None:
         if self.received:
             self.restarts += 1
-            self._budget.release(self.slots * SLOT_SIZE)
-            self._budget.charge(self._smallest * SLOT_SIZE)
         self._expected = self.lost + self.received + 1 - sequence
         self.received += 1
         self._alone = self.received
         self._heard = now
         self._first = sequence
         self._floor = sequence - HALF
-        self._clear()
+        self._shrink()
         self._ring[sequence & self._mask] = sequence
         self._begin(sequence, now)
+
+    def _shrink(self) -> None:
+        self._budget.release(self.slots * SLOT_SIZE)
+        self._budget.charge(self._smallest * SLOT_SIZE)
+        self._clear()
 
     def _clear(self) -> None:
         """A ring of the smallest size in which no slot holds a number that belongs there."""

@@ -474,15 +474,6 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 	return verdict == DROP ? bpf_redirect(0, 0) : verdict; /* counted here, and not by who sent the clone */
 }
 
-/* --- from a peer */
-
-/* A datagram that is a message of ours, as far as it is judged. */
-struct arrival {
-	be64 group, source, origin;
-	u64 now;
-	u32 from, size, length, hop_limit, number, count;
-};
-
 /* --- a packet once */
 
 /* The number's bit is set; true if it was not. */
@@ -496,11 +487,15 @@ INLINE int mark(struct window *window, u32 number)
 INLINE void move_top(struct window *window, u32 number)
 {
 	u32 word = window->top / 64, words = (number / 64 - word) & (0xffffffff / 64);
-	for (u32 i = 0; i < WINDOW_WORDS; i++)
-		if (i < words)
-			window->seen[(word + 1 + i) & (WINDOW_WORDS - 1)] = 0;
+	for (u32 i = 0; i < words && i < WINDOW_WORDS; i++)
+		window->seen[(word + 1 + i) & (WINDOW_WORDS - 1)] = 0;
 	window->top = number;
 	mark(window, number);
+}
+
+INLINE int is_unheard(const struct window *window, u64 now)
+{
+	return !window->heard || now - window->heard >= SILENCE;
 }
 
 INLINE int start_afresh(struct window *window, u32 number, u64 now)
@@ -540,7 +535,7 @@ INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 numb
 INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
 	u32 ahead = number - window->top, behind = -ahead;
-	if (!window->heard || now - window->heard >= SILENCE ||
+	if (is_unheard(window, now) ||
 	    (ahead >= WINDOW_SIZE && behind >= WINDOW_SIZE && window->alone == window->news))
 		return start_afresh(window, number, now);
 	if (ahead && ahead < 0x80000000)
@@ -565,7 +560,7 @@ INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 
 static __attribute__((noinline)) int is_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
 	u32 ahead = number - window->top;
-	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || !window->heard || now - window->heard >= SILENCE))
+	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(window, now)))
 		return is_unusual_new(window, passed, number, now);
 	move_top(window, number);
 	window->heard = now;
@@ -573,6 +568,15 @@ static __attribute__((noinline)) int is_new(struct window *window, struct route_
 	passed->lost += ahead - 1;
 	return 1;
 }
+
+/* --- from a peer */
+
+/* A datagram that is a message of ours, as far as it is judged. */
+struct arrival {
+	be64 group, source, origin;
+	u64 now;
+	u32 from, size, length, hop_limit, number, count;
+};
 
 /* Is the inner packet what its header says, so that it may enter this host?  (core/tap.py: deliver) */
 INLINE int may_enter(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)

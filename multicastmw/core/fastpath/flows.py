@@ -55,10 +55,10 @@ class Flow:
         self.rests_until = 0.0
         self.sequence = 0  # the kernel's next number, as far as it starts here
         self.passed = 0  # packets that the kernel forwarded
-        self.lost = self.duplicates = self.late = self.reordered = 0  # as its window says
-        self.in_kernel: HasCome | None = None
-        self.epoch = 0  # of its route, when the kernel was told
         self.numbered = 0  # of these, those that somebody wanted
+        self.lost = self.duplicates = self.late = self.reordered = 0  # as the kernel's window says
+        self.in_kernel: HasCome | None = None  # while it is there
+        self.epoch = 0  # of its route, when the kernel was told
         self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
         self.calm = 0  # seconds in a row in which few were
@@ -145,6 +145,10 @@ class Flows:
     def all(self) -> list[Flow]:
         """Also those that nothing comes of any more, while the kernel has them."""
         return list(dict.fromkeys([*self._flows.values(), *self.by_slot.values()]))
+
+    def fast(self) -> list[tuple[int, Flow, RouteValue]]:
+        """Those that the kernel has, with their slots and what it was told."""
+        return [(slot, f, f.value) for slot, f in self.by_slot.items() if f.value is not None]
 
     def of_route(self, route: Route) -> list[Flow]:
         return self._by_route.get(route, [])

@@ -25,31 +25,40 @@ TOO_LONG = 1.0  # seconds, and a flow so dense that something always waits is ha
 NEVER = float("inf")
 
 
+Take = Callable[[], None]
+
+
 class Shut(NamedTuple):
     """`take` takes what waits there."""
 
     since: float
-    take: Callable[[], None]
+    take: Take
 
 
 class Gates:
-    """Those that are to be opened again, by their numbers in the kernel's map."""
+    """Those that are to be opened again, by their numbers in the kernel's map.
 
-    def __init__(self) -> None:
+    `where` gives for one how what waits there is taken: the same for all that wait in one place.
+    """
+
+    def __init__(self, where: Callable[[int], Take]) -> None:
+        self._where = where
         self._shut: dict[int, Shut] = {}
         self._again_at = NEVER
 
-    def shut(self, gate: int, take: Callable[[], None], tables: KernelTables, now: float) -> None:
+    def shut(self, gate: int, tables: KernelTables, now: float) -> None:
         """Everything comes to us until what waits is out."""
         tables.shut(gate)
-        self._shut[gate] = Shut(now, take)
-        self._again_at = now
+        self._await(gate, now)
 
-    def found(self, gate: int, take: Callable[[], None], tables: KernelTables, now: float) -> None:
+    def found(self, gate: int, tables: KernelTables, now: float) -> None:
         """The kernel may have shut it."""
-        if gate not in self._shut and tables.is_shut(gate):
-            self._shut[gate] = Shut(now, take)
-            self._again_at = now
+        if tables.is_shut(gate) and gate not in self._shut:
+            self._await(gate, now)
+
+    def _await(self, gate: int, now: float) -> None:
+        self._shut[gate] = Shut(now, self._where(gate))
+        self._again_at = now
 
     def forget(self, gate: int) -> None:
         self._shut.pop(gate, None)

@@ -22,7 +22,7 @@ from multicastmw.core.addressing import key_text
 from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
-from multicastmw.core.fastpath.gates import Gates
+from multicastmw.core.fastpath.gates import Gates, Take
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
 from multicastmw.core.fastpath.tables import GATE_OF_LINK, Cfg, KernelTables, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
@@ -78,7 +78,7 @@ class Mirror:
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
         self._next_look = 0  # among the links
-        self._gates = Gates()
+        self._gates = Gates(self._where)
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -214,46 +214,47 @@ class Mirror:
     def _renew(self, now: float) -> None:
         tables, device = self._tables, self.device
         assert tables is not None and device is not None
-        if self._leased_until and now >= self._leased_until - RENEW:  # all may have been left to us meanwhile
-            for flow in self.flows.by_slot.values():
-                if flow.value is not None and flow.slot is not None:
-                    self._shut(flow, tables, now)
-                    tables.forget_numbers(flow.slot)  # which the kernel did not look at
+        if self._is_late(now):
+            for slot, _, _ in self.flows.fast():
+                self._gates.shut(slot, tables, now)
+                tables.forget_numbers(slot)  # which the kernel did not look at
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
 
+    def _is_late(self, now: float) -> bool:
+        """May the lease have ended, so that all was left to us meanwhile?"""
+        return now >= self._leased_until - RENEW
+
     def _look_at_gates(self, tables: KernelTables, now: float) -> None:
         """Those that the kernel has shut are opened again."""
-        for flow in self.flows.by_slot.values():
-            if flow.value is not None and flow.slot is not None:
-                self._gates.found(flow.slot, self._where(flow), tables, now)
-        for index, served in self.peers.by_index.items():
-            self._gates.found(GATE_OF_LINK + index, partial(self._take_all, served.link, tables), tables, now)
+        for slot, _, _ in self.flows.fast():
+            self._gates.found(slot, tables, now)
+        for index in self.peers.by_index:
+            self._gates.found(GATE_OF_LINK + index, tables, now)
 
-    def _shut(self, flow: Flow, tables: KernelTables, now: float) -> None:
-        """All of it comes to us until what waits of it is out."""
-        assert flow.slot is not None
-        self._gates.shut(flow.slot, self._where(flow), tables, now)
-
-    def _take_all(self, link: Link, tables: KernelTables) -> None:
-        """What waits of a link whose gate is shut: the kernel has not looked at its numbers."""
-        link.read_waiting()
-        for slot, flow in self.flows.by_slot.items():
-            if flow.value is not None and not self.flows.is_ours(flow) and self.flows.ingress(flow) is link:
-                tables.forget_numbers(slot)
-
-    def _where(self, flow: Flow) -> Callable[[], None]:
-        """Takes what waits of it, from where it comes."""
+    def _where(self, gate: int) -> Take:
+        """Takes what waits there: of a flow from where it comes, of a link all."""
+        if gate >= GATE_OF_LINK:
+            return partial(self._take_all, gate)
+        flow = self.flows.by_slot[gate]
         link = None if self.flows.is_ours(flow) else self.flows.ingress(flow)
         return link.read_waiting if link else self._read_tap
+
+    def _take_all(self, gate: int) -> None:
+        """The kernel has not looked at the numbers of what waits behind a link's gate."""
+        if served := self.peers.by_index.get(gate - GATE_OF_LINK):
+            served.link.read_waiting()
+        for slot, _, value in self.flows.fast():
+            if value.gate_of_link == gate and self._tables:
+                self._tables.forget_numbers(slot)
 
     def _look_for_strays(self, now: float) -> None:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
             del self._apart[flow]
             self._marked[flow] = None
-        for flow in self.flows.by_slot.values():
-            if flow.value is not None and flow.strays():
+        for _, flow, _ in self.flows.fast():
+            if flow.strays():
                 self._apart[flow] = now + flow.stay()
                 self._marked[flow] = None
 
@@ -280,12 +281,10 @@ class Mirror:
 
     def why_slow(self, flow: Flow) -> str:
         """Why the kernel forwards no packet of it at this moment; empty where it does."""
-        if flow.value is None or self._tables is None or flow.slot is None:
+        if flow.value is None or self._tables is None:
             return flow.why
-        link = self.flows.ingress(flow)
-        place = self.peers.served(link) if link and not self.flows.is_ours(flow) else None
-        gates = (flow.slot, GATE_OF_LINK + place.index) if place else (flow.slot,)
-        return HELD if any(map(self._tables.is_shut, gates)) else ""
+        gates = (flow.value.slot, flow.value.gate_of_link)
+        return HELD if any(self._tables.is_shut(gate) for gate in gates if gate is not None) else ""
 
     # --- writing
 
@@ -335,7 +334,7 @@ class Mirror:
             self._room.tell(RouteInKernel(*self._texts(flow)))
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
-            self._shut(flow, tables, now)
+            self._gates.shut(flow.slot, tables, now)
             flow.give(partial(tables.has_come, flow.slot))
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
@@ -345,23 +344,19 @@ class Mirror:
         """It comes here from now on; the slot rests, for packets may be under way."""
         if flow.value is not None:
             tables.clear_route(flow.key)
-            self._settle_numbers(flow, tables, now)
+            self._settle_numbers(flow.value, tables, now)
             flow.rests_until = now + REST
             self._resting.append((flow.rests_until, flow))
             self._remember_number(flow, tables)
         self._is_ours(flow, why)
 
-    def _settle_numbers(self, flow: Flow, tables: KernelTables, now: float) -> None:
+    def _settle_numbers(self, value: RouteValue, tables: KernelTables, now: float) -> None:
         """So that what the kernel knows of them is all that was judged, or nothing."""
-        assert flow.slot is not None
-        if tables.is_shut(flow.slot):
-            self._where(flow)()  # these wait here, and the kernel knows of them already
-        if now >= self._leased_until - RENEW or self._link_is_shut(flow, tables):
-            tables.forget_numbers(flow.slot)  # it has not seen what was left to us
-
-    def _link_is_shut(self, flow: Flow, tables: KernelTables) -> bool:
-        places = (place for place in flow.places if not self.flows.is_ours(flow))
-        return any(tables.is_shut(GATE_OF_LINK + place.index) for place in places)
+        if tables.is_shut(value.slot):
+            self._where(value.slot)()  # these wait here, and the kernel knows of them already
+        link = value.gate_of_link
+        if self._is_late(now) or (link is not None and tables.is_shut(link)):
+            tables.forget_numbers(value.slot)  # it has not seen what was left to us
 
     def _is_ours(self, flow: Flow, why: str) -> None:
         if flow.value is not None:

@@ -17,7 +17,6 @@ LINKS = 256
 ROUTES = 4096
 FAN_OUT = 64
 GATE_OF_LINK = ROUTES  # and its peer's index; a route's gate is its slot
-GATES = ROUTES + PEERS
 LINK_ANY = 0xFFFF
 LINK_TAP = 0xFFFE
 MARK = 0x4D434D00
@@ -195,6 +194,11 @@ class RouteValue(NamedTuple):
     longest: int
     link: int = LINK_ANY
     flags: RouteFlag = RouteFlag(0)
+
+    @property
+    def gate_of_link(self) -> int | None:
+        """The gate of the link that its packets come over; None for what starts here."""
+        return None if self.link == LINK_TAP else GATE_OF_LINK + self.link
 
     def pack(self) -> bytes:
         """Raises ValueError for what the program cannot serve."""

@@ -35,6 +35,7 @@ from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import Loaded, LoadedProgram
 
 RING = 64 * WINDOW_WORDS
+WORDS = WINDOW.size // 8  # of 64 bits, of which the last are the ring
 
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
@@ -57,7 +58,6 @@ class Tables:
         self.stats, self.route_stats = loaded.maps["stats"], loaded.maps["route_stats"]
         self._gates = loaded.maps["gates"].memory("I")  # two numbers each: what was left, what was seen
         self._windows = loaded.maps["windows"].memory("Q")  # of each the first number is when it was heard
-        self._window_bytes = self._windows.cast("B")
         self._stats: list[bytes] = []  # as they were when `grown` was asked last
         self._route_stats: list[bytes] = []
 
@@ -71,7 +71,6 @@ class Tables:
 
     def close(self) -> None:
         self._gates.release()
-        self._window_bytes.release()
         self._windows.release()
         self._loaded.close()
 
@@ -121,24 +120,24 @@ class Tables:
 
     def forget_numbers(self, slot: int) -> None:
         """Whatever number comes next is new, in both counts."""
-        for place in (2 * slot, 2 * slot + 1):
-            self._windows[place * WINDOW.size // 8] = 0
+        for count in (0, 1):
+            self._windows[_window(slot, count)] = 0
 
     def has_come(self, slot: int, count: int, number: int) -> bool:
         """Has the kernel taken this number of that count already, or is it too old to tell?"""
-        place = (2 * slot + count) * WINDOW.size // 8
+        place = _window(slot, count)
         if not self._windows[place]:
             return False
         behind = (self._windows[place + 1] - number) & 0xFFFFFFFF
         if behind >= WINDOW_SIZE:
             return behind <= 1 << 31
-        seen = self._windows[place + WINDOW.size // 8 - WINDOW_WORDS + (number // 64 & WINDOW_WORDS - 1)]
+        seen = self._windows[place + WORDS - WINDOW_WORDS + (number // 64 & WINDOW_WORDS - 1)]
         return bool(seen >> (number & 63) & 1)
 
     def numbers(self, slot: int, count: int) -> Numbers | None:
         """What the kernel knows; None where it has seen none."""
-        place = (2 * slot + count) * WINDOW.size
-        value = bytes(self._window_bytes[place : place + WINDOW.size])
+        place = _window(slot, count)
+        value = self._windows[place : place + WORDS].tobytes()
         heard, top = WINDOW.unpack(value)[:2]
         if not heard:
             return None
@@ -190,6 +189,11 @@ class Tables:
         before, self._route_stats = self._route_stats, found + self._route_stats[len(found) :]
         grown = _grown(before, found, ROUTE_STAT)
         return {slot: RouteCount._make(map(_signed, by)) for slot, by in grown.items()}
+
+
+def _window(slot: int, count: int) -> int:
+    """Where it begins, in words."""
+    return (2 * slot + count) * WORDS
 
 
 def _grown(before: list[bytes], now: list[bytes], record: Struct) -> dict[int, list[int]]:

@@ -64,10 +64,11 @@ class GatesTests(SynchronousTestCase):
     def test_whenever_packets_come_they_leave_in_their_order(
         self, coming: list[int], waiting: int, counted: int
     ) -> None:
-        kernel, gates = Kernel(coming), Gates()
+        kernel = Kernel(coming)
+        gates = Gates(lambda gate: kernel.take)
         kernel.left[GATE] = kernel.seen[GATE] = counted
         kernel.comes(waiting, stray=True)
-        gates.shut(GATE, kernel.take, kernel, 0.0)
+        gates.shut(GATE, kernel, 0.0)
         for turn in range(100):
             gates.tick(kernel, turn * AGAIN)
             if not coming:
@@ -80,26 +81,28 @@ class GatesTests(SynchronousTestCase):
         self.assertEqual(list(range(kernel.number)), kernel.out, "all of them, and the last ones fast")
 
     def test_a_packet_that_the_kernel_leaves_shuts_it_and_those_behind_wait(self) -> None:
-        kernel, gates = Kernel([]), Gates()
+        kernel = Kernel([])
+        gates = Gates(lambda gate: kernel.take)
         kernel.comes(2)
         kernel.comes(stray=True)
         kernel.comes(2)
         self.assertEqual(([0, 1], [2, 3, 4]), (kernel.out, kernel.socket))
-        gates.found(GATE, kernel.take, kernel, 7.0)
+        gates.found(GATE, kernel, 7.0)
         gates.tick(kernel, 7.0)
         kernel.comes()
         self.assertEqual(([0, 1, 2, 3, 4, 5], []), (kernel.out, kernel.socket))
         self.assertEqual(float("inf"), gates.deadline())
 
     def test_one_that_is_open_is_left_alone(self) -> None:
-        kernel, gates = Kernel([]), Gates()
-        gates.found(GATE, self.fail, kernel, 0.0)
+        kernel, gates = Kernel([]), Gates(lambda gate: self.fail)
+        gates.found(GATE, kernel, 0.0)
         gates.tick(kernel, 0.0)
         self.assertEqual(float("inf"), gates.deadline())
 
     def test_where_something_always_waits_it_opens_after_a_while(self) -> None:
-        kernel, gates = Kernel([]), Gates()
-        gates.shut(GATE, lambda: kernel.comes(stray=True), kernel, 0.0)
+        kernel = Kernel([])
+        gates = Gates(lambda gate: lambda: kernel.comes(stray=True))
+        gates.shut(GATE, kernel, 0.0)
         for turn in range(round(TOO_LONG / AGAIN)):
             gates.tick(kernel, turn * AGAIN)
             self.assertTrue(MemoryTables.is_shut(kernel, GATE))
@@ -107,10 +110,10 @@ class GatesTests(SynchronousTestCase):
         self.assertFalse(MemoryTables.is_shut(kernel, GATE))
 
     def test_one_that_is_forgotten_under_way_is_not_opened(self) -> None:
-        kernel, gates = Kernel([]), Gates()
-        gates.shut(GATE, lambda: gates.forget(GATE), kernel, 0.0)
-        gates.tick(kernel, 0.0)
-        self.assertTrue(MemoryTables.is_shut(kernel, GATE))
-        gates.shut(GATE, gates.forget_all, kernel, 0.0)
-        gates.tick(kernel, 0.0)
-        self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+        kernel, takes = Kernel([]), []
+        gates = Gates(lambda gate: takes.pop())
+        takes += [lambda: gates.forget(GATE), gates.forget_all]
+        for _ in range(2):
+            gates.shut(GATE, kernel, 0.0)
+            gates.tick(kernel, 0.0)
+            self.assertTrue(MemoryTables.is_shut(kernel, GATE))
