@@ -243,9 +243,10 @@ def dropped(device: str) -> int:
     return next((int(numbers.split()[11]) for name, numbers in lines if name.strip() == device), 0)
 
 
-def hardware(device: str) -> int:
-    """The kind of the interface, ARPHRD_*; raises OSError (ENODEV) where there is none such."""
-    return int(struct.unpack_from("H", _ioctl(SIOCGIFHWADDR, device), IFNAMSIZ)[0])
+def hardware(device: str) -> tuple[int, bytes]:
+    """The kind of the interface, ARPHRD_*, and an Ethernet's address; raises OSError (ENODEV)."""
+    kind, address = struct.unpack_from("H6s", _ioctl(SIOCGIFHWADDR, device), IFNAMSIZ)
+    return kind, address
 
 
 def mtu(device: str) -> int:

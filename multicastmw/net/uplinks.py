@@ -1,41 +1,55 @@
-"""The ways to peers: which device, and how long a packet it takes; and word of what may change them.
+"""The ways to peers: which device, whom to there, how long a packet; and word of what may change them.
 
-Asked and heard by rtnetlink without a library, for a change may concern hundreds of links: a question takes
-some 20 us.
+Asked and heard by netlink without a library, for a change may concern hundreds of links: a question takes
+some 20 us, and three are asked for a link.
 """
 
 import os
 import socket
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import IPv4Address
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.peers import Address, Uplink
+from multicastmw.core.fastpath.tables import NO_MAC
 from multicastmw.net import netlink
 
-# What linux/netlink.h and linux/rtnetlink.h say.
+# What linux/netlink.h, linux/rtnetlink.h, linux/neighbour.h and linux/xfrm.h say.
 HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ROUTE = struct.Struct("=BBBBBBBBI")  # family, lengths of destination and source, ..., type, flags
+NEIGHBOUR = struct.Struct("=B3xiHBB")  # family, device, state, flags, type
 ATTRIBUTE = struct.Struct("=HH")  # length, type
+POLICIES = struct.Struct("=3I")  # in, out, forward
+NETLINK_XFRM = 6
 NLMSG_ERROR, RTM_NEWROUTE, RTM_GETROUTE = 2, 24, 26
+RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
+XFRM_MSG_NEWSPDINFO, XFRM_MSG_GETSPDINFO = 36, 37
 REQUEST = 1
-RTA_DST, RTA_SRC, RTA_OIF = 1, 2, 4
+RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_VIA = 1, 2, 4, 5, 18
+RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 27, 28, 29
+NDA_DST, NDA_LLADDR = 1, 2
+XFRMA_SPD_INFO = 1
 RTN_UNICAST = 1
-LINKS, ADDRESSES, ROUTES, RULES = 1, 0x10, 0x40, 0x80  # groups of news, of IPv4
+HAS_ADDRESS = 0x80 | 0x40 | 0x10 | 0x08 | 0x04 | 0x02  # states: permanent ... reachable, also when it is old
+LINKS, NEIGHBOURS, ADDRESSES, ROUTES, RULES = 1, 4, 0x10, 0x40, 0x80  # groups of news, of IPv4
+IPSEC_POLICIES = 1 << 3
 
 ETHERNET = 1  # linux/if_arp.h
 BATCH = 64  # messages of one wake-up
+LONGEST = 32768  # bytes that the kernel puts into one datagram
+
+Answer = tuple[int, bytes]  # the message's type, and what stands behind its header
 
 
-class Uplinks:
-    """Asks the kernel's routing table."""
+class Questions:
+    """One netlink socket, opened when it is first used, to ask one thing at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int) -> None:
+        self._protocol = protocol
         self._socket: socket.socket | None = None
 
     def close(self) -> None:
@@ -43,65 +57,142 @@ class Uplinks:
             self._socket.close()
             self._socket = None
 
-    def find(self, local: str, remote: str) -> Uplink | str:
-        """The uplink towards a numeric IPv4 address, from one of ours; or why it will not do."""
-        try:
-            index = self._device(IPv4Address(local), IPv4Address(remote))
-        except OSError as error:
-            return f"there is no way from {local} to it: {error.strerror}"
-        if index is None:
-            return "it is on this host"
-        try:
-            device = socket.if_indextoname(index)
-            if netlink.hardware(device) != ETHERNET:
-                return f"{device} is no Ethernet"
-            return Uplink(index, netlink.mtu(device))
-        except OSError as error:
-            return f"its device is gone: {error.strerror}"
-
-    def _device(self, local: IPv4Address, remote: IPv4Address) -> int | None:
-        """The index of the device by which packets leave; None for what does not leave.  Raises OSError, also
-        where `local` is no address of this host."""
+    def ask(self, kind: int, body: bytes) -> Answer:
+        """Raises OSError, also with what the kernel says instead of an answer."""
         if self._socket is None:
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+            self._socket = socket.socket(
+                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, self._protocol
+            )
             self._socket.settimeout(1.0)
-        attributes = b"".join(
-            ATTRIBUTE.pack(8, kind) + address.packed
-            for kind, address in ((RTA_DST, remote), (RTA_SRC, local))
-        )
-        body = ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0) + attributes
-        self._socket.send(HEADER.pack(HEADER.size + len(body), RTM_GETROUTE, REQUEST, 0, 0) + body)
-        answer = self._socket.recv(8192)
+        self._socket.send(HEADER.pack(HEADER.size + len(body), kind, REQUEST, 0, 0) + body)
+        answer = self._socket.recv(LONGEST)
         _, kind, _, _, _ = HEADER.unpack_from(answer)
         if kind == NLMSG_ERROR:
             (code,) = struct.unpack_from("=i", answer, HEADER.size)
             raise OSError(-code, os.strerror(-code))
-        if kind != RTM_NEWROUTE or ROUTE.unpack_from(answer, HEADER.size)[7] != RTN_UNICAST:
+        return kind, answer[HEADER.size :]
+
+
+class Uplinks:
+    """Asks the kernel's tables of routes, neighbours and IPsec policies."""
+
+    def __init__(self) -> None:
+        self._route = Questions(socket.NETLINK_ROUTE)
+        self._ipsec = Questions(NETLINK_XFRM)
+
+    def close(self) -> None:
+        self._route.close()
+        self._ipsec.close()
+
+    def find(self, local: Address, remote: Address) -> Uplink | str:
+        """The uplink for datagrams from one of our IPv4 addresses to a peer's; or why it will not do."""
+        try:
+            way = self._way(local, remote)
+        except OSError as error:
+            return f"there is no way from {local[0]} to it: {error.strerror}"
+        if way is None:
+            return "it is on this host"
+        index, next_hop = way
+        try:
+            device = socket.if_indextoname(index)
+            kind, source = netlink.hardware(device)
+            if kind != ETHERNET:
+                return f"{device} is no Ethernet"
+            if self._has_policies():
+                return "this host has IPsec policies, which the kernel would not apply to it"
+            return Uplink(index, netlink.mtu(device), next_hop, self._neighbour(index, next_hop), source)
+        except OSError as error:
+            return f"its device is gone: {error.strerror}"
+
+    def _way(self, local: Address, remote: Address) -> tuple[int, int] | None:
+        """The device by which such datagrams leave, and the next hop, 0 where it is none of IPv4; None for
+        what does not leave.  Raises OSError, also where `local` is no address of this host."""
+        attributes = b"".join(
+            _attribute(kind, value)
+            for kind, value in (
+                (RTA_DST, IPv4Address(remote[0]).packed),
+                (RTA_SRC, IPv4Address(local[0]).packed),
+                (RTA_IP_PROTO, bytes([socket.IPPROTO_UDP])),
+                (RTA_SPORT, struct.pack("!H", local[1])),
+                (RTA_DPORT, struct.pack("!H", remote[1])),
+            )
+        )
+        kind, told = self._route.ask(
+            RTM_GETROUTE, ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0) + attributes
+        )
+        if kind != RTM_NEWROUTE or ROUTE.unpack_from(told)[7] != RTN_UNICAST:
             return None
-        return _outgoing(answer[HEADER.size + ROUTE.size :])
+        found = _attributes(told[ROUTE.size :])
+        if RTA_OIF not in found:
+            return None
+        hop = b"" if RTA_VIA in found else found.get(RTA_GATEWAY, IPv4Address(remote[0]).packed)
+        return struct.unpack("=I", found[RTA_OIF])[0], int.from_bytes(hop, "big")
+
+    def _neighbour(self, index: int, next_hop: int) -> bytes:
+        """Its Ethernet address; NO_MAC where it is not known (yet)."""
+        if not next_hop:
+            return NO_MAC
+        entry = NEIGHBOUR.pack(socket.AF_INET, index, 0, 0, 0)
+        try:
+            _, told = self._route.ask(RTM_GETNEIGH, entry + _attribute(NDA_DST, next_hop.to_bytes(4, "big")))
+        except OSError:
+            return NO_MAC
+        return _neighbour(told)[2]
+
+    def _has_policies(self) -> bool:
+        """A kernel that knows no IPsec has none."""
+        try:
+            kind, told = self._ipsec.ask(XFRM_MSG_GETSPDINFO, bytes(4))
+        except OSError:
+            return False
+        if kind != XFRM_MSG_NEWSPDINFO:
+            return False
+        return any(POLICIES.unpack_from(_attributes(told[4:])[XFRMA_SPD_INFO]))
 
 
-def _outgoing(attributes: bytes) -> int | None:
-    at = 0
-    while at + ATTRIBUTE.size <= len(attributes):
-        length, kind = ATTRIBUTE.unpack_from(attributes, at)
-        if kind == RTA_OIF:
-            return int(struct.unpack_from("=I", attributes, at + ATTRIBUTE.size)[0])
+def _attribute(kind: int, value: bytes) -> bytes:
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _attributes(told: bytes) -> dict[int, bytes]:
+    found, at = {}, 0
+    while at + ATTRIBUTE.size <= len(told):
+        length, kind = ATTRIBUTE.unpack_from(told, at)
+        found[kind] = told[at + ATTRIBUTE.size : at + length]
         at += max(4, length + 3 & ~3)
-    return None
+    return found
+
+
+def _neighbour(told: bytes) -> tuple[int, int, bytes]:
+    """Of an entry: the device, who it is, and the Ethernet address, NO_MAC where that is not known."""
+    _, index, state, _, _ = NEIGHBOUR.unpack_from(told)
+    found = _attributes(told[NEIGHBOUR.size :])
+    address = found.get(NDA_LLADDR, b"") if state & HAS_ADDRESS else b""
+    return index, int.from_bytes(found.get(NDA_DST, b""), "big"), address if len(address) == 6 else NO_MAC
 
 
 @implementer(IReadDescriptor)
 class News:
-    """Tells that devices, addresses or routes have changed, whatever it was."""
+    """Tells that devices, addresses, routes or (`ipsec`) IPsec policies have changed, whatever it was; but of
+    neighbours which: `neighbour` takes the device, the neighbour, and its Ethernet address or NO_MAC."""
 
-    def __init__(self, reactor: IReactorFDSet, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        reactor: IReactorFDSet,
+        changed: Callable[[], None],
+        neighbour: Callable[[int, int, bytes], None] = lambda *_: None,
+        *,
+        ipsec: bool = False,
+    ) -> None:
         self._reactor = reactor
         self._changed = changed
+        self._neighbour = neighbour
+        protocol = NETLINK_XFRM if ipsec else socket.NETLINK_ROUTE
         self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, 0
+            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK, protocol
         )
-        self._socket.bind((0, LINKS | ADDRESSES | ROUTES | RULES))
+        groups = IPSEC_POLICIES if ipsec else LINKS | NEIGHBOURS | ADDRESSES | ROUTES | RULES
+        self._socket.bind((0, groups))
         reactor.addReader(self)
 
     def close(self) -> None:
@@ -115,11 +206,27 @@ class News:
         return "news"
 
     def doRead(self) -> None:
-        """What is said does not matter, nor what was lost because it was too much (ENOBUFS)."""
-        with suppress(OSError):
+        """What was lost, because it was too much (ENOBUFS), may have been anything."""
+        changed = False
+        try:
             for _ in range(BATCH):
-                self._socket.recv(1)
-        self._changed()
+                changed |= self._heard(self._socket.recv(LONGEST))
+        except BlockingIOError:
+            pass
+        except OSError:
+            changed = True
+        if changed:
+            self._changed()
+
+    def _heard(self, told: bytes) -> bool:
+        """Is it of something else than a neighbour?  The kernel says one thing a datagram."""
+        _, kind, _, _, _ = HEADER.unpack_from(told)
+        if kind not in (RTM_NEWNEIGH, RTM_DELNEIGH):
+            return True
+        if told[HEADER.size] == socket.AF_INET:
+            index, who, address = _neighbour(told[HEADER.size :])
+            self._neighbour(index, who, NO_MAC if kind == RTM_DELNEIGH else address)
+        return False
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor saw the descriptor die: what is not heard is looked at once a second."""

@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from multicastmw.core.events import FastPathOff, FastPathOn
 from multicastmw.core.fastpath.mirror import Device, Mirror
-from multicastmw.core.fastpath.peers import REST, Uplink
+from multicastmw.core.fastpath.peers import REST, Address, Uplink
 from multicastmw.core.status import FastPathStatus
 from multicastmw.core.tap import mac_of
 from multicastmw.net.bpf.hooks import EGRESS, INGRESS, Hook, attach, remove_leftovers
@@ -67,7 +67,7 @@ class FastPathService(Service):
         self._node = node
         self._reactor = node.reactor
         self._uplinks = Uplinks()
-        self._news: News | None = None
+        self._news: list[News] = []
         self._look_at = 0.0  # the earliest next look
         self._look: Any = None
         self._tables: Tables | None = None
@@ -190,8 +190,8 @@ class FastPathService(Service):
         if self._tap_hook is None or self._tap_hook.device != number:
             self._let_go()
             self._tap_hook = self._hooked(number, EGRESS)
-        if self._news is None:
-            self._news = News(self._reactor, self._something_changed)
+        if not self._news:
+            self._listen()
         mac = mac_of(node.room.here.node)
         return Device(number, mac, node.data_port.port, tap.lan.bridge is not None)
 
@@ -240,14 +240,19 @@ class FastPathService(Service):
             hook.detach()
         self._tap_hook = None
         self._hooks.clear()
-        if self._news:
-            self._news.close()
-            self._news = None
+        while self._news:
+            self._news.pop().close()
         self._uplinks.close()
 
     # --- uplinks
 
-    def _find_uplink(self, local: str, remote: str) -> Uplink | str:
+    def _listen(self) -> None:
+        """For word of the ways to peers."""
+        self._news.append(News(self._reactor, self._something_changed, self.mirror.neighbour_changed))
+        with suppress(OSError):  # a kernel may know no IPsec
+            self._news.append(News(self._reactor, self._something_changed, ipsec=True))
+
+    def _find_uplink(self, local: Address, remote: Address) -> Uplink | str:
         """For the mirror: the way to a peer, with our program attached there."""
         found = self._uplinks.find(local, remote)
         if isinstance(found, str):

@@ -1,16 +1,21 @@
 """The ways to peers, asked of a real kernel in a namespace of its own."""
 
 import socket
+import subprocess
+from ipaddress import IPv4Address
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.tables import NO_MAC
 from multicastmw.net import netlink
 from multicastmw.net.uplinks import News, Uplinks
 from tests.net.namespace import Namespace, why_not
 
-HERE, THERE = "10.9.0.1", "10.9.0.2"
+HERE, THERE, GATE = "10.9.0.1", "10.9.0.2", "10.9.0.9"
+PORT = 4600
+MAC, OTHER = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 
 
 class FakeReactor:
@@ -59,24 +64,33 @@ class Case(SynchronousTestCase):
         return IPRoute()
 
     def find(self, local: str = HERE, remote: str = THERE) -> Uplink | str:
-        found: Uplink | str = self.call(self.uplinks.find, local, remote)
+        found: Uplink | str = self.call(self.uplinks.find, (local, PORT), (remote, PORT))
         return found
+
+    def ip(self, line: str) -> None:
+        done = self.call(lambda: subprocess.run(["ip", *line.split()], capture_output=True, check=False))
+        self.assertEqual((0, b""), (done.returncode, done.stderr), line)
 
     def index(self, name: str) -> int:
         found: int = self.call(socket.if_nametoindex, name)
         return found
 
+    def uplink(self, name: str = "u0", mtu: int = 1500, hop: str = THERE, to: bytes = NO_MAC) -> Uplink:
+        """As it is to be found."""
+        _, source = self.call(netlink.hardware, name)
+        return Uplink(self.index(name), mtu, int(IPv4Address(hop)), to, source)
+
 
 class Finding(Case):
     def test_the_device_and_its_mtu(self) -> None:
-        self.assertEqual(Uplink(self.index("u0"), 1500), self.find())
+        self.assertEqual(self.uplink(), self.find())
 
         def shrink() -> None:
             with self.route() as route:
                 route.link("set", index=socket.if_nametoindex("u0"), mtu=1400)
 
         self.call(shrink)
-        self.assertEqual(Uplink(self.index("u0"), 1400), self.find())
+        self.assertEqual(self.uplink(mtu=1400), self.find())
 
     def test_a_route_that_is_more_special(self) -> None:
         def detour() -> None:
@@ -84,7 +98,39 @@ class Finding(Case):
                 route.route("add", dst=f"{THERE}/32", oif=socket.if_nametoindex("u1"))
 
         self.call(detour)
-        self.assertEqual(Uplink(self.index("u1"), 1500), self.find())
+        self.assertEqual(self.uplink("u1"), self.find())
+
+    def test_a_rule_for_our_port_alone(self) -> None:
+        self.ip("route add default dev u1 table 99")
+        self.ip(f"rule add ipproto udp dport {PORT + 1} table 99")
+        self.assertEqual(self.uplink(), self.find())
+        self.ip(f"rule add ipproto udp dport {PORT} table 99")
+        self.assertEqual(self.uplink("u1"), self.find())
+
+    def test_a_neighbour_s_ethernet_address_while_it_is_known(self) -> None:
+        self.ip(f"neigh add {THERE} lladdr {MAC.hex(':')} dev u0 nud stale")
+        self.assertEqual(self.uplink(to=MAC), self.find())
+        self.ip(f"neigh change {THERE} lladdr {OTHER.hex(':')} dev u0 nud permanent")
+        self.assertEqual(self.uplink(to=OTHER), self.find())
+        self.ip(f"neigh change {THERE} dev u0 nud failed")
+        self.assertEqual(self.uplink(), self.find())
+
+    def test_behind_a_gateway_the_neighbour_is_the_gateway(self) -> None:
+        self.ip(f"route add 192.0.2.0/24 via {GATE}")
+        self.assertEqual(self.uplink(hop=GATE), self.find(remote="192.0.2.1"))
+        self.ip(f"neigh add {GATE} lladdr {MAC.hex(':')} dev u0")
+        self.assertEqual(self.uplink(hop=GATE, to=MAC), self.find(remote="192.0.2.1"))
+
+    def test_a_gateway_of_ipv6_is_the_routing_table_s(self) -> None:
+        self.ip("route add 192.0.2.0/24 via inet6 fe80::9 dev u0")
+        found = self.find(remote="192.0.2.1")
+        self.assertEqual(self.uplink(hop="0.0.0.0"), found)
+
+    def test_a_host_with_ipsec_policies(self) -> None:
+        self.ip("xfrm policy add src 0.0.0.0/0 dst 203.0.113.0/24 dir out action block")
+        self.assertEqual("this host has IPsec policies, which the kernel would not apply to it", self.find())
+        self.ip("xfrm policy flush")
+        self.assertEqual(self.uplink(), self.find())
 
     def test_where_there_is_none_the_reason_is_the_kernel_s(self) -> None:
         self.assertEqual(
@@ -135,3 +181,55 @@ class Told(Case):
             news.doRead()
             self.assertEqual(what + 1, len(told))
             self.assertRaises(BlockingIOError, news._socket.recv, 1)
+
+    def test_of_a_neighbour_which_and_nothing_else(self) -> None:
+        reactor, told, neighbours = FakeReactor(), [], []
+        news = self.call(
+            lambda: News(
+                reactor,
+                lambda: told.append(1),
+                lambda *neighbour: neighbours.append(neighbour),  # type: ignore[arg-type]
+            )
+        )
+        self.addCleanup(news.close)
+        self.ip(f"neigh add {THERE} lladdr {MAC.hex(':')} dev u0")
+        self.ip(f"neigh add 2001:db8::1 lladdr {MAC.hex(':')} dev u0")
+        self.ip(f"neigh change {THERE} lladdr {OTHER.hex(':')} dev u0 nud stale")
+        self.ip(f"neigh del {THERE} dev u0")
+        news.doRead()
+        place = self.index("u0"), int(IPv4Address(THERE))
+        self.assertEqual([(*place, address) for address in (MAC, OTHER, NO_MAC)], neighbours[:3])
+        self.assertEqual({NO_MAC}, {address for _, _, address in neighbours[3:]} | {NO_MAC})
+        self.assertEqual([], told)
+
+    def test_of_an_ipsec_policy(self) -> None:
+        reactor, told = FakeReactor(), []
+        news = self.call(lambda: News(reactor, lambda: told.append(1), ipsec=True))  # type: ignore[arg-type]
+        self.addCleanup(news.close)
+        self.ip("xfrm policy add src 0.0.0.0/0 dst 203.0.113.0/24 dir out action block")
+        news.doRead()
+        self.assertEqual([1], told)
+
+    def test_that_too_much_was_said(self) -> None:
+        reactor, told = FakeReactor(), []
+        news = self.call(lambda: News(reactor, lambda: told.append(1)))  # type: ignore[arg-type]
+        self.addCleanup(news.close)
+        news._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+
+        def much() -> None:
+            with self.route() as route:
+                for number in range(100):
+                    route.neigh(
+                        "add",
+                        dst=f"10.9.0.{100 + number}",
+                        lladdr=MAC.hex(":"),
+                        ifindex=self.index_here("u0"),
+                    )
+
+        self.call(much)
+        news.doRead()
+        self.assertEqual([1], told)
+
+    @staticmethod
+    def index_here(name: str) -> int:
+        return socket.if_nametoindex(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from multicastmw.cli.lab import Host
+from multicastmw.cli.lab import Host, wait_until
 from tests.net.bpf.bed import why_no_bed
 from tests.netns.kit import (
     DEVICE,
@@ -348,6 +348,23 @@ class Uplinks(Case):
             # Until the kernel's word of the other way is read, copies find none.
             self.assertLess(report["missing"], 100)
             self.assertEqual((0, 0, 0), faults(report))
+
+    def test_a_gateway_s_other_ethernet_address_is_followed(self) -> None:
+        """As when another router takes over; it says so itself (RFC 5227, 3)."""
+        tree = self.tree()
+        sender, receivers = self.stream(tree, rate=200)
+        gate = tree.lab.internet
+        gate.sysctl({"net.ipv4.conf.to-b.arp_notify": 1})
+        gate.ip("link set to-b address 02:00:00:00:00:77")
+        wait_until(lambda: "00:00:77" in tree.b.run(["ip", "neigh"]).stdout, PATIENCE, "b's word of it")
+        seen = sender.state["sent"]
+        sender.await_sent(seen + 100)
+        sent = sender.stop()["sent"]
+        for receiver in receivers.values():
+            report = receiver.await_last(GROUP, S, sent - 1)
+            self.assertLess(report["missing"], 50)
+            self.assertEqual((0, 0, 0), faults(report))
+        await_fast(tree.b, GROUP)
 
     def test_an_uplink_that_was_down_and_a_cable_that_was_pulled(self) -> None:
         tree = self.tree()

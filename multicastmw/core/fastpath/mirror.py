@@ -133,6 +133,12 @@ class Mirror:
             self._links.update(self._all_links())
             self.wake()
 
+    def neighbour_changed(self, device: int, next_hop: int, address: bytes) -> None:
+        """This is its Ethernet address now; NO_MAC: nobody knows."""
+        if self.device and (links := self.peers.over(device, next_hop, address)):
+            self._links.update(dict.fromkeys(links))
+            self.wake()
+
     def look_at_all(self) -> None:
         """Anything may be another now."""
         self._links.update(self._all_links())

@@ -13,7 +13,15 @@ from heapq import heappop, heappush
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from multicastmw.core.fastpath.tables import GATE_OF_LINK, PEERS, KernelTables, LinkKey, LinkValue, Peer
+from multicastmw.core.fastpath.tables import (
+    GATE_OF_LINK,
+    NO_MAC,
+    PEERS,
+    KernelTables,
+    LinkKey,
+    LinkValue,
+    Peer,
+)
 from multicastmw.core.link import DataAddresses, Link, Phase
 
 # What we chose.
@@ -21,13 +29,21 @@ REST = 1.0  # seconds
 
 
 class Uplink(NamedTuple):
-    """The device that leads to a peer, by its index, and the longest IP packet that it takes."""
+    """The device that leads to a peer, by its index, and the longest IP packet that it takes.
+
+    `next_hop` is who is there, 0 if the routing table is to say it for each packet; `to` its Ethernet
+    address, if that is known, and `source` the device's.
+    """
 
     device: int
     mtu: int
+    next_hop: int = 0
+    to: bytes = NO_MAC
+    source: bytes = NO_MAC
 
 
-FindUplink = Callable[[str, str], Uplink | str]
+Address = tuple[str, int]
+FindUplink = Callable[[Address, Address], Uplink | str]
 
 
 class Served:
@@ -70,6 +86,14 @@ class FastPeers:
     def devices(self) -> set[int]:
         return {served.peer.device for served in self.by_index.values()}
 
+    def over(self, device: int, next_hop: int, address: bytes) -> list[Link]:
+        """Links that go by this neighbour, as far as they know it under another Ethernet address."""
+        return [
+            served.link
+            for served in self.by_index.values()
+            if (served.peer.device, served.peer.gateway) == (device, next_hop) and served.peer.to != address
+        ]
+
     def look(self, link: Link, tables: KernelTables) -> bool:
         """Judges a link anew and tells the kernel; True if routes over it are to be judged anew."""
         before = self._served.get(link)
@@ -105,7 +129,7 @@ class FastPeers:
             return "its data go over TCP"
         if ":" in path.local[0] or ":" in path.remote[0]:
             return "it is reached by IPv6"
-        uplink = self._find_uplink(path.local[0], path.remote[0])
+        uplink = self._find_uplink(path.local, path.remote)
         if isinstance(uplink, str):
             return uplink
         return values(path, uplink)
@@ -171,5 +195,6 @@ def values(path: DataAddresses, uplink: Uplink) -> tuple[LinkKey, Peer]:
     """What stands in the maps for this way."""
     local, remote = int(IPv4Address(path.local[0])), int(IPv4Address(path.remote[0]))
     longest = min(uplink.mtu, path.mtu or uplink.mtu, 0xFFFF)
-    peer = Peer(path.token, local, remote, path.local[1], path.remote[1], uplink.device, longest)
+    peer = Peer(path.token, local, remote, path.local[1], path.remote[1], uplink.device, longest,
+                uplink.next_hop, uplink.to, uplink.source)  # fmt: skip
     return LinkKey(remote, local, path.remote[1], path.local[1]), peer

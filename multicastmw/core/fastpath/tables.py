@@ -139,9 +139,9 @@ class Peer(NamedTuple):
     to: bytes = NO_MAC
     source: bytes = NO_MAC
 
-    def pack(self) -> bytes:
+    def pack(self, by_mac: bool = True) -> bytes:
         flags = PeerFlag.READY
-        if self.to != NO_MAC:
+        if by_mac and self.to != NO_MAC:
             flags |= PeerFlag.MAC
         elif self.gateway:
             flags |= PeerFlag.NEXT_HOP

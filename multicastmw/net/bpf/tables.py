@@ -9,6 +9,7 @@ from multicastmw.core.fastpath.tables import (
     INDEX,
     LINK,
     LINK_KEY,
+    NO_MAC,
     NUMBER,
     PAIR,
     PEER,
@@ -80,7 +81,11 @@ class Tables:
         self.cfgs.set(INDEX.pack(0), cfg.pack())
 
     def set_peer(self, index: int, peer: Peer) -> None:
-        self.peers.set(INDEX.pack(index), peer.pack())
+        """A write is not atomic: Ethernet addresses are there before it is said that they are."""
+        key = INDEX.pack(index)
+        if peer.to != NO_MAC:
+            self.peers.set(key, peer.pack(by_mac=False))
+        self.peers.set(key, peer.pack())
 
     def clear_peer(self, index: int) -> None:
         """Copies that are on their way to it are dropped and counted."""

@@ -12,7 +12,7 @@ from typing import Any
 from multicastmw.core.addressing import Identity
 from multicastmw.core.admission import Admission
 from multicastmw.core.fastpath.mirror import Device, Mirror
-from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
     FAN_OUT,
     LINK_TAP,
@@ -237,9 +237,9 @@ class Hub:
         self.mirror.wake = clockwork.wind
         self.device = Device(TAP, b"\2MCabc", 4600, False)
 
-    def _uplink(self, local: str, remote: str) -> Uplink | str:
-        assert IPv4Address(local) != IPv4Address(remote)
-        return self.uplinks.get(remote, UPLINK)
+    def _uplink(self, local: Address, remote: Address) -> Uplink | str:
+        assert IPv4Address(local[0]) != IPv4Address(remote[0])
+        return self.uplinks.get(remote[0], UPLINK)
 
     def _read_tap(self) -> None:
         self.taken_from_tap += 1

@@ -8,10 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.admission import Admission
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
 from multicastmw.core.fastpath.mirror import HELD, LEASE, LOOKED_AT, STRAYING
-from multicastmw.core.fastpath.peers import Uplink
+from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
     GATE_OF_LINK,
     LINK_TAP,
+    NO_MAC,
     REASONS_MAX,
     ROUTES,
     Cfg,
@@ -357,14 +358,37 @@ class WhatFollows(Case):
         self.world.run(1.1)
         self.assertEqual(1280, self.tables.routes[self.hub.key()].longest)
 
+    def test_a_neighbour_s_other_ethernet_address(self) -> None:
+        """Only links that go by it are looked at, and only if it is another one to them."""
+        old, new, gate = b"\2\0\0\0\0\1", b"\2\0\0\0\0\2", 0x0A000001
+        way = Uplink(3, 1500, gate, old, b"\2\0\0\0\0\7")
+        self.hub.uplinks[self.peers["c"].address] = way
+        self.hub.mirror.look_at_links()
+        self.hub.settle()
+        (index,) = [index for index, peer in self.tables.peers.items() if peer.to == old]
+        for device, hop, address in ((3, gate, old), (4, gate, new), (3, gate + 1, new)):
+            before = self.tables.writes
+            self.hub.uplinks[self.peers["c"].address] = way._replace(to=address)
+            self.hub.mirror.neighbour_changed(device, hop, address)
+            self.hub.settle()
+            self.assertEqual(before, self.tables.writes)
+        self.hub.mirror.neighbour_changed(3, gate, new)
+        self.hub.settle()
+        peer = self.tables.peers[index]
+        self.assertEqual((gate, new, b"\2\0\0\0\0\7"), (peer.gateway, peer.to, peer.source))
+        self.hub.uplinks[self.peers["c"].address] = way._replace(to=NO_MAC)
+        self.hub.mirror.neighbour_changed(3, gate, NO_MAC)
+        self.hub.settle()
+        self.assertEqual(NO_MAC, self.tables.peers[index].to)
+
     def test_of_many_links_some_are_looked_at_each_second(self) -> None:
         for index in range(LOOKED_AT):
             self.peers[f"n{index}"] = self.joined(f"n{index}")
         looked: list[str] = []
         find = self.hub._uplink
 
-        def finds(local: str, remote: str) -> Uplink | str:
-            looked.append(remote)
+        def finds(local: Address, remote: Address) -> Uplink | str:
+            looked.append(remote[0])
             return find(local, remote)
 
         self.hub.mirror.peers._find_uplink = finds
