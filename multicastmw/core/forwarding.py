@@ -85,19 +85,20 @@ class Share:
         self.streams = 0
 
 
-HasCome = Callable[[int, int], bool]
+Recall = Callable[[int], Numbers | None]
 
 
 class Stream:
     """One (origin, overlay address, count) that comes over a link.
 
-    While the kernel forwards it, the window sees what the kernel leaves to us, and nothing may be concluded
-    from what lies between.  What it left was new to it; what came beside it is asked for there: `in_kernel`
-    takes the count and a number.
+    One at a time judges its numbers: the window here, or the kernel (`epoch` is ELSEWHERE, and nothing is
+    `left`).  Whatever comes here then ends that: `recall` takes the count, has the kernel leave all that
+    comes to us, and gives what it knows; the window goes on from there.  `hand_over` is the way back.
     """
 
     __slots__ = (
-        "count", "epoch", "heard", "in_kernel", "left", "left_epoch", "origin", "route", "share", "window",
+        "count", "epoch", "heard", "left", "left_epoch", "origin", "overtaken", "recall", "route", "share",
+        "window",
     )  # fmt: skip
 
     def __init__(self, origin: int, count: int, route: Route, window: Window, share: Share) -> None:
@@ -108,38 +109,52 @@ class Stream:
         self.route = route
         self.window = window
         self.heard = 0.0
-        self.in_kernel: HasCome | None = None
-        self.left: Numbers | None = None  # what the kernel knew when it gave the stream back
+        self.recall: Recall | None = None  # while the kernel has its flow
+        self.left: Numbers | None = None  # what the kernel knew when it gave the flow back
         self.left_epoch = 0
+        self.overtaken = False  # the kernel goes on, and packets from before wait here
 
-    def served_by_kernel(self, has_come: HasCome) -> None:
-        """From now on; what it has taken or takes was no loss."""
-        self.in_kernel, self.left = has_come, None
-        self.epoch = ELSEWHERE
+    @property
+    def is_judged_here(self) -> bool:
+        return self.epoch != ELSEWHERE or self.left is not None
 
-    def served_here(self, known: Numbers | None) -> None:
-        """From now on again; these are what the kernel knows."""
-        self.in_kernel, self.left = None, known
-        self.left_epoch = self.route.epoch
-        self.epoch = ELSEWHERE
+    def hand_over(self, ingress: Destination | None) -> Numbers | None:
+        """The kernel judges from now on; what it is to know, None where it is to start afresh."""
+        lapsed = ingress is not None and self.route.resumed_since(
+            self.left_epoch if self.epoch == ELSEWHERE else self.epoch, ingress
+        )
+        known = self.left if self.epoch == ELSEWHERE else self.window.numbers()
+        known = None if lapsed or self.overtaken else known
+        self.leave_to_kernel()
+        return known
 
-    def catch_up(self, ingress: Destination, packet: Packet, sequence: int) -> bool:
-        """Were packets not asked for, or taken by the kernel, since the last one that came here?  False if
-        this one was."""
+    def leave_to_kernel(self) -> None:
+        """It judges from now on, by what it knows."""
+        self.epoch, self.left, self.overtaken = ELSEWHERE, None, False
+
+    def give_back(self, known: Numbers | None) -> None:
+        """The kernel has its flow no more; these are what it knows."""
+        if not self.is_judged_here:
+            self.left, self.left_epoch = known, self.route.epoch
+        self.recall, self.overtaken = None, False
+
+    def catch_up(self, ingress: Destination, now: float) -> None:
+        """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
         route = self.route
-        if self.in_kernel and packet.beside and self.in_kernel(self.count, sequence):
-            self.window.duplicates += 1
-            return False
         if self.epoch != ELSEWHERE:
             if route.resumed_since(self.epoch, ingress):
                 self.window.lapse()
-        elif self.left and not route.resumed_since(self.left_epoch, ingress):
-            self.window.adopt(self.left, packet.now)
         else:
-            self.window.lapse()
-        self.left = None
-        self.epoch = ELSEWHERE if self.in_kernel else route.epoch
-        return True
+            known = self.left
+            if known is None and self.recall:
+                known = self.recall(self.count)
+            elif known and route.resumed_since(self.left_epoch, ingress):
+                known = None
+            if known:
+                self.window.adopt(known, now)
+            else:
+                self.window.lapse()
+        self.left, self.epoch = None, route.epoch
 
 
 class Watcher(Protocol):
@@ -276,8 +291,8 @@ class Forwarder:
             return True
         stream.heard = now
         route = stream.route
-        if stream.epoch != route.epoch and not stream.catch_up(ingress, packet, sequence):
-            return True
+        if stream.epoch != route.epoch:
+            stream.catch_up(ingress, now)
         if not stream.window.accept(sequence, now):
             return True
         route.packets += 1

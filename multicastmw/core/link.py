@@ -415,7 +415,6 @@ class Link:
         packet, size = self.room.packet, len(message)
         packet.buffer[:size] = message
         packet.now = now
-        packet.beside = True
         self.counters.received_tcp += 1
         self._relay(packet, size)
 
@@ -434,7 +433,6 @@ class Link:
         probe = None
         try:
             if packet.buffer[1] == Op.IP_DATA:
-                packet.beside = origin is not None
                 self._relay(packet, size)
             elif self._is_storm(packet.now):
                 return

@@ -18,11 +18,10 @@ class Packet:
 
     Where several messages came at once, both are windows on the bytes that begin with the one in turn.
     `length` is the inner packet's in bytes, `hop_limit` the hops that it has (a link sends one less, which
-    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.  `beside` says
-    that a peer's message did not come as its data on UDP do, so that no program of ours has looked at it.
+    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.
     """
 
-    __slots__ = ("beside", "buffer", "hop_limit", "kind", "length", "message", "now", "view")
+    __slots__ = ("buffer", "hop_limit", "kind", "length", "message", "now", "view")
 
     def __init__(self) -> None:
         self.buffer: bytearray | memoryview = bytearray(MESSAGE_MAX + 64)
@@ -32,4 +31,3 @@ class Packet:
         self.hop_limit = 0
         self.kind = IPV4
         self.now = 0.0
-        self.beside = False

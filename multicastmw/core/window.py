@@ -47,11 +47,16 @@ NOTHING = -1
 
 
 class Numbers(NamedTuple):
-    """What a window knows of the last KNOWN numbers: the highest bit of `seen` is `top`'s own."""
+    """What a window knows of the last KNOWN numbers: the highest bit of `seen` is `top`'s own.
 
-    top: int  # 32 bits
+    What is missing since `first` was counted as lost.  `alone`: the top came first, and none after it.
+    """
+
+    top: int  # 32 bits, as `first`
     seen: int
     heard: float  # when the last one came
+    first: int
+    alone: bool
 
 
 class Budget:
@@ -139,6 +144,24 @@ class Window:
         """The stream was not asked for, for a while: the next packet starts afresh."""
         self._heard = NEVER
 
+    def numbers(self) -> Numbers | None:
+        """What goes along when the stream is looked at elsewhere; None where it is to start afresh there."""
+        if self._heard == NEVER:
+            return None
+        top, span = self._top, min(KNOWN, self.slots)
+        low = top - span + 1
+        wanted = array("I", [number & MASK for number in range(low, top + 1)])
+        at = low & self._mask
+        have = self._ring[at : at + span]
+        have += self._ring[: span - len(have)]
+        if have == wanted:
+            seen = (1 << span) - 1
+        else:
+            seen = sum(1 << at for at in range(span) if have[at] == wanted[at])
+        first = max(self._first, top - KNOWN + 1)
+        alone = self._alone == self.received
+        return Numbers(top & MASK, seen << KNOWN - span, self._heard, first & MASK, alone)
+
     def adopt(self, known: Numbers, now: float) -> None:
         """The stream was looked at elsewhere, and goes on here; what is further behind is late."""
         lost = self.lost
@@ -150,9 +173,9 @@ class Window:
                 self._ring[number & self._mask] = number
         self._begin(known.top, now)
         self._expected = lost + self.received - known.top
-        self._first = known.top + 1  # what is missing was counted there
+        self._first = known.top - ((known.top - known.first) & MASK)
         self._floor = known.top - span + 1
-        self._alone = NOTHING
+        self._alone = self.received if known.alone else NOTHING
         self._heard = known.heard
 
     def close(self) -> None:

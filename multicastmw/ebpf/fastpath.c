@@ -491,6 +491,8 @@ INLINE void move_top(struct window *window, u32 number)
 		window->seen[(word + 1 + i) & (WINDOW_WORDS - 1)] = 0;
 	window->top = number;
 	mark(window, number);
+	if (words && number - window->first >= LONG_AGO)
+		window->first = number - WINDOW_SIZE;
 }
 
 INLINE int is_unheard(const struct window *window, u64 now)
@@ -690,12 +692,6 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		passed->other_link++;
 		return dropped(OTHER_LINK);
 	}
-	u32 of_count = slot * 2 + packet->count;
-	struct window *window = bpf_map_lookup_elem(&windows, &of_count);
-	if (window && !is_new(window, passed, packet->number, packet->now)) {
-		count_received(packet->from, packet->size);
-		return dropped(NOT_NEW);
-	}
 	u32 others = route->count > 1 || (route->count && route->peers[0] != packet->from);
 	if (others && packet->hop_limit > 1 && packet->size + OUTER > route->longest)
 		return held(gate, USER_TOO_LONG);
@@ -703,7 +699,12 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		return held(gate, USER_SHAPE);
 	if (is_shut(gate))
 		return held(gate, USER_GATE);
+	/* While the gate is shut the node judges the numbers, and tells which it took when it opens the gate. */
 	count_received(packet->from, packet->size);
+	u32 of_count = slot * 2 + packet->count;
+	struct window *window = bpf_map_lookup_elem(&windows, &of_count);
+	if (window && !is_new(window, passed, packet->number, packet->now))
+		return dropped(NOT_NEW);
 	passed->packets++;
 	passed->bytes += packet->length;
 	if (!others && !local) {

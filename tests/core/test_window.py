@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.window import Budget, Window
+from multicastmw.core.window import MASK, Budget, Window
 
 MODULUS = 1 << 32
 HALF = 1 << 31
@@ -445,3 +445,39 @@ class Growth(SynchronousTestCase):
     def test_sizes_that_are_no_powers_of_two_are_our_own_mistake(self) -> None:
         for slots, most in ((1, 8), (3, 8), (8, 12), (16, 8), (8, 1 << 32), (0, 8)):
             self.assertRaises(ValueError, Window, None, slots, most)
+
+
+class Elsewhere(SynchronousTestCase):
+    """What goes along when a stream is looked at elsewhere."""
+
+    def moved(self, window: Window) -> Window:
+        other, known = Window(), window.numbers()
+        assert known
+        other.adopt(known, 0.0)
+        self.assertEqual(known, other.numbers())
+        return other
+
+    @given(st.sampled_from((0, 5000, MASK - 700)), st.lists(st.integers(-1200, 1200), max_size=30))
+    def test_what_has_come_there_is_no_news_here(self, first: int, steps: list[int]) -> None:
+        window = Window()
+        numbers = {(first + step) & MASK for step in steps if step < 0} | {first & MASK}
+        for number in (first, *numbers):
+            window.accept(number, 0.0)
+        other = self.moved(window)
+        for number in numbers:
+            self.assertFalse(other.accept(number, 0.0))
+        self.assertTrue(other.accept((window.highest or 0) + 1 & MASK, 0.0))
+
+    def test_a_first_number_that_was_alone_is_not_believed_here_either(self) -> None:
+        window = Window()
+        window.accept(7, 0.0)
+        other = self.moved(window)
+        self.assertTrue(other.accept(1 << 20, 0.0))
+        self.assertEqual(1 << 20, other.highest)
+
+    def test_nothing_has_come_or_nothing_may_be_concluded_from_it(self) -> None:
+        window = Window()
+        self.assertIsNone(window.numbers())
+        window.accept(7, 0.0)
+        window.lapse()
+        self.assertIsNone(window.numbers())

@@ -18,7 +18,7 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import HasCome, Sending, Stream
+from multicastmw.core.forwarding import Recall, Sending, Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
@@ -39,8 +39,8 @@ class Flow:
     """One origin's (S, G): what the kernel says of it, and what became of it there."""
 
     __slots__ = (
-        "calm", "duplicates", "epoch", "handled", "in_kernel", "key", "late", "lost", "numbered", "origin",
-        "passed", "places", "reordered", "rests_until", "route", "sequence", "slot", "stays", "straying",
+        "calm", "duplicates", "epoch", "handled", "key", "late", "lost", "numbered", "origin", "passed",
+        "places", "recall", "reordered", "rests_until", "route", "sequence", "slot", "stays", "straying",
         "streams", "value", "why",
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ class Flow:
         self.passed = 0  # packets that the kernel forwarded
         self.numbered = 0  # of these, those that somebody wanted
         self.lost = self.duplicates = self.late = self.reordered = 0  # as the kernel's window says
-        self.in_kernel: HasCome | None = None  # while it is there
+        self.recall: Recall | None = None  # while the kernel has it
         self.epoch = 0  # of its route, when the kernel was told
         self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
@@ -65,19 +65,19 @@ class Flow:
         self.stays = 0  # times that it stayed here for that
         self.why = "the fast path is off"
 
-    def give(self, has_come: HasCome) -> None:
-        """The kernel forwards it from now on, which knows what has come."""
+    def give(self, recall: Recall) -> None:
+        """The kernel forwards it from now on, as soon as its gate opens; `recall` shuts it again."""
         self.handled, self.straying, self.calm = self._handled(), 0, 0
-        self.in_kernel = has_come
+        self.recall = recall
         for stream in self.counts():
-            stream.served_by_kernel(has_come)
+            stream.recall = recall
 
     def take_back(self, known: Callable[[int], Numbers | None]) -> None:
         """We do from now on; `known` takes a count and gives what the kernel knows of its numbers."""
         self.handled, self.straying, self.calm = self._handled(), 0, 0
-        self.in_kernel = None
+        self.recall = None
         for stream in self.counts():
-            stream.served_here(known(stream.count))
+            stream.give_back(known(stream.count))
 
     def counts(self) -> list[Stream]:
         """Those that come over a link."""
@@ -168,8 +168,9 @@ class Flows:
             self._by_route.setdefault(stream.route, []).append(flow)
             self._by_node.setdefault(node_of(origin), {})[flow] = None
         flow.streams.append(stream)
-        if flow.in_kernel and isinstance(stream, Stream):
-            stream.served_by_kernel(flow.in_kernel)
+        if flow.recall and isinstance(stream, Stream):
+            stream.recall = flow.recall
+            stream.leave_to_kernel()
         return flow
 
     def ended(self, origin: int, stream: Sending | Stream) -> Flow | None:

@@ -10,10 +10,13 @@ it.  So a route has a gate, and so has a link:
 What was left waits in a socket, or in the TAP.  The kernel counts what it leaves; if that count is the same
 before and after nothing waits any more, all of it is out, and the kernel is told so.  It opens only where its
 count still is that one.
+
+Where something always waits, a gate is forced open.  Then the kernel is ahead of what waits yet, until that
+is out, too.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from multicastmw.core.fastpath.tables import KernelTables
 
@@ -35,15 +38,26 @@ class Shut(NamedTuple):
     take: Take
 
 
+class Owner(Protocol):
+    """Whose gates they are."""
+
+    def where(self, gate: int) -> Take:
+        """How what waits there is taken: the same for all that wait in one place."""
+
+    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
+        """It opens now, if it has left nothing more meanwhile; `is_forced`: though something waits."""
+
+    def is_out(self, gate: int) -> None:
+        """What waited at one that was forced."""
+
+
 class Gates:
-    """Those that are to be opened again, by their numbers in the kernel's map.
+    """Those that are to be opened again, by their numbers in the kernel's map."""
 
-    `where` gives for one how what waits there is taken: the same for all that wait in one place.
-    """
-
-    def __init__(self, where: Callable[[int], Take]) -> None:
-        self._where = where
+    def __init__(self, owner: Owner) -> None:
+        self._owner = owner
         self._shut: dict[int, Shut] = {}
+        self._forced: dict[int, Take] = {}
         self._again_at = NEVER
 
     def shut(self, gate: int, tables: KernelTables, now: float) -> None:
@@ -57,36 +71,46 @@ class Gates:
             self._await(gate, now)
 
     def _await(self, gate: int, now: float) -> None:
-        self._shut[gate] = Shut(now, self._where(gate))
+        self._shut[gate] = Shut(now, self._owner.where(gate))
+        self._forced.pop(gate, None)
         self._again_at = now
 
     def forget(self, gate: int) -> None:
         self._shut.pop(gate, None)
+        self._forced.pop(gate, None)
 
     def forget_all(self) -> None:
         self._shut.clear()
+        self._forced.clear()
 
     def deadline(self) -> float:
-        return self._again_at if self._shut else NEVER
+        return self._again_at if self._shut or self._forced else NEVER
 
     def tick(self, tables: KernelTables, now: float) -> None:
         """Opens those behind which nothing waits."""
-        if not self._shut or now < self._again_at:
+        if now < self.deadline():
             return
         for _ in range(TRIES):
             self._take(tables)
         for gate in [gate for gate, shut in self._shut.items() if now >= shut.since + TOO_LONG]:
+            self._owner.opens(gate, True, tables)
             tables.open_gate(gate, tables.left_at(gate))
-            del self._shut[gate]
+            self._forced[gate] = self._shut.pop(gate).take
         self._again_at = now + AGAIN
 
     def _take(self, tables: KernelTables) -> None:
-        before = {gate: tables.left_at(gate) for gate in self._shut}
-        for take in dict.fromkeys(shut.take for shut in self._shut.values()):
+        before = {gate: tables.left_at(gate) for gate in (*self._shut, *self._forced)}
+        takes = (*(shut.take for shut in self._shut.values()), *self._forced.values())
+        for take in dict.fromkeys(takes):
             take()
         for gate, left in before.items():
             # What was taken may have ended the link, or the fast path.
-            if gate in self._shut and tables.left_at(gate) == left:
+            if tables.left_at(gate) != left:
+                continue
+            if gate in self._shut:
+                self._owner.opens(gate, False, tables)
                 tables.open_gate(gate, left)
                 if not tables.is_shut(gate):
                     del self._shut[gate]
+            elif self._forced.pop(gate, None):
+                self._owner.is_out(gate)

@@ -7,14 +7,14 @@
                                                                                    |
                                             what is named no longer, a second later, in reverse
 
-A flow is given to the kernel behind a gate (gates.py), so that nothing overtakes what has come of it already.
+A flow is given to the kernel behind a gate (gates.py), so that nothing overtakes what has come of it already,
+and with the numbers that have come (handover.py).
 A flow of which the kernel leaves many packets to us (merged on their way, too long for a peer) is ours as a
 whole for a while: its gate would be shut again and again.
 """
 
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -22,9 +22,9 @@ from multicastmw.core.addressing import key_text
 from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
-from multicastmw.core.fastpath.gates import Gates, Take
+from multicastmw.core.fastpath.handover import Handover
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
-from multicastmw.core.fastpath.tables import GATE_OF_LINK, Cfg, KernelTables, RouteKey, RouteValue
+from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
 from multicastmw.core.link import Link
 from multicastmw.core.room import Room
@@ -71,14 +71,13 @@ class Mirror:
         self.device: Device | None = None  # while the fast path is on
         self._room = room
         self._tap = tap
-        self._read_tap = read_tap
         self._clock_ahead = clock_ahead
         self._tables: KernelTables | None = None
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
         self._next_look = 0  # among the links
-        self._gates = Gates(self._where)
+        self._handover = Handover(self.flows, self.peers, read_tap, self._woken)
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -92,6 +91,7 @@ class Mirror:
     def start(self, tables: KernelTables, device: Device, now: float) -> None:
         """The programs are attached: everything that may be the kernel's goes there."""
         self._tables, self.device = tables, device
+        self._handover.start(tables)
         self._renew(now)
         self.look_at_all()
 
@@ -105,7 +105,7 @@ class Mirror:
         self._renew_at = NEVER
         for waiting in (self._links, self._marked, self._apart):
             waiting.clear()
-        self._gates.forget_all()
+        self._handover.stop()
         for flow in self.flows.all():
             self._take_back(flow, OFF, tables, now)
         self._leased_until = 0.0
@@ -121,7 +121,7 @@ class Mirror:
         self._leased_until = 0.0
         for waiting in (self._links, self._marked, self._resting, self._apart):
             waiting.clear()
-        self._gates.forget_all()
+        self._handover.stop()
         for flow in self.flows.all():
             self._is_ours(flow, OFF)
         self.flows.forget_slots()
@@ -165,6 +165,9 @@ class Mirror:
         served = (served.link for served in self.peers.by_index.values())
         return dict.fromkeys((*self._room.by_node.values(), *served))
 
+    def _woken(self) -> None:
+        self.wake()
+
     # --- what the parts tell
 
     def began(self, origin: int, stream: Sending | Stream) -> None:
@@ -200,7 +203,7 @@ class Mirror:
         if self.device and (self._links or self._marked):
             return -NEVER
         rest = self._resting[0][0] if self._resting else NEVER
-        return min(self._renew_at, rest, self.peers.deadline(), self._gates.deadline())
+        return min(self._renew_at, rest, self.peers.deadline(), self._handover.deadline())
 
     def tick(self, now: float) -> None:
         """Raises what the tables raise."""
@@ -210,50 +213,21 @@ class Mirror:
         if self.device and now >= self._renew_at:
             self._renew(now)
             self._look_for_strays(now)
-            self._look_at_gates(tables, now)
+            self._handover.look(tables, now)
             self._look_round()
         if self.device:
             self._flush(tables, self.device, now)
-            self._gates.tick(tables, now)
+            self._handover.tick(tables, now)
         self._end_rests(tables, now)
 
     def _renew(self, now: float) -> None:
         tables, device = self._tables, self.device
         assert tables is not None and device is not None
-        if self._is_late(now):
-            for slot, _, _ in self.flows.fast():
-                self._gates.shut(slot, tables, now)
-                tables.forget_numbers(slot)  # which the kernel did not look at
+        if now >= self._leased_until - RENEW:  # the lease may have ended
+            self._handover.shut_all(tables, now)
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
-
-    def _is_late(self, now: float) -> bool:
-        """May the lease have ended, so that all was left to us meanwhile?"""
-        return now >= self._leased_until - RENEW
-
-    def _look_at_gates(self, tables: KernelTables, now: float) -> None:
-        """Those that the kernel has shut are opened again."""
-        for slot, _, _ in self.flows.fast():
-            self._gates.found(slot, tables, now)
-        for index in self.peers.by_index:
-            self._gates.found(GATE_OF_LINK + index, tables, now)
-
-    def _where(self, gate: int) -> Take:
-        """Takes what waits there: of a flow from where it comes, of a link all."""
-        if gate >= GATE_OF_LINK:
-            return partial(self._take_all, gate)
-        flow = self.flows.by_slot[gate]
-        link = None if self.flows.is_ours(flow) else self.flows.ingress(flow)
-        return link.read_waiting if link else self._read_tap
-
-    def _take_all(self, gate: int) -> None:
-        """The kernel has not looked at the numbers of what waits behind a link's gate."""
-        if served := self.peers.by_index.get(gate - GATE_OF_LINK):
-            served.link.read_waiting()
-        for slot, _, value in self.flows.fast():
-            if value.gate_of_link == gate and self._tables:
-                self._tables.forget_numbers(slot)
 
     def _look_for_strays(self, now: float) -> None:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
@@ -340,8 +314,7 @@ class Mirror:
             self._room.tell(RouteInKernel(*self._texts(flow)))
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
-            self._gates.shut(flow.slot, tables, now)
-            flow.give(partial(tables.has_come, flow.slot))
+            self._handover.give(flow, tables, now)
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
         flow.name(answer.places)
@@ -350,26 +323,15 @@ class Mirror:
         """It comes here from now on; the slot rests, for packets may be under way."""
         if flow.value is not None:
             tables.clear_route(flow.key)
-            self._settle_numbers(flow.value, tables, now)
             flow.rests_until = now + REST
             self._resting.append((flow.rests_until, flow))
             self._remember_number(flow, tables)
         self._is_ours(flow, why)
 
-    def _settle_numbers(self, value: RouteValue, tables: KernelTables, now: float) -> None:
-        """So that what the kernel knows of them is all that was judged, or nothing."""
-        if tables.is_shut(value.slot):
-            self._where(value.slot)()  # these wait here, and the kernel knows of them already
-        link = value.gate_of_link
-        if self._is_late(now) or (link is not None and tables.is_shut(link)):
-            tables.forget_numbers(value.slot)  # it has not seen what was left to us
-
     def _is_ours(self, flow: Flow, why: str) -> None:
         if flow.value is not None:
-            assert flow.slot is not None
-            self._gates.forget(flow.slot)
             flow.value = None
-            flow.take_back(partial(self._tables.numbers, flow.slot) if self._tables else lambda count: None)
+            self._handover.take_back(flow, self._tables)
             flow.name(())
         if why not in (flow.why, OFF, OVER):
             self._room.tell(RouteInPython(*self._texts(flow), why))

@@ -250,14 +250,14 @@ class KernelTables(Protocol):
 
     def sequence(self, slot: int) -> int: ...
     def set_sequence(self, slot: int, number: int) -> None: ...
-    def has_come(self, slot: int, count: int, number: int) -> bool:
-        """Has the kernel taken this number of that count already, or is it too old to tell?"""
-
     def forget_numbers(self, slot: int) -> None:
-        """Whatever number comes next is new."""
+        """Whatever number comes next is new, in both counts."""
 
     def numbers(self, slot: int, count: int) -> Numbers | None:
         """What the kernel knows; None where it has seen none."""
+
+    def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
+        """It goes on from there, while it is not at it; None: whatever comes next is new."""
 
     def grown(self) -> dict[int, Count]:
         """What of `stats` has grown since this was asked last, and by how much."""

@@ -31,12 +31,13 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.window import Numbers
+from multicastmw.core.window import MASK, Numbers
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import Loaded, LoadedProgram
 
 RING = 64 * WINDOW_WORDS
 WORDS = WINDOW.size // 8  # of 64 bits, of which the last are the ring
+HEAD = Struct("<Q6I")  # what stands in front of the ring
 
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
@@ -128,27 +129,31 @@ class Tables:
         for count in (0, 1):
             self._windows[_window(slot, count)] = 0
 
-    def has_come(self, slot: int, count: int, number: int) -> bool:
-        """Has the kernel taken this number of that count already, or is it too old to tell?"""
-        place = _window(slot, count)
-        if not self._windows[place]:
-            return False
-        behind = (self._windows[place + 1] - number) & 0xFFFFFFFF
-        if behind >= WINDOW_SIZE:
-            return behind <= 1 << 31
-        seen = self._windows[place + WORDS - WINDOW_WORDS + (number // 64 & WINDOW_WORDS - 1)]
-        return bool(seen >> (number & 63) & 1)
-
     def numbers(self, slot: int, count: int) -> Numbers | None:
         """What the kernel knows; None where it has seen none."""
         place = _window(slot, count)
         value = self._windows[place : place + WORDS].tobytes()
-        heard, top = WINDOW.unpack(value)[:2]
+        heard, top, first, news, alone = WINDOW.unpack(value)[:5]
         if not heard:
             return None
         ring = int.from_bytes(value[-RING // 8 :], "little")
         ring = (ring | ring << RING) >> (top + 1 - WINDOW_SIZE) % RING
-        return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9)
+        if (top - first) & MASK >= WINDOW_SIZE:
+            first = (top + 1 - WINDOW_SIZE) & MASK
+        return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9, first, alone == news)
+
+    def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
+        """It goes on from there, while no packet is judged by it; None: whatever comes next is new."""
+        place = _window(slot, count)
+        if known is None:
+            self._windows[place] = 0
+            return
+        ring = known.seen << (known.top + 1 - WINDOW_SIZE) % RING
+        ring = (ring | ring >> RING) & (1 << RING) - 1
+        news, alone = (1, 1) if known.alone else (2, 0)
+        value = HEAD.pack(round(known.heard * 1e9), known.top, known.first, news, alone, 0, 0)
+        value += ring.to_bytes(RING // 8, "little")
+        self._windows[place : place + WORDS] = memoryview(value).cast("Q")
 
     def shut(self, gate: int) -> None:
         """All that comes there goes to user space from now on."""

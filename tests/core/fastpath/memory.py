@@ -32,7 +32,7 @@ from multicastmw.core.fastpath.tables import (
 )
 from multicastmw.core.forwarding import STALE
 from multicastmw.core.tap import TapDestination
-from multicastmw.core.window import Numbers
+from multicastmw.core.window import KNOWN, Numbers, Window
 from multicastmw.net.clockwork import Clockwork
 from tests.core.cable import Node, World
 
@@ -56,8 +56,7 @@ class MemoryTables:
         self.left: Counter[int] = Counter()
         self.seen: Counter[int] = Counter()
         self.forgotten: Counter[int] = Counter()
-        self.known: dict[tuple[int, int], Numbers] = {}
-        self.come: set[tuple[int, int, int]] = set()
+        self.windows: dict[tuple[int, int], Window] = {}
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
         self.writes = 0
@@ -132,14 +131,22 @@ class MemoryTables:
         return True
 
     def numbers(self, slot: int, count: int) -> Numbers | None:
-        return self.known.get((slot, count))
+        window = self.windows.get((slot, count))
+        return window.numbers() if window else None
 
-    def has_come(self, slot: int, count: int, number: int) -> bool:
-        return (slot, count, number) in self.come
+    def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
+        assert self.is_shut(slot), "the kernel is at them"
+        self.windows.pop((slot, count), None)
+        if known:
+            self._window(slot, count).adopt(known, self.now())
 
     def forget_numbers(self, slot: int) -> None:
         self.forgotten[slot] += 1
-        self.known.pop((slot, 0), None)
+        for count in (0, 1):
+            self.windows.pop((slot, count), None)
+
+    def _window(self, slot: int, count: int) -> Window:
+        return self.windows.setdefault((slot, count), Window(slots=KNOWN, most=KNOWN))
 
     def left_at(self, gate: int) -> int:
         return self.left[gate]
@@ -190,6 +197,19 @@ class MemoryTables:
     def leave(self, gate: int) -> None:
         """A packet goes to user space, and those behind it."""
         self.left[gate] = self.left[gate] + 1 & 0xFFFFFFFF
+
+    def judge(self, key: RouteKey, number: int, count: int = 0) -> bool:
+        """One that comes over a link: is it new?"""
+        route = self.routes[key]
+        assert not any(self.is_shut(gate) for gate in (route.slot, route.gate_of_link) if gate is not None)
+        window = self._window(route.slot, count)
+        before = window.lost, window.duplicates
+        is_new = window.accept(number, self.now())
+        self.count(RECEIVED + route.link, 1, 160)
+        self.route_stats.setdefault(route.slot, Counter()).update(
+            packets=is_new, lost=window.lost - before[0], duplicates=window.duplicates - before[1]
+        )
+        return is_new
 
     def forward(self, key: RouteKey, packets: int, size: int = 100) -> None:
         """So many packets of a route, of `size` inner bytes, as the program would."""

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.fastpath.gates import AGAIN, TOO_LONG, Gates
+from multicastmw.core.fastpath.gates import AGAIN, TOO_LONG, Gates, Take
+from multicastmw.core.fastpath.tables import KernelTables
 from tests.core.fastpath.memory import MemoryTables
 
 GATE = 5
@@ -59,13 +60,30 @@ class Kernel(MemoryTables):
         self.passes()
 
 
+class Owner:
+    """Of one gate, behind which things wait in one place."""
+
+    def __init__(self, take: Take) -> None:
+        self.take = take
+        self.said: list[str] = []
+
+    def where(self, gate: int) -> Take:
+        return self.take
+
+    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
+        self.said.append("forced" if is_forced else "opens")
+
+    def is_out(self, gate: int) -> None:
+        self.said.append("out")
+
+
 class GatesTests(SynchronousTestCase):
     @given(st.lists(st.integers(0, 3), max_size=60), st.integers(0, 5), st.integers(0, 2**32 - 1))
     def test_whenever_packets_come_they_leave_in_their_order(
         self, coming: list[int], waiting: int, counted: int
     ) -> None:
         kernel = Kernel(coming)
-        gates = Gates(lambda gate: kernel.take)
+        gates = Gates(Owner(kernel.take))
         kernel.left[GATE] = kernel.seen[GATE] = counted
         kernel.comes(waiting, stray=True)
         gates.shut(GATE, kernel, 0.0)
@@ -82,7 +100,7 @@ class GatesTests(SynchronousTestCase):
 
     def test_a_packet_that_the_kernel_leaves_shuts_it_and_those_behind_wait(self) -> None:
         kernel = Kernel([])
-        gates = Gates(lambda gate: kernel.take)
+        gates = Gates(Owner(kernel.take))
         kernel.comes(2)
         kernel.comes(stray=True)
         kernel.comes(2)
@@ -94,24 +112,34 @@ class GatesTests(SynchronousTestCase):
         self.assertEqual(float("inf"), gates.deadline())
 
     def test_one_that_is_open_is_left_alone(self) -> None:
-        kernel, gates = Kernel([]), Gates(lambda gate: self.fail)
+        kernel, gates = Kernel([]), Gates(Owner(self.fail))
         gates.found(GATE, kernel, 0.0)
         gates.tick(kernel, 0.0)
         self.assertEqual(float("inf"), gates.deadline())
 
     def test_where_something_always_waits_it_opens_after_a_while(self) -> None:
         kernel = Kernel([])
-        gates = Gates(lambda gate: lambda: kernel.comes(stray=True))
+        owner = Owner(lambda: kernel.comes(stray=True))
+        gates = Gates(owner)
         gates.shut(GATE, kernel, 0.0)
         for turn in range(round(TOO_LONG / AGAIN)):
             gates.tick(kernel, turn * AGAIN)
             self.assertTrue(MemoryTables.is_shut(kernel, GATE))
         gates.tick(kernel, TOO_LONG)
         self.assertFalse(MemoryTables.is_shut(kernel, GATE))
+        self.assertEqual(["forced"], owner.said)
+        owner.take = lambda: None
+        gates.found(GATE, kernel, TOO_LONG + 1)
+        gates.tick(kernel, TOO_LONG + 1)
+        self.assertEqual(["forced"], owner.said, "where it was is not where it is now")
 
     def test_one_that_is_forgotten_under_way_is_not_opened(self) -> None:
         kernel, takes = Kernel([]), []
-        gates = Gates(lambda gate: takes.pop())
+
+        def take() -> None:
+            takes.pop()()
+
+        gates = Gates(Owner(take))
         takes += [lambda: gates.forget(GATE), gates.forget_all]
         for _ in range(2):
             gates.shut(GATE, kernel, 0.0)

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.admission import Admission
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
+from multicastmw.core.fastpath.gates import TOO_LONG
 from multicastmw.core.fastpath.mirror import HELD, LEASE, LOOKED_AT, STRAYING
 from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
@@ -21,9 +22,10 @@ from multicastmw.core.fastpath.tables import (
     Reason,
     RouteFlag,
 )
+from multicastmw.core.forwarding import Sending
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import Link
-from multicastmw.core.window import KNOWN, SILENCE, Numbers
+from multicastmw.core.window import SILENCE
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import FAR, GROUP, OTHER, UPLINK, Hub
 
@@ -285,14 +287,14 @@ class WhatTheKernelLeaves(Case):
         """A route's gate and a link's, shut by the kernel, are opened within a second."""
         flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
         (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
-        for gate, forgotten in ((flow.slot, False), (GATE_OF_LINK + index, True)):
-            before = self.tables.forgotten[flow.slot]
+        before = self.tables.forgotten[flow.slot]
+        for gate in (flow.slot, GATE_OF_LINK + index):
             self.assertEqual("", self.hub.mirror.why_slow(flow))
             self.tables.leave(gate)
             self.assertEqual(HELD, self.hub.mirror.why_slow(flow))
             self.world.run(1.1)
             self.assertFalse(self.tables.is_shut(gate))
-            self.assertEqual(forgotten, self.tables.forgotten[flow.slot] > before, "no loss is made up")
+            self.assertEqual(before, self.tables.forgotten[flow.slot])
 
     def test_after_a_lease_that_ended_nothing_is_overtaken(self) -> None:
         """The kernel has left all to us; this node runs again, and the first that it writes is the lease."""
@@ -307,7 +309,7 @@ class WhatTheKernelLeaves(Case):
         self.tables.configure = look
         self.hub.mirror.tick(self.world.now + LEASE - 0.5)
         self.assertEqual([True], shut)
-        self.assertEqual(before + 1, self.tables.forgotten[flow.slot], "whose numbers it did not look at")
+        self.assertEqual(before, self.tables.forgotten[flow.slot])
         self.assertEqual("", self.hub.mirror.why_slow(flow), "nothing waits")
 
     def test_a_few_now_and_then_are_nothing(self) -> None:
@@ -569,68 +571,123 @@ class WhatTheKernelCounts(Case):
             found = self.tables.route_stats.setdefault(flow.slot, Counter())
         self.assertEqual((5, 6, 4, 2), (flow.lost, flow.duplicates, flow.late, flow.reordered))
 
-    def test_what_comes_beside_the_kernel_comes_once(self) -> None:
-        """Repeated from another address: Python gets it, and the kernel knows whether it was there."""
+    def sending(self) -> Sending:
+        """b's count."""
+        return next(s for s in self.peers["b"].forwarder.sendings())
+
+    def test_what_the_kernel_has_taken_is_refused_here_and_the_other_way_round(self) -> None:
         flow = self.stream()
         (stream,) = flow.streams
-        received = stream.window.received
-        sending = next(s for s in self.peers["b"].forwarder.sendings())
-        self.tables.come = {(flow.slot, 0, sending.sequence), (flow.slot, 0, sending.sequence + 1)}
-        link = self.link("b")
-        accept, where = link.datagram_received, link.data_address
-        link.datagram_received = lambda packet, size, origin: accept(packet, size, where)
+        first, received = self.sending().sequence, stream.window.received
+        self.assertFalse(self.tables.judge(flow.key, first - 1), "the first one came here")
+        for number in (first, first + 1):
+            self.assertTrue(self.tables.judge(flow.key, number))
         for _ in range(3):
             self.sends("b")
+            self.assertFalse(self.tables.is_shut(flow.slot), "open again, as nothing waits")
         self.assertEqual((received + 1, 2), (stream.window.received, stream.window.duplicates))
+        self.assertEqual(
+            [False] * 4 + [True], [self.tables.judge(flow.key, n) for n in range(first - 1, first + 4)]
+        )
         self.hub.mirror.stop(self.world.now)
-        self.assertIsNone(stream.in_kernel)
+        self.sending().sequence = first + 3
+        self.sends("b")
+        self.assertEqual((received + 1, 3), (stream.window.received, stream.window.duplicates))
 
-    def test_what_one_has_seen_the_other_knows(self) -> None:
+    def test_what_is_missing_to_one_and_comes_to_the_other_is_not_lost(self) -> None:
         flow = self.stream()
         (stream,) = flow.streams
-        sending = next(s for s in self.peers["b"].forwarder.sendings())
-        self.tables.known[flow.slot, 0] = Numbers(200, 0b111 << KNOWN - 3, self.world.now)
+        for number in (198, 199, 200):
+            self.assertTrue(self.tables.judge(flow.key, number))
+        self.hub.mirror.read(self.world.now)
+        self.assertEqual(197, flow.lost + stream.window.lost)
         self.hub.mirror.stop(self.world.now)
         for number, is_new in ((200, False), (197, True), (201, True), (199, False), (197, False)):
-            sending.sequence = number
+            self.sending().sequence = number
             received = stream.window.received
             self.sends("b")
             self.assertEqual(is_new, stream.window.received > received, number)
-        self.assertEqual((1 + 2, 0), (stream.window.received, stream.window.lost))
+        self.assertEqual((3, 196), (stream.window.received, flow.lost + stream.window.lost))
 
     def test_of_a_stream_that_was_not_asked_for_meanwhile_nothing_is_lost(self) -> None:
         (stream,) = self.stream().streams
-        self.tables.known[self.stream().slot, 0] = Numbers(200, 1 << KNOWN - 1, self.world.now)
+        self.assertTrue(self.tables.judge(self.stream().key, 1))
         self.hub.mirror.stop(self.world.now)
         for name in "cd":
             self.peers[name].host.unwants(GROUP)
         self.hub.tap.unwant(GROUP, 0)
         self.world.run(0.5)
         self.wants("c")
-        next(s for s in self.peers["b"].forwarder.sendings()).sequence = 700
+        self.sending().sequence = 700
         self.sends("b")
         self.assertEqual((2, 0), (stream.window.received, stream.window.lost))
 
-    def test_nor_of_what_a_link_s_gate_has_kept_from_the_kernel(self) -> None:
-        flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
-        (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
-        forgotten = self.tables.forgotten[flow.slot]
-        self.tables.leave(GATE_OF_LINK + index)
-        self.hub.mirror.stop(self.world.now)
-        self.assertEqual(forgotten + 1, self.tables.forgotten[flow.slot])
-
-    def test_what_waits_behind_a_gate_is_taken_before_the_flow_comes_back(self) -> None:
+    def test_nor_where_it_goes_back_to_the_kernel_before_anything_comes(self) -> None:
         flow = self.stream()
-        link, taken = self.link("b"), []
-        link.read_waiting = lambda: taken.append(flow.value)
+        self.assertTrue(self.tables.judge(flow.key, 1))
         self.hub.mirror.stop(self.world.now)
-        self.assertEqual([], taken, "nothing waits")
         self.hub.start()
-        taken.clear()
-        self.tables.leave(flow.slot)
+        self.world.run(2)
+        self.assertFalse(self.tables.judge(flow.key, 1), "it knows that yet")
         self.hub.mirror.stop(self.world.now)
-        (value,) = taken
-        self.assertIsNotNone(value, "what the kernel has let pass is not asked about again")
+        for name in "cd":
+            self.peers[name].host.unwants(GROUP)
+        self.hub.tap.unwant(GROUP, 0)
+        self.world.run(0.5)
+        self.wants("c")
+        self.hub.start()
+        self.assertTrue(self.tables.judge(flow.key, 700))
+        self.hub.mirror.read(self.world.now)
+        self.assertEqual(0, flow.lost)
+
+    def test_what_a_link_s_gate_keeps_from_the_kernel_is_judged_here(self) -> None:
+        flow, token = self.stream(), self.peers["b"].link(self.hub.node).token
+        (stream,) = flow.streams
+        (index,) = (i for i, peer in self.tables.peers.items() if peer.token == token)
+        self.assertTrue(self.tables.judge(flow.key, 1))
+        self.tables.leave(GATE_OF_LINK + index)
+        for number in (1, 2, 2, 3):
+            self.sending().sequence = number
+            self.sends("b")
+        self.assertEqual((3, 2, 0), (stream.window.received, stream.window.duplicates, stream.window.lost))
+        self.world.run(1.1)
+        self.assertEqual([False, True], [self.tables.judge(flow.key, number) for number in (3, 4)])
+
+    def test_a_gate_that_is_forced_open_leaves_what_waits_to_us(self) -> None:
+        """The kernel is ahead of it, and neither refuses what is the other's."""
+        flow = self.stream()
+        (stream,) = flow.streams
+        link, number = self.link("b"), self.sending().sequence
+        waiting: list[bytes] = []
+
+        def read_waiting() -> None:
+            if self.tables.is_shut(flow.slot):  # there is always one more
+                self.tables.leave(flow.slot)
+
+        link.read_waiting = read_waiting
+        self.tables.leave(flow.slot)
+        self.sends("b")
+        received, accept = stream.window.received, link.datagram_received
+        link.datagram_received = lambda packet, size, origin: waiting.append(bytes(packet.view[:size]))
+        self.sends("b")
+        link.datagram_received = accept
+        for _ in range(round((TOO_LONG + 0.1) * 1000)):
+            if self.tables.is_shut(flow.slot):
+                self.world.run(0.001)
+        for ahead in (5000, 5001):
+            self.assertTrue(self.tables.judge(flow.key, number + ahead))
+        packet = self.hub.node.room.packet
+        (message,) = waiting
+        packet.buffer[: len(message)] = message
+        packet.now = self.world.now
+        accept(packet, len(message), None)
+        self.hub.mirror.read(self.world.now)
+        self.assertEqual((received + 1, 0), (stream.window.received, stream.window.lost + flow.lost))
+        self.world.run(0.1)
+        self.assertFalse(self.tables.is_shut(flow.slot), "what waited did not shut it")
+        self.sending().sequence = number + 5000
+        self.sends("b")
+        self.assertEqual((received + 1, 1), (stream.window.received, stream.window.duplicates))
 
     def test_what_nobody_asked_for_was_not_lost(self) -> None:
         flow = self.stream()
@@ -649,10 +706,10 @@ class WhatTheKernelCounts(Case):
         """From the same count some go to the kernel and some come here."""
         flow = self.stream()
         (stream,) = flow.streams
-        sender = self.peers["b"]
         for _ in range(3):
-            self.tables.forward(flow.key, 50)
-            next(s for s in sender.forwarder.sendings()).sequence += 50
+            for _ in range(50):
+                self.assertTrue(self.tables.judge(flow.key, self.sending().sequence))
+                self.sending().sequence += 1
             self.sends("b")
         self.assertEqual((4, 0, 0), (stream.window.received, stream.window.lost, stream.window.duplicates))
 

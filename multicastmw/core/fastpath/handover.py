@@ -1,0 +1,122 @@
+"""Who judges a flow's numbers: the kernel while the flow's gate is open, we while it is shut.
+
+    given to the kernel, or the lease has ended ---> the gate is shut, and our windows judge
+                                                         |                 ^
+    nothing waits here any more: the kernel is told      |                 |  something of it comes here: the
+    what has come, and the gate opens                    v                 |  gate is shut, and we are told
+                                                     the kernel judges ----+  what has come
+
+So each number is judged once, by what all of them were, wherever the flow was meanwhile.  The exception is a
+gate that is forced open (gates.py): the kernel starts afresh there, and our windows judge what waits yet.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from multicastmw.core.fastpath.flows import Flow, Flows
+from multicastmw.core.fastpath.gates import Gates, Take
+from multicastmw.core.fastpath.peers import FastPeers
+from multicastmw.core.fastpath.tables import GATE_OF_LINK, KernelTables
+from multicastmw.core.window import Numbers
+
+NEVER = float("inf")
+
+
+class Handover:
+    """See above.  `read_tap` takes what programs have sent already; `wake` is told that something is due."""
+
+    def __init__(
+        self,
+        flows: Flows,
+        peers: FastPeers,
+        read_tap: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._flows = flows
+        self._peers = peers
+        self._read_tap = read_tap
+        self._wake = wake
+        self._gates = Gates(self)
+        self._tables: KernelTables | None = None
+        self._recalled: dict[int, None] = {}  # slots whose gates are to be opened again
+
+    def start(self, tables: KernelTables) -> None:
+        self._tables = tables
+
+    def stop(self) -> None:
+        """No gate is opened any more."""
+        self._gates.forget_all()
+        self._recalled.clear()
+
+    # --- flows
+
+    def give(self, flow: Flow, tables: KernelTables, now: float) -> None:
+        """The kernel is to have it, as soon as what has come already is out."""
+        assert flow.slot is not None
+        self._gates.shut(flow.slot, tables, now)
+        flow.give(partial(self._recall, flow.slot))
+
+    def take_back(self, flow: Flow, tables: KernelTables | None) -> None:
+        """It is ours; without `tables` nobody knows what the kernel has seen of it."""
+        assert flow.slot is not None
+        self._gates.forget(flow.slot)
+        self._recalled.pop(flow.slot, None)
+        flow.take_back(partial(tables.numbers, flow.slot) if tables else lambda count: None)
+
+    def _recall(self, slot: int, count: int) -> Numbers | None:
+        """Something of the flow came here: so does all that follows.  Gives what the kernel knows."""
+        tables = self._tables
+        assert tables is not None
+        if not tables.is_shut(slot):
+            tables.shut(slot)
+        self._recalled[slot] = None
+        self._wake()
+        return tables.numbers(slot, count)
+
+    # --- gates
+
+    def shut_all(self, tables: KernelTables, now: float) -> None:
+        """All flows may have come here for a while."""
+        for slot, _, _ in self._flows.fast():
+            self._gates.shut(slot, tables, now)
+
+    def look(self, tables: KernelTables, now: float) -> None:
+        """Those that the kernel has shut are to be opened again."""
+        for slot, _, _ in self._flows.fast():
+            self._gates.found(slot, tables, now)
+        for index in self._peers.by_index:
+            self._gates.found(GATE_OF_LINK + index, tables, now)
+
+    def deadline(self) -> float:
+        return -NEVER if self._recalled else self._gates.deadline()
+
+    def tick(self, tables: KernelTables, now: float) -> None:
+        for slot in self._recalled:
+            self._gates.found(slot, tables, now)
+        self._recalled.clear()
+        self._gates.tick(tables, now)
+
+    def where(self, gate: int) -> Take:
+        """Of a flow it waits where it comes from, of a link in its socket."""
+        if gate >= GATE_OF_LINK:
+            return self._peers.by_index[gate - GATE_OF_LINK].link.read_waiting
+        flow = self._flows.by_slot[gate]
+        link = None if self._flows.is_ours(flow) else self._flows.ingress(flow)
+        return link.read_waiting if link else self._read_tap
+
+    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
+        flow = self._flows.by_slot.get(gate)
+        if flow is None:
+            return
+        if is_forced:
+            tables.forget_numbers(gate)
+        for stream in flow.counts():
+            if is_forced:
+                stream.overtaken = True
+            elif stream.is_judged_here:
+                tables.set_numbers(gate, stream.count, stream.hand_over(self._flows.ingress(flow)))
+
+    def is_out(self, gate: int) -> None:
+        if flow := self._flows.by_slot.get(gate):
+            for stream in flow.counts():
+                stream.leave_to_kernel()

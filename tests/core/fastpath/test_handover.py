@@ -1,0 +1,114 @@
+"""Each number of a stream is judged once, by all that came before it, whoever judges it."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.fastpath.flows import Flow
+from multicastmw.core.fastpath.tables import GATE_OF_LINK
+from multicastmw.core.window import KNOWN, MASK, Window
+from tests.core.cable import World
+from tests.core.fastpath.memory import FAR, GROUP, Hub
+
+# From the highest number to the next one; most follow, some are missing, repeated or late.
+steps = st.sampled_from((1, 1, 1, 1, 2, 3, 0, -1, -2, -5, -40, 60, -900, 300))
+events = st.one_of(
+    steps,
+    steps,
+    st.sampled_from(("switch", "a gate", "the link's gate", "a while", "settle", "no lease")),
+)
+
+
+class Life:
+    """A stream from b to c through a hub; the kernel takes what its gates let pass."""
+
+    def __init__(self, first: int) -> None:
+        self.world = World()
+        self.hub = Hub(self.world)
+        self.tables = self.hub.tables
+        self.b, self.c = (self.world.node(name) for name in "bc")
+        for node in (self.b, self.c):
+            self.world.connect(node, self.hub.node)
+        self.world.run(1)
+        self.hub.start()
+        self.c.host.wants(GROUP)
+        self.world.run(0.1)
+        self.b.send(GROUP, FAR)
+        self.sending = next(iter(self.b.forwarder.sendings()))
+        self.world.run(0.1)
+        (self.flow,) = self.hub.mirror.flows
+        (self.stream,) = self.flow.streams
+        self.hub.mirror.stop(self.world.now)
+        self.stream.window.lapse()
+        self.stream.left, self.sending.sequence = None, first
+        self.by_kernel = 0
+
+    def flow_in_kernel(self) -> Flow | None:
+        """Where its packets pass there at this moment."""
+        flow = self.flow
+        if flow.value is None or flow.key not in self.tables.routes:
+            return None
+        gates = flow.value.slot, flow.value.gate_of_link
+        return None if any(self.tables.is_shut(gate) for gate in gates if gate is not None) else flow
+
+    def comes(self, number: int) -> bool:
+        """Was it new?"""
+        if flow := self.flow_in_kernel():
+            self.by_kernel += 1
+            return self.tables.judge(flow.key, number)
+        before = self.stream.window.received
+        self.sending.sequence = number
+        self.b.send(GROUP, FAR)
+        self.world.run(0.002)
+        return self.stream.window.received > before
+
+    def happens(self, event: str) -> None:
+        mirror, flow = self.hub.mirror, self.flow
+        if event == "switch" and mirror.device:
+            mirror.stop(self.world.now)
+        elif event == "switch":
+            self.hub.start()
+        elif event == "a gate" and flow.value:
+            self.tables.leave(flow.value.slot)
+        elif event == "the link's gate" and flow.value:
+            self.tables.leave(GATE_OF_LINK + flow.value.link)
+        elif event == "no lease" and mirror.device:
+            mirror.tick(self.world.now + 2.5)
+        else:
+            self.world.run(1.2 if event == "a while" else 0.02)
+
+    @property
+    def lost(self) -> int:
+        self.hub.mirror.read(self.world.now)
+        return self.flow.lost + self.stream.window.lost
+
+
+class HandoverTests(SynchronousTestCase):
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from((5000, 1 << 31, MASK - 30)), st.lists(events, max_size=40))
+    def test_wherever_a_number_is_judged(self, first: int, events: list[int | str]) -> None:
+        life, whole = Life(first), Window(slots=KNOWN, most=KNOWN)
+        lost_before = life.lost
+        top, story = first - 1, []
+        for event in (1, 1, "switch", "settle", *events):
+            if isinstance(event, str):
+                life.happens(event)
+                story.append(event)
+                continue
+            number = (top + event) & MASK
+            story.append(number)
+            wanted = whole.accept(number, life.world.now)
+            self.assertEqual(wanted, life.comes(number), story)
+            if event > 0:
+                top += event
+        self.assertEqual(whole.lost, life.lost - lost_before, story)
+
+    def test_the_property_above_is_not_empty(self) -> None:
+        """Both judge in it."""
+        life = Life(5000)
+        here = [life.comes(number) for number in (5000, 5001)]
+        self.assertEqual(([True, True], 0), (here, life.by_kernel))
+        life.happens("switch")
+        life.happens("settle")
+        there = [life.comes(number) for number in (5001, 5002)]
+        self.assertEqual(([False, True], 2), (there, life.by_kernel))
