@@ -149,26 +149,30 @@ class Window:
         if self._heard == NEVER:
             return None
         top, span = self._top, min(KNOWN, self.slots)
-        low = top - span + 1
-        wanted = array("I", [number & MASK for number in range(low, top + 1)])
-        at = low & self._mask
+        first = max(self._first, top - KNOWN + 1)
+        seen = self._seen(span) << KNOWN - span
+        return Numbers(top & MASK, seen, self._heard, first & MASK, self._alone == self.received)
+
+    def _seen(self, span: int) -> int:
+        """Which of the last numbers have come: the highest bit is the top's."""
+        if self._alone == self.received:
+            return 1 << span - 1
+        wanted = _numbers(self._top - span + 1, span)
+        at = wanted[0] & self._mask
         have = self._ring[at : at + span]
         have += self._ring[: span - len(have)]
         if have == wanted:
-            seen = (1 << span) - 1
-        else:
-            seen = sum(1 << at for at in range(span) if have[at] == wanted[at])
-        first = max(self._first, top - KNOWN + 1)
-        alone = self._alone == self.received
-        return Numbers(top & MASK, seen << KNOWN - span, self._heard, first & MASK, alone)
+            return (1 << span) - 1
+        pairs = zip(reversed(have), reversed(wanted), strict=True)
+        return int("".join(["1" if a == b else "0" for a, b in pairs]), 2)
 
     def adopt(self, known: Numbers, now: float) -> None:
         """The stream was looked at elsewhere, and goes on here; what is further behind is late."""
         lost = self.lost
         self._shrink()
         span = min(KNOWN, self.slots)
-        for back in range(span):
-            if known.seen >> KNOWN - 1 - back & 1:
+        for back, bit in enumerate(f"{known.seen:0{KNOWN}b}"[:span]):  # the top's first
+            if bit == "1":
                 number = (known.top - back) & MASK
                 self._ring[number & self._mask] = number
         self._begin(known.top, now)
@@ -283,3 +287,11 @@ class Window:
         else:
             self.cramped = False
         self._start_measuring(now)
+
+
+def _numbers(low: int, count: int) -> "array[int]":
+    """So many from this one on, modulo 2^32."""
+    low &= MASK
+    if low + count <= MODULUS:
+        return array("I", range(low, low + count))
+    return array("I", (number & MASK for number in range(low, low + count)))

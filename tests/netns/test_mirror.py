@@ -4,6 +4,9 @@ What their kernels do with faults stands in test_mirror_faults.py.
 """
 
 import json
+import select
+import socket
+import struct
 import sys
 import time
 from collections.abc import Mapping
@@ -16,6 +19,7 @@ from multicastmw.cli.lab import Host, wait_until
 from tests.net.bpf.bed import why_no_bed
 from tests.netns.kit import (
     DEVICE,
+    MEDIA,
     PATIENCE,
     TTL,
     Figure4,
@@ -25,6 +29,7 @@ from tests.netns.kit import (
     Sender,
     await_linked,
     await_wanted,
+    inside,
     let_pass,
     node_log,
     peer_of,
@@ -35,6 +40,7 @@ from tests.netns.kit import (
 GROUP = "239.1.1.1"
 S = "10.88.0.1"  # host a on the virtual Ethernet
 PACKETS = 600
+IP_MULTICAST_ALL = 49
 FAST = {"fastpath": {"mode": "require"}}
 
 
@@ -262,29 +268,74 @@ class Switch(Case):
         self.toggled(300)
 
     def toggled(self, seconds: float) -> None:
-        """One stream throughout; b's and a's switch in turn; c and d join and leave others meanwhile."""
+        """One stream throughout; b and a switch in turn; each 0.1 s c or d leaves a group for another."""
         tree = self.tree()
         sender, receivers = self.stream(tree, rate=200)
-        others = [f"239.3.3.{index}" for index in range(10)]
-        Sender(tree.a, *others, rate=10, size=200)
-        until, round_ = time.monotonic() + seconds, 0
-        while time.monotonic() < until:
-            mcmw((tree.b, tree.a)[round_ % 2], "fastpath", ("off", "on")[round_ // 2 % 2])
-            guests = [Receiver(host, *others) for host in (tree.c, tree.d)]
-            let_pass(5)
-            for guest in guests:
-                self.assertTrue(guest.stop()["streams"], "nothing of the other groups came")
-            round_ += 1
+        other = Sender(tree.a, *OTHERS, rate=10, size=200)
+        guests = [Guest(self, host) for host in (tree.c, tree.d)]
+        begin, before, switches = time.monotonic(), other.state["sent"], 0
+        for step in range(round(seconds * 10)):
+            let_pass(max(0.0, begin + step / 10 - time.monotonic()))
+            guests[step % 2].change()
+            if step % 50 == 0:
+                host, mode = (tree.b, tree.a)[switches % 2], ("off", "on")[switches // 2 % 2]
+                self.assertEqual(0, mcmw(host, "fastpath", mode)[0])
+                switches += 1
         sent = sender.stop()["sent"]
+        for guest in guests:
+            expected = JOINED * (other.state["sent"] - before)
+            self.assertGreater(guest.received(), expected // 2, "of the other groups little came")
         # While Python forwards, a machine that is too slow for it shows that here.
         full = sum(host.status()["tap"]["kernel_drops"] for host in (tree.a, tree.b))
-        for receiver in receivers.values():
+        costs = {}
+        for name, receiver in receivers.items():
             receiver.await_last(GROUP, S, sent - 1 - full)
-            report = receiver.report(GROUP, S)
+            report = receiver.stop()["streams"][f"{GROUP} {S}"]
             self.assertLessEqual(report["missing"], full)
             self.assertEqual((0, 0, 0), faults(report))
-        self.measured(f"packets in {seconds} s with {round_} switches; the TAPs' queues were too full for",
+            costs[name] = [round(delay * 1000, 2) for delay in report["delays"]]
+        self.measured(f"packets in {seconds} s with {switches} switches; the TAPs' queues were too full for",
                       (sent, full))  # fmt: skip
+        self.measured("ms on the way: the median, p99.9, the longest", costs)
+
+
+OTHERS = [f"239.3.3.{index}" for index in range(10)]
+JOINED = 5  # of these at a time
+
+
+class Guest:
+    """A program that zaps: it leaves what it joined longest ago, and joins the next."""
+
+    def __init__(self, test: NetnsTestCase, host: Host) -> None:
+        with inside(host):
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._device = socket.if_nametoindex(DEVICE)
+        test.addCleanup(self._socket.close)
+        self._socket.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._socket.bind(("", MEDIA))
+        self._socket.setblocking(False)
+        self._next = self._received = 0
+        for _ in range(JOINED):
+            self._member(socket.IP_ADD_MEMBERSHIP, self._next)
+            self._next += 1
+
+    def _member(self, option: int, number: int) -> None:
+        group = socket.inet_aton(OTHERS[number % len(OTHERS)])
+        self._socket.setsockopt(socket.IPPROTO_IP, option, group + struct.pack("=4xi", self._device))
+
+    def change(self) -> None:
+        self._member(socket.IP_DROP_MEMBERSHIP, self._next - JOINED)
+        self._member(socket.IP_ADD_MEMBERSHIP, self._next)
+        self._next += 1
+        self.received()
+
+    def received(self) -> int:
+        """Packets since the start."""
+        while select.select([self._socket], [], [], 0)[0]:
+            self._socket.recv(2048)
+            self._received += 1
+        return self._received
 
 
 def faults(report: Mapping[str, int]) -> tuple[int, int, int]:
