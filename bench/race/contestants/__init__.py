@@ -5,7 +5,7 @@ from bench.race.contestants.fastd import Fastd
 from bench.race.contestants.n2n import N2n
 from bench.race.contestants.native import Native
 from bench.race.contestants.openvpn import OpenVpn
-from bench.race.contestants.ours import Ours
+from bench.race.contestants.ours import OnCables, Ours
 from bench.race.contestants.tinc import Tinc
 from bench.race.contestants.vtun import Vtun
 from bench.race.contestants.vxlan import VxlanHub, VxlanMdb
@@ -30,6 +30,7 @@ CONTESTANTS: dict[str, Contestant] = {
         Ours("ours-tcp", "ours, slow, TCP", "none", "TCP"),
         Ours("ours-tls", "ours, slow, TLS", "TLS 1.3", "TLS"),
         Ours("ours-fast", "ours, fast", "none", "UDP", fast=True),
+        OnCables("ours-fast-cables", "ours, fast, on cables", "none", "UDP", fast=True),
     )
 }
 

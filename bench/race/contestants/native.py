@@ -13,6 +13,20 @@ from multicastmw.cli.lab import Lab, wait_until
 CABLES = {"a": "n0", "c": "n1", "d": "n2"}  # leaf: b's end of its cable
 
 
+def lay_cables(lab: Lab) -> dict[str, str]:
+    """Gives b's address towards each leaf."""
+    hub, addresses = lab.host(HUB), {}
+    for number, (leaf, end) in enumerate(CABLES.items(), 1):
+        addresses[leaf] = f"10.77.{number}.2"
+        lab.host(leaf).ip(
+            f"link add n0 type veth peer name {end} netns {hub.namespace}",
+            f"address add 10.77.{number}.1/24 dev n0",
+            "link set n0 up",
+        )
+        hub.ip(f"address add {addresses[leaf]}/24 dev {end}", f"link set {end} up")
+    return addresses
+
+
 class Native(Contestant):
     commands = {"smcrouted": "smcroute"}
     note = "a static route on cables of its own; nothing is wrapped"
@@ -27,14 +41,7 @@ class Native(Contestant):
 
     def start(self, lab: Lab) -> dict[str, str]:
         hub = lab.host(HUB)
-        for number, (leaf, end) in enumerate(CABLES.items(), 1):
-            host = lab.host(leaf)
-            host.ip(
-                f"link add n0 type veth peer name {end} netns {hub.namespace}",
-                f"address add 10.77.{number}.1/24 dev n0",
-                "link set n0 up",
-            )
-            hub.ip(f"address add 10.77.{number}.2/24 dev {end}", f"link set {end} up")
+        lay_cables(lab)
         config = lab.state_dir / "smcroute.conf"
         entry = f"mroute from n0 source 10.77.1.1 group {GROUP} to n1 n2"
         config.write_text("".join(f"phyint {end} enable\n" for end in CABLES.values()) + f"{entry}\n")

@@ -3,10 +3,12 @@
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import multicastmw
-from bench.race.contestants.base import PATIENCE, Contestant, everywhere
+from bench.race.contestants.base import HUB, PATIENCE, Contestant, everywhere
+from bench.race.contestants.native import lay_cables
 from multicastmw.cli.lab import Lab, LabError
 from multicastmw.cli.overlay import DEVICE, FigureFour
 
@@ -34,11 +36,14 @@ class Ours(Contestant):
         return f"mcmw {multicastmw.__version__}"
 
     def start(self, lab: Lab) -> dict[str, str]:
-        tree = Tree(self.transport, self._mode)
+        tree = self._tree(lab)
         if self.transport == "TLS":
             make_keys(lab.state_dir)
         tree.start(lab)
         return everywhere(lab, DEVICE)
+
+    def _tree(self, lab: Lab) -> "Tree":
+        return Tree(self.transport, self._mode)
 
     def check(self, lab: Lab, group: str) -> None:
         fast = self._mode != "off"
@@ -49,16 +54,30 @@ class Ours(Contestant):
             )  # fmt: skip
 
 
-class Tree(FigureFour):
-    """Figure 4 with the fast path and TLS as the contestant has them."""
+class OnCables(Ours):
+    """As native has it, with no internet between the hosts: what wrapping costs, and nothing besides."""
 
-    def __init__(self, transport: str, mode: str) -> None:
+    note = "on native's cables: no internet between the hosts"
+
+    def _tree(self, lab: Lab) -> "Tree":
+        return Tree(self.transport, self._mode, lay_cables(lab))
+
+
+class Tree(FigureFour):
+    """Figure 4 with the fast path and TLS as the contestant has them; `hubs` is where each leaf finds b."""
+
+    def __init__(self, transport: str, mode: str, hubs: Mapping[str, str] | None = None) -> None:
         super().__init__(udp=transport == "UDP")
         self._tls = transport == "TLS"
         self._mode = mode
+        self._hubs = hubs
 
     def ini(self, lab: Lab, name: str) -> str:
-        text = super().ini(lab, name) + f"\n[fastpath]\nmode = {self._mode}\n"
+        text = super().ini(lab, name)
+        if self._hubs:
+            there = lab.host(HUB).address
+            text = text.replace(f":interface={there}", "").replace(there, self._hubs.get(name, there))
+        text += f"\n[fastpath]\nmode = {self._mode}\n"
         if self._tls:
             folder = lab.state_dir
             text += (f"\n[tls]\ncertificate = {folder}/{name}.pem\nprivate-key = {folder}/{name}.key\n"
