@@ -307,7 +307,10 @@ static long next_peer(u32 i, struct fan *fan)
 /* Sends to all peers of the route but `from` and one, which it gives. */
 INLINE u32 fan_out(struct __sk_buff *skb, const struct route *route, u32 tap, u32 from)
 {
-	struct fan fan = {skb, route, tap, from, NOBODY};
+	/* Kernels below 6.7 look at the loop's body once, with what they know before the first turn: if they knew
+	 * that nobody is pending, they would take out what sends.  The count is at most 64, so this is NOBODY. */
+	u32 nobody = NOBODY - (*(const volatile u16 *)&route->count >> 15);
+	struct fan fan = {skb, route, tap, from, nobody};
 	bpf_loop(route->count, next_peer, &fan, 0);
 	return fan.pending;
 }

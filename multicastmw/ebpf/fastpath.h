@@ -9,7 +9,7 @@
 #include "kernel.h"
 
 #define PEERS 256
-#define LINKS 256
+#define LINKS 512 /* a peer may come under another address before the old one is taken out */
 #define ROUTES 4096
 #define FAN_OUT 64 /* destinations of a route; one with more is not published */
 

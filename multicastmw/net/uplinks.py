@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 from collections.abc import Callable
+from errno import EAFNOSUPPORT, EPROTONOSUPPORT
 from ipaddress import IPv4Address
 
 from twisted.internet.interfaces import IReactorFDSet, IReadDescriptor
@@ -39,6 +40,7 @@ LINKS, NEIGHBOURS, ADDRESSES, ROUTES, RULES = 1, 4, 0x10, 0x40, 0x80  # groups o
 IPSEC_POLICIES = 1 << 3
 
 ETHERNET = 1  # linux/if_arp.h
+NO_IPSEC = (EPROTONOSUPPORT, EAFNOSUPPORT)  # this kernel has none
 BATCH = 64  # messages of one wake-up
 LONGEST = 32768  # bytes that the kernel puts into one datagram
 
@@ -98,8 +100,8 @@ class Uplinks:
             kind, source = netlink.hardware(device)
             if kind != ETHERNET:
                 return f"{device} is no Ethernet"
-            if self._has_policies():
-                return "this host has IPsec policies, which the kernel would not apply to it"
+            if why := self._ipsec_forbids():
+                return why
             return Uplink(index, netlink.mtu(device), next_hop, self._neighbour(index, next_hop), source)
         except OSError as error:
             return f"its device is gone: {error.strerror}"
@@ -139,15 +141,27 @@ class Uplinks:
             return NO_MAC
         return _neighbour(told)[2]
 
-    def _has_policies(self) -> bool:
-        """A kernel that knows no IPsec has none."""
+    def _ipsec_forbids(self) -> str:
+        """Why no datagram may leave past the host's IPsec; empty where it may."""
         try:
             kind, told = self._ipsec.ask(XFRM_MSG_GETSPDINFO, bytes(4))
-        except OSError:
-            return False
-        if kind != XFRM_MSG_NEWSPDINFO:
-            return False
-        return any(POLICIES.unpack_from(_attributes(told[4:])[XFRMA_SPD_INFO]))
+        except OSError as error:
+            if error.errno in NO_IPSEC:
+                return ""
+            return f"whether this host has IPsec policies cannot be seen: {error.strerror}"
+        found = _attributes(told[4:]).get(XFRMA_SPD_INFO, b"") if kind == XFRM_MSG_NEWSPDINFO else b""
+        if len(found) < POLICIES.size or any(POLICIES.unpack_from(found)):
+            return "this host has IPsec policies, which the kernel would not apply to it"
+        return ""
+
+
+def has_ipsec() -> bool:
+    """Does this kernel know it at all?"""
+    try:
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_XFRM).close()
+    except OSError as error:
+        return error.errno not in NO_IPSEC
+    return True
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -28,14 +28,16 @@ from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.tables import Tables
 from multicastmw.net.clockwork import Clockwork, clock_ahead
 from multicastmw.net.netlink import index, is_there, name_of
-from multicastmw.net.uplinks import News, Uplinks
+from multicastmw.net.uplinks import News, Uplinks, has_ipsec
 from multicastmw.services.errors import CannotStart
 
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
 # What we chose.
-NEWS_EVERY = 0.01  # seconds between two looks at this host's routes, however often they change
+NEWS_EVERY = 0.01  # seconds between two looks at this host's routes, however often they change ...
+A_LINK = 0.001  # ... and so many more for each link: a look takes a sixteenth of that
+REFUSED = 5.0  # seconds until a device is tried again that did not take the program
 FIRST_LOOK = 0.002  # seconds from a change to the look: a change is often several messages
 SWITCHED_OFF = "switched off with `mcmw fastpath off`"
 
@@ -52,6 +54,16 @@ class Switched:
         if self.error:
             return {"ok": False, "error": self.error}
         return {"ok": True, "on": self.status.on, "why": self.status.why}
+
+
+def loaded_tables() -> Tables:
+    """Of the program that came with the package; raises NoFastPath, and then nothing stays."""
+    loaded = load(shipped_object())
+    try:
+        return Tables(loaded)
+    except NoFastPath:
+        loaded.close()
+        raise
 
 
 class FastPathService(Service):
@@ -73,6 +85,7 @@ class FastPathService(Service):
         self._tables: Tables | None = None
         self._tap_hook: Hook | None = None
         self._hooks: dict[int, Hook] = {}  # at uplinks, by the device's index
+        self._refused: dict[int, tuple[float, str]] = {}  # until when, and why
         self._detaching: Any = None
         self._clockwork = Clockwork(self._reactor, self)
         self.mirror.wake = self._clockwork.wind
@@ -178,7 +191,7 @@ class FastPathService(Service):
                 "data go inside TLS" if node.config.tls else "data go over TCP, [listen] udp-port is empty"
             )
         if self._tables is None:
-            self._tables = Tables(load(shipped_object()))
+            self._tables = loaded_tables()
         if not tap.up:
             raise NoFastPath(f"{tap.config.device} is pending")
         if self._detaching and self._detaching.active():
@@ -248,9 +261,13 @@ class FastPathService(Service):
 
     def _listen(self) -> None:
         """For word of the ways to peers."""
-        self._news.append(News(self._reactor, self._something_changed, self.mirror.neighbour_changed))
-        with suppress(OSError):  # a kernel may know no IPsec
-            self._news.append(News(self._reactor, self._something_changed, ipsec=True))
+        try:
+            self._news.append(News(self._reactor, self._something_changed, self.mirror.neighbour_changed))
+            if has_ipsec():
+                self._news.append(News(self._reactor, self._something_changed, ipsec=True))
+        except OSError as error:
+            self._let_go()
+            raise NoFastPath(f"cannot hear of changes of the ways to peers: {error.strerror}") from error
 
     def _find_uplink(self, local: Address, remote: Address) -> Uplink | str:
         """For the mirror: the way to a peer, with our program attached there."""
@@ -259,11 +276,19 @@ class FastPathService(Service):
             return found
         if self._tap_hook and found.device == self._tap_hook.device:
             return "the way to it is this node's own TAP"
-        if found.device not in self._hooks:
-            try:
-                self._hooks[found.device] = self._hooked(found.device, INGRESS)
-            except NoFastPath as error:
-                return f"{name_of(found.device)}: {error}"
+        if found.device in self._hooks:
+            return found
+        now = self._reactor.seconds()
+        until, why = self._refused.get(found.device, (0.0, ""))
+        if now < until:
+            return why
+        try:
+            self._hooks[found.device] = self._hooked(found.device, INGRESS)
+        except NoFastPath as error:
+            why = f"{name_of(found.device)}: {error}"
+            self._refused = {d: r for d, r in self._refused.items() if now < r[0]}
+            self._refused[found.device] = now + REFUSED, why
+            return why
         return found
 
     def _something_changed(self) -> None:
@@ -271,7 +296,7 @@ class FastPathService(Service):
         if self.on and (self._look is None or not self._look.active()):
             now = self._reactor.seconds()
             delay = max(FIRST_LOOK, self._look_at - now)
-            self._look_at = now + delay + NEWS_EVERY
+            self._look_at = now + delay + NEWS_EVERY + A_LINK * len(self.mirror.peers.by_index)
             self._look = self._reactor.callLater(delay, self._look_around)
 
     def _look_around(self) -> None:

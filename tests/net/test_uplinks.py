@@ -2,8 +2,9 @@
 
 import socket
 import subprocess
+from errno import EPERM, EPROTONOSUPPORT
 from ipaddress import IPv4Address
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -130,6 +131,21 @@ class Finding(Case):
         self.ip("xfrm policy add src 0.0.0.0/0 dst 203.0.113.0/24 dir out action block")
         self.assertEqual("this host has IPsec policies, which the kernel would not apply to it", self.find())
         self.ip("xfrm policy flush")
+        self.assertEqual(self.uplink(), self.find())
+
+    def test_where_policies_cannot_be_seen_there_may_be_some(self) -> None:
+        def refuses(kind: int, body: bytes) -> NoReturn:
+            raise PermissionError(EPERM, "Operation not permitted")
+
+        self.uplinks._ipsec.ask = refuses  # type: ignore[method-assign]
+        self.assertEqual(
+            "whether this host has IPsec policies cannot be seen: Operation not permitted", self.find()
+        )
+
+        def knows_none(kind: int, body: bytes) -> NoReturn:
+            raise OSError(EPROTONOSUPPORT, "Protocol not supported")
+
+        self.uplinks._ipsec.ask = knows_none  # type: ignore[method-assign]
         self.assertEqual(self.uplink(), self.find())
 
     def test_where_there_is_none_the_reason_is_the_kernel_s(self) -> None:

@@ -104,7 +104,7 @@ class Holders(Case):
                           f"{median:.2f}, {late:.1f}, {longest:.1f}; {1000 * report['gap']:.1f}")  # fmt: skip
             found[mode] = late
         self.assertGreater(found["off"], 150)
-        self.assertLess(found["require"], found["off"])
+        self.assertLess(found["require"], found["off"] / 2)
 
     def test_a_clean_end_leaves_nothing_attached(self) -> None:
         tree = self.tree()

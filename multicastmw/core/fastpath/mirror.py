@@ -15,6 +15,7 @@ whole for a while: its gate would be shut again and again.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -35,7 +36,7 @@ from multicastmw.core.tap import TapDestination
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
 LEASE = 3.0  # seconds that the kernel goes on without us
 RENEW = 1.0
-LOOKED_AT = 32  # links whose way is asked for each second, though nobody tells of a change: 20 us each
+LOOKED_AT = 32  # links whose way is asked for each second, though nobody tells of a change: 60 us each
 NEVER = float("inf")
 OFF = "the fast path is off"
 STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
@@ -115,7 +116,8 @@ class Mirror:
         self.wake()
 
     def abandon(self) -> None:
-        """The maps are no more, or not to be had."""
+        """The maps are no more, or what is said to them is not heard."""
+        tables = self._tables
         self.device = self._tables = None
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -123,6 +125,10 @@ class Mirror:
             waiting.clear()
         self._handover.stop()
         for flow in self.flows.all():
+            if tables and flow.value is not None:
+                with suppress(Exception):  # whatever is wrong with them
+                    self._remember_number(flow, tables)
+            flow.rests_until = 0.0
             self._is_ours(flow, OFF)
         self.flows.forget_slots()
         self.peers.forget()

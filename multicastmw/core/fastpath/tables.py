@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 from multicastmw.core.window import KNOWN, Numbers
 
 PEERS = 256
-LINKS = 256
+LINKS = 512
 ROUTES = 4096
 FAN_OUT = 64
 GATE_OF_LINK = ROUTES  # and its peer's index; a route's gate is its slot

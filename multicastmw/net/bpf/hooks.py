@@ -3,17 +3,21 @@
 A tcx link is a descriptor of ours, put behind those that are there: it goes when we go, however we go, and
 other people's programs never notice.  A filter stays when its maker is killed; so it carries a name, by which
 the next start finds and removes it, and the lease in the maps has made it harmless before.
+
+tcx comes before all filters.  Where other people's filters are, ours is one, too, behind them: a meter or a
+firewall there goes on seeing everything.
 """
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
-from errno import EEXIST, EINVAL, ENODEV, ENOENT
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EINVAL, ENODEV, ENOENT, EOPNOTSUPP
 from struct import pack
 from typing import Any
 
 from multicastmw.net.bpf.kernel import LINK_CREATE, NoFastPath, bpf, refused
 from multicastmw.net.bpf.loading import LoadedProgram
+from multicastmw.net.netlink import kernel_says
 
 INGRESS, EGRESS = "ingress", "egress"
 
@@ -22,7 +26,8 @@ PARENTS = {INGRESS: 0xFFFFFFF2, EGRESS: 0xFFFFFFF3}
 CLSACT = "clsact"
 
 # What we chose.
-PRIORITY = 0x4D43  # of our filters
+PRIORITY = 0xFFF0  # of our filters: behind those that name none, which the kernel counts down from 0xc000
+PREFIX = "mcmw:"
 NAME_MAX = 60
 
 
@@ -40,29 +45,36 @@ def attach(program: LoadedProgram, device: int, direction: str, owner: str, way:
 
     `way` forces "tcx" or "clsact".  Raises NoFastPath.
     """
-    if way != CLSACT:
-        try:
-            return _attach_tcx(program, device, direction)
-        except OSError as error:
-            if way or error.errno != EINVAL:
-                raise _not_attached(direction, error) from error
-    return _attach_filter(program, device, direction, filter_name(owner))
+    parent = PARENTS[direction]
+    try:
+        if way != CLSACT and (way or not _has_others_filters(device, parent)):
+            try:
+                return _attach_tcx(program, device, direction)
+            except OSError as error:
+                if way or error.errno != EINVAL:
+                    raise
+        return _attach_filter(program, device, parent, filter_name(owner))
+    except OSError as error:
+        raise _not_attached(direction, error) from error
 
 
 def filter_name(owner: str) -> str:
     """What our filters are called."""
-    return f"mcmw:{owner}"[:NAME_MAX]
+    return f"{PREFIX}{owner}"[:NAME_MAX]
 
 
 def remove_leftovers(device: int, owner: str) -> int:
-    """Takes away the filters that a killed node of this owner left on the device; gives their number."""
+    """Takes away the filters that a killed node of this owner left on the device; gives their number.
+
+    Raises NoFastPath.
+    """
     removed = 0
-    with _tc() as route:
-        for parent in PARENTS.values():
-            for name, place in _our_filters(route, device, parent):
-                if name == filter_name(owner):
-                    route.tc("del-filter", "bpf", device, parent=parent, **place)
-                    removed += 1
+    try:
+        with _tc() as route:
+            for parent in PARENTS.values():
+                removed += _remove(route, device, parent, filter_name(owner))
+    except OSError as error:
+        raise refused("look for what an earlier node left", error) from error
     return removed
 
 
@@ -79,56 +91,56 @@ def _not_attached(direction: str, error: OSError) -> NoFastPath:
     return refused(f"attach the program ({direction})", error)
 
 
-def _tc() -> Any:
+@contextmanager
+def _tc() -> Iterator[Any]:
+    """Raises OSError with the kernel's errno."""
     from pyroute2 import IPRoute
 
-    return IPRoute()
+    with kernel_says(), IPRoute() as route:
+        yield route
 
 
-def _attach_filter(program: LoadedProgram, device: int, direction: str, name: str) -> Hook:
-    from pyroute2 import NetlinkError
-
-    parent = PARENTS[direction]
-    try:
-        with _tc() as route:
-            try:
-                route.tc("add", CLSACT, device)
-            except NetlinkError as error:
-                if error.code != EEXIST:
-                    raise
-            route.tc(
-                "add-filter", "bpf", device, parent=parent, prio=PRIORITY, fd=program.descriptor, name=name,
-                direct_action=True, classid=1, protocol=0x0003,
-            )  # fmt: skip
-    except NetlinkError as error:
-        raise _not_attached(direction, OSError(error.code, os.strerror(error.code))) from error
+def _attach_filter(program: LoadedProgram, device: int, parent: int, name: str) -> Hook:
+    with _tc() as route:
+        with suppress(FileExistsError), kernel_says():
+            route.tc("add", CLSACT, device)
+        route.tc(
+            "add-filter", "bpf", device, parent=parent, prio=PRIORITY, fd=program.descriptor, name=name,
+            direct_action=True, classid=1, protocol=0x0003,
+        )  # fmt: skip
     return Hook(CLSACT, device, lambda: _detach_filter(device, parent, name))
 
 
 def _detach_filter(device: int, parent: int, name: str) -> None:
-    from pyroute2 import NetlinkError
-
-    with _tc() as route, suppress(NetlinkError):
-        for found, place in _our_filters(route, device, parent):
-            if found == name:
-                route.tc("del-filter", "bpf", device, parent=parent, **place)
+    with suppress(OSError), _tc() as route:
+        _remove(route, device, parent, name)
 
 
-def _our_filters(route: Any, device: int, parent: int) -> list[tuple[str, dict[str, int]]]:
-    """Names of the filters at our priority, and how to name them to the kernel."""
-    from pyroute2 import NetlinkError
+def _remove(route: Any, device: int, parent: int, name: str) -> int:
+    places = [place for found, place in _filters(route, device, parent) if found == name]
+    for place in places:
+        route.tc("del-filter", "bpf", device, parent=parent, **place)
+    return len(places)
 
-    found = []
+
+def _has_others_filters(device: int, parent: int) -> bool:
+    with _tc() as route:
+        return any(not name.startswith(PREFIX) for name, _ in _filters(route, device, parent))
+
+
+def _filters(route: Any, device: int, parent: int) -> list[tuple[str, dict[str, int]]]:
+    """Their names, and how to name them to the kernel; only programs have a name."""
     try:
-        filters = list(route.get_filters(index=device, parent=parent))
-    except NetlinkError as error:
-        if error.code in (ENOENT, EINVAL, ENODEV):
-            return []  # no clsact there
+        with kernel_says():
+            entries = [entry for entry in route.get_filters(index=device, parent=parent) if entry["handle"]]
+    except OSError as error:
+        if error.errno in (ENOENT, EINVAL, ENODEV, EOPNOTSUPP):
+            return []  # no clsact there, or no such thing in this kernel
         raise
-    for entry in filters:
+    found = []
+    for entry in entries:
         options = entry.get_attr("TCA_OPTIONS")
-        name = options.get_attr("TCA_BPF_NAME") if options is not None and entry["handle"] else None
-        if name and entry["info"] >> 16 == PRIORITY:
-            place = {"handle": entry["handle"], "info": entry["info"]}
-            found.append((name.decode() if isinstance(name, bytes) else str(name), place))
+        named = options.get_attr("TCA_BPF_NAME") if hasattr(options, "get_attr") else None
+        name = named.decode(errors="replace") if isinstance(named, bytes) else str(named or "")
+        found.append((name, {"handle": entry["handle"], "info": entry["info"]}))
     return found

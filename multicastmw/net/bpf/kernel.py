@@ -20,7 +20,7 @@ LINK_CREATE = 28
 CAPABILITIES = {12: "CAP_NET_ADMIN", 38: "CAP_PERFMON", 39: "CAP_BPF"}
 SYS_ADMIN = 21
 
-OLDEST = "5.17"  # bpf_loop
+OLDEST = "5.19"  # bpf_loop is in 5.17; from 5.19 on maps are written without CAP_BPF
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,6 +68,6 @@ def refused(doing: str, error: OSError, detail: str = "") -> NoFastPath:
         return NoFastPath(f"may not {doing}: bpf(2) is forbidden here (a container's filter, or lockdown)")
     if error.errno == ENOSYS:
         return NoFastPath(f"cannot {doing}: this kernel has no bpf(2)")
-    if "unknown func" in detail or "invalid func" in detail or error.errno == E2BIG:
+    if "unknown func" in detail or "invalid func" in detail or (error.errno == E2BIG and not detail):
         return NoFastPath(f"cannot {doing}: kernel {platform.release()} is older than {OLDEST}")
     return NoFastPath(f"cannot {doing}: {detail or error.strerror}")

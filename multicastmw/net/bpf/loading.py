@@ -104,11 +104,13 @@ def load(data: bytes) -> Loaded:
     with ExitStack() as undo:
         btf = _load_btf(found.btf)
         undo.callback(os.close, btf)  # programs keep it
-        maps = {name: Map(name, shape) for name, shape in found.maps.items()}
+        maps: dict[str, Map] = {}
         programs: dict[str, LoadedProgram] = {}
         loaded = Loaded(maps, programs)
         with ExitStack() as failed:
             failed.callback(loaded.close)
+            for name, shape in found.maps.items():
+                maps[name] = Map(name, shape)
             for program in found.programs:
                 programs[program.name] = _load_program(program, maps, btf, found.license)
             failed.pop_all()

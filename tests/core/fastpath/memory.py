@@ -16,6 +16,7 @@ from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
     FAN_OUT,
     LINK_TAP,
+    LINKS,
     PEERS,
     RECEIVED,
     ROUTES,
@@ -92,6 +93,7 @@ class MemoryTables:
         self.writes += 1
         assert link.peer in self.peers
         self.links[key] = link
+        assert len(self.links) <= LINKS
 
     def clear_link(self, key: LinkKey) -> bool:
         self.writes += 1

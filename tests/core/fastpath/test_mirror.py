@@ -474,6 +474,10 @@ class WhatFollows(Case):
     def test_maps_that_are_no_more_are_not_written_and_new_ones_are_filled(self) -> None:
         self.wants("c")
         self.hub.send()
+        self.tables.forward(self.hub.key(), 40)
+        self.hub.mirror.stop(self.world.now)
+        self.hub.start()  # so that the slot has rested
+        self.tables.forward(self.hub.key(), 2)
         self.hub.mirror.abandon()
         before = self.tables.writes
         self.world.run(3)
@@ -482,6 +486,8 @@ class WhatFollows(Case):
         other.__dict__ = self.hub.__dict__ | {"tables": type(self.tables)(lambda: self.world.now)}
         other.start()
         self.assertEqual({"c"}, other.peers_of(self.hub.key()))
+        slot = other.tables.routes[self.hub.key()].slot
+        self.assertEqual(42, other.tables.sequence(slot), "no number is given twice")
 
 
 class WhatTheKernelCounts(Case):

@@ -20,7 +20,15 @@ from multicastmw.core.fastpath import tables as values
 from multicastmw.core.fastpath.tables import Cfg, Peer, Reason, RouteFlag, RouteKey, RouteValue
 from multicastmw.net.bpf import kernel, loading, tables
 from multicastmw.net.bpf.elf import MapShape, ObjectFile, _sections
-from multicastmw.net.bpf.hooks import CLSACT, EGRESS, INGRESS, attach, filter_name, remove_leftovers
+from multicastmw.net.bpf.hooks import (
+    CLSACT,
+    EGRESS,
+    INGRESS,
+    PARENTS,
+    attach,
+    filter_name,
+    remove_leftovers,
+)
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.maps import Map
@@ -349,6 +357,33 @@ class Hooks(SynchronousTestCase):
         self.assertEqual(0, self.relays(bed))
         self.assertEqual(0, bed.call(remove_leftovers, bed.tap_index, "nobody"))
         self.assertLess(len(filter_name("x" * 100)), 64)
+
+    def test_where_somebody_else_s_filters_are_ours_comes_behind_them(self) -> None:
+        """tcx would go before them."""
+        bed, theirs = Bed(), Bed()
+        self.addCleanup(bed.close)
+        self.addCleanup(theirs.close)
+        bed.call(bed.hooks.pop().detach)
+
+        def filters() -> None:
+            from pyroute2 import IPRoute
+
+            with IPRoute() as route:
+                route.tc("add", CLSACT, bed.uplink)
+                route.tc(
+                    "add-filter", "bpf", bed.uplink, parent=PARENTS[INGRESS], classid=1, protocol=3,
+                    fd=theirs.tables.up_ingress.descriptor, name="meter", direct_action=True,
+                )  # fmt: skip
+
+        bed.call(filters)
+        bed.hooks.append(bed.call(attach, bed.tables.up_ingress, bed.uplink, INGRESS, "t0"))
+        self.assertEqual(CLSACT, bed.hooks[-1].way)
+        bed.route(1)
+        self.assertEqual(1, self.relays(bed))
+        self.assertEqual({Reason.USER_NO_ROUTE: 1}, theirs.reasons(), "it has seen the datagram first")
+        self.assertEqual(1, bed.call(remove_leftovers, bed.uplink, "t0"))
+        self.assertEqual(0, self.relays(bed))
+        self.assertEqual({Reason.USER_NO_ROUTE: 2}, theirs.reasons(), "and is there yet")
 
     def test_a_program_that_is_shown_a_frame_changes_nothing(self) -> None:
         bed = Bed()
