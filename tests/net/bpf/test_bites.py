@@ -54,7 +54,7 @@ AS_NOBODY = """
 import ctypes, os, sys
 sys.path.insert(0, sys.argv[1])
 keep = sum(1 << int(bit) for bit in sys.argv[3].split(",") if bit)
-from multicastmw.net.bpf.hooks import EGRESS, INGRESS, attach
+from multicastmw.net.bpf.hooks import EGRESS, INGRESS, attach, remove_leftovers
 from multicastmw.net.bpf.kernel import NoFastPath
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.core.fastpath.tables import Cfg
@@ -62,6 +62,7 @@ from multicastmw.net.bpf.tables import Tables
 import struct, socket
 libc = ctypes.CDLL(None, use_errno=True)
 code = shipped_object()
+remove_leftovers(socket.if_nametoindex(sys.argv[2]), "nobody")  # as nodes do; it loads modules
 libc.prctl(8, 1, 0, 0, 0)  # PR_SET_KEEPCAPS
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 def become(keep):

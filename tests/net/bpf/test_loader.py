@@ -226,7 +226,7 @@ class Refusals(SynchronousTestCase):
         error = OSError(22, "Invalid argument")
         with patch.object(kernel, "missing_capabilities", list):
             line = str(kernel.refused("load it", error, "the verifier says: invalid func unknown#181"))
-        self.assertRegex(line, r"^cannot load it: kernel \S+ is older than 5\.17$")
+        self.assertRegex(line, r"^cannot load it: kernel \S+ is older than 5\.19$")
 
     def test_a_refused_program(self) -> None:
         if why_no_bed():
