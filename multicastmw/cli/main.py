@@ -25,6 +25,7 @@ from multicastmw.cli import output
 COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
+    "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
     "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
     "fastpath": ("multicastmw.cli.fastpath:fastpath", "Have the kernel forward, or not."),
     "keys": ("multicastmw.cli.keys:keys", "Make the keys of nodes that talk over TLS."),
@@ -94,6 +95,7 @@ class LazyGroup(click.Group):
         {
             3: "this machine lacks what the command needs (demo)",
             4: "the node was asked and does not answer (reload)",
+            5: "something does not work (doctor)",
         }
     ),
 )

@@ -61,13 +61,13 @@ def some(names: list[str], room: int) -> str:
     return short(safe[0], room - len(more)) + more
 
 
-def card_row(label: str, text: str, width: int = WIDTH) -> list[str]:
+def card_row(label: str, text: str, width: int = WIDTH, column: int = LABEL) -> list[str]:
     """A line of a card, and more where it is long; only a word that is longer than a line sticks out."""
     return textwrap.wrap(
         text,
         width,
-        initial_indent=f"{label:<{LABEL}}",
-        subsequent_indent=" " * LABEL,
+        initial_indent=f"{label:<{column}}",
+        subsequent_indent=" " * column,
         break_on_hyphens=False,
         break_long_words=False,
     )

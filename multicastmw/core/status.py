@@ -70,6 +70,7 @@ class TapStatus:
     mtu: int
     longest: int  # the longest IP packet that goes unsplit
     ttl_floor: int
+    groups: tuple[str, ...]  # prefixes whose routes this node puts on the TAP
     kernel_drops: int  # frames that the TAP's queue had no room for: the node was too slow
     gateway: GatewayStatus | None  # where the TAP is a bridge's port
     counters: dict[str, int]

@@ -135,6 +135,7 @@ def _tap(node: "NodeService") -> TapStatus:
         mtu=tap.mtu,
         longest=destination.longest,
         ttl_floor=destination.ttl_floor,
+        groups=tuple(map(str, tap.config.groups)),
         kernel_drops=tap.kernel_drops(),
         gateway=tap.lan.status(),
         counters=destination.counters.as_dict() | _reassembly(destination.reassembler),

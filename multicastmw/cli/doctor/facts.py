@@ -1,0 +1,149 @@
+"""What this host says of itself: files under /proc and /sys, and the kernel's routing table."""
+
+import ctypes
+import os
+import socket
+import struct
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+from multicastmw.net.netlink import Netlink
+
+Status = dict[str, Any]
+
+# linux/capability.h
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
+TIME_ERROR = 5  # adjtimex(2): nobody keeps this clock
+SOME_GROUP = 0x10203  # in a prefix of that size: whose route is looked up for programs that name no interface
+
+
+@dataclass(frozen=True)
+class Facts:
+    """As far as they could be seen."""
+
+    tun: str = ""  # why /dev/net/tun is of no use; empty: it is
+    capabilities: frozenset[str] | None = None  # of the node's process
+    elsewhere: bool = False  # it has another network than this command
+    strict: bool = False  # rp_filter is 1 on the TAP
+    joined: Mapping[str, frozenset[str]] = field(default_factory=dict)  # groups by interface
+    # By prefix of groups: the interface that programs use which name none.
+    groups_by: Mapping[str, str | None] = field(default_factory=dict)
+    ways: Mapping[str, str | None] = field(default_factory=dict)  # the interface towards an address
+    snoops: bool = False  # the TAP's bridge forwards only to ports that it has heard reports on
+    clock_is_kept: bool = True
+
+
+def gather(status: Status) -> Facts:
+    """Everything that the checks ask for; what is not to be had is left out."""
+    pid, device = status["node"]["pid"], status["tap"]["device"]
+    sources = [route["source"] for route in status["routes"] if device in route["to"]]
+    peers = [host_of(peer["address"]) for peer in status["peers"] if peer["address"]]
+    gateway = status["tap"]["gateway"]
+    return Facts(
+        tun=_tun(),
+        capabilities=_capabilities(pid),
+        elsewhere=_is_elsewhere(pid),
+        strict=_strict(device),
+        joined=_joined(),
+        groups_by=_groups_by(status["tap"]["groups"]),
+        ways=_ways([*sources, *peers]),
+        snoops=bool(gateway) and _snoops(gateway["bridge"]),
+        clock_is_kept=_clock_is_kept(),
+    )
+
+
+def host_of(address: str) -> str:
+    """Without the port, and without an IPv6 address's brackets."""
+    return address.rpartition(":")[0].strip("[]")
+
+
+def memberships(text: str) -> dict[str, frozenset[str]]:
+    """Groups by interface, from /proc/net/igmp."""
+    found: dict[str, set[str]] = {}
+    device = ""
+    for line in text.splitlines()[1:]:
+        words = line.split()
+        if line[:1].isdigit() and len(words) > 1:
+            device = words[1]
+        elif words and device:
+            with suppress(ValueError, struct.error):
+                # As the number stands in memory: bytes in the machine's order.
+                found.setdefault(device, set()).add(socket.inet_ntoa(struct.pack("=I", int(words[0], 16))))
+    return {name: frozenset(groups) for name, groups in found.items()}
+
+
+def _tun() -> str:
+    try:
+        os.close(os.open("/dev/net/tun", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/net/tun: {error.strerror}"
+    return ""
+
+
+def _capabilities(pid: int) -> frozenset[str] | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff")), None)
+    if held is None:
+        return None
+    return frozenset(name for name, bit in CAPABILITIES.items() if held >> bit & 1)
+
+
+def _is_elsewhere(pid: int) -> bool:
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino
+    except OSError:
+        return False  # another user's, as far as it can be seen
+
+
+def _strict(device: str) -> bool:
+    """The kernel takes the larger of the two."""
+    return max(_number(f"/proc/sys/net/ipv4/conf/{name}/rp_filter") for name in ("all", device)) == 1
+
+
+def _number(path: str) -> int:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _joined() -> dict[str, frozenset[str]]:
+    try:
+        return memberships(Path("/proc/net/igmp").read_text())
+    except OSError:
+        return {}
+
+
+def _groups_by(prefixes: Iterable[str]) -> dict[str, str | None]:
+    groups = {prefix: str(_some_group(IPv4Network(prefix))) for prefix in prefixes}
+    ways = _ways(groups.values())
+    return {prefix: ways[group] for prefix, group in groups.items()}
+
+
+def _some_group(prefix: IPv4Network) -> IPv4Address:
+    return prefix.network_address + (SOME_GROUP if prefix.num_addresses > SOME_GROUP else 0)
+
+
+def _ways(addresses: Iterable[str]) -> dict[str, str | None]:
+    links = Netlink()
+    try:
+        return {address: links.device_towards(address) for address in dict.fromkeys(addresses) if address}
+    finally:
+        links.close()
+
+
+def _snoops(bridge: str | None) -> bool:
+    return bool(bridge) and _number(f"/sys/class/net/{bridge}/bridge/multicast_snooping") == 1
+
+
+def _clock_is_kept() -> bool:
+    libc = ctypes.CDLL(None, use_errno=True)
+    block = ctypes.create_string_buffer(512)  # struct timex, zeroed: nothing is set
+    return int(libc.adjtimex(block)) != TIME_ERROR

@@ -1,0 +1,79 @@
+"""Does the node hear what programs join, and do this host's programs hear the node's queries?
+
+A firewall that knows no Router Alert option, or drops IGMP, breaks one of the two, and everything looks well:
+a join that the node never hears brings nothing, and with queries that are not answered each group ends after
+some four minutes.  So this joins a group as any program does.  Then it says on the program's behalf that it
+left: the node asks whether anybody is still there (RFC 2236, 3), and the kernel has to answer.
+"""
+
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import closing
+from enum import StrEnum
+from typing import Any
+
+from multicastmw.cli.lab.waiting import TimedOut, wait_until
+from multicastmw.wire.ipv4 import checksum
+
+Look = Callable[[], dict[str, Any]]
+
+# What the RFCs say.
+LEAVE, ALL_ROUTERS = 0x17, "224.0.0.2"
+ROUTER_ALERT = bytes((0x94, 4, 0, 0))
+LAST_MEMBER = 2.0  # seconds until a group nobody answers for is gone (RFC 2236, 8.8 and 8.9)
+
+# What we chose.
+GROUP = "239.255.77.67"  # of this organisation alone (RFC 2365), "MC"
+PATIENCE = 2.0  # seconds; a join is heard within some milliseconds
+
+
+class Heard(StrEnum):
+    """What came of it."""
+
+    BOTH = "both"
+    JOIN = "join"  # whether queries are answered was not tried: it takes root
+    NO_ANSWER = "no answer"
+    NOTHING = "nothing"
+    NOT_TRIED = "not tried"
+
+
+def probe(device: str, look: Look) -> Heard:
+    """Asks as above on this interface; `look` gives the node's status.  Takes some four seconds."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as program:
+        try:
+            index = socket.if_nametoindex(device)
+            request = struct.pack("=4s4si", socket.inet_aton(GROUP), bytes(4), index)
+            program.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+        except OSError:
+            return Heard.NOT_TRIED
+        try:
+            wait_until(lambda: _is_known(look()), PATIENCE, "the node's word of the group")
+        except TimedOut:
+            return Heard.NOTHING
+        try:
+            _leave(index)
+        except PermissionError:
+            return Heard.JOIN
+        try:
+            wait_until(lambda: not _is_known(look()), LAST_MEMBER + 1, "the group's end")
+        except TimedOut:
+            return Heard.BOTH
+        return Heard.NO_ANSWER
+
+
+def _is_known(status: dict[str, Any]) -> bool:
+    """Also where [groups] denies it: the node has heard of it."""
+    return any(group["group"] == GROUP and group["version"] for group in status["groups"])
+
+
+def _leave(index: int) -> None:
+    """Raises PermissionError without CAP_NET_RAW."""
+    message = struct.pack("!BBH4s", LEAVE, 0, 0, socket.inet_aton(GROUP))
+    message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)) as raw:
+        raw.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, ROUTER_ALERT)
+        raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
+        way = struct.pack("=4s4si", bytes(4), bytes(4), index)
+        raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, way)
+        raw.sendto(message, (ALL_ROUTERS, 0))

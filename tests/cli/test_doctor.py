@@ -1,0 +1,237 @@
+"""`mcmw doctor`: each harm is found, with a line that mends it, and what does no harm is no finding."""
+
+import json
+from typing import Any
+
+from rich.console import Console
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.cli.doctor.checks import Check, Verdict, examine
+from multicastmw.cli.doctor.command import lines, show
+from multicastmw.cli.doctor.facts import Facts, host_of, memberships
+from multicastmw.cli.doctor.probe import Heard
+
+IDS = [
+    "node", "tap", "fast-path", "routes", "wrong-interface", "rp-filter", "ttl", "mtu", "buffers", "querier",
+    "bridge-snooping", "peers", "ports", "own-tap", "clock", "firewall",
+]  # fmt: skip
+
+
+def status(**parts: Any) -> dict[str, Any]:
+    """Of a healthy node; a part may change some of its entries."""
+    healthy: dict[str, Any] = {
+        "node": {"name": "b", "pid": 7, "uptime": 70.0, "tls": None, "data_port": 4600},
+        "tap": {"device": "mcmw0", "state": "up", "why": "", "address": "10.88.0.2/24", "longest": 1412,
+                "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None,
+                "counters": {"fragments_made": 0}},
+        "fastpath": {"mode": "auto", "on": True, "why": ""},
+        "querier": {"state": "querier", "querier": "10.88.0.254", "querier_name": None, "version": 3},
+        "refused_reload": None,
+    }  # fmt: skip
+    lists = {"peers": [peer()], "groups": [], "routes": [route()]}
+    return {name: part | parts.pop(name, {}) if part else parts.pop(name, part)
+            for name, part in healthy.items()} | lists | parts  # fmt: skip
+
+
+def peer(**changes: Any) -> dict[str, Any]:
+    return {"name": "a", "sections": ["a"], "state": "up", "why": "", "address": "192.0.2.1:4600",
+            "data": "udp", "endpoint": "tcp:192.0.2.1:4600", "kernel_drops": 0} | changes  # fmt: skip
+
+
+def route(**changes: Any) -> dict[str, Any]:
+    return {"group": "239.1.1.1", "source": "10.88.0.1", "to": ["mcmw0"], "died_of_ttl": 0,
+            "sent_from_here": None} | changes  # fmt: skip
+
+
+WELL = {
+    "ways": {"10.88.0.1": "mcmw0", "192.0.2.1": "eth0"},
+    "groups_by": {"224.0.0.0/4": "mcmw0"},
+    "joined": {"lo": frozenset({"224.0.0.1"}), "eth0": frozenset({"224.0.0.1"})},
+}
+
+
+def found(name: str, heard: Heard = Heard.BOTH, of: dict[str, Any] | None = None, **changes: Any) -> Check:
+    checks = examine(of or status(), Facts(**WELL | changes), heard)
+    (check,) = (check for check in checks if check.id == name)
+    return check
+
+
+class Case(SynchronousTestCase):
+    def is_ok(self, check: Check) -> None:
+        self.assertEqual(Verdict.OK, check.status, check)
+        self.assertEqual(("", ""), (check.why, check.mend))
+
+    def is_bad(self, verdict: Verdict, check: Check, *words: str) -> None:
+        """It says what, why and how to mend it, and these words."""
+        self.assertEqual(verdict, check.status, check)
+        self.assertTrue(check.what and check.why and check.mend, check)
+        for word in words:
+            self.assertIn(word, " ".join((check.what, check.why, check.mend)))
+
+
+class Healthy(Case):
+    def test_every_check_is_there_and_ok(self) -> None:
+        checks = examine(status(), Facts(**WELL), Heard.BOTH)
+        self.assertEqual(IDS, [check.id for check in checks])
+        for check in checks:
+            self.is_ok(check)
+
+    def test_where_little_could_be_seen_nothing_is_made_up(self) -> None:
+        for check in examine(status(), Facts(), Heard.NOT_TRIED):
+            self.is_ok(check)
+
+
+class Harm(Case):
+    def test_a_node_in_another_network_or_with_a_wrong_file(self) -> None:
+        self.is_bad(Verdict.WARN, found("node", elsewhere=True), "nsenter -t 7 -n mcmw doctor")
+        refused = status(refused_reload={"why": "line 3: [tap] mtu: not a number"})
+        self.is_bad(Verdict.WARN, found("node", of=refused), "line 3", "mcmw check")
+
+    def test_a_tap_that_is_not_there(self) -> None:
+        pending = status(tap={"state": "pending", "why": "no such device"})
+        self.is_bad(Verdict.FAIL, found("tap", of=pending), "mcmw0 is pending: no such device")
+        self.is_bad(Verdict.FAIL, found("tap", of=pending, tun="/dev/net/tun: gone"), "modprobe tun")
+        none = frozenset[str]()
+        self.is_bad(
+            Verdict.FAIL, found("tap", of=pending, capabilities=none), "no CAP_NET_ADMIN", "ip tuntap"
+        )
+        self.is_ok(found("tap", tun="/dev/net/tun: Permission denied"))
+        self.is_ok(found("routes", of=pending, groups_by={"224.0.0.0/4": "eth0"}))
+
+    def test_a_fast_path_that_cannot_be_had(self) -> None:
+        slow = status(fastpath={"on": False, "why": "CAP_BPF missing"})
+        held = frozenset({"CAP_NET_ADMIN"})
+        self.is_bad(Verdict.WARN, found("fast-path", of=slow, capabilities=held), "CAP_BPF missing",
+                    "AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON")  # fmt: skip
+        self.is_bad(Verdict.WARN, found("fast-path", of=slow), "docs/fastpath.rst")
+        self.is_ok(found("fast-path", of=status(fastpath={"on": False, "mode": "off"})))
+
+    def test_groups_that_are_routed_elsewhere(self) -> None:
+        check = found("routes", groups_by={"239.0.0.0/8": "mcmw0", "224.0.0.0/4": "eth0"})
+        self.is_bad(Verdict.WARN, check, "eth0, not mcmw0", "ip route replace 224.0.0.0/4 dev mcmw0",
+                    "localaddr=10.88.0.2")  # fmt: skip
+        self.is_bad(Verdict.WARN, found("routes", groups_by={"224.0.0.0/4": None}), "use none, not mcmw0")
+        bridged = status(tap={"gateway": {"bridge": "br0"}})
+        self.is_ok(found("routes", of=bridged, groups_by={"224.0.0.0/4": "eth0"}))
+
+    def test_a_program_that_has_joined_on_the_wrong_interface(self) -> None:
+        astray = {"eth0": frozenset({"239.1.1.1", "224.0.0.1"}), "mcmw0": frozenset({"224.0.0.1"})}
+        check = found("wrong-interface", joined=astray)
+        self.is_bad(Verdict.WARN, check, "joined 239.1.1.1 on eth0, not on mcmw0", "--miface mcmw0")
+        for harmless in (
+            {"eth0": frozenset({"239.9.9.9"})},  # the overlay knows nothing of it
+            {"eth0": frozenset({"239.1.1.1"}), "mcmw0": frozenset({"239.1.1.1"})},
+            {"lo": frozenset({"239.1.1.1"})},
+        ):
+            self.is_ok(found("wrong-interface", joined=harmless))
+        discovery = status(groups=[{"group": "239.255.255.250"}])
+        self.is_ok(found("wrong-interface", of=discovery, joined={"eth0": frozenset({"239.255.255.250"})}))
+
+    def test_a_filter_for_the_way_back(self) -> None:
+        elsewhere = {"10.88.0.1": "eth0"}
+        check = found("rp-filter", strict=True, ways=elsewhere)
+        self.is_bad(Verdict.FAIL, check, "10.88.0.1", "sysctl -w net.ipv4.conf.mcmw0.rp_filter=2")
+        self.is_ok(found("rp-filter", strict=False, ways=elsewhere))
+        self.is_ok(found("rp-filter", strict=True))
+        self.is_ok(found("rp-filter", strict=True, ways=elsewhere, of=status(routes=[route(to=["c"])])))
+
+    def test_packets_that_died_of_their_ttl(self) -> None:
+        here = status(routes=[route(died_of_ttl=12, sent_from_here=3), route(group="239.1.1.2")])
+        self.is_bad(Verdict.FAIL, found("ttl", of=here), "12 packets to 239.1.1.1 died", "ttl-floor = 16")
+        passing = status(routes=[route(died_of_ttl=12)])
+        self.is_bad(Verdict.FAIL, found("ttl", of=passing), "where they are sent")
+
+    def test_packets_that_were_too_long_or_too_many(self) -> None:
+        split = status(tap={"counters": {"fragments_made": 20_000}})
+        self.is_bad(Verdict.WARN, found("mtu", of=split), "20k pieces", "pkt_size=1316")
+        full = status(tap={"kernel_drops": 4}, peers=[peer(kernel_drops=3)])
+        self.is_bad(Verdict.WARN, found("buffers", of=full), "4 packets of programs here, 3 of peers", "rmem_max")
+
+    def test_another_querier(self) -> None:
+        other = {"state": "standing by", "querier": "10.88.0.1", "querier_name": None}
+        self.is_bad(Verdict.WARN, found("querier", of=status(querier=other)), "10.88.0.1 asks")
+        self.is_ok(found("querier", of=status(querier=other | {"querier_name": "c"})))
+
+    def test_a_bridge_that_snoops_without_a_querier(self) -> None:
+        bridged = status(tap={"gateway": {"bridge": "br0"}}, querier={"state": "off"})
+        self.is_bad(Verdict.FAIL, found("bridge-snooping", of=bridged, snoops=True), "br0", "mcast_querier 1")
+        asked = status(tap={"gateway": {"bridge": "br0"}})
+        self.is_ok(found("bridge-snooping", of=asked, snoops=True))
+        self.is_ok(found("bridge-snooping", of=bridged, snoops=False))
+
+    def test_peers_that_are_not_there(self) -> None:
+        down = status(peers=[peer(state="waiting", why="connection refused", name="a"), peer(name="c")])
+        self.is_bad(
+            Verdict.FAIL, found("peers", of=down), "a: no link", "connection refused", "tcp:192.0.2.1:4600"
+        )
+        self.is_bad(Verdict.WARN, found("peers", of=status(peers=[])), "no peer", "[peer:NAME]")
+        self.is_ok(found("peers", of=status(peers=[peer(), peer(state="standby")])))
+
+    def test_data_that_go_over_tcp_though_they_need_not(self) -> None:
+        over_tcp = [peer(data="tcp")]
+        self.is_bad(Verdict.WARN, found("ports", of=status(peers=over_tcp)), "UDP port 4600")
+        self.is_ok(found("ports", of=status(peers=over_tcp, node={"data_port": None})))
+
+    def test_a_peer_inside_the_overlay(self) -> None:
+        check = found("own-tap", ways={"192.0.2.1": "mcmw0", "10.88.0.1": "mcmw0"})
+        self.is_bad(Verdict.FAIL, check, "to a leads through mcmw0")
+
+    def test_a_clock_that_nobody_keeps(self) -> None:
+        self.is_ok(found("clock", clock_is_kept=False))
+        tls = status(node={"tls": {"certificate": "b.pem"}})
+        self.is_bad(Verdict.WARN, found("clock", of=tls, clock_is_kept=False), "set-ntp")
+
+    def test_a_firewall(self) -> None:
+        self.is_bad(Verdict.FAIL, found("firewall", Heard.NOTHING), "OUTPUT -o mcmw0 -p igmp -j ACCEPT")
+        self.is_bad(Verdict.FAIL, found("firewall", Heard.NO_ANSWER), "INPUT -i mcmw0 -p igmp -j ACCEPT")
+        self.is_ok(found("firewall", Heard.JOIN))
+
+
+class FactsTests(SynchronousTestCase):
+    def test_memberships_as_the_kernel_lists_them(self) -> None:
+        text = (
+            "Idx\tDevice    : Count Querier\tGroup    Users Timer\tReporter\n"
+            "1\tlo        :     1      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n"
+            "12\tmcmw0     :     2      V3\n\t\t\t\t030201EF     1 0:00000000\t\t0\n"
+            "\t\t\t\t010000E0     1 0:00000000\t\t0\n\t\t\t\tnonsense\n"
+        )
+        self.assertEqual(
+            {"lo": {"224.0.0.1"}, "mcmw0": {"239.1.2.3", "224.0.0.1"}},
+            {name: set(groups) for name, groups in memberships(text).items()},
+        )
+        self.assertEqual({}, memberships(""))
+
+    def test_addresses_without_their_ports(self) -> None:
+        self.assertEqual("192.0.2.1", host_of("192.0.2.1:4600"))
+        self.assertEqual("2001:db8::1", host_of("[2001:db8::1]:4600"))
+
+
+class Shown(SynchronousTestCase):
+    def shown(self, everything: bool) -> str:
+        console = Console(width=80, highlight=False, emoji=False, markup=False)
+        with console.capture() as captured:
+            show(console, examine(status(peers=[]), Facts(**WELL), Heard.NOTHING), everything)
+        return captured.get()
+
+    def test_what_is_wrong_comes_first_and_fits_the_screen(self) -> None:
+        text = self.shown(everything=False)
+        self.assertLess(text.index("firewall"), text.index("peers"))
+        self.assertTrue(text.endswith("14 of 16 checks found nothing wrong\n"), text)
+        self.assertNotIn("clock", text)
+        for line in text.splitlines():
+            self.assertTrue(len(line) <= 80 or "-->" in line, line)
+
+    def test_all_of_them(self) -> None:
+        for name in IDS:
+            self.assertIn(f" {name}", self.shown(everything=True))
+
+    def test_what_mends_it_stands_in_one_line(self) -> None:
+        check = Check("x", Verdict.FAIL, "what " * 30, "why " * 30, "mend " * 40)
+        mends = [line for line in lines(check, 80) if "-->" in line]
+        self.assertEqual(1, len(mends))
+        self.assertEqual(200 + 22, len(mends[0]))
+
+    def test_it_goes_into_json(self) -> None:
+        (check,) = json.loads(json.dumps([found("clock")._asdict()]))
+        self.assertEqual({"id", "status", "what", "why", "mend"}, set(check))
+        self.assertEqual("ok", check["status"])
