@@ -1,6 +1,8 @@
 """`mcmw show`: what a running node does, rendered from its status snapshot alone."""
 
 import json
+import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -21,14 +23,21 @@ HOSTS_SHOWN = 2  # of a group, by address
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
 NODE_KEYS = ("node", "tap", "fastpath", "querier", "nodes", "counters", "warnings", "refused_reload")
-PARTS = ("node", "peers", "groups", "routes")
+SCREEN = ("node", "peers", "groups", "routes")
+PARTS = (*SCREEN, "tree", "pending", "events")
+LEVELS = {"warn": "yellow", "error": "red", "critical": "red"}
 
 
 @click.command(epilog=exit_codes({0: "the node answered", 1: "it did not, and one line says why"}))
 @click.argument("part", type=click.Choice(PARTS), required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of the tables.")
+@click.option("--watch", is_flag=True, help="Again and again until Ctrl-C; with --json a document a line.")
+@click.option(
+    "--every", metavar="SECONDS", type=click.FloatRange(0.1, 3600), default=2.0, show_default=True,
+    help="How long from one look to the next.",
+)  # fmt: skip
 @click.pass_obj
-def show(target: Target, part: str | None, as_json: bool) -> None:
+def show(target: Target, part: str | None, as_json: bool, watch: bool, every: float) -> None:
     """Show what a running node does.
 
     \b
@@ -40,22 +49,36 @@ def show(target: Target, part: str | None, as_json: bool) -> None:
     routes  every source and group that packets came from: where they go,
             how many nobody wanted, died of their TTL, or were lost, and whether
             the kernel forwards them, and if not, why
+    tree    the nodes that are reached, behind the link that leads to them
+    pending what waits: for an interface, a peer, a restart
+    events  what happened last, the latest at the end
 
-    Without an argument all four.
+    Without an argument the first four.
     """
     control = control_of(target)
-    try:
-        status = control.get("/status")
-    except ControlError as error:
-        raise unanswered(control, error) from None
-    if as_json:
-        mistake = {"config_error": control.mistake} if control.mistake else {}
-        click.echo(json.dumps(_document(status, part) | mistake))
-        return
-    if control.mistake:
+    if control.mistake and not as_json:
         click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
     console = screen()
-    for index, name in enumerate([part] if part else PARTS):
+    while True:
+        try:
+            status = control.get("/status") | (control.get("/events") if part == "events" else {})
+        except ControlError as error:
+            raise unanswered(control, error) from None
+        if as_json:
+            mistake = {"config_error": control.mistake} if control.mistake else {}
+            click.echo(json.dumps(_document(status, part) | mistake))
+        else:
+            if watch and console.is_terminal:
+                console.clear()
+            _draw(console, status, part)
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(every)
+
+
+def _draw(console: Console, status: Status, part: str | None) -> None:
+    for index, name in enumerate([part] if part else SCREEN):
         if index:
             console.print()
         RENDER[name](console, status)
@@ -67,6 +90,8 @@ def _document(status: Status, part: str | None) -> Any:
         return status
     if part == "node":
         return {key: status[key] for key in NODE_KEYS}
+    if part in MADE:
+        return {part: MADE[part](status)}
     return {part: status[part]}
 
 
@@ -263,7 +288,74 @@ def _and_more(console: Console, count: int) -> None:
         console.print(f"and {count:,} more")
 
 
+def branches(status: Status) -> list[dict[str, Any]]:
+    """The links that are up, and the nodes behind each; of a node behind several links, all of these."""
+    return [
+        {
+            "peer": peer["name"], "data": peer["data"], "fast": peer["fast"], "rtt": peer["rtt"],
+            "nodes": [name for name in peer["nodes"] if name != peer["name"]],
+        }
+        for peer in status["peers"]
+        if peer["state"] == "up"
+    ]  # fmt: skip
+
+
+def _tree(console: Console, status: Status) -> None:
+    from rich.tree import Tree
+
+    tree = Tree(Text(plain(status["node"]["name"]), style="bold"))
+    for branch in branches(status):
+        words = [
+            "fast" if branch["fast"] else "",
+            (branch["data"] or "").upper(),
+            milliseconds(branch["rtt"]),
+        ]
+        node = tree.add(Text(f"{plain(branch['peer'])}  {'  '.join(filter(None, words))}"))
+        for name in branch["nodes"]:
+            node.add(Text(plain(name)))
+    console.print(tree)
+    if not tree.children:
+        console.print("no link is up: mcmw show pending says what waits")
+
+
+def waiting(status: Status) -> list[dict[str, str]]:
+    """What is not as node.ini has it (yet), and what it waits for."""
+    tap = status["tap"]
+    found = [] if tap["state"] == "up" else [{"what": tap["device"], "why": tap["why"]}]
+    found += [
+        {"what": peer["name"], "why": f"{peer['state']}: {_why(peer)}"}
+        for peer in status["peers"]
+        if peer["state"] != "up"
+    ]
+    fast = status["fastpath"]
+    if not fast["on"] and fast["mode"] != "off":
+        found.append({"what": "fast path", "why": fast["why"]})
+    if refused := status["refused_reload"]:
+        found.append({"what": "node.ini", "why": refused["why"]})
+    return found + [{"what": "warning", "why": text} for text in status["warnings"]]
+
+
+def _pending(console: Console, status: Status) -> None:
+    table = Columns("what", "waits for")
+    found = waiting(status)
+    for entry in found:
+        table.row(short(entry["what"], 24), entry["why"])
+    console.print(table if found else "nothing waits: all is as node.ini has it")
+
+
+def _events(console: Console, status: Status) -> None:
+    table = Columns("ago>", "event")
+    for event in status["events"]:
+        table.row(span(event["ago"]), event["text"], style=LEVELS.get(event["level"]))
+    console.print(table if status["events"] else "nothing has happened")
+
+
+MADE: dict[str, Callable[[Status], Any]] = {"tree": branches, "pending": waiting}
+
 RENDER: dict[str, Callable[[Console, Status], None]] = {
+    "tree": _tree,
+    "pending": _pending,
+    "events": _events,
     "node": _node,
     "peers": _peers,
     "groups": _groups,

@@ -1,6 +1,7 @@
 """The control socket: HTTP with JSON on a UNIX socket, for `mcmw` and for whoever has a script.
 
 GET /status        the status snapshot
+GET /events        what happened last: {"events": [{"ago", "kind", "level", "text"}]}
 POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
 POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
 POST /fastpath/off has this process forward everything
@@ -34,9 +35,11 @@ class ControlService(Service):
         status: Callable[[], dict[str, Any]],
         reactor: Any,
         actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
+        events: Callable[[], list[dict[str, Any]]] = list,
     ) -> None:
         """`actions` are what may be asked for with POST; each gives a `document()` and an `error`."""
         self.path = path
+        self._events = events
         self._actions = actions or {}
         self._status = status
         self._reactor = reactor
@@ -109,6 +112,7 @@ class ControlService(Service):
 
         root = Resource()
         root.putChild(b"status", json_resource(self._status))
+        root.putChild(b"events", json_resource(lambda: {"events": self._events()}))
         folders: dict[str, Resource] = {"": root}
         for name, action in self._actions.items():
             folder, _, leaf = name.rpartition("/")

@@ -65,6 +65,14 @@ class Journal:
         self._up: dict[tuple[str, str], Up] = {}  # links by name and address
         self._first: Counter[str] = Counter()  # of those up that are of the first of an address
 
+    def recent(self) -> list[dict[str, Any]]:
+        """The last events, the oldest first: `ago` in seconds, `kind`, `level`, and `text` for people."""
+        now = self._clock()
+        return [
+            {"ago": now - at, "kind": type(event).__name__, "level": event.level, "text": event.sentence()}
+            for at, event in self.events
+        ]
+
     def set_level(self, level: str) -> None:
         """What is less is not printed from now on."""
         self.level = LogLevel.levelWithName(level)

@@ -143,7 +143,9 @@ class NodeService(MultiService):
         }
         if self.reloading:
             actions["reload"] = self.reloading.reload
-        return ControlService(path, lambda: self.status().as_dict(), self.reactor, actions)
+        return ControlService(
+            path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent
+        )
 
     def read_credentials(self, config: Config) -> Any:
         """What [tls] names, None without; raises CannotStart."""

@@ -145,7 +145,9 @@ class Harm(Case):
         split = status(tap={"counters": {"fragments_made": 20_000}})
         self.is_bad(Verdict.WARN, found("mtu", of=split), "20k pieces", "pkt_size=1316")
         full = status(tap={"kernel_drops": 4}, peers=[peer(kernel_drops=3)])
-        self.is_bad(Verdict.WARN, found("buffers", of=full), "4 packets of programs here, 3 of peers", "rmem_max")
+        self.is_bad(
+            Verdict.WARN, found("buffers", of=full), "4 packets of programs here, 3 of peers", "rmem_max"
+        )
 
     def test_another_querier(self) -> None:
         other = {"state": "standing by", "querier": "10.88.0.1", "querier_name": None}

@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.show import RENDER
+from multicastmw.cli.show import RENDER, waiting
 from multicastmw.cli.text import WIDTH, Columns, say, some
 
 
@@ -101,3 +101,59 @@ class Groups(SynchronousTestCase):
         self.assertTrue(first.startswith("warning     [tls]"))
         self.assertTrue(rest and all(line.startswith(" " * 12) and line[12] != " " for line in rest))
         self.assertLessEqual(max(map(len, (first, *rest))), WIDTH)
+
+
+class OtherParts(SynchronousTestCase):
+    """What `mcmw show` makes of a snapshot besides its tables."""
+
+    def setUp(self) -> None:
+        self.link = {
+            "name": "b", "state": "up", "why": "", "endpoint": "tcp:b:4600", "data": "udp", "fast": True,
+            "rtt": 0.0123, "nodes": ("b", "c", "d"),
+        }  # fmt: skip
+        self.status = {
+            "node": {"name": "a"}, "tap": {"device": "mcmw0", "state": "up", "why": ""},
+            "fastpath": {"on": True, "mode": "auto", "why": ""}, "refused_reload": None, "warnings": (),
+            "peers": [self.link], "events": [],
+        }  # fmt: skip
+
+    def drawn(self, part: str) -> list[str]:
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER[part](console, self.status)
+        lines: list[str] = console.file.getvalue().splitlines()
+        self.assertLessEqual(max(map(len, lines)), WIDTH)
+        return [line.rstrip() for line in lines]
+
+    def test_the_tree_as_it_is_seen_from_here(self) -> None:
+        lines = self.drawn("tree")
+        self.assertEqual(4, len(lines))
+        self.assertEqual("a", lines[0])
+        self.assertTrue(lines[1].endswith("b  fast  UDP  12.3 ms"), lines)
+        self.assertEqual(["c", "d"], [line.split()[-1] for line in lines[2:]])
+        self.link["state"] = "waiting"
+        self.assertEqual(["a", "no link is up: mcmw show pending says what waits"], self.drawn("tree"))
+
+    def test_nothing_waits(self) -> None:
+        self.assertEqual(["nothing waits: all is as node.ini has it"], self.drawn("pending"))
+
+    def test_all_that_waits_and_for_what(self) -> None:
+        self.link |= {"state": "waiting", "why": "connection refused"}
+        self.status |= {
+            "tap": {"device": "mcmw0", "state": "pending", "why": "no such device"},
+            "fastpath": {"on": False, "mode": "auto", "why": "CAP_BPF missing"},
+            "refused_reload": {"why": "line 3: [tap] mtu"}, "warnings": ("b is in use twice " * 8,),
+        }  # fmt: skip
+        text = " ".join(self.drawn("pending"))
+        for words in ("no such device", "waiting: connection refused", "CAP_BPF missing", "line 3", "twice"):
+            self.assertIn(words, text)
+        self.assertEqual(5, len(waiting(self.status)))
+        self.status["fastpath"]["mode"] = "off"
+        self.assertEqual(4, len(waiting(self.status)))
+
+    def test_what_has_happened_and_nothing_of_it_reaches_the_terminal_s_controls(self) -> None:
+        self.assertEqual(["nothing has happened"], self.drawn("events"))
+        text = "b\x1b[2J went away: " + "it said nothing for a long while " * 4
+        self.status["events"] = [{"ago": 3700.0, "kind": "PeerDown", "level": "warn", "text": text}]
+        _, first, *rest = self.drawn("events")
+        self.assertTrue(first.startswith("1 h 1 min  b?[2J went away"), first)
+        self.assertTrue(rest)

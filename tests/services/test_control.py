@@ -63,6 +63,13 @@ class Sockets(TestCase):
         self.assertEqual((yield self.asks()), (200, b'{"node": "b"}\n'))
 
     @inlineCallbacks
+    def test_it_tells_what_has_happened(self) -> Any:
+        self.starts()
+        self.assertEqual((yield self.asks(b"/events")), (200, b'{"events": []}\n'))
+        self.control._events = lambda: [{"text": "b is up"}]
+        self.assertEqual((yield self.asks(b"/events")), (200, b'{"events": [{"text": "b is up"}]}\n'))
+
+    @inlineCallbacks
     def test_other_questions_are_no_error_of_the_node(self) -> Any:
         self.starts()
         self.assertEqual((yield self.asks(b"/nothing"))[0], 404)

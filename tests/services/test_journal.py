@@ -190,6 +190,16 @@ class Thinning(SynchronousTestCase):
         self.assertEqual(len(self.journal.events), KEPT)
         self.assertEqual(self.journal.events[-1], (float(KEPT + 49), Note(str(KEPT + 49))))
 
+    def test_and_are_told_as_people_read_them(self) -> None:
+        self.now = 10.0
+        self.journal.tell(PeerUp("b", "192.0.2.1"))
+        self.now = 12.5
+        self.journal.tell(Note("{braces}"))
+        up, note = self.journal.recent()
+        self.assertEqual((2.5, "PeerUp", "info"), (up["ago"], up["kind"], up["level"]))
+        self.assertIn("192.0.2.1", up["text"])
+        self.assertEqual((0.0, "{braces}"), (note["ago"], note["text"]))
+
     def test_below_the_level_nothing_is_printed_and_all_is_kept(self) -> None:
         journal = Journal("warn", lambda: 0.0)
         journal.tell(PeerUp("b", "192.0.2.1"))

@@ -1,0 +1,176 @@
+-- Wireshark's view of the Multicast Middleware's links (docs/protocol.rst).
+--
+--   wireshark -X lua_script:etc/wireshark/mcmw.lua         or into the folder of personal Lua plugins
+--   tshark -X lua_script:etc/wireshark/mcmw.lua -r capture.pcapng -Y mcmw
+--
+-- TCP and UDP port 4600; for others: Decode As, MCMW.  Inside TLS nothing can be seen.
+
+local mcmw = Proto("mcmw", "Multicast Middleware")
+
+local OPS = {
+   [6] = "Open", [8] = "Close", [9] = "Keep Alive", [32] = "Add Route", [33] = "Remove Route", [34] = "IP Data",
+}
+local OBJECTS = {
+   [8] = "Error", [10] = "Keep Alive Timer", [11] = "PEPID", [64] = "Node", [65] = "Data Port", [66] = "Group",
+   [68] = "Forwarding", [69] = "Packet", [70] = "Token", [71] = "Echo", [72] = "Reason",
+}
+local KINDS = { [1] = "IPv4", [2] = "IPv6", [3] = "sealed" }
+local ECHOES = { [1] = "request", [2] = "reply" }
+
+local f = mcmw.fields
+f.version = ProtoField.uint8("mcmw.version", "Version", base.DEC, nil, 0xf0)
+f.flags = ProtoField.uint8("mcmw.flags", "Flags", base.HEX, nil, 0x0f)
+f.op = ProtoField.uint8("mcmw.op", "Op code", base.DEC, OPS)
+f.client = ProtoField.uint16("mcmw.client_type", "Client type", base.HEX)
+f.length = ProtoField.uint32("mcmw.length", "Message length")
+f.object_length = ProtoField.uint16("mcmw.object.length", "Object length")
+f.c_num = ProtoField.uint8("mcmw.object.c_num", "C-Num", base.DEC, OBJECTS)
+f.c_type = ProtoField.uint8("mcmw.object.c_type", "C-Type")
+f.data = ProtoField.bytes("mcmw.object.data", "Data")
+f.code = ProtoField.uint16("mcmw.error.code", "Error code")
+f.sub_code = ProtoField.uint16("mcmw.error.sub_code", "Error sub-code")
+f.seconds = ProtoField.uint16("mcmw.keep_alive", "Keep alive timer, seconds")
+f.name = ProtoField.string("mcmw.name", "Node name")
+f.node = ProtoField.uint64("mcmw.node", "Node id", base.HEX)
+f.port = ProtoField.uint16("mcmw.data_port", "UDP port")
+f.token = ProtoField.uint64("mcmw.token", "Link token", base.HEX)
+f.group_key = ProtoField.uint64("mcmw.group_key", "Group key", base.HEX)
+f.source_key = ProtoField.uint64("mcmw.source_key", "Source key", base.HEX)
+f.group = ProtoField.ipv4("mcmw.group", "Group")
+f.source = ProtoField.ipv4("mcmw.source", "Source")
+f.origin = ProtoField.uint64("mcmw.origin", "Origin", base.HEX)
+f.sequence = ProtoField.uint32("mcmw.sequence", "Sequence")
+f.time = ProtoField.uint32("mcmw.origin_time", "Origin time, microseconds modulo 2^32")
+f.hop_limit = ProtoField.uint8("mcmw.hop_limit", "Hop limit")
+f.class = ProtoField.uint8("mcmw.class", "Class")
+f.numbered = ProtoField.bool("mcmw.by_kernel", "Numbered by the kernel", 8, nil, 0x01)
+f.low_water = ProtoField.uint8("mcmw.low_water", "Low water")
+f.reason = ProtoField.string("mcmw.reason", "Reason")
+f.echo = ProtoField.uint8("mcmw.echo", "Echo", base.DEC, ECHOES)
+f.clock = ProtoField.uint64("mcmw.echo.clock", "Sender's clock")
+f.inner = ProtoField.uint8("mcmw.inner", "Inner packet", base.DEC, KINDS)
+
+local odd = ProtoExpert.new("mcmw.odd", "is not what it says", expert.group.MALFORMED, expert.severity.ERROR)
+mcmw.experts = { odd }
+
+local ip, ipv6 = Dissector.get("ip"), Dissector.get("ipv6")
+local HEADER = 8
+
+-- A key of 32 bits is an IPv4 address.
+local function key(tree, tvb, raw, address)
+   tree:add(raw, tvb)
+   if tvb(0, 4):uint() == 0 and tvb(4, 4):uint() ~= 0 then tree:add(address, tvb(4, 4)) end
+end
+
+local readers = {
+   [8] = { size = 4, read = function(tree, data)
+      tree:add(f.code, data(0, 2))
+      tree:add(f.sub_code, data(2, 2))
+      return string.format("%d/%d", data(0, 2):uint(), data(2, 2):uint())
+   end },
+   [10] = { size = 4, read = function(tree, data)
+      tree:add(f.seconds, data(2, 2))
+   end },
+   [11] = { size = 1, read = function(tree, data)
+      tree:add(f.name, data, data:stringz(ENC_UTF_8))
+      return data:stringz(ENC_UTF_8)
+   end },
+   [64] = { size = 8, read = function(tree, data)
+      tree:add(f.node, data(0, 8))
+   end },
+   [65] = { size = 12, read = function(tree, data)
+      tree:add(f.port, data(0, 2))
+      tree:add(f.token, data(4, 8))
+   end },
+   [66] = { size = 16, read = function(tree, data)
+      key(tree, data(0, 8), f.group_key, f.group)
+      key(tree, data(8, 8), f.source_key, f.source)
+   end },
+   [68] = { size = 44, read = function(tree, data)
+      tree:add(f.token, data(0, 8))
+      tree:add(f.origin, data(8, 8))
+      key(tree, data(16, 8), f.group_key, f.group)
+      key(tree, data(24, 8), f.source_key, f.source)
+      tree:add(f.sequence, data(32, 4))
+      tree:add(f.time, data(36, 4))
+      tree:add(f.hop_limit, data(40, 1))
+      tree:add(f.class, data(41, 1))
+      tree:add(f.numbered, data(42, 1))
+      tree:add(f.low_water, data(43, 1))
+      return string.format("number %d", data(32, 4):uint())
+   end },
+   [70] = { size = 8, read = function(tree, data)
+      tree:add(f.token, data(0, 8))
+   end },
+   [72] = { size = 1, read = function(tree, data)
+      tree:add(f.reason, data, data:stringz(ENC_UTF_8))
+      return data:stringz(ENC_UTF_8)
+   end },
+   [71] = { size = 8, read = function(tree, data, kind)
+      tree:add(f.echo, kind)
+      tree:add(f.clock, data(0, 8))
+   end },
+}
+
+local function message(tvb, pinfo, root)
+   local length = tvb(4, 4):uint()
+   local op = tvb(1, 1):uint()
+   local tree = root:add(mcmw, tvb(0, length), "Multicast Middleware, " .. (OPS[op] or "op code " .. op))
+   tree:add(f.version, tvb(0, 1))
+   tree:add(f.flags, tvb(0, 1))
+   tree:add(f.op, tvb(1, 1))
+   tree:add(f.client, tvb(2, 2))
+   tree:add(f.length, tvb(4, 4))
+   local words, inner = { OPS[op] or "op code " .. op }, nil
+   local at = HEADER
+   while at + 4 <= length do
+      local size, c_num, c_type = tvb(at, 2):uint(), tvb(at + 2, 1):uint(), tvb(at + 3, 1):uint()
+      if size < 4 or at + size > length then
+         tree:add_proto_expert_info(odd, "an object of " .. size .. " bytes")
+         break
+      end
+      local object = tree:add(mcmw, tvb(at, size), OBJECTS[c_num] or "object " .. c_num)
+      object:add(f.object_length, tvb(at, 2))
+      object:add(f.c_num, tvb(at + 2, 1))
+      local reader = readers[c_num]
+      if c_num == 69 then
+         object:add(f.inner, tvb(at + 3, 1))
+         inner = { kind = c_type, tvb = size > 4 and tvb(at + 4, size - 4):tvb() or nil }
+      elseif reader and size - 4 >= reader.size then
+         object:add(f.c_type, tvb(at + 3, 1))
+         words[#words + 1] = reader.read(object, tvb(at + 4, size - 4), tvb(at + 3, 1))
+      else
+         object:add(f.c_type, tvb(at + 3, 1))
+         if size > 4 then object:add(f.data, tvb(at + 4, size - 4)) end
+      end
+      at = at + size + (-size) % 4
+   end
+   local text = table.concat(words, ", ")
+   pinfo.cols.protocol = "MCMW"
+   pinfo.cols.info = text
+   if inner and inner.tvb and inner.kind == 1 then
+      ip:call(inner.tvb, pinfo, root)
+   elseif inner and inner.tvb and inner.kind == 2 then
+      ipv6:call(inner.tvb, pinfo, root)
+   end
+   if inner then pinfo.cols.info:prepend(text .. " | ") end
+   return length
+end
+
+local function is_ours(tvb)
+   if tvb:len() < HEADER or tvb(0, 1):bitfield(0, 4) ~= 1 then return false end
+   local client, length = tvb(2, 2):uint(), tvb(4, 4):uint()
+   return (client == 0x4d43 or client == 0) and length >= HEADER and length % 4 == 0
+end
+
+function mcmw.dissector(tvb, pinfo, root)
+   if pinfo.port_type == 2 then -- TCP
+      dissect_tcp_pdus(tvb, root, HEADER, function(piece) return piece(4, 4):uint() end, message)
+      return tvb:len()
+   end
+   if not is_ours(tvb) or tvb(4, 4):uint() > tvb:len() then return 0 end
+   return message(tvb, pinfo, root)
+end
+
+DissectorTable.get("tcp.port"):add(4600, mcmw)
+DissectorTable.get("udp.port"):add(4600, mcmw)
