@@ -253,13 +253,14 @@ class ManholeConfig:
     host_key: str = option(literals.free, "", "File with the private key that the node shows them.")
 
 
+LOG_LEVELS = ("debug", "info", "warn", "error", "critical")
+
+
 @dataclass(frozen=True)
 class LogConfig:
     """[log]"""
 
-    level: str = option(
-        choice("debug", "info", "warn", "error", "critical"), "info", "The least level that is written."
-    )
+    level: str = option(choice(*LOG_LEVELS), "info", "The least level that is written.")
     format: str = option(choice("text", "json"), "text", "One line a message: text, or json.")
 
 

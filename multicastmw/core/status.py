@@ -31,6 +31,7 @@ class NodeStatus:
     listening: str | None
     data_port: int | None
     tls: TlsStatus | None
+    log_level: str  # the least that is written
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ GET /events        what happened last: {"events": [{"ago", "kind", "level", "tex
 POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
 POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
 POST /fastpath/off has this process forward everything
+POST /log/LEVEL    writes what is of this level or above from now on
 """
 
 import json

@@ -109,6 +109,7 @@ def _node(node: "NodeService", now: float) -> NodeStatus:
         listening=None if _listens_nowhere(node) else node.config.listen.endpoint,
         data_port=here.data_port,
         tls=_tls(node),
+        log_level=node.journal.level.name,
     )
 
 
