@@ -28,6 +28,8 @@ COMMANDS = {
     "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
     "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
     "fastpath": ("multicastmw.cli.fastpath:fastpath", "Have the kernel forward, or not."),
+    "peer": ("multicastmw.cli.steer:peer", "Have a running node dial a peer, or no longer."),
+    "group": ("multicastmw.cli.steer:group", "Have a running node want a group, or no longer."),
     "log": ("multicastmw.cli.log:log", "Have a running node write more into its log, or less."),
     "keys": ("multicastmw.cli.keys:keys", "Make the keys of nodes that talk over TLS."),
     "tap": ("multicastmw.cli.tap:tap", "Look after the TAP device."),

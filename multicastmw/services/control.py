@@ -6,6 +6,8 @@ POST /reload       reads node.ini again; answers when that is done: 200, or 422 
 POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
 POST /fastpath/off has this process forward everything
 POST /log/LEVEL    writes what is of this level or above from now on
+POST /group/pin    {"group"}: wants it though no program does; /group/unpin no longer
+POST /peer/add     {"name", "endpoint"}: dials it; /peer/remove {"name"} no longer: 200, or 422 and {"error"}
 """
 
 import json
@@ -37,8 +39,11 @@ class ControlService(Service):
         reactor: Any,
         actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
         events: Callable[[], list[dict[str, Any]]] = list,
+        steering: Mapping[str, Callable[[Mapping[str, str]], Any]] | None = None,
     ) -> None:
-        """`actions` are what may be asked for with POST; each gives a `document()` and an `error`."""
+        """`actions` are what may be asked for with POST; each gives a `document()` and an `error`, as those
+        of `steering` do, which take an object of texts."""
+        self._steering = steering or {}
         self.path = path
         self._events = events
         self._actions = actions or {}
@@ -115,12 +120,14 @@ class ControlService(Service):
         root.putChild(b"status", json_resource(self._status))
         root.putChild(b"events", json_resource(lambda: {"events": self._events()}))
         folders: dict[str, Resource] = {"": root}
-        for name, action in self._actions.items():
+        leaves = {name: action_resource(action) for name, action in self._actions.items()}
+        leaves |= {name: steering_resource(action) for name, action in self._steering.items()}
+        for name, resource in leaves.items():
             folder, _, leaf = name.rpartition("/")
             if folder not in folders:
                 folders[folder] = Resource()
                 root.putChild(folder.encode(), folders[folder])
-            folders[folder].putChild(leaf.encode(), action_resource(action))
+            folders[folder].putChild(leaf.encode(), resource)
         return root
 
     def stopService(self) -> Any:
@@ -145,6 +152,42 @@ def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
             return json.dumps(value()).encode() + b"\n"
 
     return Leaf()
+
+
+def steering_resource(action: Callable[[Mapping[str, str]], Any]) -> Any:
+    """A leaf that does what POST asks for with a JSON object of texts."""
+    from twisted.web.resource import Resource
+    from twisted.web.server import Request
+
+    class Leaf(Resource):
+        isLeaf = True
+
+        def render_POST(self, request: Request) -> bytes:
+            request.setHeader(b"content-type", b"application/json")
+            try:
+                outcome = action(texts(request.content.read()))
+                error, document = outcome.error, outcome.document()
+            except KeyError as missing:
+                error = f"{missing.args[0]} is missing"
+            except ValueError as why:
+                error = str(why)
+            if error:
+                request.setResponseCode(422)
+                document = {"error": error}
+            return json.dumps(document).encode() + b"\n"
+
+    return Leaf()
+
+
+def texts(body: bytes) -> dict[str, str]:
+    """A JSON object of texts; raises ValueError for anything else."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ValueError("the body is not JSON") from None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ValueError("the body is not a JSON object of texts")
+    return found
 
 
 def action_resource(action: Callable[[], Deferred[Any]]) -> Any:

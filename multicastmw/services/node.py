@@ -55,6 +55,7 @@ from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
+from multicastmw.services.steering import Steering
 from multicastmw.services.tap import TapService
 from multicastmw.wire.cops import Code
 
@@ -146,8 +147,9 @@ class NodeService(MultiService):
         if self.reloading:
             actions["reload"] = self.reloading.reload
         return ControlService(
-            path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent
-        )
+            path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
+            Steering(self).actions(),
+        )  # fmt: skip
 
     def read_credentials(self, config: Config) -> Any:
         """What [tls] names, None without; raises CannotStart."""
