@@ -26,6 +26,8 @@ COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
     "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
+    "send": ("multicastmw.cli.traffic:send", "Send a test stream to a group."),
+    "recv": ("multicastmw.cli.traffic:recv", "Receive a group, and measure what came."),
     "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
     "fastpath": ("multicastmw.cli.fastpath:fastpath", "Have the kernel forward, or not."),
     "peer": ("multicastmw.cli.steer:peer", "Have a running node dial a peer, or no longer."),

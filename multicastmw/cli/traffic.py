@@ -1,0 +1,293 @@
+"""`mcmw send` and `mcmw recv`: a test stream, and what came of it."""
+
+import json
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+from select import POLLIN, poll
+from typing import Any
+
+import click
+
+from multicastmw import literals
+from multicastmw.cli.client import ControlError
+from multicastmw.cli.main import Failure, Target, exit_codes
+from multicastmw.cli.measured import Measured
+from multicastmw.cli.multicast import Arrival, close_all, open_receiver, open_sender, receive
+from multicastmw.cli.rtp import CLOCK, Farewell, NotRtp, Packet
+from multicastmw.cli.text import amount, say, screen
+from multicastmw.cli.which import control_of, unanswered
+
+PORT = 5004
+NULL_PACKET = bytes.fromhex("471fff10") + bytes([0xFF]) * 184  # of a transport stream, which players skip
+LINGER = 1.0  # seconds of silence behind the farewell: duplicates and stragglers still count
+GLANCE = 0.1  # seconds between two looks at the clock and at signals
+GOODBYES = 3  # the farewell may get lost like any datagram
+MAX_DEBT = 0.5  # seconds; who was held up longer goes on from now instead of sending a burst
+HEADERS = 36  # RTP and our extension
+
+
+class Stop:
+    """Ctrl-C and SIGTERM end a stream, and what was measured is said."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._ask)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+
+
+class Where(click.ParamType):
+    """GROUP or GROUP:PORT."""
+
+    name = "group"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, int]:
+        if isinstance(value, tuple):
+            return value
+        group, _, port = value.partition(":")
+        try:
+            found: IPv4Address = literals.group(group)
+            return str(found), literals.whole(1, 65_534)(port) if port else PORT
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+interface = click.option("--interface", help="Where; the node's TAP if it is not given.")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of lines.")
+
+
+@click.command(epilog=exit_codes({0: "it is sent", 1: "it is not, and one line says why"}))
+@click.argument("where", metavar="GROUP[:PORT]", type=Where())
+@click.option(
+    "--rate", type=click.FloatRange(0.1, 100_000), default=100.0, show_default=True, help="Packets a second."
+)
+@click.option(
+    "--size",
+    type=click.IntRange(HEADERS, 65_000),
+    default=1316,
+    show_default=True,
+    help="UDP payload, bytes.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(0), default=10.0, show_default=True, help="How long; 0: until Ctrl-C."
+)
+@click.option("--ttl", type=click.IntRange(1, 255), default=16, show_default=True)
+@interface
+@as_json
+@click.pass_obj
+def send(target: Target, where: tuple[str, int], rate: float, size: int, seconds: float, ttl: int,
+         interface: str | None, as_json: bool) -> None:  # fmt: skip
+    """Send a test stream to GROUP, as a program would.
+
+    It is RTP; each packet has a number and the time when it was sent, and carries empty transport-stream
+    packets, so that a player shows nothing and complains of nothing.  `mcmw recv GROUP` on another host says
+    what came of it.
+    """
+    device = interface or _tap(target)
+    try:
+        sock = open_sender(device, ttl)
+    except OSError as error:
+        raise Failure(f"{device}: {error.strerror or error}") from None
+    stream = Stream(sock, where, size)
+    for number in paced(rate, seconds, Stop()):
+        if number % max(1, round(rate)) == 0 and not as_json and sys.stderr.isatty():
+            click.echo(f"\r{amount(stream.sent)} packets ", nl=False, err=True)
+        stream.send()
+    stream.bye()
+    close_all(sock)
+    found = {"sent": stream.sent, "errors": stream.errors, "group": where[0], "port": where[1]}
+    click.echo(
+        json.dumps(found) if as_json else f"{stream.sent} packets sent to {where[0]}:{where[1]} on {device}"
+    )
+    if stream.sent and stream.errors >= stream.sent:
+        raise Failure(f"the kernel took none of them: {stream.why}")
+
+
+class Stream:
+    """What is sent."""
+
+    def __init__(self, sock: socket.socket, where: tuple[str, int], size: int) -> None:
+        self.sent = self.errors = 0
+        self.why = ""
+        self._sock = sock
+        self._where = where
+        self._ssrc, self._first = secrets.randbits(32), secrets.randbits(16)
+        room = size - HEADERS
+        self._payload = (NULL_PACKET * (room // len(NULL_PACKET) + 1))[:room]
+
+    def send(self) -> None:
+        now = time.time_ns()
+        packet = Packet(self._first + self.sent, now * CLOCK // 10**9 & 0xFFFFFFFF, self._ssrc, self._payload,
+                        sent_ns=now, number=self.sent)  # fmt: skip
+        self._out(packet.build(), self._where[1])
+        self.sent += 1
+
+    def bye(self) -> None:
+        """Says that it is over and how many there were."""
+        farewell = Farewell(self._ssrc, self.sent, self.sent * len(self._payload))
+        for _ in range(GOODBYES):
+            now = time.time_ns()
+            self._out(farewell.build(now, now * CLOCK // 10**9, b"mcmw"), self._where[1] + 1)
+            time.sleep(0.02)
+
+    def _out(self, data: bytes, port: int) -> None:
+        try:
+            self._sock.sendto(data, (self._where[0], port))
+        except OSError as error:
+            self.errors += port == self._where[1]
+            self.why = error.strerror or str(error)
+
+
+def paced(rate: float, seconds: float, stop: Stop) -> Iterator[int]:
+    """Numbers from 0, each when it is due."""
+    begin, number = time.monotonic(), 0
+    while not stop.asked and (not seconds or number < seconds * rate):
+        wait = begin + number / rate - time.monotonic()
+        if wait > 0:
+            time.sleep(min(wait, GLANCE))
+            if wait > GLANCE:
+                continue
+        elif wait < -MAX_DEBT:
+            begin -= wait
+        yield number
+        number += 1
+
+
+@click.command(
+    epilog=exit_codes({0: "packets came", 1: "none did, or it could not be tried; one line says why"})
+)
+@click.argument("where", metavar="GROUP[:PORT]", type=Where())
+@click.option("--source", default="", help="Join for this source only (SSM).")
+@click.option("--seconds", type=click.FloatRange(0), default=0.0, show_default=True,
+              help="How long; 0: until its end, or Ctrl-C.")  # fmt: skip
+@click.option("--wait", "patience", type=click.FloatRange(0.1), default=30.0, show_default=True,
+              help="Seconds for a first packet.")  # fmt: skip
+@interface
+@as_json
+@click.pass_obj
+def recv(target: Target, where: tuple[str, int], source: str, seconds: float, patience: float,
+         interface: str | None, as_json: bool) -> None:  # fmt: skip
+    """Receive GROUP, as a program would, and say what was lost, how late it came, and how unevenly.
+
+    Any RTP stream does: of one of `mcmw send` it also says how long packets took, above the shortest time
+    that one took, as two hosts' clocks are never quite the same.
+    """
+    device = interface or _tap(target)
+    group, port = where
+    try:
+        data, control = (open_receiver(device, group, each, source) for each in (port, port + 1))
+    except OSError as error:
+        raise Failure(f"{group} on {device}: {error.strerror or error}") from None
+    receiver = Receiver(data, control)
+    receiver.run(patience, seconds, Stop(), teller=None if as_json or not sys.stderr.isatty() else _progress)
+    close_all(data, control)
+    found = receiver.report()
+    if not found["received"]:
+        raise Failure(f"nothing came to {group}:{port} on {device}; mcmw doctor looks for the reason")
+    click.echo(json.dumps(found)) if as_json else _show(found)
+
+
+class Receiver:
+    """Two sockets, data and control, and what is measured."""
+
+    def __init__(self, data: socket.socket, control: socket.socket) -> None:
+        self.measured = Measured()
+        self.announced: int | None = None  # packets, as the sender's farewell has it
+        self.dropped = 0
+        self._data = data
+        self._control = control
+        self._poll = poll()
+        self._poll.register(data, POLLIN)
+        self._poll.register(control, POLLIN)
+        self._heard_at = 0.0
+
+    def run(self, patience: float, seconds: float, stop: Stop, teller: Any) -> None:
+        """Until the stream is over; `patience` is for its first packet."""
+        began = told = time.monotonic()
+        while not stop.asked:
+            self._poll.poll(GLANCE * 1000)
+            now = time.monotonic()
+            self._drain(now)
+            if teller and now - told >= 1.0:
+                told = now
+                teller(self.report())
+            if seconds and now - began >= seconds:
+                break
+            if not self._heard_at and now - began >= patience:
+                break
+            if self.announced is not None and now - self._heard_at >= LINGER:
+                break
+
+    def _drain(self, now: float) -> None:
+        while (arrival := receive(self._data)) is not None:
+            self._heard_at, self.dropped = now, max(self.dropped, arrival.dropped)
+            self._accept(arrival, now)
+        while (arrival := receive(self._control)) is not None:
+            try:
+                farewell = Farewell.parse(arrival.data)
+            except NotRtp:
+                continue
+            if farewell and self.measured.ssrc in (None, farewell.ssrc):
+                self._heard_at, self.announced = now, farewell.packets
+
+    def _accept(self, arrival: Arrival, now: float) -> None:
+        try:
+            packet = Packet.parse(arrival.data)
+        except NotRtp:
+            self.measured.foreign += 1
+            return
+        wall = time.time_ns() - time.monotonic_ns() + arrival.at_ns
+        self.measured.accept(packet, len(arrival.data), arrival.ttl, wall, now)
+
+    def report(self) -> dict[str, Any]:
+        """What was measured; with the sender's own count, what came before the first one is known, too."""
+        found = self.measured.report()
+        if self.announced is not None:
+            found["lost"] = max(found["lost"], self.announced - found["received"])
+        return found | {"announced": self.announced, "socket_drops": self.dropped}
+
+
+def _progress(found: dict[str, Any]) -> None:
+    click.echo(
+        f"\r{amount(found['received'])} packets, {amount(found['lost'])} lost, "
+        f"jitter {found['jitter_ms']:.3g} ms   ", nl=False, err=True,
+    )  # fmt: skip
+
+
+QUANTILES = {"p50": "p50", "p99": "p99", "p999": "p99.9", "max": "longest"}
+
+
+def _show(found: dict[str, Any]) -> None:
+    console = screen()
+    share = found["lost"] / (found["received"] + found["lost"])
+    rate, ttls = amount(found["bits_per_second"]), ", ".join(map(str, found["ttl"]))
+    say(
+        console,
+        "received",
+        f"{found['received']:,} packets in {found['seconds']:g} s, {rate}bit/s, TTL {ttls}",
+    )
+    say(console, "lost", f"{found['lost']:,} ({100 * share:.2g} %)", "yellow" if found["lost"] else None)
+    say(console, "", f"{found['duplicates']:,} came twice, {found['reordered']:,} out of order")
+    say(console, "jitter", f"{found['jitter_ms']:.3g} ms (RFC 3550)")
+    if spread := found["delay_above_shortest_ms"]:
+        figures = ", ".join(f"{name} {spread[key]:.3g} ms" for key, name in QUANTILES.items())
+        say(console, "delay", f"above the shortest: {figures}")
+    if found["socket_drops"]:
+        say(console, "dropped", f"{found['socket_drops']:,} here, as this program was too slow", "yellow")
+
+
+def _tap(target: Target) -> str:
+    """Where this host's programs send and join: the node's TAP, or the bridge that it is a port of."""
+    control = control_of(target)
+    try:
+        tap = control.get("/status")["tap"]
+    except ControlError as error:
+        raise unanswered(control, error, "; --interface names one") from None
+    return str((tap["gateway"] and tap["gateway"]["bridge"]) or tap["device"])

@@ -1,0 +1,83 @@
+"""`mcmw send` and `mcmw recv` over whole nodes, and a cable that loses."""
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+from multicastmw.cli.lab import Host
+from tests.netns.kit import PATIENCE, TTL, Figure4, NetnsTestCase, let_pass, why_not
+
+MCMW = str(Path(sys.executable).with_name("mcmw"))
+GROUP = "239.7.7.7"
+
+
+class Traffic(NetnsTestCase):
+    skip = why_not()
+
+    def setUp(self) -> None:
+        self.tree = Figure4(self)
+
+    def command(self, host: Host, *arguments: str) -> list[str]:
+        return [MCMW, "--socket", str(host.socket), *arguments]
+
+    def send(self, *options: str) -> dict[str, object]:
+        done = self.tree.a.run(self.command(self.tree.a, "send", GROUP, "--json", *options))
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
+        return dict(json.loads(done.stdout))
+
+    def test_a_stream_from_end_to_end(self) -> None:
+        receivers = [
+            host.spawn(self.command(host, "recv", GROUP, "--json"), log="recv")
+            for host in (self.tree.b, self.tree.c)
+        ]
+        self.tree.await_demand(GROUP, "c")
+        self.assertEqual(
+            {"sent": 200, "errors": 0, "group": GROUP, "port": 5004}, self.send("--seconds", "2")
+        )
+        for hops, receiver in enumerate(receivers, 1):
+            self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
+            found = json.loads(receiver.read_output())
+            self.assertEqual((200, 0, 0, 0, 200), (found["received"], found["lost"], found["duplicates"],
+                                                   found["reordered"], found["announced"]))  # fmt: skip
+            self.assertEqual([TTL - hops], found["ttl"])
+            self.assertGreater(found["bits_per_second"], 900_000)
+            self.assertGreaterEqual(found["delay_above_shortest_ms"]["max"], 0)
+
+    def test_what_a_cable_loses_is_said(self) -> None:
+        c = self.tree.c
+        receiver = c.spawn(self.command(c, "recv", GROUP), log="recv")
+        self.tree.await_demand(GROUP, "c", here=False)
+        inet = self.tree.lab.internet
+        inet.run(["nft", "add table inet loss"])
+        inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
+        inet.run(
+            [
+                "nft",
+                f"add rule inet loss way ip daddr {c.address} udp length > 500 numgen inc mod 10 == 3 drop",
+            ]
+        )
+        self.send("--seconds", "2", "--size", "800")
+        self.assertEqual(0, receiver.wait(PATIENCE))
+        text = receiver.read_output()
+        self.assertIn("received    180 packets", text)
+        self.assertIn("lost        20 (10 %)", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+
+    def test_where_nothing_comes(self) -> None:
+        done = self.tree.c.run(self.command(self.tree.c, "recv", GROUP, "--wait", "0.5"))
+        self.assertEqual((1, ""), (done.returncode, done.stdout))
+        self.assertIn("mcmw doctor", done.stderr)
+
+    def test_until_it_is_told_to_stop(self) -> None:
+        c = self.tree.c
+        receiver = c.spawn(self.command(c, "recv", GROUP, "--json"), log="recv")
+        self.tree.await_demand(GROUP, "c", here=False)
+        sender = self.tree.a.spawn(
+            self.command(self.tree.a, "send", GROUP, "--seconds", "0", "--json"), log="send"
+        )
+        let_pass(1.0)
+        sender.signal(signal.SIGINT)
+        self.assertEqual((0, 0), (sender.wait(PATIENCE), receiver.wait(PATIENCE)))
+        sent, found = json.loads(sender.read_output()), json.loads(receiver.read_output())
+        self.assertEqual((sent["sent"], 0), (found["received"], found["lost"]))
