@@ -191,7 +191,10 @@ def recv(target: Target, where: tuple[str, int], source: str, seconds: float, pa
     found = receiver.report()
     if not found["received"]:
         raise Failure(f"nothing came to {group}:{port} on {device}; mcmw doctor looks for the reason")
-    click.echo(json.dumps(found)) if as_json else _show(found)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _show(found)
 
 
 class Receiver:

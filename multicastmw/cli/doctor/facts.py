@@ -133,10 +133,14 @@ def _some_group(prefix: IPv4Network) -> IPv4Address:
 
 def _ways(addresses: Iterable[str]) -> dict[str, str | None]:
     links = Netlink()
+    found: dict[str, str | None] = {}
     try:
-        return {address: links.device_towards(address) for address in dict.fromkeys(addresses) if address}
+        for address in dict.fromkeys(addresses):
+            with suppress(ValueError):  # a key of the overlay that is none
+                found[address] = links.device_towards(address)
     finally:
         links.close()
+    return found
 
 
 def _snoops(bridge: str | None) -> bool:
