@@ -11,7 +11,7 @@ from typing import NamedTuple
 FLOOR, CEILING = 50.0, 2_000_000.0  # packets/s: what is worth looking at
 MOST_STEPS = 40  # of any search: far above what the bounds allow, so that nothing runs for ever
 TRIES = 2
-DOWN = 8  # steps down from what the short runs found, before nothing counts as found
+DOWN = 30  # steps down from what the short runs found, which buffers may have helped, before nothing counts
 
 Holds = Callable[[float], bool]
 
