@@ -7,6 +7,7 @@ import re
 import subprocess
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -69,19 +70,15 @@ def gather(target: Target) -> dict[str, str]:
     """Texts by their names; what cannot be had says why."""
     parts = {"versions.txt": _versions()}
     if target.config:
-        parts["node.ini"] = _tried(lambda: Path(str(target.config)).read_text(errors="replace"))
+        parts["node.ini"] = _tried(partial(_read, target.config))
     try:
         parts |= _of_the_node(control_of(target))
     except (ControlError, Failure, BadConfig) as error:
         parts["status.txt"] = f"{error}\n" if isinstance(error, ControlError) else error.format_message()
     for command in COMMANDS:
-        parts[f"host/{'-'.join(command).replace('--', '-')}.txt"] = _tried(
-            lambda command=command: _said(command)
-        )
+        parts[f"host/{'-'.join(command).replace('--', '-')}.txt"] = _tried(partial(_said, command))
     for path in FILES:
-        parts[f"host/{path.strip('/').replace('/', '-')}.txt"] = _tried(
-            lambda path=path: Path(path).read_text(errors="replace")
-        )
+        parts[f"host/{path.strip('/').replace('/', '-')}.txt"] = _tried(partial(_read, path))
     return parts
 
 
@@ -108,8 +105,12 @@ def _versions() -> str:
     lines = [f"mcmw {__version__}", f"Python {platform.python_version()}", f"uid {os.geteuid()}"]
     for required in metadata.requires("multicastmw") or []:
         name = re.split(r"[^\w.-]", required, maxsplit=1)[0]
-        lines.append(f"{name} {_tried(lambda name=name: metadata.version(name))}")
+        lines.append(f"{name} {_tried(partial(metadata.version, name))}")
     return "\n".join(lines) + "\n"
+
+
+def _read(path: str) -> str:
+    return Path(path).read_text(errors="replace")
 
 
 def _said(command: list[str]) -> str:

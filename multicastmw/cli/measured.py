@@ -101,7 +101,7 @@ class Measured:
             while wanted and below >= wanted[0] * total:
                 found.append(_above(step) / 1e6)
                 wanted.pop(0)
-        return Spread(*found, (self._longest - self._shortest) / 1e6)
+        return Spread._make([*found, (self._longest - self._shortest) / 1e6])
 
     def report(self) -> dict[str, Any]:
         """Everything as JSON takes it."""

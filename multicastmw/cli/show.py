@@ -56,14 +56,15 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
     Without an argument the first four.
     """
     control = control_of(target)
-    if control.mistake and not as_json:
-        click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
-    console = screen()
+    console, told = screen(), as_json
     while True:
         try:
             status = control.get("/status") | (control.get("/events") if part == "events" else {})
         except ControlError as error:
             raise unanswered(control, error) from None
+        if control.mistake and not told:
+            click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
+            told = True
         if as_json:
             mistake = {"config_error": control.mistake} if control.mistake else {}
             click.echo(json.dumps(_document(status, part) | mistake))

@@ -54,7 +54,7 @@ def group() -> None:
 @as_json
 @click.pass_obj
 def pin(target: Target, channel: str, as_json: bool) -> None:
-    """Want GROUP, or SOURCE@GROUP: it comes as far as this node, whoever listens."""
+    """Want GROUP, or SOURCE@GROUP, so that it comes to this node."""
     _ask(target, "/group/pin", {"group": channel}, as_json)
 
 

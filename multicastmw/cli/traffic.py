@@ -43,7 +43,7 @@ class Stop:
         self.asked = True
 
 
-class Where(click.ParamType):
+class Where(click.ParamType):  # type: ignore[type-arg]
     """GROUP or GROUP:PORT."""
 
     name = "group"

@@ -165,6 +165,7 @@ def steering_resource(action: Callable[[Mapping[str, str]], Any]) -> Any:
         def render_POST(self, request: Request) -> bytes:
             request.setHeader(b"content-type", b"application/json")
             try:
+                assert request.content is not None
                 outcome = action(texts(request.content.read()))
                 error, document = outcome.error, outcome.document()
             except KeyError as missing:

@@ -42,7 +42,7 @@ class Reports(SynchronousTestCase):
         parts = gather(Target(config=str(self.folder / "node.ini")))
         self.assertIn("no node is running", parts["status.txt"])
         self.assertIn("name = b", parts["node.ini"])
-        self.assertIn("Twisted ", parts["versions.txt"])
+        self.assertIn("twisted ", parts["versions.txt"])
         self.assertIn("mcmw ", parts["versions.txt"])
         self.assertTrue(any(name.startswith("host/") for name in parts))
 

@@ -20,9 +20,9 @@ PORT = 4600
 CARRIERS = (UDP(sport=PORT, dport=PORT), TCP(sport=50_000, dport=PORT, flags="PA", seq=1, ack=1))
 
 
-def captured(payload: bytes, carrier: Packet = CARRIERS[0]) -> Packet:
-    """A packet that carries it."""
-    return IP(src="192.0.2.1", dst="192.0.2.2") / carrier.copy() / Raw(payload)
+def captured(payload: bytes, carrier: Packet = CARRIERS[0], number: int = 0) -> Packet:
+    """A packet that carries it; each `number` has an address of its own, so that none repeats another."""
+    return IP(src=f"192.0.2.{number + 1}", dst="198.51.100.1") / carrier.copy() / Raw(payload)
 
 
 def dissected(packets: list[Packet]) -> list[dict[str, Any]]:
@@ -54,7 +54,7 @@ class Dissector(SynchronousTestCase):
 
     def test_every_golden_message_is_taken_apart(self) -> None:
         for carrier in CARRIERS:
-            packets = dissected([captured(golden.wire, carrier) for golden in self.golden])
+            packets = dissected([captured(g.wire, carrier, n) for n, g in enumerate(self.golden)])
             self.assertEqual(len(self.golden), len(packets))
             for golden, layers in zip(self.golden, packets, strict=True):
                 self.assertEqual([str(golden.wire[1])], every(layers["mcmw"], "mcmw.op"), golden.name)
