@@ -36,7 +36,10 @@ def add(target: Target, name: str, endpoint: str, as_json: bool) -> None:
 @as_json
 @click.pass_obj
 def remove(target: Target, name: str, as_json: bool) -> None:
-    """Dial a peer no longer, and close the link; one that the peer itself has dialled stays."""
+    """Dial a peer no longer, and close the link.
+
+    One that the peer itself has dialled stays.
+    """
     _ask(target, "/peer/remove", {"name": name}, as_json)
 
 

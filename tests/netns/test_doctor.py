@@ -79,7 +79,7 @@ class Doctor(NetnsTestCase):
             found = self.bad(host)
         self.assertEqual(["wrong-interface"], list(found))
         self.assertIn(f"{GROUP} on u0, not on {DEVICE}", found["wrong-interface"]["what"])
-        host.ip("route add 224.0.0.0/4 dev u0 metric 0", f"route del 224.0.0.0/4 dev {DEVICE}")
+        host.ip("route replace 224.0.0.0/4 dev u0")
         found = self.bad(host)
         self.assertIn("routes", found)
         host.ip(*[found["routes"]["mend"].partition(";")[0].removeprefix("ip ")])

@@ -28,7 +28,7 @@ class Traffic(NetnsTestCase):
 
     def test_a_stream_from_end_to_end(self) -> None:
         receivers = [
-            host.spawn(self.command(host, "recv", GROUP, "--json"), log="recv")
+            host.spawn(self.command(host, "recv", GROUP, "--json"), log=f"{host.name}-recv")
             for host in (self.tree.b, self.tree.c)
         ]
         self.tree.await_demand(GROUP, "c")

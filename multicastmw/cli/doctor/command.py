@@ -35,7 +35,7 @@ def doctor(target: Target, as_json: bool, everything: bool) -> None:
     """Find what keeps multicast from working here.
 
     Looks at the node, at this host and its firewall, and says of each thing that does harm what it is, why
-    it does harm, and the line that mends it.  For some four seconds it is a member of 239.255.77.67, to see
+    it does harm, and the line that mends it.  For some five seconds it is a member of 239.255.77.67, to see
     whether joins and queries get through.  Run it where the programs run, as root; on the sending and on the
     receiving side.
 
@@ -45,7 +45,7 @@ def doctor(target: Target, as_json: bool, everything: bool) -> None:
     try:
         status = control.get("/status")
         if not as_json and sys.stderr.isatty():
-            click.echo("joins a group and looks whether the node hears of it: four seconds", err=True)
+            click.echo("joins a group and looks whether the node hears of it: five seconds", err=True)
         tap = status["tap"]
         device = (tap["gateway"] and tap["gateway"]["bridge"]) or tap["device"]
         heard = probe(device, lambda: control.get("/status")) if tap["state"] == "up" else Heard.NOT_TRIED
