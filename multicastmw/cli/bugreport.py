@@ -74,7 +74,7 @@ def gather(target: Target) -> dict[str, str]:
     try:
         parts |= _of_the_node(control_of(target))
     except (ControlError, Failure, BadConfig) as error:
-        parts["status.txt"] = f"{error}\n" if isinstance(error, ControlError) else error.format_message()
+        parts["status.txt"] = f"{error}\n"
     for command in COMMANDS:
         parts[f"host/{'-'.join(command).replace('--', '-')}.txt"] = _tried(partial(_said, command))
     for path in FILES:

@@ -25,7 +25,7 @@ def log(target: Target, level: str | None, as_json: bool) -> None:
     control = control_of(target)
     try:
         if level:
-            control.post(f"/log/{level}")
+            control.post("/log", {"level": level})
         found = control.get("/status")["node"]["log_level"]
     except ControlError as error:
         raise unanswered(control, error) from None

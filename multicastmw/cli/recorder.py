@@ -12,18 +12,15 @@ import socket
 import sys
 import time
 from pathlib import Path
-from select import POLLIN, poll
 from typing import BinaryIO
 
 import click
 
-from multicastmw.cli.multicast import Arrival, close_all, open_receiver, receive
+from multicastmw.cli.multicast import close_all, open_receiver
 from multicastmw.cli.reception import Reception
 from multicastmw.cli.rtp import Farewell, NotRtp, Packet
+from multicastmw.cli.rtpsockets import LINGER, Heard, RtpSockets
 from multicastmw.cli.streamer import say
-
-LINGER = 1.0  # seconds of silence behind the farewell: duplicates and stragglers still count
-GLANCE = 0.1  # seconds between two looks at the clock and at signals
 
 
 class Recorder:
@@ -31,22 +28,21 @@ class Recorder:
 
     def __init__(self, data: socket.socket, control: socket.socket, recording: BinaryIO | None) -> None:
         self.reception = Reception()
-        self.socket_drops = 0
         self.stopping = False
-        self._data = data
-        self._control = control
+        self._sockets = RtpSockets(data, control)
         self._recording = recording
-        self._poll = poll()
-        self._poll.register(data, POLLIN)
-        self._poll.register(control, POLLIN)
         self._heard_at = 0.0
+
+    @property
+    def socket_drops(self) -> int:
+        return self._sockets.dropped
 
     def run(self, patience: float, idle: float, progress: float) -> None:
         """Records until the stream is over; `patience` is for its first packet."""
         began = spoke = time.monotonic()
         while not self.stopping:
-            self._poll.poll(GLANCE * 1000)
-            self._drain()
+            for heard in self._sockets.waiting():
+                self._hear(heard)
             now = time.monotonic()
             if progress and now - spoke >= progress:
                 spoke = now
@@ -59,27 +55,15 @@ class Recorder:
                 break
         self._write(self.reception.finish())
 
-    def _drain(self) -> None:
-        while (arrival := receive(self._data)) is not None:
-            self._heard_at = time.monotonic()
-            self.socket_drops = max(self.socket_drops, arrival.dropped)
-            self._accept(arrival)
-        while (arrival := receive(self._control)) is not None:
-            self._heard_at = time.monotonic()
-            try:
-                farewell = Farewell.parse(arrival.data)
-            except NotRtp:
-                continue
-            if farewell and self.reception.ssrc in (None, farewell.ssrc):
+    def _hear(self, heard: Heard) -> None:
+        self._heard_at = time.monotonic()
+        match heard.message:
+            case Packet() as packet:
+                self._write(self.reception.accept(packet, heard.arrival.at_ns, heard.arrival.ttl))
+            case Farewell() as farewell if self.reception.ssrc in (None, farewell.ssrc):
                 self.reception.farewell = farewell
-
-    def _accept(self, arrival: Arrival) -> None:
-        try:
-            packet = Packet.parse(arrival.data)
-        except NotRtp:
-            self.reception.foreign += 1
-            return
-        self._write(self.reception.accept(packet, arrival.at_ns, arrival.ttl))
+            case NotRtp():
+                self.reception.foreign += 1
 
     def _write(self, payload: bytes) -> None:
         if payload and self._recording is not None:

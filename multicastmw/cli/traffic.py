@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from ipaddress import IPv4Address
-from select import POLLIN, poll
 from typing import Any
 
 import click
@@ -17,17 +16,15 @@ from multicastmw import literals
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.measured import Measured
-from multicastmw.cli.multicast import Arrival, close_all, open_receiver, open_sender, receive
+from multicastmw.cli.multicast import close_all, open_receiver, open_sender
 from multicastmw.cli.rtp import CLOCK, Farewell, NotRtp, Packet
+from multicastmw.cli.rtpsockets import GLANCE, LINGER, Heard, RtpSockets
+from multicastmw.cli.streamer import GOODBYES, MAX_DEBT
 from multicastmw.cli.text import amount, say, screen
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import control_of, programs_device, unanswered
 
 PORT = 5004
 NULL_PACKET = bytes.fromhex("471fff10") + bytes([0xFF]) * 184  # of a transport stream, which players skip
-LINGER = 1.0  # seconds of silence behind the farewell: duplicates and stragglers still count
-GLANCE = 0.1  # seconds between two looks at the clock and at signals
-GOODBYES = 3  # the farewell may get lost like any datagram
-MAX_DEBT = 0.5  # seconds; who was held up longer goes on from now instead of sending a burst
 HEADERS = 36  # RTP and our extension
 
 
@@ -203,21 +200,16 @@ class Receiver:
     def __init__(self, data: socket.socket, control: socket.socket) -> None:
         self.measured = Measured()
         self.announced: int | None = None  # packets, as the sender's farewell has it
-        self.dropped = 0
-        self._data = data
-        self._control = control
-        self._poll = poll()
-        self._poll.register(data, POLLIN)
-        self._poll.register(control, POLLIN)
+        self._sockets = RtpSockets(data, control)
         self._heard_at = 0.0
 
     def run(self, patience: float, seconds: float, stop: Stop, teller: Any) -> None:
         """Until the stream is over; `patience` is for its first packet."""
         began = told = time.monotonic()
         while not stop.asked:
-            self._poll.poll(GLANCE * 1000)
+            for heard in self._sockets.waiting():
+                self._hear(heard, time.monotonic())
             now = time.monotonic()
-            self._drain(now)
             if teller and now - told >= 1.0:
                 told = now
                 teller(self.report())
@@ -228,33 +220,26 @@ class Receiver:
             if self.announced is not None and now - self._heard_at >= LINGER:
                 break
 
-    def _drain(self, now: float) -> None:
-        while (arrival := receive(self._data)) is not None:
-            self._heard_at, self.dropped = now, max(self.dropped, arrival.dropped)
-            self._accept(arrival, now)
-        while (arrival := receive(self._control)) is not None:
-            try:
-                farewell = Farewell.parse(arrival.data)
-            except NotRtp:
-                continue
-            if farewell and self.measured.ssrc in (None, farewell.ssrc):
-                self._heard_at, self.announced = now, farewell.packets
-
-    def _accept(self, arrival: Arrival, now: float) -> None:
-        try:
-            packet = Packet.parse(arrival.data)
-        except NotRtp:
-            self.measured.foreign += 1
-            return
-        wall = time.time_ns() - time.monotonic_ns() + arrival.at_ns
-        self.measured.accept(packet, len(arrival.data), arrival.ttl, wall, now)
+    def _hear(self, heard: Heard, now: float) -> None:
+        arrival = heard.arrival
+        match heard.message:
+            case Packet() as packet:
+                wall = time.time_ns() - time.monotonic_ns() + arrival.at_ns
+                self.measured.accept(packet, len(arrival.data), arrival.ttl, wall, now)
+            case Farewell() as farewell if self.measured.ssrc in (None, farewell.ssrc):
+                self.announced = farewell.packets
+            case NotRtp():
+                self.measured.foreign += 1
+            case _:
+                return
+        self._heard_at = now
 
     def report(self) -> dict[str, Any]:
         """What was measured; with the sender's own count, what came before the first one is known, too."""
         found = self.measured.report()
         if self.announced is not None:
             found["lost"] = max(found["lost"], self.announced - found["received"])
-        return found | {"announced": self.announced, "socket_drops": self.dropped}
+        return found | {"announced": self.announced, "socket_drops": self._sockets.dropped}
 
 
 def _progress(found: dict[str, Any]) -> None:
@@ -287,10 +272,8 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _tap(target: Target) -> str:
-    """Where this host's programs send and join: the node's TAP, or the bridge that it is a port of."""
     control = control_of(target)
     try:
-        tap = control.get("/status")["tap"]
+        return programs_device(control.get("/status"))
     except ControlError as error:
         raise unanswered(control, error, "; --interface names one") from None
-    return str((tap["gateway"] and tap["gateway"]["bridge"]) or tap["device"])

@@ -2,6 +2,7 @@
 
 import socket
 from pathlib import Path
+from typing import Any
 
 from multicastmw.cli.client import PATIENCE, ControlClient, ControlError
 from multicastmw.cli.main import BadConfig, Failure, Target
@@ -33,6 +34,12 @@ def _configured(path: str, patience: float) -> ControlClient:
     if found is None:
         raise Failure(f"{path}: [control] socket: is empty, so this node answers nobody")
     return ControlClient(found, patience, mistake)
+
+
+def programs_device(status: dict[str, Any]) -> str:
+    """Where this host's programs send and join: the node's TAP, or the bridge that it is a port of."""
+    tap = status["tap"]
+    return str((tap["gateway"] and tap["gateway"]["bridge"]) or tap["device"])
 
 
 def unanswered(node: ControlClient, error: ControlError, more: str = "") -> Failure:

@@ -85,7 +85,7 @@ class Share:
         self.streams = 0
 
 
-Recall = Callable[[int], Numbers | None]
+NumbersOf = Callable[[int], Numbers | None]  # takes a count
 
 
 class Stream:
@@ -109,7 +109,7 @@ class Stream:
         self.route = route
         self.window = window
         self.heard = 0.0
-        self.recall: Recall | None = None  # while the kernel has its flow
+        self.recall: NumbersOf | None = None  # while the kernel has its flow
         self.left: Numbers | None = None  # what the kernel knew when it gave the flow back
         self.left_epoch = 0
         self.overtaken = False  # the kernel goes on, and packets from before wait here
@@ -120,22 +120,22 @@ class Stream:
 
     def hand_over(self, ingress: Destination | None) -> Numbers | None:
         """The kernel judges from now on; what it is to know, None where it is to start afresh."""
-        lapsed = ingress is not None and self.route.resumed_since(
-            self.left_epoch if self.epoch == ELSEWHERE else self.epoch, ingress
-        )
-        known = self.left if self.epoch == ELSEWHERE else self.window.numbers()
-        known = None if lapsed or self.overtaken else known
+        epoch, known = self.left_epoch, self.left
+        if self.epoch != ELSEWHERE:
+            epoch, known = self.epoch, self.window.numbers()
+        lapsed = ingress is not None and self.route.resumed_since(epoch, ingress)
+        starts_afresh = lapsed or self.overtaken
         self.leave_to_kernel()
-        return known
+        return None if starts_afresh else known
 
     def leave_to_kernel(self) -> None:
         """It judges from now on, by what it knows."""
         self.epoch, self.left, self.overtaken = ELSEWHERE, None, False
 
-    def give_back(self, known: Numbers | None) -> None:
-        """The kernel has its flow no more; these are what it knows."""
+    def give_back(self, known: NumbersOf) -> None:
+        """The kernel has its flow no more; what it knows is taken over where it has judged."""
         if not self.is_judged_here:
-            self.left, self.left_epoch = known, self.route.epoch
+            self.left, self.left_epoch = known(self.count), self.route.epoch
         self.recall, self.overtaken = None, False
 
     def catch_up(self, ingress: Destination, now: float) -> None:

@@ -5,7 +5,7 @@ GET /events        what happened last: {"events": [{"ago", "kind", "level", "tex
 POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
 POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
 POST /fastpath/off has this process forward everything
-POST /log/LEVEL    writes what is of this level or above from now on
+POST /log          {"level"}: writes what is of this level or above from now on
 POST /group/pin    {"group"}: wants it though no program does; /group/unpin no longer
 POST /peer/add     {"name", "endpoint"}: dials it; /peer/remove {"name"} no longer: 200, or 422 and {"error"}
 """
@@ -164,17 +164,16 @@ def steering_resource(action: Callable[[Mapping[str, str]], Any]) -> Any:
 
         def render_POST(self, request: Request) -> bytes:
             request.setHeader(b"content-type", b"application/json")
+            assert request.content is not None
             try:
-                assert request.content is not None
                 outcome = action(texts(request.content.read()))
-                error, document = outcome.error, outcome.document()
+            except ValueError as error:
+                document = {"error": str(error)}
             except KeyError as missing:
-                error = f"{missing.args[0]} is missing"
-            except ValueError as why:
-                error = str(why)
-            if error:
-                request.setResponseCode(422)
-                document = {"error": error}
+                document = {"error": f"{missing.args[0]} is missing"}
+            else:
+                document = outcome.document()
+            request.setResponseCode(422 if "error" in document else 200)
             return json.dumps(document).encode() + b"\n"
 
     return Leaf()

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger, LogLevel
 
 from multicastmw.core.events import Event, PeerDown, PeerUp
@@ -20,18 +19,6 @@ LASTING_OF_ONE = 32  # links of one address that have that right, the first that
 QUIET = 60.0  # seconds without one, and the next is news again
 SWEEP = 1.0  # seconds at least between two looks for what has been quiet
 KEPT = 200  # events for people to look at
-
-
-@dataclass(frozen=True)
-class Level:
-    """What `mcmw log LEVEL` is answered."""
-
-    level: str
-    error: str = ""
-
-    def document(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {"ok": True, "level": self.level}
 
 
 class Kind(NamedTuple):
@@ -89,11 +76,6 @@ class Journal:
     def set_level(self, level: str) -> None:
         """What is less is not printed from now on."""
         self.level = LogLevel.levelWithName(level)
-
-    def switch(self, level: str) -> "Deferred[Level]":
-        """`mcmw log`."""
-        self.set_level(level)
-        return succeed(Level(level))
 
     def tell(self, event: Event) -> None:
         """Prints the event, or only counts it."""

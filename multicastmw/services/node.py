@@ -12,7 +12,6 @@ import random
 import resource
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -42,7 +41,7 @@ from multicastmw.net.mistakes import Mistakes
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
-from multicastmw.sections import LOG_LEVELS, PeerConfig
+from multicastmw.sections import PeerConfig
 from multicastmw.services.certificate import CertificateService
 from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
@@ -143,7 +142,6 @@ class NodeService(MultiService):
             "fastpath/on": lambda: self.fastpath.switch(True),
             "fastpath/off": lambda: self.fastpath.switch(False),
         }
-        actions |= {f"log/{level}": partial(self.journal.switch, level) for level in LOG_LEVELS}
         if self.reloading:
             actions["reload"] = self.reloading.reload
         return ControlService(

@@ -1,4 +1,4 @@
-"""What `mcmw` changes in a running node beside its node.ini: pins and peers.
+"""What `mcmw` changes in a running node beside its node.ini: pins, peers, and what is logged.
 
 It holds until the node reads that file again or ends: the file is what a node is meant to be.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from multicastmw import endpoints, literals
 from multicastmw.core.events import Note
-from multicastmw.sections import PeerConfig
+from multicastmw.sections import LOG_LEVELS, PeerConfig
 
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
@@ -43,6 +43,7 @@ class Steering:
         return {
             "group/pin": self._pin, "group/unpin": self._unpin,
             "peer/add": self._add, "peer/remove": self._remove,
+            "log": self._log,
         }  # fmt: skip
 
     def _pin(self, said: Said) -> Steered:
@@ -92,6 +93,11 @@ class Steering:
             return Steered(error=f"there is no [peer:{literals.shown(name)}]")
         self._node.undial(name)
         return self._done(f"[peer:{name}] is dialled no longer")
+
+    def _log(self, said: Said) -> Steered:
+        level = literals.choice(*LOG_LEVELS)(said["level"])
+        self._node.journal.set_level(level)
+        return Steered(f"{level} and above")
 
     def _done(self, what: str) -> Steered:
         self._node.tell(Note(f"{what}, until node.ini is read again"))

@@ -288,6 +288,20 @@ class Sender(Program):
         self.await_state(lambda state: state["sent"] >= count, f"{count} sent")
 
 
+MCMW = str(Path(sys.executable).with_name("mcmw"))
+
+
+def asking(host: Host, *arguments: str) -> list[str]:
+    """The command line of `mcmw`, asking the host's node."""
+    return [MCMW, "--socket", str(host.socket), *arguments]
+
+
+def mcmw(host: Host, *arguments: str) -> tuple[int, str, str]:
+    """Its exit code, and what it said on stdout and stderr."""
+    done = host.run(asking(host, *arguments))
+    return done.returncode, done.stdout, done.stderr
+
+
 # --- hosts
 
 

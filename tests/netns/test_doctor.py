@@ -3,8 +3,6 @@
 import json
 import socket
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
 from multicastmw.cli.doctor.command import SICK
@@ -18,17 +16,12 @@ from tests.netns.kit import (
     Sender,
     await_wanted,
     inside,
+    mcmw,
     why_not,
 )
 
 GROUP = "239.1.1.1"
 FOREIGN = "198.51.100.7"
-
-
-def doctor(host: Host, *more: str) -> tuple[int, str, str]:
-    command = [str(Path(sys.executable).with_name("mcmw")), "--socket", str(host.socket), "doctor", *more]
-    done = host.run(command)
-    return done.returncode, done.stdout, done.stderr
 
 
 class Doctor(NetnsTestCase):
@@ -39,7 +32,7 @@ class Doctor(NetnsTestCase):
 
     def bad(self, host: Host) -> dict[str, dict[str, Any]]:
         """The checks that are not ok; the exit code fits them."""
-        code, out, err = doctor(host, "--json")
+        code, out, err = mcmw(host, "doctor", "--json")
         self.assertEqual("", err)
         checks = json.loads(out)["checks"]
         found = {check["id"]: check for check in checks if check["status"] != "ok"}
@@ -53,7 +46,7 @@ class Doctor(NetnsTestCase):
         Sender(self.tree.a, GROUP, count=50).finish()
         for host in self.tree.hosts:
             self.assertEqual({}, self.bad(host), host.name)
-        code, out, err = doctor(self.tree.b)
+        code, out, err = mcmw(self.tree.b, "doctor")
         self.assertEqual((0, "16 of 16 checks found nothing wrong\n", ""), (code, out, err))
 
     def test_a_firewall_that_drops_igmp_on_its_way_out_and_in(self) -> None:
@@ -112,6 +105,6 @@ class Doctor(NetnsTestCase):
         wait_until(lambda: "peers" in self.bad(self.tree.c), PATIENCE, "c's word of it")
         found = self.bad(self.tree.c)
         self.assertEqual(["peers"], list(found))
-        code, out, err = doctor(self.tree.b)
+        code, out, err = mcmw(self.tree.b, "doctor")
         self.assertEqual((1, ""), (code, out))
         self.assertIn("no node is running", err)

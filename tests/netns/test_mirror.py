@@ -7,10 +7,8 @@ import json
 import select
 import socket
 import struct
-import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,6 +29,7 @@ from tests.netns.kit import (
     await_wanted,
     inside,
     let_pass,
+    mcmw,
     node_log,
     peer_of,
     route_of,
@@ -59,13 +58,6 @@ def await_reason(host: Host, why: str, group: str = GROUP) -> None:
     host.await_status(
         lambda s: why in [r["why_slow"] for r in s["routes"] if r["group"] == group], PATIENCE, why
     )
-
-
-def mcmw(host: Host, *arguments: str) -> tuple[int, str, str]:
-    """The command, asking the host's node."""
-    command = [str(Path(sys.executable).with_name("mcmw")), "--socket", str(host.socket), *arguments]
-    done = host.run(command)
-    return done.returncode, done.stdout, done.stderr
 
 
 class Case(NetnsTestCase):

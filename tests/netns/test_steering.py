@@ -1,28 +1,22 @@
 """Changes in a running node beside its node.ini: `mcmw peer`, `mcmw group`, `mcmw log`."""
 
 import json
-import sys
-from pathlib import Path
 
-from multicastmw.cli.lab import Host, wait_until
+from multicastmw.cli.lab import wait_until
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
     PORT,
     NetnsTestCase,
+    asking,
     await_linked,
     await_wanted,
+    mcmw,
     node_ini,
     why_not,
 )
 
 GROUP = "239.1.1.1"
-
-
-def mcmw(host: Host, *arguments: str) -> tuple[int, str, str]:
-    command = [str(Path(sys.executable).with_name("mcmw")), "--socket", str(host.socket), *arguments]
-    done = host.run(command)
-    return done.returncode, done.stdout, done.stderr
 
 
 class Steering(NetnsTestCase):
@@ -64,9 +58,8 @@ class Steering(NetnsTestCase):
         return said[0], json.loads(said[1]), said[2]
 
     def test_what_is_shown_again_and_again_and_as_a_tree(self) -> None:
-        tool = str(Path(sys.executable).with_name("mcmw"))
         watching = self.a.spawn(
-            [tool, "--socket", str(self.a.socket), "show", "node", "--json", "--watch", "--every", "0.1"],
+            asking(self.a, "show", "node", "--json", "--watch", "--every", "0.1"),
             log="watch",
         )  # fmt: skip
         wait_until(lambda: watching.read_output().count("\n") > 3, PATIENCE, "three looks")

@@ -2,13 +2,9 @@
 
 import json
 import signal
-import sys
-from pathlib import Path
 
-from multicastmw.cli.lab import Host
-from tests.netns.kit import PATIENCE, TTL, Figure4, NetnsTestCase, let_pass, why_not
+from tests.netns.kit import PATIENCE, TTL, Figure4, NetnsTestCase, asking, let_pass, why_not
 
-MCMW = str(Path(sys.executable).with_name("mcmw"))
 GROUP = "239.7.7.7"
 
 
@@ -18,17 +14,14 @@ class Traffic(NetnsTestCase):
     def setUp(self) -> None:
         self.tree = Figure4(self)
 
-    def command(self, host: Host, *arguments: str) -> list[str]:
-        return [MCMW, "--socket", str(host.socket), *arguments]
-
     def send(self, *options: str) -> dict[str, object]:
-        done = self.tree.a.run(self.command(self.tree.a, "send", GROUP, "--json", *options))
+        done = self.tree.a.run(asking(self.tree.a, "send", GROUP, "--json", *options))
         self.assertEqual((0, ""), (done.returncode, done.stderr))
         return dict(json.loads(done.stdout))
 
     def test_a_stream_from_end_to_end(self) -> None:
         receivers = [
-            host.spawn(self.command(host, "recv", GROUP, "--json"), log=f"{host.name}-recv")
+            host.spawn(asking(host, "recv", GROUP, "--json"), log=f"{host.name}-recv")
             for host in (self.tree.b, self.tree.c)
         ]
         self.tree.await_demand(GROUP, "c")
@@ -46,7 +39,7 @@ class Traffic(NetnsTestCase):
 
     def test_what_a_cable_loses_is_said(self) -> None:
         c = self.tree.c
-        receiver = c.spawn(self.command(c, "recv", GROUP), log="recv")
+        receiver = c.spawn(asking(c, "recv", GROUP), log="recv")
         self.tree.await_demand(GROUP, "c", here=False)
         inet = self.tree.lab.internet
         inet.run(["nft", "add table inet loss"])
@@ -65,17 +58,15 @@ class Traffic(NetnsTestCase):
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
 
     def test_where_nothing_comes(self) -> None:
-        done = self.tree.c.run(self.command(self.tree.c, "recv", GROUP, "--wait", "0.5"))
+        done = self.tree.c.run(asking(self.tree.c, "recv", GROUP, "--wait", "0.5"))
         self.assertEqual((1, ""), (done.returncode, done.stdout))
         self.assertIn("mcmw doctor", done.stderr)
 
     def test_until_it_is_told_to_stop(self) -> None:
         c = self.tree.c
-        receiver = c.spawn(self.command(c, "recv", GROUP, "--json"), log="recv")
+        receiver = c.spawn(asking(c, "recv", GROUP, "--json"), log="recv")
         self.tree.await_demand(GROUP, "c", here=False)
-        sender = self.tree.a.spawn(
-            self.command(self.tree.a, "send", GROUP, "--seconds", "0", "--json"), log="send"
-        )
+        sender = self.tree.a.spawn(asking(self.tree.a, "send", GROUP, "--seconds", "0", "--json"), log="send")
         let_pass(1.0)
         sender.signal(signal.SIGINT)
         self.assertEqual((0, 0), (sender.wait(PATIENCE), receiver.wait(PATIENCE)))

@@ -33,6 +33,8 @@ class Node:
         self.wanted: list[Channel] = []
         self.diallers: list[Any] = []
         self.told: list[str] = []
+        self.levels: list[str] = []
+        self.journal = SimpleNamespace(set_level=self.levels.append)
         self.destination = SimpleNamespace(
             want=lambda *channel: self.wanted.append(Channel(*channel)),
             unwant=lambda *channel: self.wanted.remove(Channel(*channel)),
@@ -101,6 +103,12 @@ class SteeringTests(SynchronousTestCase):
         for endpoint in ("", "tcp", "nonsense:1", "tcp:host"):
             self.refuses("", "peer/add", name="b", endpoint=endpoint)
         self.assertRaises(KeyError, self.actions["peer/add"], {"name": "b"})
+
+    def test_how_much_is_logged(self) -> None:
+        outcome = self.actions["log"]({"level": "warn"})
+        self.assertEqual(("warn and above", ""), (outcome.what, outcome.error))
+        self.assertEqual(["warn"], self.node.levels)
+        self.refuses("", "log", level="loud")
 
     def test_bounds(self) -> None:
         self.patch(steering, "PINS_MAX", 1)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from multicastmw.cli.doctor.facts import Facts, host_of
 from multicastmw.cli.doctor.probe import Heard
 from multicastmw.cli.text import amount, some, span
+from multicastmw.cli.which import programs_device
 
 Status = dict[str, Any]
 
@@ -136,8 +137,7 @@ def _naming(status: Status) -> str:
 def wrong_interface(status: Status, facts: Facts) -> Check:
     """Groups that the overlay has, which a program here has joined, but elsewhere."""
     device = status["tap"]["device"]
-    gateway = status["tap"]["gateway"]
-    here = facts.joined.get((gateway and gateway["bridge"]) or device, frozenset())
+    here = facts.joined.get(programs_device(status), frozenset())
     known = {route["group"] for route in status["routes"]} | {group["group"] for group in status["groups"]}
     astray = sorted(
         (group, other)

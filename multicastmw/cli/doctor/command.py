@@ -14,7 +14,7 @@ from multicastmw.cli.doctor.checks import Check, Verdict, examine
 from multicastmw.cli.doctor.probe import Heard, probe
 from multicastmw.cli.main import Target, exit_codes
 from multicastmw.cli.text import card_row, plain, screen
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import control_of, programs_device, unanswered
 
 SICK = 5  # exit code
 COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
@@ -46,9 +46,9 @@ def doctor(target: Target, as_json: bool, everything: bool) -> None:
         status = control.get("/status")
         if not as_json and sys.stderr.isatty():
             click.echo("joins a group and looks whether the node hears of it: five seconds", err=True)
-        tap = status["tap"]
-        device = (tap["gateway"] and tap["gateway"]["bridge"]) or tap["device"]
-        heard = probe(device, lambda: control.get("/status")) if tap["state"] == "up" else Heard.NOT_TRIED
+        heard = Heard.NOT_TRIED
+        if status["tap"]["state"] == "up":
+            heard = probe(programs_device(status), lambda: control.get("/status"))
         found = examine(status, facts.gather(status), heard)
     except ControlError as error:
         raise unanswered(control, error) from None

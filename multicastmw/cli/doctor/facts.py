@@ -11,12 +11,11 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from multicastmw.net.bpf.kernel import CAPABILITIES, SYS_ADMIN, effective_capabilities
 from multicastmw.net.netlink import Netlink
 
 Status = dict[str, Any]
 
-# linux/capability.h
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_PERFMON": 38, "CAP_BPF": 39}
 TIME_ERROR = 5  # adjtimex(2): nobody keeps this clock
 SOME_GROUP = 0x10203  # in a prefix of that size: whose route is looked up for programs that name no interface
 
@@ -86,13 +85,11 @@ def _tun() -> str:
 
 def _capabilities(pid: int) -> frozenset[str] | None:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        held = effective_capabilities(str(pid))
     except OSError:
         return None
-    held = next((int(line.split()[1], 16) for line in lines if line.startswith("CapEff")), None)
-    if held is None:
-        return None
-    return frozenset(name for name, bit in CAPABILITIES.items() if held >> bit & 1)
+    names = CAPABILITIES | {SYS_ADMIN: "CAP_SYS_ADMIN"}
+    return frozenset(name for bit, name in names.items() if held >> bit & 1)
 
 
 def _is_elsewhere(pid: int) -> bool:

@@ -4,7 +4,7 @@ A flow is one origin's (S, G): the kernel finds a packet's route by all three.  
 alone, the one that leads to its origin: where none or two lead there, the flow stays here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -18,13 +18,12 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import Recall, Sending, Stream
+from multicastmw.core.forwarding import NumbersOf, Sending, Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
 from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
-from multicastmw.core.window import Numbers
 
 # What we chose.
 STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
@@ -57,7 +56,7 @@ class Flow:
         self.passed = 0  # packets that the kernel forwarded
         self.numbered = 0  # of these, those that somebody wanted
         self.lost = self.duplicates = self.late = self.reordered = 0  # as the kernel's window says
-        self.recall: Recall | None = None  # while the kernel has it
+        self.recall: NumbersOf | None = None  # while the kernel has it
         self.epoch = 0  # of its route, when the kernel was told
         self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
@@ -65,19 +64,19 @@ class Flow:
         self.stays = 0  # times that it stayed here for that
         self.why = "the fast path is off"
 
-    def give(self, recall: Recall) -> None:
+    def give(self, recall: NumbersOf) -> None:
         """The kernel forwards it from now on, as soon as its gate opens; `recall` shuts it again."""
         self.handled, self.straying, self.calm = self._handled(), 0, 0
         self.recall = recall
         for stream in self.counts():
             stream.recall = recall
 
-    def take_back(self, known: Callable[[int], Numbers | None]) -> None:
+    def take_back(self, known: NumbersOf) -> None:
         """We do from now on; `known` takes a count and gives what the kernel knows of its numbers."""
         self.handled, self.straying, self.calm = self._handled(), 0, 0
         self.recall = None
         for stream in self.counts():
-            stream.give_back(known(stream.count))
+            stream.give_back(known)
 
     def counts(self) -> list[Stream]:
         """Those that come over a link."""
@@ -146,9 +145,9 @@ class Flows:
         """Also those that nothing comes of any more, while the kernel has them."""
         return list(dict.fromkeys([*self._flows.values(), *self.by_slot.values()]))
 
-    def fast(self) -> list[tuple[int, Flow, RouteValue]]:
-        """Those that the kernel has, with their slots and what it was told."""
-        return [(slot, f, f.value) for slot, f in self.by_slot.items() if f.value is not None]
+    def fast(self) -> list[tuple[int, Flow]]:
+        """Those that the kernel has, with their slots."""
+        return [(slot, flow) for slot, flow in self.by_slot.items() if flow.value is not None]
 
     def of_route(self, route: Route) -> list[Flow]:
         return self._by_route.get(route, [])

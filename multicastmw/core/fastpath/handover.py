@@ -12,6 +12,7 @@ gate that is forced open (gates.py): the kernel starts afresh there, and our win
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 
 from multicastmw.core.fastpath.flows import Flow, Flows
 from multicastmw.core.fastpath.gates import Gates, Take
@@ -77,12 +78,12 @@ class Handover:
 
     def shut_all(self, tables: KernelTables, now: float) -> None:
         """All flows may have come here for a while."""
-        for slot, _, _ in self._flows.fast():
+        for slot, _ in self._flows.fast():
             self._gates.shut(slot, tables, now)
 
     def look(self, tables: KernelTables, now: float) -> None:
         """Those that the kernel has shut are to be opened again."""
-        for slot, _, _ in self._flows.fast():
+        for slot, _ in self._flows.fast():
             self._gates.found(slot, tables, now)
         for index in self._peers.by_index:
             self._gates.found(GATE_OF_LINK + index, tables, now)
@@ -110,11 +111,11 @@ class Handover:
             return
         if is_forced:
             tables.forget_numbers(gate)
-        for stream in flow.counts():
-            if is_forced:
+            for stream in flow.counts():
                 stream.overtaken = True
-            elif stream.is_judged_here:
-                tables.set_numbers(gate, stream.count, stream.hand_over(self._flows.ingress(flow)))
+            return
+        for stream in filter(attrgetter("is_judged_here"), flow.counts()):
+            tables.set_numbers(gate, stream.count, stream.hand_over(self._flows.ingress(flow)))
 
     def is_out(self, gate: int) -> None:
         if flow := self._flows.by_slot.get(gate):

@@ -239,7 +239,7 @@ class Mirror:
         for flow in [flow for flow, until in self._apart.items() if now >= until]:
             del self._apart[flow]
             self._marked[flow] = None
-        for _, flow, _ in self.flows.fast():
+        for _, flow in self.flows.fast():
             if flow.strays():
                 self._apart[flow] = now + flow.stay()
                 self._marked[flow] = None

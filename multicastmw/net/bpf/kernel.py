@@ -51,10 +51,16 @@ def _called(command: int, block: "ctypes.Array[ctypes.c_char]") -> int:
     return int(result)
 
 
+def effective_capabilities(whose: str = "thread-self") -> int:
+    """As bits; `whose` is a process id.  Raises OSError."""
+    with open(f"/proc/{whose}/status") as status:
+        (effective,) = (int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
+    return effective
+
+
 def missing_capabilities() -> list[str]:
     """Which of those that the fast path takes this process has not."""
-    with open("/proc/thread-self/status") as status:
-        (effective,) = (int(line.split()[1], 16) for line in status if line.startswith("CapEff"))
+    effective = effective_capabilities()
     if effective >> SYS_ADMIN & 1 and effective >> 12 & 1:
         return []
     return [name for bit, name in CAPABILITIES.items() if not effective >> bit & 1]
