@@ -3,6 +3,8 @@
 A destination subscribes to channels, is told what the others want, and takes the packets that it asked for.
 A packet (S, G) goes to whoever subscribed to (S, G) or to (any, G), but never back to where it came from.
 
+An observer is no subscriber: it gets what passes through this node anyway, and nobody is asked for it.
+
 The table answers once and the answer is cached: a Route is the fan-out of one (S, G) that has been seen, and
 is mended in place when a subscription changes, so whoever holds a Route never looks anything up.
 """
@@ -13,6 +15,8 @@ from typing import Protocol
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.claims import Claims
 from multicastmw.core.packet import Packet
+
+EVERY = 0  # the group of an observer of all of them
 
 
 class Destination(Hashable, Protocol):
@@ -36,12 +40,14 @@ class Route:
     """
 
     __slots__ = (
-        "bytes", "channel", "died_of_ttl", "epoch", "fan_outs", "found", "packets", "takers", "to_nobody",
+        "bytes", "channel", "died_of_ttl", "epoch", "fan_outs", "found", "observers", "packets", "takers",
+        "to_nobody",
     )  # fmt: skip
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.takers: tuple[Destination, ...] = ()
+        self.observers: tuple[Destination, ...] = ()
         self.fan_outs: dict[Destination, tuple[Destination, ...]] = {}
         self.epoch = 0
         self.found: dict[tuple[Destination, ...], int] = {}
@@ -51,11 +57,19 @@ class Route:
         self.died_of_ttl = 0
 
     def fan_out(self, ingress: Destination) -> tuple[Destination, ...]:
-        """All takers but the one that the packet came from (split horizon)."""
+        """All takers but the one that the packet came from (split horizon); observers, if there is one."""
         others = self.fan_outs.get(ingress)
         if others is None:
-            others = self.fan_outs[ingress] = tuple(t for t in self.takers if t is not ingress)
+            others = tuple(t for t in self.takers if t is not ingress)
+            if others and self.observers:
+                others = _in_order((*others, *(each for each in self.observers if each not in others)))
+            self.fan_outs[ingress] = others
         return others
+
+    def observe(self, observers: tuple[Destination, ...]) -> None:
+        """These see what passes from now on."""
+        self.observers = observers
+        self.fan_outs.clear()
 
     def resumed_since(self, epoch: int, ingress: Destination) -> bool:
         """Was there a time since then when nobody but the ingress wanted it, so that it did not come?"""
@@ -81,6 +95,7 @@ class Router:
     def __init__(self) -> None:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
+        self._observers: dict[int, tuple[Destination, ...]] = {}
         self.mended: Callable[[Route], None] = lambda route: None  # told of each route with other takers
 
     def __len__(self) -> int:
@@ -125,6 +140,35 @@ class Router:
         if self._claims.remove(destination, channel):
             self._mend(channel)
 
+    # --- who only looks
+
+    def observe(self, observer: Destination, group: int) -> None:
+        """It gets what passes of the group, of EVERY group where that is given.  Idempotent."""
+        self._observed(group, (*self._without(observer, group), observer))
+
+    def disregard(self, observer: Destination, group: int) -> None:
+        """No longer.  Idempotent."""
+        self._observed(group, self._without(observer, group))
+
+    def _without(self, observer: Destination, group: int) -> tuple[Destination, ...]:
+        return tuple(each for each in self._observers.get(group, ()) if each is not observer)
+
+    def _observed(self, group: int, observers: tuple[Destination, ...]) -> None:
+        if observers:
+            self._observers[group] = observers
+        else:
+            self._observers.pop(group, None)
+        for route in self.routes() if group == EVERY else list(self._routes.get(group, {}).values()):
+            found = self._observers_of(route.channel)
+            if found != route.observers:
+                route.observe(found)
+                self.mended(route)
+
+    def _observers_of(self, channel: Channel) -> tuple[Destination, ...]:
+        """Each once, in whatever ways it looks."""
+        both = self._observers.get(channel.group, ()) + self._observers.get(EVERY, ())
+        return tuple(dict.fromkeys(both))
+
     # --- what a destination asks
 
     def wanted_besides(self, destination: Destination, channel: Channel) -> bool:
@@ -156,7 +200,12 @@ class Router:
         if route is None:
             route = routes[channel] = Route(channel)
             route.takers = self._takers(channel)
+            route.observers = self._observers_of(channel)
         return route
+
+    def known(self, channel: Channel) -> Route | None:
+        """The route of an (S, G) that packets have come along."""
+        return self._routes.get(channel.group, {}).get(channel)
 
     def has_takers(self, channel: Channel) -> bool:
         """Does anybody want packets of this (S, G)?"""
@@ -190,5 +239,9 @@ class Router:
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)
         takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)))
-        # What is here comes last: it may write into the packet, and a link sends what it has got.
-        return tuple(sorted(takers, key=lambda taker: taker.local))
+        return _in_order(tuple(takers))
+
+
+def _in_order(takers: tuple[Destination, ...]) -> tuple[Destination, ...]:
+    """What is here comes last: it may write into the packet, and a link sends what it has got."""
+    return tuple(sorted(takers, key=lambda taker: taker.local))

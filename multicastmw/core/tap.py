@@ -15,6 +15,7 @@ from struct import Struct as Twin
 
 from multicastmw.core.addressing import Channel, Mapping
 from multicastmw.core.admission import Admission
+from multicastmw.core.copies import ETHERTYPE_COPY
 from multicastmw.core.counters import Counters
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler, split
@@ -95,6 +96,7 @@ class TapDestination:
     `write` puts (Ethernet header, IP packet) onto the device and raises OSError where it cannot; it is there
     while the device is open.  `igmp` and `pim` take such a packet and the time, `of_a_gateway` is told that
     another node has written to our LAN, `woke` that frames are waiting, `done` that they were taken.
+    `copied` takes a frame of the kernel's copies, with its size, and says whether it is one (copies.py).
     `longest` is the longest IP packet (bytes) that fits every link's datagram.
     """
 
@@ -126,6 +128,7 @@ class TapDestination:
         self.igmp: Callable[[bytes, float], None] = lambda packet, now: None
         self.pim: Callable[[bytes, float], None] = lambda packet, now: None
         self.of_a_gateway: Callable[[float], None] = lambda now: None
+        self.copied: Callable[[Packet, int], bool] = lambda packet, size: False
         self.woke: Callable[[float], None] = lambda now: None
         self.done: Callable[[], None] = lambda: None
         self.forwards = True
@@ -280,7 +283,8 @@ class TapDestination:
             packet.buffer, SOURCE_OFFSET
         )
         if ethertype != ETHERTYPE_IPV4 or group >> 28 != 14:
-            counters.not_ip_multicast += 1
+            if ethertype != ETHERTYPE_COPY or not self.copied(packet, size):
+                counters.not_ip_multicast += 1
             return
         if first >> 4 != 4 or not 20 <= (first & 15) * 4 <= total <= size - ETHERNET_SIZE:
             counters.malformed += 1

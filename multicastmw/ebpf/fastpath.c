@@ -315,6 +315,26 @@ INLINE u32 fan_out(struct __sk_buff *skb, const struct route *route, u32 tap, u3
 	return fan.pending;
 }
 
+/* --- a copy for user space */
+
+/* Of the message as it came, or as it leaves its origin.  False where the packet is lost over it. */
+INLINE int copied(struct __sk_buff *skb, const struct cfg *cfg)
+{
+	struct ethernet *eth = bytes_at(skb, 0, ETH);
+	if (!eth)
+		return 0;
+	__builtin_memcpy(eth->from, cfg->secret, 6);
+	eth->type = htons(ETH_P_COPY);
+	skb->mark = COPY_MARK;
+	count_at(bpf_clone_redirect(skb, cfg->tap, 0) ? NOT_SENT : COPIED, 0);
+	skb->mark = 0;
+	eth = bytes_at(skb, 0, ETH);
+	if (!eth)
+		return 0;
+	eth->type = htons(ETH_P_IP);
+	return 1;
+}
+
 /* --- from an application */
 
 /* Is the UDP checksum of a packet yet to be completed by a device?  Then it may not be wrapped: whoever unwraps
@@ -437,7 +457,8 @@ INLINE int from_application(struct __sk_buff *skb)
 		return held(gate, USER_GATE);
 
 	u32 service_class = ip->tos >> 5, raised = ttl != ip->ttl;
-	if (route->count) {
+	u32 wanted = route->count || route->flags & ROUTE_HERE;
+	if (wanted) {
 		int checked = ip->protocol == UDP_PROTOCOL && !(ip->fragment & htons(FRAGMENT_MASK));
 		if (checked && unfinished_checksum(skb, header))
 			return held(gate, USER_CHECKSUM);
@@ -450,14 +471,14 @@ INLINE int from_application(struct __sk_buff *skb)
 		count_at(TTL_RAISED, 0);
 	passed->packets++;
 	passed->bytes += total;
-	if (!route->count) {
+	if (!wanted) {
 		passed->to_nobody++;
 		count_at(TO_NOBODY, 0);
 		return bpf_redirect(0, 0);
 	}
 
 	struct departure packet = {group, source, total, htonl(__sync_fetch_and_add(sequence, 1)), ttl, service_class};
-	if (!write_header(skb, cfg, &packet, now)) {
+	if (!write_header(skb, cfg, &packet, now) || (route->flags & ROUTE_COPY && !copied(skb, cfg))) {
 		count_at(FAILED, 0);
 		return bpf_redirect(0, 0);
 	}
@@ -470,6 +491,10 @@ SEC("tap_egress")
 int mcmw_tap_egress(struct __sk_buff *skb)
 {
 	u32 mark = skb->mark;
+	if (mark == COPY_MARK) {
+		skb->mark = 0;
+		return NEXT;
+	}
 	if ((mark & MARK_MASK) != MARK)
 		return from_application(skb);
 	skb->mark = 0; /* before a routing table reads it */
@@ -641,6 +666,8 @@ INLINE int relay(struct __sk_buff *skb, const struct cfg *cfg, const struct rout
 		 const struct arrival *packet, struct route_stat *passed, u32 others)
 {
 	u32 last = NOBODY, local = route->flags & ROUTE_LOCAL;
+	if (route->flags & ROUTE_COPY && !copied(skb, cfg))
+		return dropped(FAILED);
 	void *frame = bytes_at(skb, 0, FRAME);
 	if (!frame)
 		return dropped(FAILED);
@@ -710,7 +737,7 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		return dropped(NOT_NEW);
 	passed->packets++;
 	passed->bytes += packet->length;
-	if (!others && !local) {
+	if (!others && !local && !(route->flags & ROUTE_HERE)) {
 		passed->to_nobody++;
 		return dropped(TO_NOBODY);
 	}

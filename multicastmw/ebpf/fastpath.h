@@ -19,6 +19,8 @@
 #define ROUTE_LOCAL 1 /* this host wants it, too */
 #define ROUTE_USER 2  /* user space does the whole packet */
 #define ROUTE_WHOLE 4 /* user space joins fragments before they are delivered here */
+#define ROUTE_COPY 8  /* user space gets a copy of each packet that goes somewhere */
+#define ROUTE_HERE 16 /* and wants it, so that a packet goes somewhere even if nobody else does */
 
 #define PEER_READY 1
 #define PEER_NEXT_HOP 2 /* `gateway` is who to ask the neighbour table for; else the routing table says it */
@@ -27,6 +29,9 @@
 /* Our own copies on their way through the TAP's egress: this, and the peer's index in the last byte. */
 #define MARK 0x4d434d00
 #define MARK_MASK 0xffffff00
+/* A copy for user space: it stays in the TAP's queue, with this type and cfg's secret as where it comes from. */
+#define COPY_MARK 0x4d434e00
+#define ETH_P_COPY 0x88b5 /* IEEE 802, local experimental */
 
 struct cfg {
 	be64 origin;         /* this node's, as it stands in packets */
@@ -38,7 +43,7 @@ struct cfg {
 	u8 enabled;
 	u8 ttl_floor;
 	u8 mac[6]; /* from whom frames come to the TAP */
-	u8 unused[6];
+	u8 secret[6]; /* nobody on the LAN can make a frame that looks like a copy */
 };
 _Static_assert(sizeof(struct cfg) == 48, "");
 
@@ -135,6 +140,7 @@ enum reason {
 	FROM_TAP,
 	DELIVERED,
 	TTL_RAISED,
+	COPIED,
 	/* dropped */
 	HOP_LIMIT_ZERO,
 	WRONG_TOKEN,

@@ -206,7 +206,7 @@ class FastPathService(Service):
         if not self._news:
             self._listen()
         mac = mac_of(node.room.here.node)
-        return Device(number, mac, node.data_port.port, tap.lan.bridge is not None)
+        return Device(number, mac, node.data_port.port, tap.lan.bridge is not None, node.copies.secret)
 
     def _hooked(self, device: int, direction: str) -> Hook:
         assert self._tables is not None

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from multicastmw.config import Config
 from multicastmw.core.addressing import Identity
 from multicastmw.core.admission import Admission
+from multicastmw.core.copies import SECRET_SIZE, Copies
 from multicastmw.core.dialling import Backoff
 from multicastmw.core.events import Event, Note, Renewed
 from multicastmw.core.forwarding import Forwarder
@@ -108,6 +109,9 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
+        secret = rng.getrandbits(8 * SECRET_SIZE).to_bytes(SECRET_SIZE, "big")
+        self.copies = Copies(self.router, self.forwarder.origin, self.destination, secret)
+        self.destination.copied = self.copies.accept
         self.fastpath = FastPathService(self, config.fastpath.mode)
         if self.reloading:
             self.reloading.setServiceParent(self)

@@ -11,7 +11,7 @@ from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.link import CYCLE_WAIT
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import part
-from multicastmw.core.routing import Router
+from multicastmw.core.routing import EVERY, Router
 from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import Op
 from multicastmw.wire.data import DataHeader
@@ -40,7 +40,7 @@ NAMES = "abcd"
 CHANNELS = [Channel(group, source) for group in (1, 2) for source in (ANY, 7, 8)]
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["subscribe", "unsubscribe", "detach", "forget", "route"]),
+        st.sampled_from(["subscribe", "unsubscribe", "detach", "forget", "route", "observe", "disregard"]),
         st.sampled_from(NAMES),
         st.sampled_from(CHANNELS),
     ),
@@ -56,6 +56,8 @@ class TheTable(SynchronousTestCase):
         here = {name: Plain(router, name) for name in NAMES}
         wants: set[tuple[str, Channel]] = set()
         routes: dict[Channel, Any] = {}
+        looks: set[tuple[str, int]] = set()
+        eyes = {name: Plain(router, f"eye {name}") for name in NAMES[:2]}
         for what, name, channel in steps:
             destination = here[name]
             if what == "subscribe":
@@ -74,7 +76,17 @@ class TheTable(SynchronousTestCase):
                 self.assertIs(routes[channel], router.route(channel))
             elif what == "forget" and channel in routes:
                 router.forget(routes.pop(channel))
+            elif what in ("observe", "disregard") and name in eyes:
+                group = channel.group if channel.source else EVERY
+                getattr(router, what)(eyes[name], group)
+                (looks.add if what == "observe" else looks.discard)((name, group))
             self.check(router, here, wants, routes)
+            for channel, route in routes.items():
+                seeing = {f"eye {n}" for n, group in looks if group in (EVERY, channel.group)}
+                for ingress in here.values():
+                    others = [d.name for d in route.fan_out(ingress) if d.name in NAMES]
+                    seen = [d.name for d in route.fan_out(ingress) if d.name not in NAMES]
+                    self.assertEqual(sorted(seeing if others else ()), sorted(seen))
 
     def check(self, router: Router, here: dict, wants: set, routes: dict) -> None:
         for name, destination in here.items():
@@ -87,8 +99,22 @@ class TheTable(SynchronousTestCase):
         for channel, route in routes.items():
             takers = {n for n, c in wants if c in (channel, Channel(channel.group, ANY))}
             for name, ingress in here.items():
-                fan_out = route.fan_out(ingress)
+                fan_out = [d for d in route.fan_out(ingress) if d.name in NAMES]
                 self.assertEqual(sorted(d.name for d in fan_out), sorted(takers - {name}))
+
+    def test_an_observer_asks_nobody_and_is_told_of_as_a_change_once(self) -> None:
+        router = Router()
+        a, eye = Plain(router, "a"), Plain(router, "eye")
+        route, mended = router.route(Channel(1, 7)), []
+        router.subscribe(a, Channel(1, ANY))
+        router.mended = mended.append
+        for _ in range(2):
+            router.observe(eye, 1)
+            router.observe(eye, EVERY)
+        self.assertEqual((set(), [route]), (a.others, mended))
+        router.disregard(eye, 1)
+        router.disregard(eye, EVERY)
+        self.assertEqual(([route, route], (a,)), (mended, route.fan_out(eye)))
 
     def test_a_route_resumes_for_an_ingress_that_had_been_alone_with_it(self) -> None:
         router = Router()

@@ -238,14 +238,16 @@ class Flows:
                     return f"it goes to {taker.name}: {self._peers.why(taker)}"
                 places.append(served)
             elif taker is not self._tap:
-                return f"it goes to {taker.name}, which is not the kernel's"
+                flags |= RouteFlag.HERE | RouteFlag.COPY
             elif link and bridged:
                 return "it goes to a LAN, where gateways take turns"
             else:
                 flags |= RouteFlag.LOCAL
+        if route.observers:
+            flags |= RouteFlag.COPY
         if len(places) > FAN_OUT:
             return f"{len(places)} peers want it, and the kernel serves {FAN_OUT}"
-        if flags and self._tap.reassembler is not None:
+        if flags & RouteFlag.LOCAL and self._tap.reassembler is not None:
             flags |= RouteFlag.WHOLE
         longest = min((served.peer.longest for served in places), default=self._tap.longest + AROUND)
         return Answer(tuple(places), link, flags, longest)

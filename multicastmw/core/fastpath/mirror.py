@@ -45,12 +45,13 @@ HELD = "packets that were left to us go first"
 
 
 class Device(NamedTuple):
-    """The TAP as the kernel knows it.  `bridged`: it is a port of a LAN's bridge."""
+    """The TAP as the kernel knows it.  `bridged`: it is a port of a LAN's bridge.  For `secret` see copies.py."""
 
     number: int
     mac: bytes
     data_port: int
     bridged: bool
+    secret: bytes = bytes(6)
 
 
 class Mirror:
@@ -249,7 +250,7 @@ class Mirror:
         tables.configure(
             Cfg(
                 self._room.forwarder.origin, lease, self._clock_ahead(), device.number, GENERATION,
-                device.data_port, enabled, device.mac, self._tap.ttl_floor,
+                device.data_port, enabled, device.mac, self._tap.ttl_floor, device.secret,
             )
         )  # fmt: skip
 

@@ -20,12 +20,13 @@ GATE_OF_LINK = ROUTES  # and its peer's index; a route's gate is its slot
 LINK_ANY = 0xFFFF
 LINK_TAP = 0xFFFE
 MARK = 0x4D434D00
+COPY_MARK = 0x4D434E00
 
 INDEX = Struct("<I")
 NUMBER = Struct("<I")
 GATE = Struct("<II")
 PAIR = Struct("<QQ")
-CFG = Struct("<QQQIIHBB6s6x")
+CFG = Struct("<QQQIIHBB6s6s")
 PEER = Struct("<QIIHHIIHH6s6s4x")
 LINK_KEY = Struct("<IIHH")
 LINK = Struct("<QII")
@@ -46,6 +47,7 @@ class Reason(IntEnum):
     FROM_TAP = 0
     DELIVERED = auto()
     TTL_RAISED = auto()
+    COPIED = auto()
     HOP_LIMIT_ZERO = auto()
     WRONG_TOKEN = auto()
     MALFORMED = auto()
@@ -83,6 +85,8 @@ class RouteFlag(IntFlag):
     LOCAL = 1
     USER = 2
     WHOLE = 4
+    COPY = 8
+    HERE = 16
 
 
 class PeerFlag(IntFlag):
@@ -115,11 +119,13 @@ class Cfg(NamedTuple):
     enabled: bool
     mac: bytes
     ttl_floor: int = 0
+    secret: bytes = bytes(6)
 
     def pack(self) -> bytes:
         offset = self.realtime_offset % (1 << 64)
         return CFG.pack(_wire64(self.origin), self.lease, offset, self.tap, self.generation,
-                        _wire16(self.data_port), self.enabled, self.ttl_floor, self.mac)  # fmt: skip
+                        _wire16(self.data_port), self.enabled, self.ttl_floor, self.mac,
+                        self.secret)  # fmt: skip
 
 
 class Peer(NamedTuple):

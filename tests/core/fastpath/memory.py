@@ -28,6 +28,7 @@ from multicastmw.core.fastpath.tables import (
     Peer,
     Reason,
     RouteCount,
+    RouteFlag,
     RouteKey,
     RouteValue,
 )
@@ -223,15 +224,17 @@ class MemoryTables:
         others = [index for index in route.peers if index != route.link]
         if route.link == LINK_TAP:
             self.count(Reason.FROM_TAP, packets, packets * size)
-            if others:
+            if others or RouteFlag.HERE in route.flags:
                 self.sequences[route.slot] += packets
                 self._numbers[key] = self.sequences[route.slot]
                 self._numbered_at[key] = self.now()
         else:
             self.count(RECEIVED + route.link, packets, packets * (size + 60))
         local = route.flags & 1 and route.link != LINK_TAP
-        if not others and not local:
+        if not others and not local and RouteFlag.HERE not in route.flags:
             passed["to_nobody"] += packets
+        elif RouteFlag.COPY in route.flags:
+            self.count(Reason.COPIED, packets)
         for index in others:
             assert index in self.peers
             self.count(SENT + index, packets, packets * (size + 60))

@@ -25,6 +25,7 @@ from multicastmw.core.fastpath.tables import (
 from multicastmw.core.forwarding import Sending
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import Link
+from multicastmw.core.routing import EVERY
 from multicastmw.core.window import SILENCE
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import FAR, GROUP, OTHER, UPLINK, Hub
@@ -144,6 +145,46 @@ class TheMaps(Case):
         self.assertEqual({}, self.hub.mirror.flows.by_slot)
 
 
+class InThisProcess(Case):
+    """Who wants a stream here, or looks at it, gets copies: it stays the kernel's."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wants("c")
+        self.sends("b")
+        self.slot = self.flags()[1]
+        self.router = self.hub.node.router
+
+    def flags(self) -> tuple[RouteFlag, int]:
+        self.hub.settle()
+        value = self.stream().value
+        self.assertIsNotNone(value)
+        return value.flags, value.slot
+
+    def test_a_destination_makes_it_wanted(self) -> None:
+        self.hub.node.host.wants(GROUP)
+        self.assertEqual((RouteFlag.HERE | RouteFlag.COPY, self.slot), self.flags())
+        self.hub.node.host.unwants(GROUP)
+        self.assertEqual((RouteFlag(0), self.slot), self.flags())
+
+    def test_an_observer_does_not(self) -> None:
+        for group in (GROUP, EVERY):
+            self.router.observe(self.hub.node.host, group)
+            self.assertEqual((RouteFlag.COPY, self.slot), self.flags())
+            self.router.disregard(self.hub.node.host, group)
+            self.assertEqual((RouteFlag(0), self.slot), self.flags())
+
+    def test_packets_go_on_meanwhile(self) -> None:
+        key = self.stream().key
+        for change in (self.router.observe, self.router.disregard):
+            change(self.hub.node.host, GROUP)
+            self.hub.settle()
+            self.assertFalse(self.tables.is_shut(self.slot))
+            self.tables.forward(key, 5)
+        self.hub.mirror.read(self.world.now)
+        self.assertEqual((10, 5), (self.stream().passed, self.hub.mirror.counts.reasons[Reason.COPIED]))
+
+
 class WhatStaysSlow(Case):
     """Each as a whole, with a reason that says what to mend."""
 
@@ -172,11 +213,6 @@ class WhatStaysSlow(Case):
         self.hub.mirror.look_at_links()
         self.hub.settle()
         self.assertEqual("it goes to c: wg0 is no Ethernet", self.why())
-
-    def test_where_a_destination_is_neither_a_link_nor_the_tap(self) -> None:
-        self.hub.node.host.wants(GROUP)
-        self.hub.settle()
-        self.assertEqual("it goes to hub's host, which is not the kernel's", self.why())
 
     def test_where_no_link_or_two_lead_to_its_origin(self) -> None:
         reach, origin = self.hub.node.room.reach, self.peers["b"].id

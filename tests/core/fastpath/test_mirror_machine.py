@@ -25,6 +25,7 @@ from multicastmw.core.fastpath.tables import GATE_OF_LINK, INDEX, LINK_TAP, Rout
 from multicastmw.core.forwarding import STALE
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
+from multicastmw.core.routing import EVERY
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.tables import Tables
 from tests.core.cable import Node, World
@@ -41,7 +42,8 @@ groups = st.sampled_from(GROUPS)
 sources = st.sampled_from(SOURCES)
 wanted_sources = st.sampled_from((0, *SOURCES))
 
-Said = tuple[frozenset[int], bool, int, int]  # tokens of the peers, local, the accepted link's token, longest
+# tokens of the peers, flags, the accepted link's token, longest
+Said = tuple[frozenset[int], RouteFlag, int, int]
 
 
 class Machine(RuleBasedStateMachine):
@@ -59,6 +61,7 @@ class Machine(RuleBasedStateMachine):
             self.world.connect(self.peers[name], self.hub.node)
         self.world.run(1)
         self.passed: Counter[RouteKey] = Counter()
+        self.looked_at: set[int] = set()
         self.is_on = False
         self.switch(True)
         for name, group in zip(NAMES, (*GROUPS, GROUPS[0]), strict=True):  # so there is much to change
@@ -84,6 +87,17 @@ class Machine(RuleBasedStateMachine):
     @rule(group=groups, source=wanted_sources, wants=st.booleans())
     def the_host_subscribes(self, group: int, source: int, wants: bool) -> None:
         (self.hub.tap.want if wants else self.hub.tap.unwant)(group, source)
+
+    @rule(group=groups, source=wanted_sources, wants=st.booleans())
+    def the_process_subscribes(self, group: int, source: int, wants: bool) -> None:
+        host = self.hub.node.host
+        (host.wants if wants else host.unwants)(group, source)
+
+    @rule(group=st.sampled_from((EVERY, *GROUPS)), looks=st.booleans())
+    def the_process_looks(self, group: int, looks: bool) -> None:
+        router = self.hub.node.router
+        (router.observe if looks else router.disregard)(self.hub.node.host, group)
+        (self.looked_at.add if looks else self.looked_at.discard)(group)
 
     @rule(name=names, group=groups, source=sources)
     def a_peer_sends(self, name: str, group: int, source: int) -> None:
@@ -196,19 +210,24 @@ class Machine(RuleBasedStateMachine):
             if wanted.group == channel.group and wanted.source in (0, channel.source)
         }  # fmt: skip
         local = self.hub.tap in takers
-        links = takers - {self.hub.tap}
+        links = takers - {self.hub.tap, self.hub.node.host}
         if not all(self.serves(link) for link in links) or (local and bridged and not ours):
             return None
         longest = min((self.serves(link).mtu for link in links), default=1500)
         accepted = 0 if ours else reached[0]._peers_token
-        return frozenset(link._peers_token for link in links), local, accepted, longest
+        flags = RouteFlag.LOCAL if local else RouteFlag(0)
+        if self.hub.node.host in takers:
+            flags |= RouteFlag.HERE | RouteFlag.COPY
+        elif self.looked_at & {EVERY, channel.group}:
+            flags |= RouteFlag.COPY
+        return frozenset(link._peers_token for link in links), flags, accepted, longest
 
     def said(self, key: RouteKey) -> Said:
         route = self.tables.routes[key]
         token = {index: peer.token for index, peer in self.tables.peers.items()}
         accepted = 0 if route.link == LINK_TAP else token[route.link]
         peers = frozenset(token[index] for index in route.peers)
-        return peers, RouteFlag.LOCAL in route.flags, accepted, route.longest
+        return peers, route.flags, accepted, route.longest
 
     @invariant()
     def the_maps_say_what_the_tables_of_the_node_say(self) -> None:

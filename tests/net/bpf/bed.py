@@ -51,6 +51,7 @@ GROUP, SOURCE = 0xEF010101, 0x0A580002  # 239.1.1.1, 10.88.0.2
 HERE = 0x0A090001
 TAP, UPLINK, WIRE = "t0", "u0", "w0"
 TAP_MAC = bytes.fromhex("024d434d5701")
+SECRET = b"secret"
 LONGEST = 1500
 FRAME = 14 + 28 + 60
 GENERATION = 7
@@ -147,7 +148,7 @@ class Bed:
         self.namespace = Namespace()
         self.peers = peers
         self.mode = mode
-        self.cfg = Cfg(ORIGIN, 0, 0, 0, GENERATION, PORT, True, TAP_MAC)
+        self.cfg = Cfg(ORIGIN, 0, 0, 0, GENERATION, PORT, True, TAP_MAC, secret=SECRET)
         self.hooks: list[Hook] = []
         self.routes: dict[RouteKey, RouteValue] = {}
         try:
@@ -338,6 +339,10 @@ class Bed:
                 found.append(os.read(self.tap.fileno(), 65535))
             except BlockingIOError:
                 return found
+
+    def copied(self) -> list[bytes]:
+        """Those of them that are copies of what the kernel forwarded."""
+        return [frame for frame in self.from_tap() if frame[12:14] == b"\x88\xb5"]
 
     def reasons(self) -> dict[Reason, int]:
         """Counts that are not 0."""

@@ -29,7 +29,7 @@ from tests.net.bpf.bed import (
     outer,
     why_no_bed,
 )  # fmt: skip
-from tests.net.bpf.twin import PythonNode
+from tests.net.bpf.twin import PythonNode, Seen
 from tests.wire.golden import IPData, folder
 
 PEERS = 4
@@ -51,6 +51,8 @@ inners: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "source": st.sampled_from([SOURCE, SOURCE, 0, 0x0A580063]),
     },
 )
+NOT_SEEN, OBSERVED, WANTED = RouteFlag(0), RouteFlag.COPY, RouteFlag.COPY | RouteFlag.HERE
+eyes = st.sampled_from([NOT_SEEN, OBSERVED, WANTED])
 fan_outs = st.lists(st.integers(0, PEERS - 1), unique=True, max_size=PEERS)
 
 
@@ -63,6 +65,14 @@ class Replay(SynchronousTestCase):
     def setUp(self) -> None:
         self.bed = Bed(peers=PEERS, mode=self.mode)
         self.addCleanup(self.bed.close)
+
+    @staticmethod
+    def seen_of(copied: list[bytes]) -> list[Seen]:
+        """What somebody in this process gets of these copies."""
+        node = PythonNode(0)
+        node.looked_at(True)
+        node.copied(copied)
+        return node.seen
 
     def opened(self, frame: bytes) -> Copy:
         return opened(frame, self.bed.uplink_mac)
@@ -100,13 +110,16 @@ def enters(message: bytes) -> bool:
 
 class FromAPeer(Replay):
     def judge(
-        self, message: bytes, peers: list[int], here: bool, checked: bool, padding: bytes = b""
-    ) -> None:
+        self, message: bytes, peers: list[int], here: bool, checked: bool, padding: bytes = b"",
+        eye: RouteFlag = NOT_SEEN,
+    ) -> None:  # fmt: skip
         bed = self.bed
         bed.open_gates()
-        key = bed.route(*peers, flags=RouteFlag.LOCAL if here else RouteFlag(0))
+        key = bed.route(*peers, flags=eye | (RouteFlag.LOCAL if here else RouteFlag(0)))
         node = PythonNode(PEERS)
         node.wanted_by(peers, here, ANY)
+        if eye:
+            node.looked_at(RouteFlag.HERE in eye)
         frame = outer(message, 0, bed.uplink_mac, udp_checksum=checked) + padding
         run = copies = None
 
@@ -124,13 +137,16 @@ class FromAPeer(Replay):
                 or (len(message) + 28 > LONGEST and header.hop_limit > 1 and set(peers) - {0})
             ):  # fmt: skip
                 expected = "user"
+        copied = bed.copied()
         if expected == "user":
-            self.assertEqual((NEXT, [], frame), (run.verdict, copies, run.frame), moved)
+            self.assertEqual((NEXT, [], frame, []), (run.verdict, copies, run.frame, copied), moved)
             self.assertEqual(1, sum(moved.values()), moved)
             self.assertTrue(all(reason >= Reason.USER_LEASE for reason in moved), moved)
             return
         if message[12:20] == OUR_TOKEN.to_bytes(8, "big"):
             node.relays(message, 0)
+        self.assertEqual(node.seen, self.seen_of(copied), moved)
+        self.assertEqual(len(copied), moved.get(Reason.COPIED, 0))
         self._compare(node, run.verdict, run.frame, copies, moved, bed.route_count(key))
 
     def _compare(self, node: PythonNode, verdict: int, frame: bytes, copies: list[bytes],
@@ -168,12 +184,16 @@ class FromAPeer(Replay):
         )
 
     @examples
-    @given(payloads, inners, st.integers(0, 255), fan_outs, st.booleans(), st.booleans(), st.booleans())
-    @example(b"x", {"ttl": 3, "source": SOURCE + 1}, 9, [1], True, False, False)
-    @example(b"x", {"ttl": 3, "group": GROUP + 1}, 9, [1], True, False, False)
+    @given(payloads, inners, st.integers(0, 255), fan_outs, st.booleans(), st.booleans(), st.booleans(), eyes)
+    @example(b"x", {"ttl": 3, "source": SOURCE + 1}, 9, [1], True, False, False, NOT_SEEN)
+    @example(b"x", {"ttl": 3, "group": GROUP + 1}, 9, [1], True, False, False, NOT_SEEN)
+    @example(b"x", {"ttl": 3}, 9, [], False, True, True, WANTED)
+    @example(b"x", {"ttl": 3}, 9, [], False, True, True, OBSERVED)
+    @example(b"x", {"ttl": 3}, 1, [1], False, True, True, OBSERVED)
+    @example(b"x", {"ttl": 3}, 9, [1, 2], True, True, True, OBSERVED)
     def test_whatever_packet_a_peer_sends(
         self, payload: bytes, fields: dict[str, Any], hop_limit: int, peers: list[int], here: bool,
-        checked: bool, honest: bool,
+        checked: bool, honest: bool, eye: RouteFlag,
     ) -> None:  # fmt: skip
         """Not honest: the header names a channel that the packet is not of."""
         inner = inner_packet(payload, **fields)
@@ -184,7 +204,7 @@ class FromAPeer(Replay):
             inner, token=OUR_TOKEN, origin=THEIRS, group=group, source=source, sequence=len(payload),
             hop_limit=hop_limit, low_water=3,
         )  # fmt: skip
-        self.judge(message, peers, here, checked)
+        self.judge(message, peers, here, checked, eye=eye)
 
     @examples
     @given(
@@ -250,25 +270,31 @@ class FromAPeerByMac(FromAPeer):
 
 class FromAnApplication(Replay):
     def judge(
-        self, packet: bytes, peers: list[int], here: bool = False, behind: bytes = b"", floor: int = 0
-    ) -> None:
+        self, packet: bytes, peers: list[int], here: bool = False, behind: bytes = b"", floor: int = 0,
+        eye: RouteFlag = NOT_SEEN,
+    ) -> None:  # fmt: skip
         bed = self.bed
         bed.renew(ttl_floor=floor)
         bed.open_gates()
-        key = bed.route(*peers, flags=RouteFlag.LOCAL if here else RouteFlag(0))
+        key = bed.route(*peers, flags=eye | (RouteFlag.LOCAL if here else RouteFlag(0)))
         node = PythonNode(PEERS, floor)
         node.wanted_by(peers, here)
+        if eye:
+            node.looked_at(RouteFlag.HERE in eye)
         frame = MULTICAST + packet + behind
         before = bed.reasons()
         run, copies = bed.show(bed.tables.tap_egress, frame)
         moved = {r: n - before.get(r, 0) for r, n in bed.reasons().items() if n != before.get(r, 0)}
+        copied = bed.copied()
         if run.verdict == NEXT:
-            self.assertEqual(([], frame), (copies, run.frame))
+            self.assertEqual(([], frame, []), (copies, run.frame, copied))
             self.assertTrue(self._left(packet, len(packet) + len(behind), floor, peers), moved)
             return
         self.assertFalse(self._left(packet, len(packet) + len(behind), floor, peers), moved)
         self.assertEqual(REDIRECT, run.verdict)
         node.sends(frame)
+        self.assertEqual(node.seen, self.seen_of(copied))
+        self.assertEqual(len(copied), moved.get(Reason.COPIED, 0))
         sent = [self.opened(copy) for copy in copies]
         if peers:
             sent.append(self.opened(run.frame))
@@ -289,7 +315,8 @@ class FromAnApplication(Replay):
         self.assertEqual(
             (taps.received, taps.ttl_raised), (moved.get(Reason.FROM_TAP), moved.get(Reason.TTL_RAISED, 0))
         )
-        self.assertEqual(int(bool(peers)), bed.tables.sequence(bed.routes[key].slot))
+        wanted = bool(peers) or RouteFlag.HERE in eye
+        self.assertEqual(int(wanted), bed.tables.sequence(bed.routes[key].slot))
 
     @staticmethod
     def _left(packet: bytes, there: int, floor: int, peers: list[int]) -> bool:
@@ -306,15 +333,18 @@ class FromAnApplication(Replay):
         )  # fmt: skip
 
     @examples
-    @given(payloads, inners, fan_outs, st.booleans(), st.sampled_from([0, 0, 16]))
-    @example(b"", {"ttl": 2}, [0], False, 0)
-    @example(b"x", {"ttl": 1}, [0], False, 0)
-    @example(b"x" * 5, {"ttl": 1}, [0, 1], False, 16)
-    @example(bytes(1384), {"ttl": 16}, [0, 1, 2, 3], True, 0)
+    @given(payloads, inners, fan_outs, st.booleans(), st.sampled_from([0, 0, 16]), eyes)
+    @example(b"", {"ttl": 2}, [0], False, 0, NOT_SEEN)
+    @example(b"x", {"ttl": 1}, [0], False, 0, OBSERVED)
+    @example(b"x" * 5, {"ttl": 1}, [0, 1], False, 16, NOT_SEEN)
+    @example(b"x" * 5, {"ttl": 9}, [], False, 0, WANTED)
+    @example(b"x" * 5, {"ttl": 9}, [], False, 0, OBSERVED)
+    @example(b"x" * 5, {"ttl": 9}, [0, 1], False, 0, OBSERVED)
+    @example(bytes(1384), {"ttl": 16}, [0, 1, 2, 3], True, 0, WANTED)
     def test_whatever_an_application_sends(
-        self, payload: bytes, fields: dict[str, Any], peers: list[int], here: bool, floor: int
+        self, payload: bytes, fields: dict[str, Any], peers: list[int], here: bool, floor: int, eye: RouteFlag
     ) -> None:
-        self.judge(inner_packet(payload, **fields), peers, here, floor=floor)
+        self.judge(inner_packet(payload, **fields), peers, here, floor=floor, eye=eye)
 
     @examples
     @given(

@@ -1,15 +1,17 @@
 """The Python path of the same node: what it makes of a packet is what the program must make of it."""
 
 from ipaddress import IPv4Network
+from typing import NamedTuple
 
 from multicastmw.core.addressing import ANY, Channel, Identity, ipv4
 from multicastmw.core.admission import Admission
+from multicastmw.core.copies import Copies
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.packet import FRAME_START, Packet
 from multicastmw.core.routing import Route, Router
 from multicastmw.core.tap import TapDestination
-from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN
-from tests.net.bpf.bed import GROUP, LONGEST, ORIGIN, SOURCE, TAP_MAC, THEIR_TOKEN, Copy
+from multicastmw.wire.data import HEADER_SIZE, TOKEN_OFFSET, TOKEN_TWIN, DataHeader
+from tests.net.bpf.bed import GROUP, LONGEST, ORIGIN, SECRET, SOURCE, TAP_MAC, THEIR_TOKEN, Copy
 
 
 class PythonPeer:
@@ -26,6 +28,33 @@ class PythonPeer:
     def deliver(self, packet: Packet) -> None:
         TOKEN_TWIN.pack_into(packet.buffer, TOKEN_OFFSET, THEIR_TOKEN + self.index)
         self._node.copies.append(Copy(self.index, bytes(packet.message)))
+
+    def others_changed(self, channel: Channel) -> None:
+        pass
+
+
+class Seen(NamedTuple):
+    """What somebody in this process got."""
+
+    origin: int
+    hop_limit: int
+    inner: bytes
+
+
+class Eye:
+    """Somebody in this process."""
+
+    local = True
+    name = "eye"
+
+    def __init__(self, node: "PythonNode") -> None:
+        self._node = node
+        node.router.attach(self)
+
+    def deliver(self, packet: Packet) -> None:
+        inner = bytes(packet.view[HEADER_SIZE : HEADER_SIZE + packet.length])
+        ttl_free = inner[:8] + b"\0" + inner[9:10] + bytes(2) + inner[12:]  # the TAP may have been before
+        self._node.seen.append(Seen(DataHeader.parse(packet.message).origin, packet.hop_limit, ttl_free))
 
     def others_changed(self, channel: Channel) -> None:
         pass
@@ -48,6 +77,22 @@ class PythonNode:
         )  # fmt: skip
         self.tap.write = lambda frame: self.frames.append(frame[0] + bytes(frame[1]))
         self.packet = Packet()
+        self.seen: list[Seen] = []
+        self.eye = Eye(self)
+
+    def looked_at(self, wanted: bool) -> None:
+        """Somebody in this process wants it, or only looks."""
+        if wanted:
+            self.router.subscribe(self.eye, Channel(GROUP, ANY))
+        else:
+            self.router.observe(self.eye, GROUP)
+
+    def copied(self, frames: list[bytes]) -> None:
+        """These were in the TAP's queue."""
+        self.router.route(ipv4(GROUP, SOURCE))
+        self.tap.copied = Copies(self.router, ORIGIN, self.tap, SECRET).accept
+        for frame in frames:
+            self.sends(frame)
 
     def wanted_by(self, peers: list[int], here: bool, source: int = ANY) -> None:
         for peer in peers:
