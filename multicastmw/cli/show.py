@@ -42,8 +42,10 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
 
     \b
     node    the node, its TAP and its querier, and what went wrong
-    peers   the links: state, inside TLS or not, data on UDP or TCP, delay,
-            packets, channels that the peer wants, nodes behind it
+    peers   the links: state, inside TLS or not, data on UDP, on TCP, or
+            forwarded by the kernel (fast), round trips and how they differ,
+            probes lost, bits a second out and in, channels that the peer
+            wants, nodes behind it
     groups  every channel that somebody wants, and who; denied: [groups] keeps
             it from the programs here
     routes  every source and group that packets came from: where they go,
@@ -197,35 +199,43 @@ TROUBLES = {
 
 
 def _peers(console: Console, status: Status) -> None:
-    table = Columns("peer", "state", "TLS", "data", "RTT>", "sent>", "recvd>", "lost>", "wants>", "behind")
+    table = Columns("peer", "state", "TLS", "data", "RTT ms>", "loss>", "out>", "in>", "wants>", "behind")
     for peer in status["peers"]:
         name = short(peer["name"], NAME_WIDTH)
         if peer["state"] != "up":
             table.row(name, peer["state"], "", "", "", "", "", "", "", "", style=_style(peer))
             continue
-        counters = peer["counters"]
-        lost = peer["queue_drops"] + peer["kernel_drops"] + counters["socket_full"]
         behind = [name for name in peer["nodes"] if name != peer["name"]]
         table.row(
             name,
             "up",
             "yes" if peer["tls"] else "no",
-            (peer["data"] or "").upper(),
-            milliseconds(peer["rtt"]),
-            amount(counters["sent"]),
-            amount(counters["received"]),
-            amount(lost),
+            "fast" if peer["fast"] else (peer["data"] or "").upper(),
+            _trip(peer),
+            "" if peer["loss"] is None else f"{100 * peer['loss']:.2g}%",
+            amount(peer["rate_sent"]),
+            amount(peer["rate_received"]),
             amount(peer["channels"]),
-            some(behind, 20),
+            some(behind, 12),
         )
     console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
     for peer in status["peers"]:  # a reason has a line of its own, and a name its whole length
         if peer["state"] != "up":
             console.print(Text(f"{plain(peer['name'])}: {plain(_why(peer))}", style=_style(peer)))
+        elif lost := peer["queue_drops"] + peer["kernel_drops"] + peer["counters"]["socket_full"]:
+            line = f"{plain(peer['name'])}: {amount(lost)} packets were lost here, in a full queue or socket"
+            console.print(Text(line, style="yellow"))
         for section in peer["sections"]:
             if section != peer["name"]:
                 line = f"[peer:{section}] reaches {peer['name']}: call the section [peer:{peer['name']}]"
                 console.print(Text(plain(line), style="yellow"))
+
+
+def _trip(peer: dict[str, Any]) -> str:
+    """Round trips in ms, and how much they differ."""
+    if peer["rtt"] is None:
+        return ""
+    return f"{1000 * peer['rtt']:.3g}\u00b1{1000 * peer['jitter']:.2g}"
 
 
 def _style(peer: dict[str, Any]) -> str:

@@ -13,8 +13,9 @@ PACE = 2.0
 UNANSWERED_MAX = 3
 ANSWERED_TO_RETURN = 3
 
-# What we chose: an answer may come this many probes late (4 s at the retry pace).
-OUTSTANDING_MAX = 8
+# What we chose.
+OUTSTANDING_MAX = 8  # an answer may come this many probes late (4 s at the retry pace)
+REMEMBERED = 32  # probes that the loss is a share of: a minute of them
 
 
 class DataPath:
@@ -23,6 +24,7 @@ class DataPath:
     def __init__(self, now: float) -> None:
         self.on_udp = False
         self.rtt: float | None = None
+        self.jitter: float | None = None  # seconds, smoothed, between one round trip and the next
         self.falls = 0
         self.unmatched = 0
         self._probe_at = now
@@ -30,6 +32,13 @@ class DataPath:
         self._awaiting = False
         self._unanswered = 0
         self._answered = ANSWERED_TO_RETURN - 1  # the first answer of all is enough
+        self._last_trip = 0.0
+        self._lately: deque[bool] = deque(maxlen=REMEMBERED)  # was it answered in time?
+
+    @property
+    def loss(self) -> float | None:
+        """The share of the last probes that were not answered before the next was due."""
+        return self._lately.count(False) / len(self._lately) if self._lately else None
 
     def deadline(self) -> float:
         return self._probe_at
@@ -51,6 +60,8 @@ class DataPath:
         does."""
         self.on_udp = False
         self._outstanding.clear()
+        self._lately.clear()
+        self.rtt = self.jitter = None
         self._awaiting = False
         self._unanswered = 0
         self._answered = ANSWERED_TO_RETURN - 1
@@ -63,6 +74,7 @@ class DataPath:
         self._probe_at = now
 
     def _missed(self) -> None:
+        self._lately.append(False)
         self._unanswered += 1
         self._answered = 0 if self.on_udp or self.falls else self._answered
         if self.on_udp and self._unanswered >= UNANSWERED_MAX:
@@ -77,9 +89,9 @@ class DataPath:
             return False
         while self._outstanding.popleft() != clock:
             pass
-        sample = max(0.0, now - clock / 1e9)
-        self.rtt = sample if self.rtt is None else self.rtt + (sample - self.rtt) / 8  # RFC 6298's alpha
+        self._measure(max(0.0, now - clock / 1e9))
         if self._awaiting:
+            self._lately.append(True)
             self._awaiting = False
             self._probe_at = now + PACE
         self._unanswered = 0
@@ -88,3 +100,13 @@ class DataPath:
             return False
         self.on_udp = True
         return True
+
+    def _measure(self, trip: float) -> None:
+        """One round trip: RFC 6298's smoothing, and RFC 3550's of how they differ (6.4.1, A.8)."""
+        if self.rtt is None:
+            self.rtt, self.jitter = trip, 0.0
+        else:
+            assert self.jitter is not None
+            self.rtt += (trip - self.rtt) / 8
+            self.jitter += (abs(trip - self._last_trip) - self.jitter) / 16
+        self._last_trip = trip

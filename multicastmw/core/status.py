@@ -1,6 +1,6 @@
 """What a node is doing, as one frozen value: everything shown anywhere is rendered from this.
 
-Addresses and ids are texts as people read them; times are seconds; rates are left to who reads twice.
+Addresses and ids are texts as people read them; times are seconds; rates are of the last seconds.
 """
 
 from dataclasses import asdict, dataclass
@@ -107,6 +107,10 @@ class PeerStatus:
     data: str | None  # udp or tcp
     data_address: str | None
     rtt: float | None
+    jitter: float | None  # how much one round trip differs from the next
+    loss: float | None  # the share of the last minute's probes that nobody answered, 0 to 1
+    rate_sent: float  # bits/s of messages
+    rate_received: float
     attempts: int
     channels: int  # that it wants
     nodes: tuple[str, ...]  # behind it, itself among them
@@ -159,6 +163,8 @@ class RouteStatus:
     to: tuple[str, ...]
     packets: int
     bytes: int
+    rate: float  # bits/s of inner packets
+    packet_rate: float  # packets/s
     to_nobody: int
     died_of_ttl: int
     sent_from_here: int | None  # how many this node has numbered, where it is the origin

@@ -29,8 +29,9 @@ from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.igmp import IgmpSettings, Querier, querier_address
 from multicastmw.core.link import Datagrams, Link
+from multicastmw.core.rates import Meter, Metering
 from multicastmw.core.room import Here, Room
-from multicastmw.core.routing import Router
+from multicastmw.core.routing import Route, Router
 from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.core.turns import Worker
@@ -138,6 +139,10 @@ class NodeService(MultiService):
         self.mistakes = Mistakes("the work of a turn")
         self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
         self._alarm = Clockwork(reactor, self.waking)
+        self.link_rates: Meter[Link] = Meter(self._counted_links, 2)
+        self.route_rates: Meter[Route] = Meter(self._counted_routes, 2)
+        meters = (self.link_rates, self.route_rates)
+        self._metering = Clockwork(reactor, Metering(self.started, meters, self.fastpath.refresh))
 
     # --- the parts
 
@@ -368,6 +373,7 @@ class NodeService(MultiService):
         super().startService()
         self._sweeper.wind()
         self._alarm.wind()
+        self._metering.wind()
         # What is there now stays: the collector need not look at it again (see docs/design.rst, "Garbage").
         gc.collect()
         gc.freeze()
@@ -384,6 +390,7 @@ class NodeService(MultiService):
         self.room.leave(self.reactor.seconds())
         self._turns.stop()
         self._alarm.stop()
+        self._metering.stop()
         stopped = DeferredList([super().stopService(), self._quiet()])
         return stopped.addCallback(self._stopped)
 
@@ -419,6 +426,13 @@ class NodeService(MultiService):
         self.mistakes.tell(Failure(error))
         if isinstance(worker, Link):
             worker.broke()
+
+    def _counted_links(self) -> list[tuple[Link, tuple[int, ...]]]:
+        links = self.room.by_node.values()
+        return [(link, (link.counters.sent_bytes, link.counters.received_bytes)) for link in links]
+
+    def _counted_routes(self) -> list[tuple[Route, tuple[int, ...]]]:
+        return [(route, (route.packets, route.bytes)) for route in self.router.routes()]
 
     def _open_datagrams(self, link: Link, local: str, remote: tuple[str, int]) -> Datagrams | None:
         if self.data_port is None:

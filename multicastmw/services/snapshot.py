@@ -190,7 +190,7 @@ def _peer(node: "NodeService", link: Link, diallers: "list[DiallingService]", no
         since=round(now - link.since, 3),
         data="udp" if link.on_udp else "tcp",
         data_address="{}:{}".format(*link.data_address) if link.data_address else None,
-        rtt=link.path.rtt if link.path else None,
+        **_measured(node, link),
         attempts=dialler.dialler.backoff.attempts if dialler else 0,
         channels=node.router.count(link),
         nodes=tuple(reach.name(n) or f"{n:016x}" for n in reach.behind(link)),
@@ -201,6 +201,18 @@ def _peer(node: "NodeService", link: Link, diallers: "list[DiallingService]", no
         **_served(node, link),
         counters=link.counters.as_dict(),
     )
+
+
+def _measured(node: "NodeService", link: Link) -> dict[str, Any]:
+    path = link.path
+    sent, received = node.link_rates.of(link)
+    return {
+        "rtt": path.rtt if path else None,
+        "jitter": path.jitter if path else None,
+        "loss": path.loss if path else None,
+        "rate_sent": round(8 * sent),
+        "rate_received": round(8 * received),
+    }
 
 
 def _served(node: "NodeService", link: Link) -> dict[str, Any]:
@@ -226,6 +238,10 @@ def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
         data=None,
         data_address=None,
         rtt=None,
+        jitter=None,
+        loss=None,
+        rate_sent=0,
+        rate_received=0,
         attempts=dialler.dialler.backoff.attempts,
         channels=0,
         nodes=(),
@@ -285,12 +301,15 @@ def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
     stopped = denied and sent is not None and not others  # it starts here, and goes no further than the TAP
     slow = [why for flow in flows if (why := node.fastpath.mirror.why_slow(flow))]
     numbered = sum(flow.numbered for flow in flows)
+    packet_rate, byte_rate = node.route_rates.of(route)
     return RouteStatus(
         group=key_text(route.channel.group),
         source=key_text(route.channel.source),
         to=() if stopped else tuple(destination.name for destination in route.takers),
         packets=route.packets,
         bytes=route.bytes,
+        rate=round(8 * byte_rate),
+        packet_rate=round(packet_rate, 1),
         to_nobody=route.to_nobody,
         died_of_ttl=route.died_of_ttl,
         denied=denied,

@@ -35,16 +35,17 @@ class Peers(SynchronousTestCase):
         name, why = "headend1.hamburg.example.net", "TLS: its certificate is not from one of our authorities"
         up = {
             "name": "playout1.berlin.example.net", "sections": ["studio"], "state": "up", "tls": True,
-            "data": "udp", "rtt": 0.01, "channels": 12,
-            "nodes": ["playout1.berlin.example.net", "x"], "queue_drops": 0, "kernel_drops": 0,
-            "counters": {"sent": 12_345, "received": 4_560_000, "socket_full": 0},
+            "data": "udp", "fast": False, "rtt": 0.01, "jitter": 0.0004, "loss": 0.03125, "channels": 12,
+            "rate_sent": 12_345, "rate_received": 4_560_000, "nodes": ["playout1.berlin.example.net", "x"],
+            "queue_drops": 0, "kernel_drops": 0, "counters": {"socket_full": 0},
         }  # fmt: skip
         down = {"name": name, "sections": [name], "state": "waiting", "why": why, "endpoint": "tcp:h:4600"}
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
         RENDER["peers"](console, {"peers": [up, down]})
         lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
         self.assertLessEqual(max(map(len, lines)), WIDTH)
-        for shown in ("TLS", "yes", "recvd", "wants", "12.3k", "4.56M", "waiting", "headend1.hamb\u2026"):
+        shown_so = ("TLS", "yes", "UDP", "10\u00b10.4", "3.1%", "12.3k", "4.56M", "waiting", "headend1.hamb\u2026")
+        for shown in shown_so:
             self.assertIn(shown, "\n".join(lines[:3]))
         other = "playout1.berlin.example.net"
         said = f"[peer:studio] reaches {other}: call the section [peer:{other}]"
@@ -52,9 +53,10 @@ class Peers(SynchronousTestCase):
 
     def test_every_link_says_whether_it_is_in_tls(self) -> None:
         links = [
-            {"name": name, "sections": [], "state": "up", "tls": tls, "data": data, "rtt": 0.0123,
+            {"name": name, "sections": [], "state": "up", "tls": tls, "data": data, "rtt": 0.0123, "jitter": 0.01,
+             "loss": 1.0, "fast": data == "udp", "rate_sent": 12_345, "rate_received": 4_560_000,
              "channels": 16_384, "nodes": [name, "berlin", "hamburg", "rome"], "queue_drops": 12_300,
-             "kernel_drops": 0, "counters": {"sent": 12_345, "received": 4_560_000, "socket_full": 0}}
+             "kernel_drops": 0, "counters": {"socket_full": 1}}
             for name, tls, data in (("playout1.berl", True, "tcp"), ("headend1.hamb", False, "udp"))
         ]  # fmt: skip
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
@@ -63,8 +65,9 @@ class Peers(SynchronousTestCase):
         self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
         head, first, *rest = (line.split() for line in text.splitlines())
         said = {words[0]: words[head.index("TLS")] for words in (first, *rest) if words[1:2] == ["up"]}
+        self.assertIn("headend1.hamb: 12.3k packets were lost here", text)
         self.assertEqual(said, {"playout1.berl": "yes", "headend1.hamb": "no"})
-        for figure in ("12.3k", "4.56M", "12.3 ms", "16.4k"):
+        for figure in ("12.3k", "4.56M", "12.3\u00b110", "100%", "16.4k", "fast", "TCP"):
             self.assertIn(figure, text)
 
     def test_of_names_that_are_too_long_one_is_shown_as_far_as_it_goes(self) -> None:

@@ -32,6 +32,26 @@ class Probes(SynchronousTestCase):
         _, probes = run(path, now, NOW + 9, answers=True)
         self.assertEqual([round(p - NOW, 2) for p in probes], [2.5, 4.51, 6.52, 8.53])
 
+    def test_say_how_long_trips_are_how_they_differ_and_how_many_got_lost(self) -> None:
+        path = DataPath(NOW)
+        self.assertEqual((None, None, None), (path.rtt, path.jitter, path.loss))
+        now, _ = run(path, NOW, NOW + 100, answers=True, rtt=0.01)
+        self.assertAlmostEqual(0.01, path.rtt)
+        self.assertAlmostEqual(0, path.jitter)
+        self.assertEqual(0, path.loss)
+        for trip in (0.02, 0.01) * 100:
+            now, _ = run(path, now, now + 2, answers=True, rtt=trip)
+        self.assertTrue(0.014 < path.rtt < 0.016, path.rtt)
+        self.assertTrue(0.009 < path.jitter < 0.0101, path.jitter)
+        run(path, now, now + 60, answers=False)
+        self.assertEqual(1, path.loss)
+
+    def test_to_another_place_are_measured_anew(self) -> None:
+        path = DataPath(NOW)
+        now, _ = run(path, NOW, NOW + 10, answers=True)
+        path.moved(now)
+        self.assertEqual((None, None, None), (path.rtt, path.jitter, path.loss))
+
     def test_one_answer_is_enough_at_first_however_late(self) -> None:
         path = DataPath(NOW)
         now, _ = run(path, NOW, NOW + 60, answers=False)
