@@ -1,5 +1,9 @@
 """A contestant's turn in a round: its lab is made, everything is measured, and the lab is gone."""
 
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +12,7 @@ from bench.race.built import Tools
 from bench.race.contestants import Contestant
 from bench.race.track import GROUP, RECEIVERS, Run, Track
 from multicastmw.cli.lab import Lab, LabError
+from multicastmw.cli.lab.tools import run_tool
 
 PREFIX = "mcmw-race"
 SIZES = (1316, 200)  # bytes: seven MPEG packets, and a voice packet
@@ -44,7 +49,7 @@ class Turn(NamedTuple):
 
 def play(contestant: Contestant, turn: Turn) -> dict[str, Any]:
     """The figures of one turn.  Raises LabError and TimedOut with a line about what failed."""
-    with Lab(PREFIX, turn.folder) as lab:
+    with Lab(PREFIX, turn.folder) as lab, nothing_left(lab):
         track = Track(lab, turn.tools, contestant.start(lab))
         track.warm_up()
         contestant.check(lab, GROUP)
@@ -62,6 +67,24 @@ def play(contestant: Contestant, turn: Turn) -> dict[str, Any]:
         contestant.check(lab, GROUP)
         found["memory"] = track.relay_memory()
     return found
+
+
+@contextmanager
+def nothing_left(lab: Lab) -> Iterator[None]:
+    """Ends what has left its parent: n2n's edge does, though it is told not to, and would go on for ever."""
+    try:
+        yield
+    finally:
+        for host in lab.hosts:
+            for pid in run_tool(["ip", "netns", "pids", host.namespace]).split():
+                with suppress(ProcessLookupError, FileNotFoundError):
+                    if parent_of(int(pid)) == 1:
+                        os.kill(int(pid), signal.SIGKILL)
+
+
+def parent_of(pid: int) -> int:
+    """Raises FileNotFoundError where there is no such process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def delays_of(run: Run) -> dict[str, Any]:
