@@ -212,7 +212,7 @@ def _peers(console: Console, status: Status) -> None:
             "yes" if peer["tls"] else "no",
             "fast" if peer["fast"] else (peer["data"] or "").upper(),
             _trip(peer),
-            "" if peer["loss"] is None else f"{100 * peer['loss']:.2g}%",
+            "" if peer["loss"] is None else f"{100 * peer['loss']:.3g}%",
             amount(peer["rate_sent"]),
             amount(peer["rate_received"]),
             amount(peer["channels"]),

@@ -5,7 +5,7 @@ is of is forgotten with it.
 """
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 T = TypeVar("T", bound=Hashable)
 
@@ -57,7 +57,7 @@ def _smooth(last: Rate, counted: tuple[int, ...], seconds: float) -> tuple[float
 class Metering:
     """The clock of some meters, a machine; `refresh` is asked first to bring their counters up to date."""
 
-    def __init__(self, now: float, meters: Iterable[Meter[T]], refresh: Callable[[], None]) -> None:
+    def __init__(self, now: float, meters: Iterable[Meter[Any]], refresh: Callable[[], None]) -> None:
         self._meters = tuple(meters)
         self._refresh = refresh
         self._last = now

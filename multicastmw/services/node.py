@@ -110,9 +110,7 @@ class NodeService(MultiService):
         self.destination = self._make_destination(identity)
         self.tap = self._make_tap(identity)
         self.destination.igmp = self.tap.igmp_received
-        secret = rng.getrandbits(8 * SECRET_SIZE).to_bytes(SECRET_SIZE, "big")
-        self.copies = Copies(self.router, self.forwarder.origin, self.destination, secret)
-        self.destination.copied = self.copies.accept
+        self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
         if self.reloading:
             self.reloading.setServiceParent(self)
@@ -132,17 +130,7 @@ class NodeService(MultiService):
         self.fastpath.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
-        self._sweeper = Clockwork(reactor, self.forwarder)
-        self._turns = Clockwork(reactor, self.room.turns)
-        self.room.turns.wake = self._turns.wind
-        self.room.turns.failed = self._failed
-        self.mistakes = Mistakes("the work of a turn")
-        self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
-        self._alarm = Clockwork(reactor, self.waking)
-        self.link_rates: Meter[Link] = Meter(self._counted_links, 2)
-        self.route_rates: Meter[Route] = Meter(self._counted_routes, 2)
-        meters = (self.link_rates, self.route_rates)
-        self._metering = Clockwork(reactor, Metering(self.started, meters, self.fastpath.refresh))
+        self._make_clocks()
 
     # --- the parts
 
@@ -218,6 +206,26 @@ class NodeService(MultiService):
         )
         destination.done = self.room.outgoing.flush
         return destination
+
+    def _make_copies(self) -> Copies:
+        secret = self._rng.getrandbits(8 * SECRET_SIZE).to_bytes(SECRET_SIZE, "big")
+        copies = Copies(self.router, self.forwarder.origin, self.destination, secret)
+        self.destination.copied = copies.accept
+        return copies
+
+    def _make_clocks(self) -> None:
+        """What is wound by the reactor's clock, but for what a service of its own winds."""
+        self._sweeper = Clockwork(self.reactor, self.forwarder)
+        self._turns = Clockwork(self.reactor, self.room.turns)
+        self.room.turns.wake = self._turns.wind
+        self.room.turns.failed = self._failed
+        self.mistakes = Mistakes("the work of a turn")
+        self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
+        self._alarm = Clockwork(self.reactor, self.waking)
+        self.link_rates: Meter[Link] = Meter(self._counted_links, 2)
+        self.route_rates: Meter[Route] = Meter(self._counted_routes, 2)
+        meters = (self.link_rates, self.route_rates)
+        self._metering = Clockwork(self.reactor, Metering(self.started, meters, self.fastpath.refresh))
 
     def igmp_settings(self) -> tuple[IgmpSettings, int]:
         """How the querier asks, and from which address."""

@@ -41,7 +41,9 @@ def frame(message: bytes, secret: bytes = SECRET) -> bytes:
 class ACopy(SynchronousTestCase):
     def setUp(self) -> None:
         self.router = Router()
-        self.tap, self.here, self.observer = (Taker(self.router, name) for name in ("tap", "here", "observer"))
+        self.tap, self.here, self.observer = (
+            Taker(self.router, name) for name in ("tap", "here", "observer")
+        )
         self.link = Taker(self.router, "link", local=False)
         for taker in (self.tap, self.here, self.link):
             self.router.subscribe(taker, Channel(GROUP, ANY))

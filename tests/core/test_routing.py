@@ -81,8 +81,8 @@ class TheTable(SynchronousTestCase):
                 getattr(router, what)(eyes[name], group)
                 (looks.add if what == "observe" else looks.discard)((name, group))
             self.check(router, here, wants, routes)
-            for channel, route in routes.items():
-                seeing = {f"eye {n}" for n, group in looks if group in (EVERY, channel.group)}
+            for route in routes.values():
+                seeing = {f"eye {n}" for n, group in looks if group in (EVERY, route.channel.group)}
                 for ingress in here.values():
                     others = [d.name for d in route.fan_out(ingress) if d.name in NAMES]
                     seen = [d.name for d in route.fan_out(ingress) if d.name not in NAMES]

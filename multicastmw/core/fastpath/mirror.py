@@ -45,7 +45,7 @@ HELD = "packets that were left to us go first"
 
 
 class Device(NamedTuple):
-    """The TAP as the kernel knows it.  `bridged`: it is a port of a LAN's bridge.  For `secret` see copies.py."""
+    """The TAP as the kernel knows it.  `bridged`: it is a port of a LAN's bridge; `secret`: see copies.py."""
 
     number: int
     mac: bytes
