@@ -26,6 +26,7 @@ COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
     "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
+    "health": ("multicastmw.cli.health:health", "Say whether the node is well, for a healthcheck."),
     "bugreport": ("multicastmw.cli.bugreport:bugreport", "Write what is needed to find a fault into a file."),
     "send": ("multicastmw.cli.traffic:send", "Send a test stream to a group."),
     "recv": ("multicastmw.cli.traffic:recv", "Receive a group, and measure what came."),

@@ -86,15 +86,15 @@ class Journal:
         if times & (times - 1):
             return
         self.events.append((now, event))
-        level = LogLevel.levelWithName(event.level)
+        level, name = LogLevel.levelWithName(event.level), type(event).__name__
         if level < self.level:
             return
         if kind is None or kind.alike is not None:
             text = event.text if times == 1 else event.text + " ({times} times)"
-            self._log.emit(level, text, **event.fields(), times=times)
+            self._log.emit(level, text, kind=name, **event.fields(), times=times)
         else:
             text = event.text if times == 1 else event.text + " (one of {such} such)"
-            self._log.emit(level, text, **event.fields(), such=times)
+            self._log.emit(level, text, kind=name, **event.fields(), such=times)
 
     def _count(self, kind: Kind, now: float) -> int:
         if kind not in self._seen:

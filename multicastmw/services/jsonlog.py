@@ -1,4 +1,9 @@
-"""`[log] format = json`: the whole log as one JSON object a line, to standard output or twistd's log file."""
+"""`[log] format = json`: the whole log as one JSON object a line, to standard output or twistd's log file.
+
+Each has `time` (UTC, ISO 8601), `level`, `kind`, `system` and `text`.  `kind` is the name of one of core/events.py,
+whose own fields follow, with `times` (or `such`, of a kind that stands for many): how often it has come, where
+it is not printed each time.  It is null for whatever else is logged; a failure has a `traceback`.
+"""
 
 import json
 import sys
@@ -11,7 +16,7 @@ from zope.interface import implementer
 
 @implementer(ILogObserver)
 class JsonLines:
-    """Writes each log event: time (UTC), level, system, text, and the event's own fields."""
+    """Writes each log event."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -21,6 +26,7 @@ class JsonLines:
         line = {
             "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
             "level": getattr(event.get("log_level"), "name", "info"),
+            "kind": own.pop("kind", None),
             "system": str(event.get("log_namespace", "-")),
             "text": formatEvent(event),
         }

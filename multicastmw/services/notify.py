@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
+from multicastmw.core.dialling import State
 from multicastmw.net.supervisor import supervisor
 
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
+    from multicastmw.services.peers import DiallingService
 
 # What we chose.
 STATUS_EVERY = 5.0  # seconds between two looks at what the status says; a manager tells every change on
@@ -73,11 +75,41 @@ class NotifyService(Service):
 
 
 def line(node: "NodeService") -> str:
-    """The snapshot in one line; counted here, as a snapshot of thousands of groups is too dear for it."""
+    """How it does, in one line: first what is wrong, as the end of a long line is not shown.
+
+    Counted here, as a snapshot of thousands of groups is too dear for it.
+    """
     up = len(node.room.by_node)
-    peers = up + sum(1 for dialler in node.diallers if not dialler.link)
+    down = [dialler for dialler in node.diallers if not dialler.link]
     packets = sum(route.packets for route in node.router.routes())
-    tap = (
-        f"{node.tap.config.device} up" if node.tap.up else f"{node.tap.config.device} pending: {node.tap.why}"
-    )
-    return f"{up} of {peers} peers up, {len(node.router)} groups wanted, {packets:,} packets; {tap}"
+    device = node.tap.config.device
+    facts = [
+        f"{up} of {up + len(down)} peers up{_missing(down)}", f"{_several(len(node.router), 'group')} wanted",
+        f"{packets:,} packets", *_kernel(node),
+    ]  # fmt: skip
+    said = [] if node.tap.up else [f"{device} pending: {node.tap.why}"]
+    if node.reloading and node.reloading.refused:
+        said.append(f"node.ini is not taken: {node.reloading.refused[1]}")
+    said.append(", ".join(facts))
+    return "; ".join([*said, f"{device} up"] if node.tap.up else said)
+
+
+def _missing(down: "list[DiallingService]") -> str:
+    """The first peer that is not there, and why; one that stands by is not missed."""
+    missed = [dialler for dialler in down if dialler.state is not State.STANDBY]
+    if not missed:
+        return ""
+    first, more = missed[0], f", and {len(missed) - 1} more" if len(missed) > 1 else ""
+    return f" ({first.config.name}: {first.why or 'not reached yet'}{more})"
+
+
+def _kernel(node: "NodeService") -> list[str]:
+    """What the kernel forwards; nothing where that is not wanted."""
+    fastpath = node.fastpath
+    if fastpath.on:
+        return [f"{_several(len(fastpath.mirror.flows.fast()), 'route')} in the kernel"]
+    return [] if fastpath.mode == "off" else [f"none in the kernel: {fastpath.why}"]
+
+
+def _several(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"

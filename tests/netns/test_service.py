@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 from subprocess import run
 
+from twisted.trial.unittest import SkipTest
+
 from multicastmw.cli.lab import Host, wait_until
 from tests.netns.kit import (
     DEVICE,
@@ -23,6 +25,7 @@ from tests.netns.kit import (
     await_wanted,
     inside,
     let_pass,
+    mcmw,
     node_ini,
     node_log,
     why_not,
@@ -130,6 +133,41 @@ class NotifyTests(NetnsTestCase):
         now = time.clock_gettime(time.CLOCK_MONOTONIC)
         self.assertLess(abs(int(said.partition("USEC=")[2]) / 1e6 - now), PATIENCE)
         manager.await_word("READY=1")
+
+    def test_the_status_says_what_is_wrong_and_the_worst_of_it_first(self) -> None:
+        name = f"mcmw-notify-{os.getpid()}"
+        manager = self.manager("\0" + name)
+        a = self.node({"NOTIFY_SOCKET": f"@{name}"})
+        manager.await_word("READY=1")
+        await_linked(a, "b")
+        self.lab.host("b").stop_node()
+        said = manager.await_word("STATUS=0 of 1 peers up (b: ")
+        self.assertIn("; mcmw0 up", said)
+        path = self.lab.state_dir / "a.ini"
+        path.write_text(path.read_text().replace("[tap]", "[tab]"))
+        assert a.node is not None
+        manager.said.clear()
+        a.node.signal(signal.SIGHUP)
+        manager.await_word("RELOADING=1\nMONOTONIC_USEC=")
+        said = manager.await_word("READY=1\nSTATUS=node.ini is not taken: ")
+        self.assertIn("[tab]", said)
+        self.assertIn("0 of 1 peers up (b: ", said)
+
+    def test_the_status_says_what_the_kernel_forwards(self) -> None:
+        name = f"mcmw-notify-{os.getpid()}"
+        manager = self.manager("\0" + name)
+        a = self.node({"NOTIFY_SOCKET": f"@{name}"})
+        manager.await_word("READY=1")
+        await_linked(a, "b")
+        if not a.status()["fastpath"]["on"]:
+            raise SkipTest(a.status()["fastpath"]["why"])
+        Receiver(self.lab.host("b"), "239.1.1.1")
+        await_wanted(a, {"b"}, "239.1.1.1")
+        sender = Sender(a, "239.1.1.1")
+        self.assertIn("1 of 1 peers up, 1 group wanted, ", manager.await_word(", 1 route in the kernel; "))
+        sender.stop()
+        self.assertEqual(0, mcmw(a, "fastpath", "off")[0])
+        manager.await_word(", none in the kernel: ")
 
     def test_a_manager_that_is_not_there_harms_nothing(self) -> None:
         a = self.node({"NOTIFY_SOCKET": "/nowhere/notify", "WATCHDOG_USEC": "100000"})
