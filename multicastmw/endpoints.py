@@ -184,3 +184,9 @@ def unix_socket(text: str) -> tuple[str, int] | None:
     """A checked server endpoint's path and mode where it is a UNIX socket, by default its owner's alone."""
     kind, given = _arguments(text, SERVERS)
     return (given["address"], int(given.get("mode", "600"), 8)) if kind == "unix" else None
+
+
+def listened(text: str) -> dict[str, str]:
+    """Where a checked server endpoint of TCP listens: port and perhaps interface; else nothing."""
+    kind, given = _arguments(text, SERVERS)
+    return given if kind in ("tcp", "tcp6") else {}

@@ -46,6 +46,8 @@ UNOPENED_MAX_OF_ONE = 16
 # What we chose: links at a time, of two sockets each; without TLS a stranger can invent nodes.
 LINKS_MAX = 1_024  # fewer where the process may not have so many descriptors
 
+LOOPBACK = ("127.", "::1")  # who calls from there shows nobody that a port is reached
+
 
 class Here(NamedTuple):
     """This node: `keep_alive` in seconds, `data_port` the UDP port that takes data, or None."""
@@ -69,11 +71,13 @@ class RoomCounters(Counters):
     """What strangers and peers did at the door."""
 
     __slots__ = (
-        "cycles_refused", "datagrams_dropped", "datagrams_short", "links_refused", "opened", "turned_away",
+        "cycles_refused", "datagrams_dropped", "datagrams_short", "dialled_in", "links_refused", "opened",
+        "turned_away",
     )  # fmt: skip
     cycles_refused: int
     datagrams_dropped: int
     datagrams_short: int
+    dialled_in: int  # links that came up and that their peers had dialled, from other hosts
     links_refused: int
     opened: int
     turned_away: int
@@ -185,6 +189,8 @@ class Room:
         self.by_node[opened.node] = link
         self._unopened.pop(link, None)
         self.counters.opened += 1
+        if not link.dialled and link.address and not link.address.startswith(LOOPBACK):
+            self.counters.dialled_in += 1
         self.tell(PeerUp(opened.name, link.address))
         self.watcher.link_up(link)
 

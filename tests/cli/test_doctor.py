@@ -1,45 +1,50 @@
 """`mcmw doctor`: each harm is found, with a line that mends it, and what does no harm is no finding."""
 
 import json
+from ipaddress import IPv4Network
 from typing import Any
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.doctor.checks import Check, Verdict, examine
+from multicastmw.cli.doctor.checks import examine
+from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.command import lines, show
-from multicastmw.cli.doctor.facts import Facts, host_of, memberships
+from multicastmw.cli.doctor.facts import Facts, host_of, memberships, routed_into
 from multicastmw.cli.doctor.probe import Heard
 
 IDS = [
     "node", "tap", "fast-path", "routes", "wrong-interface", "rp-filter", "ttl", "mtu", "buffers", "querier",
-    "bridge-snooping", "peers", "ports", "own-tap", "clock", "firewall",
+    "bridge-snooping", "peers", "ports", "listening", "own-tap", "clock", "firewall",
 ]  # fmt: skip
 
 
 def status(**parts: Any) -> dict[str, Any]:
     """Of a healthy node; a part may change some of its entries."""
     healthy: dict[str, Any] = {
-        "node": {"name": "b", "pid": 7, "uptime": 70.0, "tls": None, "data_port": 4600},
+        "node": {"name": "b", "pid": 7, "uptime": 70.0, "tls": None, "data_port": 4600, "listening": "tcp:4600"},
         "tap": {"device": "mcmw0", "state": "up", "why": "", "address": "10.88.0.2/24", "longest": 1412,
-                "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None,
-                "counters": {"fragments_made": 0}},
+                "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None, "ttl_floor": 0,
+                "counters": {"fragments_made": 0, "received": 0}},
         "fastpath": {"mode": "auto", "on": True, "why": ""},
-        "querier": {"state": "querier", "querier": "10.88.0.254", "querier_name": None, "version": 3},
+        "querier": {"state": "querier", "querier": "10.88.0.254", "querier_name": None, "version": 3,
+                    "address": "10.88.0.254"},
+        "counters": {"dialled_in": 0},
         "refused_reload": None,
     }  # fmt: skip
-    lists = {"peers": [peer()], "groups": [], "routes": [route()]}
+    lists = {"peers": [peer()], "groups": [], "routes": [route()], "warnings": []}
     return {name: part | parts.pop(name, {}) if part else parts.pop(name, part)
             for name, part in healthy.items()} | lists | parts  # fmt: skip
 
 
 def peer(**changes: Any) -> dict[str, Any]:
     return {"name": "a", "sections": ["a"], "state": "up", "why": "", "address": "192.0.2.1:4600",
-            "data": "udp", "endpoint": "tcp:192.0.2.1:4600", "kernel_drops": 0} | changes  # fmt: skip
+            "data": "udp", "endpoint": "tcp:192.0.2.1:4600", "kernel_drops": 0, "dialled_by": "us",
+            "counters": {"received": 0}} | changes  # fmt: skip
 
 
 def route(**changes: Any) -> dict[str, Any]:
-    return {"group": "239.1.1.1", "source": "10.88.0.1", "to": ["mcmw0"], "died_of_ttl": 0,
+    return {"group": "239.1.1.1", "source": "10.88.0.1", "to": ["mcmw0"], "died_of_ttl": 0, "packets": 20,
             "sent_from_here": None} | changes  # fmt: skip
 
 
@@ -137,22 +142,83 @@ class Harm(Case):
 
     def test_packets_that_died_of_their_ttl(self) -> None:
         here = status(routes=[route(died_of_ttl=12, sent_from_here=3), route(group="239.1.1.2")])
-        self.is_bad(Verdict.FAIL, found("ttl", of=here), "12 packets to 239.1.1.1 died", "ttl-floor = 16")
+        self.is_bad(Verdict.FAIL, found("ttl", of=here), "12 packets to 239.1.1.1 died", "[tap] ttl-floor = 16")
         passing = status(routes=[route(died_of_ttl=12)])
         self.is_bad(Verdict.FAIL, found("ttl", of=passing), "where they are sent")
 
     def test_packets_that_were_too_long_or_too_many(self) -> None:
-        split = status(tap={"counters": {"fragments_made": 20_000}})
+        split = status(tap={"counters": {"fragments_made": 20_000, "received": 90_000}})
         self.is_bad(Verdict.WARN, found("mtu", of=split), "20k pieces", "pkt_size=1316")
         full = status(tap={"kernel_drops": 4}, peers=[peer(kernel_drops=3)])
         self.is_bad(
-            Verdict.WARN, found("buffers", of=full), "4 packets of programs here, 3 of peers", "rmem_max"
-        )
+            Verdict.WARN, found("buffers", of=full), "4 packets of programs here, 3 of peers",
+            "ip link set mcmw0 txqueuelen 10000",
+        )  # fmt: skip
+        of_peers = {"peers": [peer(kernel_drops=3)]}
+        self.is_bad(Verdict.WARN, found("buffers", of=status(**of_peers)), "sysctl -w net.core.rmem_max")
+        slow = status(fastpath={"on": False, "mode": "auto", "why": "told so"}, **of_peers)
+        self.is_bad(Verdict.WARN, found("buffers", of=slow), "mcmw fastpath on")
+
+    def test_what_was_mended_is_no_finding_any_more(self) -> None:
+        """Packets passed since, and none came to harm."""
+        dead = status(routes=[route(died_of_ttl=12, packets=100)])
+        self.is_ok(found("ttl", of=dead, earlier=status(routes=[route(died_of_ttl=12, packets=90)])))
+        for before in ({"died_of_ttl": 11, "packets": 90}, {"died_of_ttl": 12, "packets": 100}):
+            check = found("ttl", of=dead, earlier=status(routes=[route(**before)]))
+            self.is_bad(Verdict.FAIL, check, "12 packets")
+        here = {"died_of_ttl": 12, "packets": 100, "sent_from_here": 3}
+        raised = status(routes=[route(**here)], tap={"ttl_floor": 16})
+        self.is_ok(found("ttl", of=raised, earlier=status(routes=[route(**here)])))
+        split = status(tap={"counters": {"fragments_made": 20, "received": 90}})
+        for counters, verdict in (
+            ({"fragments_made": 20, "received": 80}, Verdict.OK),
+            ({"fragments_made": 18, "received": 80}, Verdict.WARN),
+            ({"fragments_made": 20, "received": 90}, Verdict.WARN),
+        ):
+            check = found("mtu", of=split, earlier=status(tap={"counters": counters}))
+            self.assertEqual(verdict, check.status, counters)
+        full = {"tap": {"kernel_drops": 4, "counters": {"fragments_made": 0, "received": 90}}}
+        before = {"tap": {"kernel_drops": 4, "counters": {"fragments_made": 0, "received": 80}}}
+        self.is_ok(found("buffers", of=status(**full), earlier=status(**before)))
+        self.is_bad(Verdict.WARN, found("buffers", of=status(**full), earlier=status(**full)), "4 packets")
+        lost, passing = [peer(kernel_drops=3)], [peer(kernel_drops=3, counters={"received": 9})]
+        self.is_ok(found("buffers", of=status(peers=passing), earlier=status(peers=lost)))
+        self.is_bad(Verdict.WARN, found("buffers", of=status(peers=lost), earlier=status(peers=lost)), "3 of")
 
     def test_another_querier(self) -> None:
-        other = {"state": "standing by", "querier": "10.88.0.1", "querier_name": None}
-        self.is_bad(Verdict.WARN, found("querier", of=status(querier=other)), "10.88.0.1 asks")
+        other = {"state": "standing by", "querier": "10.88.0.7", "querier_name": None}
+        self.is_bad(Verdict.WARN, found("querier", of=status(querier=other)), "10.88.0.7 asks",
+                    "[igmp] querier-address = 10.88.0.1")  # fmt: skip
+        first = status(querier=other, tap={"address": "10.88.0.1/24"})
+        self.is_bad(Verdict.WARN, found("querier", of=first), "querier-address = 10.88.0.2")
+        lowest = status(querier=other | {"querier": "10.88.0.1"})
+        self.is_bad(Verdict.WARN, found("querier", of=lowest), "switch that one's querier off")
+        bridged = status(querier=other, tap={"address": None, "gateway": {"bridge": "br0"}})
+        self.is_bad(Verdict.WARN, found("querier", of=bridged), "below 10.88.0.7 that nobody has")
         self.is_ok(found("querier", of=status(querier=other | {"querier_name": "c"})))
+
+    def test_a_querier_that_switches_do_not_heed(self) -> None:
+        bridged = {"tap": {"gateway": {"bridge": "br0"}}, "querier": {"address": "0.0.0.0"}}
+        self.is_bad(Verdict.WARN, found("bridge-snooping", of=status(**bridged)), "0.0.0.0", "querier-address")
+        self.is_ok(found("bridge-snooping", of=status(querier={"address": "0.0.0.0"})))
+
+    def test_who_dialled_in_has_shown_that_the_port_is_reached(self) -> None:
+        self.assertIn("a dialled in", found("listening", of=status(peers=[peer(dialled_by="them")])).what)
+        self.assertIn("before", found("listening", of=status(counters={"dialled_in": 2})).what)
+
+    def test_that_nobody_did_shows_nothing_and_the_line_that_does_is_there(self) -> None:
+        check = found("listening", here="198.51.100.9")
+        self.is_ok(check)
+        self.assertTrue(check.what.endswith("nc -vz 198.51.100.9 4600"), check.what)
+        at = status(node={"listening": r"tcp6:4601:interface=2001\:db8\:\:1"})
+        self.assertTrue(found("listening", of=at).what.endswith("nc -vz 2001:db8::1 4601"))
+        for endpoint in ("tcp:4600:interface=127.0.0.1", "unix:/run/links"):
+            self.assertIn("only this host can", found("listening", of=status(node={"listening": endpoint})).what)
+        self.is_ok(found("listening", of=status(node={"listening": None})))
+
+    def test_a_port_that_another_program_has(self) -> None:
+        lost = status(node={"listening": None}, warnings=["[listen] endpoint: tcp:4600: Address in use; ..."])
+        self.is_bad(Verdict.WARN, found("listening", of=lost), "Address in use", "ss -ltnp")
 
     def test_a_bridge_that_snoops_without_a_querier(self) -> None:
         bridged = status(tap={"gateway": {"bridge": "br0"}}, querier={"state": "off"})
@@ -175,8 +241,19 @@ class Harm(Case):
         self.is_ok(found("ports", of=status(peers=over_tcp, node={"data_port": None})))
 
     def test_a_peer_inside_the_overlay(self) -> None:
-        check = found("own-tap", ways={"192.0.2.1": "mcmw0", "10.88.0.1": "mcmw0"})
-        self.is_bad(Verdict.FAIL, check, "to a leads through mcmw0")
+        ways = {"192.0.2.1": "mcmw0", "10.88.0.1": "mcmw0"}
+        self.is_bad(Verdict.FAIL, found("own-tap", ways=ways), "to a leads through mcmw0", "outside of")
+        routes = tuple(map(IPv4Network, ("10.88.0.0/24", "192.0.2.0/24", "192.0.2.0/25", "198.51.100.0/24")))
+        check = found("own-tap", ways=ways, into_tap=routes)
+        self.is_bad(Verdict.FAIL, check, "ip route del 192.0.2.0/25 dev mcmw0")
+        waiting = peer(state="waiting", address=None, why="it is routed through mcmw0, this node's own TAP")
+        check = found("own-tap", ways=ways, into_tap=routes, of=status(peers=[waiting]))
+        self.is_bad(Verdict.FAIL, check, "ip route del 192.0.2.0/25 dev mcmw0")
+        named = peer(state="waiting", address=None, endpoint="tcp:b.example.net:4600")
+        self.is_ok(found("own-tap", ways=ways, of=status(peers=[named])))
+        inside = peer(address="10.88.0.9:4600")
+        check = found("own-tap", ways={"10.88.0.9": "mcmw0"}, into_tap=routes, of=status(peers=[inside]))
+        self.is_bad(Verdict.FAIL, check, "outside of mcmw0's network")
 
     def test_a_clock_that_nobody_keeps(self) -> None:
         self.is_ok(found("clock", clock_is_kept=False))
@@ -203,6 +280,15 @@ class FactsTests(SynchronousTestCase):
         )
         self.assertEqual({}, memberships(""))
 
+    def test_what_is_routed_into_a_device(self) -> None:
+        text = (
+            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
+            "mcmw0\t0002630A\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
+            "eth0\t00000000\t0102A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\nmcmw0\tnonsense\n"
+        )
+        self.assertEqual((IPv4Network("10.99.2.0/24"),), routed_into(text, "mcmw0"))
+        self.assertEqual((), routed_into("", "mcmw0"))
+
     def test_addresses_without_their_ports(self) -> None:
         self.assertEqual("192.0.2.1", host_of("192.0.2.1:4600"))
         self.assertEqual("2001:db8::1", host_of("[2001:db8::1]:4600"))
@@ -218,7 +304,7 @@ class Shown(SynchronousTestCase):
     def test_what_is_wrong_comes_first_and_fits_the_screen(self) -> None:
         text = self.shown(everything=False)
         self.assertLess(text.index("firewall"), text.index("peers"))
-        self.assertTrue(text.endswith("14 of 16 checks found nothing wrong\n"), text)
+        self.assertTrue(text.endswith("15 of 17 checks found nothing wrong\n"), text)
         self.assertNotIn("clock", text)
         for line in text.splitlines():
             self.assertTrue(len(line) <= 80 or "-->" in line, line)

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.doctor import facts
-from multicastmw.cli.doctor.checks import Check, Verdict, examine
+from multicastmw.cli.doctor.checks import examine
+from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.probe import Heard, probe
 from multicastmw.cli.main import Target, exit_codes
 from multicastmw.cli.text import card_row, plain, screen
@@ -43,13 +44,14 @@ def doctor(target: Target, as_json: bool, everything: bool) -> None:
     """
     control = control_of(target)
     try:
-        status = control.get("/status")
+        earlier = control.get("/status")
         if not as_json and sys.stderr.isatty():
             click.echo("joins a group and looks whether the node hears of it: five seconds", err=True)
         heard = Heard.NOT_TRIED
-        if status["tap"]["state"] == "up":
-            heard = probe(programs_device(status), lambda: control.get("/status"))
-        found = examine(status, facts.gather(status), heard)
+        if earlier["tap"]["state"] == "up":
+            heard = probe(programs_device(earlier), lambda: control.get("/status"))
+        status = control.get("/status")
+        found = examine(status, facts.gather(status, earlier), heard)
     except ControlError as error:
         raise unanswered(control, error) from None
     if as_json:

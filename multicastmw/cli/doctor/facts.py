@@ -1,16 +1,19 @@
-"""What this host says of itself: files under /proc and /sys, and the kernel's routing table."""
+"""What this host says of itself: files under /proc and /sys, the kernel's routing table, nftables."""
 
 import ctypes
 import os
 import socket
 import struct
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from multicastmw.cli.doctor.walls import Wall, standing
+from multicastmw.endpoints import dialled, is_address
+from multicastmw.net import netlink
 from multicastmw.net.bpf.kernel import CAPABILITIES, SYS_ADMIN, effective_capabilities
 from multicastmw.net.netlink import Netlink
 
@@ -18,39 +21,50 @@ Status = dict[str, Any]
 
 TIME_ERROR = 5  # adjtimex(2): nobody keeps this clock
 SOME_GROUP = 0x10203  # in a prefix of that size: whose route is looked up for programs that name no interface
+SOMEWHERE = ("192.0.2.1", 9)  # of no network (RFC 5737); nothing is sent there
 
 
 @dataclass(frozen=True)
 class Facts:
     """As far as they could be seen."""
 
+    earlier: Status = field(default_factory=dict)  # the node's status some seconds before; empty: nobody asked
     tun: str = ""  # why /dev/net/tun is of no use; empty: it is
+    is_down: bool = False  # the TAP is there, and somebody put it down
     capabilities: frozenset[str] | None = None  # of the node's process
     elsewhere: bool = False  # it has another network than this command
+    here: str | None = None  # this host's address towards the Internet
     strict: bool = False  # rp_filter is 1 on the TAP
     joined: Mapping[str, frozenset[str]] = field(default_factory=dict)  # groups by interface
     # By prefix of groups: the interface that programs use which name none.
     groups_by: Mapping[str, str | None] = field(default_factory=dict)
     ways: Mapping[str, str | None] = field(default_factory=dict)  # the interface towards an address
+    into_tap: tuple[IPv4Network, ...] = ()  # what is routed to the TAP
     snoops: bool = False  # the TAP's bridge forwards only to ports that it has heard reports on
+    walls: tuple[Wall, ...] = ()  # chains of a firewall that may stop something
     clock_is_kept: bool = True
 
 
-def gather(status: Status) -> Facts:
+def gather(status: Status, earlier: Status) -> Facts:
     """Everything that the checks ask for; what is not to be had is left out."""
     pid, device = status["node"]["pid"], status["tap"]["device"]
     sources = [route["source"] for route in status["routes"] if device in route["to"]]
-    peers = [host_of(peer["address"]) for peer in status["peers"] if peer["address"]]
+    peers = filter(None, map(address_of, status["peers"]))
     gateway = status["tap"]["gateway"]
     return Facts(
+        earlier=earlier,
         tun=_tun(),
+        is_down=_is_down(device),
         capabilities=_capabilities(pid),
         elsewhere=_is_elsewhere(pid),
+        here=_here(),
         strict=_strict(device),
         joined=_joined(),
         groups_by=_groups_by(status["tap"]["groups"]),
         ways=_ways([*sources, *peers]),
+        into_tap=_into(device),
         snoops=bool(gateway) and _snoops(gateway["bridge"]),
+        walls=standing(),
         clock_is_kept=_clock_is_kept(),
     )
 
@@ -58,6 +72,17 @@ def gather(status: Status) -> Facts:
 def host_of(address: str) -> str:
     """Without the port, and without an IPv6 address's brackets."""
     return address.rpartition(":")[0].strip("[]")
+
+
+def address_of(peer: Status) -> str | None:
+    """Where a peer is, or is dialled; None where that is a name."""
+    if peer["address"]:
+        found = host_of(peer["address"])
+    elif peer["endpoint"]:
+        found = dialled(peer["endpoint"]).get("host", "")
+    else:
+        return None
+    return found if is_address(found) else None
 
 
 def memberships(text: str) -> dict[str, frozenset[str]]:
@@ -70,9 +95,24 @@ def memberships(text: str) -> dict[str, frozenset[str]]:
             device = words[1]
         elif words and device:
             with suppress(ValueError, struct.error):
-                # As the number stands in memory: bytes in the machine's order.
-                found.setdefault(device, set()).add(socket.inet_ntoa(struct.pack("=I", int(words[0], 16))))
+                found.setdefault(device, set()).add(str(_address(words[0])))
     return {name: frozenset(groups) for name, groups in found.items()}
+
+
+def routed_into(text: str, device: str) -> tuple[IPv4Network, ...]:
+    """What /proc/net/route sends to a device."""
+    rows = [line.split() for line in text.splitlines()[1:]]
+    found = []
+    for row in rows:
+        with suppress(ValueError, struct.error, IndexError):
+            if row[0] == device:
+                found.append(IPv4Network((str(_address(row[1])), str(_address(row[7])))))
+    return tuple(found)
+
+
+def _address(word: str) -> IPv4Address:
+    """Of a number as it stands in memory: bytes in the machine's order."""
+    return IPv4Address(struct.pack("=I", int(word, 16)))
 
 
 def _tun() -> str:
@@ -81,6 +121,13 @@ def _tun() -> str:
     except OSError as error:
         return f"/dev/net/tun: {error.strerror}"
     return ""
+
+
+def _is_down(device: str) -> bool:
+    try:
+        return not netlink.flags(device) & netlink.IFF_UP
+    except OSError:
+        return False  # it is not there
 
 
 def _capabilities(pid: int) -> frozenset[str] | None:
@@ -97,6 +144,13 @@ def _is_elsewhere(pid: int) -> bool:
         return os.stat(f"/proc/{pid}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino
     except OSError:
         return False  # another user's, as far as it can be seen
+
+
+def _here() -> str | None:
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as asking, suppress(OSError):
+        asking.connect(SOMEWHERE)
+        return str(asking.getsockname()[0])
+    return None
 
 
 def _strict(device: str) -> bool:
@@ -116,6 +170,13 @@ def _joined() -> dict[str, frozenset[str]]:
         return memberships(Path("/proc/net/igmp").read_text())
     except OSError:
         return {}
+
+
+def _into(device: str) -> tuple[IPv4Network, ...]:
+    try:
+        return routed_into(Path("/proc/net/route").read_text(), device)
+    except OSError:
+        return ()
 
 
 def _groups_by(prefixes: Iterable[str]) -> dict[str, str | None]:
