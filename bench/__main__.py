@@ -27,6 +27,7 @@ PARTS = {
     "delay": "One-way delay through figure 4 at 1,000 packets/s over UDP and TCP, against the kernel's "
     "unicast; and with the garbage collector switched off.",
     "idle": "Memory, CPU and start-up of a node without traffic.",
+    "show": "The snapshot of a node of 300 peers, 500 groups and 500 routes, and `mcmw show` of it.",
     "crowd": "Memory and CPU of a hub with --links links and no traffic.",
     "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
 }
@@ -74,6 +75,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = system_calls()
             elif part == "delay":
                 document[part] = delay(rounds, seconds, say)
+            elif part == "show":
+                document[part] = looked_at(rounds, say)
             elif part == "idle":
                 document[part] = idle(say)
             else:
@@ -158,6 +161,12 @@ def idle(say: Say) -> dict[str, Any]:
     return part.measure(lambda text: say(f"  {text}"))
 
 
+def looked_at(rounds: int, say: Say) -> dict[str, Any]:
+    from bench import show as part
+
+    return part.measure(rounds, lambda text: say(f"  {text}"))
+
+
 def sealed(rounds: int, say: Say) -> dict[str, Any]:
     from bench import tls as part
 
@@ -184,6 +193,7 @@ def show(document: dict[str, Any]) -> None:
     for part, print_part in (
         ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls),
+        ("show", show_looks),
         ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
@@ -266,6 +276,16 @@ def show_tls(console: Console, found: dict[str, Any]) -> None:
         plain, tls = found[way]["plain"], found[way]["tls"]
         for name in (name for name in plain if name.endswith("_us")):
             table.row(f"{way}, {name.removesuffix('_us')}", f"{plain[name]:.1f}", f"{tls[name]:.1f}")
+    console.print(table)
+
+
+def show_looks(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"A node of {found['peers']} peers, {found['groups']} groups and {found['routes']} routes; "
+                  "milliseconds")  # fmt: skip
+    table = Columns("what", "median>", "least>", "most>")
+    for name, row in found.items():
+        if name.endswith("_ms"):
+            table.row(name.removesuffix("_ms"), *(f"{row[q]:.1f}" for q in ("median", "least", "most")))
     console.print(table)
 
 

@@ -11,6 +11,7 @@ from multicastmw.core.fastpath.flows import Flow
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_of
+from multicastmw.core.igmp_values import QuerierStatus
 from multicastmw.core.link import Link
 from multicastmw.core.routing import Route
 from multicastmw.core.status import (
@@ -47,13 +48,14 @@ HOSTS_SHOWN = 64
 
 def take(node: "NodeService", now: float) -> Status:
     """The node as it is now."""
+    hosts = node.tap.querier.snapshot(now)
     return Status(
         node=_node(node, now),
         tap=_tap(node),
         fastpath=node.fastpath.status(),
-        querier=_querier(node, now),
+        querier=_querier(node, hosts),
         peers=_peers(node, now),
-        groups=_groups(node, now),
+        groups=_groups(node, hosts),
         routes=_routes(node),
         nodes=_nodes(node),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
@@ -148,8 +150,7 @@ def _reassembly(reassembler: Reassembler | None) -> dict[str, int]:
     return {f"reassembly_{name}": getattr(reassembler, name) for name in REASSEMBLY} if reassembler else {}
 
 
-def _querier(node: "NodeService", now: float) -> QuerierView:
-    status = node.tap.querier.snapshot(now)
+def _querier(node: "NodeService", status: QuerierStatus) -> QuerierView:
     state = "off" if not status.running else "querier" if status.is_querier else "standing by"
     return QuerierView(
         state=state,
@@ -255,8 +256,8 @@ def _absent(dialler: "DiallingService", now: float) -> PeerStatus:
     )
 
 
-def _groups(node: "NodeService", now: float) -> tuple[GroupStatus, ...]:
-    here = {status.group: status for status in node.tap.querier.snapshot(now).groups}
+def _groups(node: "NodeService", hosts: QuerierStatus) -> tuple[GroupStatus, ...]:
+    here = {status.group: status for status in hosts.groups}
     pins = {(pin.group, pin.source) for pin in node.config.groups.pin}
     found = []
     known: Iterable[Channel] = node.router.channels()
