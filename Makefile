@@ -3,12 +3,15 @@
 # make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
 # make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
+# make man      writes the manual pages to build/man; make install-man puts them below PREFIX (/usr/local)
+# make deb      builds a Debian package for this release in build/; make try-deb installs it into a throw-away root
 # make clean    takes away what these made
 #
 # Everything is installed into .venv/; Debian's packages that are missing are installed when root runs it.
 
 PYTHON ?= python3
 RUNS ?= 20000
+PREFIX ?= /usr/local
 BIN := .venv/bin
 TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client
 PACKAGES := vlc-plugin-base
@@ -18,7 +21,7 @@ UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FIL
 AT_A_TIME := 3
 OBJECT := $(EBPF)/fastpath.bpf.o
 
-.PHONY: demo test lint unit whole soak bench fuzz tools compiled clean
+.PHONY: demo test lint unit whole soak bench fuzz man install-man deb try-deb tools compiled clean
 
 demo: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/mcmw demo $(ARGS)
@@ -51,6 +54,21 @@ bench: .venv/ready
 fuzz: .venv/ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz all --runs $(RUNS) $(ARGS)
+
+man: .venv/ready
+	rm -rf build/man
+	$(BIN)/python -m multicastmw.manual build/man
+
+install-man: man
+	for page in build/man/*; do \
+		install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
+
+# Where python3-venv, a compiler and dpkg-deb are; with clang the kernel's program is in it.
+deb: $(OBJECT)
+	etc/debian/build build
+
+try-deb: deb
+	etc/debian/try $$(ls -t build/mcmw_*.deb | head -1)
 
 .venv/ready: setup.cfg pyproject.toml setup.py
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed; make PYTHON=...")'

@@ -1,5 +1,6 @@
 """The lab itself: what it makes, what may go wrong on its internet, and that it leaves nothing behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ from multicastmw.cli.lab.registry import BASE, NAMESPACES
 from tests.netns.machine import no_lab
 
 pytestmark = pytest.mark.netns
-PREFIX = "mcmw-labtest"
+# Of this worker alone: what one takes for an orphan may be what another works with.
+PREFIX = f"mcmw-labtest{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 PING = """
 import socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
@@ -194,6 +196,7 @@ class OwnerTests(LabCase):
     def own(self, what: str) -> tuple["subprocess.Popen[str]", str, int]:
         """The owner, its lab's name, and the process that runs in it."""
         command = python(OWNER, PREFIX, str(self.state()), what)
+        self.addCleanup(take_down, PREFIX)  # of an owner that was killed, which no next one takes down
         owner = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
         self.addCleanup(owner.wait)
         self.addCleanup(owner.kill)
@@ -234,3 +237,9 @@ class OwnerTests(LabCase):
         _, name, _ = self.own("wait")
         self.assertNotIn(name, take_down(PREFIX))
         self.assertTrue((NAMESPACES / f"{name}-a").exists())
+
+    def test_what_a_test_leaves_is_taken_down_after_it(self) -> None:
+        _, name, pid = self.own("wait")
+        self.doCleanups()
+        self.assert_gone(name)
+        self.assertIsNone(stat(pid))
