@@ -45,14 +45,14 @@ class Facts:
     clock_is_kept: bool = True
 
 
-def gather(status: Status, earlier: Status) -> Facts:
+def gather(status: Status, earlier: Status | None = None) -> Facts:
     """Everything that the checks ask for; what is not to be had is left out."""
     pid, device = status["node"]["pid"], status["tap"]["device"]
     sources = [route["source"] for route in status["routes"] if device in route["to"]]
     peers = filter(None, map(address_of, status["peers"]))
     gateway = status["tap"]["gateway"]
     return Facts(
-        earlier=earlier,
+        earlier=earlier or {},
         tun=_tun(),
         is_down=_is_down(device),
         capabilities=_capabilities(pid),

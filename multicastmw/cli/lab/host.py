@@ -21,12 +21,7 @@ UPLINK = "u0"
 StatusCondition = Callable[[dict[str, Any]], bool]
 NODE_START = 20.0  # seconds until a node answers: Python and Twisted on a busy machine
 # Runs inside the namespace: /proc/sys/net shows whoever looks his own network.
-SET_SYSCTL = """
-import sys
-for pair in sys.argv[1:]:
-    name, value = pair.split("=", 1)
-    open("/proc/sys/" + name.replace(".", "/"), "w").write(value)
-"""
+SET_SYSCTL = 'set -e; for pair; do printf %s "${pair#*=}" > "/proc/sys/${pair%%=*}"; done'
 
 
 class Counters(NamedTuple):
@@ -54,8 +49,8 @@ class Namespace:
 
     def sysctl(self, values: Mapping[str, object]) -> None:
         """Sets kernel parameters of this namespace, such as {"net.ipv4.ip_forward": 1}."""
-        pairs = [f"{name}={value}" for name, value in values.items()]
-        run_tool(["ip", "netns", "exec", self.namespace, sys.executable, "-ISc", SET_SYSCTL, *pairs])
+        pairs = [f"{name.replace('.', '/')}={value}" for name, value in values.items()]
+        run_tool(["ip", "netns", "exec", self.namespace, "sh", "-c", SET_SYSCTL, "sh", *pairs])
 
     def nft(self, rules: str) -> None:
         """Loads nftables rules."""
