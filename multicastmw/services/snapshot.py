@@ -323,16 +323,20 @@ def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
 
 def _origin(node: "NodeService", flow: Flow) -> StreamStatus:
     """Both counts of an origin together, and what the kernel saw and what we did."""
-    windows = [stream.window for stream in flow.streams if isinstance(stream, Stream)]
+    received, lost, duplicates = flow.passed, flow.lost, flow.duplicates
+    reordered, late = flow.reordered, flow.late
+    for stream in flow.streams:
+        if isinstance(stream, Stream):
+            window = stream.window
+            received += window.received
+            lost += window.lost
+            duplicates += window.duplicates
+            reordered += window.reordered
+            late += window.late
     return StreamStatus(
-        origin=f"{flow.origin:016x}",
-        node=node.room.reach.name(node_of(flow.origin)),
-        received=flow.passed + sum(window.received for window in windows),
-        lost=flow.lost + sum(window.lost for window in windows),
-        duplicates=flow.duplicates + sum(window.duplicates for window in windows),
-        reordered=flow.reordered + sum(window.reordered for window in windows),
-        late=flow.late + sum(window.late for window in windows),
-    )
+        f"{flow.origin:016x}", node.room.reach.name(node_of(flow.origin)), received, lost, duplicates,
+        reordered, late,
+    )  # fmt: skip
 
 
 def _nodes(node: "NodeService") -> tuple[ReachStatus, ...]:
