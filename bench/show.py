@@ -1,9 +1,9 @@
 """What it costs to look: the snapshot of a large node, the answer on its control socket, `mcmw show`.
 
 The node is one of ours that is not started: its links, groups and routes are made as a peer's messages and
-packets make them, without a socket.  It has so many peers, each of which wants some of the groups, and a route
-for each group.  The control socket is a process of its own (`python -m bench.show serve ...`), and is asked by
-the real `mcmw`.  What a bare `python -c pass` takes stands beside it, as most of a short command is that.
+packets make them, without a socket.  Each group is wanted by some of its peers, and each has a route.  The
+control socket is a process of its own (`python -m bench.show serve ...`), and is asked by the real `mcmw`.
+What a bare `python -c pass` takes stands beside it, as most of a short command is that.
 """
 
 import json
@@ -69,7 +69,7 @@ class Nowhere:
 def large_node(folder: Path, peers: int = PEERS, groups: int = GROUPS, routes: int = ROUTES) -> NodeService:
     """A node with so much in its tables; it was never started, and has no socket."""
     ini = folder / "hub.ini"
-    ini.write_text(INI.format(folder=folder))
+    ini.write_text(INI.format(folder=folder.absolute()))
     clock = Clock()
     clock.rightNow = NOW
     node = NodeService(load(str(ini), "hub"), clock, Random(1))

@@ -37,7 +37,11 @@ class DebianTests(SynchronousTestCase):
     def test_what_it_takes_from_the_source_is_there(self) -> None:
         copied = re.search(r"^cp -r (.*) \"\$work", self.build, re.MULTILINE)
         assert copied
-        named = copied[1].split() + re.findall(r"\betc/[\w./-]+\w", self.build) + ["README.rst", "LICENSE"]
+        named = (
+            copied[1].split()
+            + re.findall(r"(?<![/\w])etc/[\w./-]+\w", self.build)
+            + ["README.rst", "LICENSE"]
+        )
         for name in named:
             self.assertTrue((ROOT / name).exists(), name)
 

@@ -32,8 +32,8 @@ CODES = {0: "the node is well", 1: "it is not, or does not answer, and one line 
 def health(ctx: click.Context, /, *, peers: int, within: float, as_json: bool) -> None:
     """Say whether the node is well: it answers, and its TAP is up.
 
-    For a container's healthcheck, a cluster's probe, or a load balancer.  Peers that are down are no reason to
-    start a node again, and count only with --peers.  `mcmw doctor` finds out what is wrong.
+    For a container's healthcheck, a cluster's probe, or a load balancer.  Peers that are down are no reason
+    to start a node again, and count only with --peers.  `mcmw doctor` finds out what is wrong.
     """
     target: Target = ctx.obj
     control = control_of(target, within)

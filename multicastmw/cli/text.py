@@ -12,7 +12,7 @@ from rich.text import Text
 WIDTH = 80
 LABEL = 12  # columns of a card's labels
 GAP = 2  # columns between two of a table
-LAST_LEAST = 12  # of a table that is far too wide, columns that its last one keeps
+LAST_LEAST = 8  # of a table that is far too wide, columns that its last one keeps
 
 
 def plain(text: object) -> str:

@@ -6,6 +6,6 @@ daemon.py     mcmw(8), from the options of `twistd mcmw`
 ini.py        mcmw-node.ini(5), from sections.py's table of options and the comments of etc/node.ini
 __main__.py   `python -m multicastmw.manual FOLDER` writes all of them
 
-click-man does a part of this: it knows neither the literal blocks nor the exit codes of our --help, and nothing
-of twistd's options and node.ini.
+click-man does a part of this: it knows neither the literal blocks nor the exit codes of our --help, and
+nothing of twistd's options and node.ini.
 """

@@ -7,7 +7,7 @@ from multicastmw.daemon import BAD_CONFIG, Options
 from multicastmw.manual.roff import Name, Page
 
 FILES = {
-    "/etc/mcmw/node.ini": "The configuration that etc/mcmw.service and the Debian package run a node with.",
+    "/etc/mcmw/node.ini": "The configuration that the unit mcmw.service runs a node with.",
     "/run/mcmw/NAME.sock": "The control socket of the node NAME, which `mcmw` talks to.",
 }
 SIGNALS = {
@@ -16,8 +16,7 @@ SIGNALS = {
 }
 ENVIRONMENT = {
     "NOTIFY_SOCKET": "Where a service manager waits for a word; see `sd_notify`(3).  The status line says how "
-    "many peers are up, how many groups are wanted, whether the kernel forwards, and first of all what is "
-    "wrong.",
+    "many peers are up, how many groups are wanted, whether the kernel forwards, and first what is wrong.",
     "WATCHDOG_USEC": "How long it waits: the node says that it lives twice as often.",
 }
 CODES = {

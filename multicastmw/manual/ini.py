@@ -18,8 +18,8 @@ OPTION = re.compile(r"#([a-z][a-z-]*) =.*")
 Comments = Mapping[tuple[str, str], str]  # by section and option; of a section itself, by ""
 
 INTRODUCTION = f"""\
-A node's configuration: sections, and in them options.  One that is left out has its default; one that does not
-exist is an error, which names what may be meant.
+A node's configuration: sections, and in them options.  One that is left out has its default; one that does
+not exist is an error, which names what may be meant.
 
 {LITERAL}
 [node]
@@ -29,10 +29,10 @@ address = 10.88.0.1/24
 [peer:b]
 endpoint = tcp:b.example.net:4600
 
-`mcmw check NODE.INI` says what a file means, and `mcmw reload` has a running node read it again.  A comment has
-a line of its own, which begins with #.  A list is parted by commas, spaces or new lines; lines that continue it
-are indented.  Yes may be written yes, true, on or 1; no is no, false, off or 0.  An endpoint is an endpoint
-string of Twisted: `tcp:4600` listens on IPv4, `tcp6:4600` on both, `tcp:b.example.net:4600` dials.
+`mcmw check NODE.INI` says what a file means, and `mcmw reload` has a running node read it again.  A comment
+has a line of its own, which begins with #.  A list is parted by commas, spaces or new lines; lines that
+continue it are indented.  Yes may be written yes, true, on or 1; no is no, false, off or 0.  An endpoint is an
+endpoint string of Twisted: `tcp:4600` listens on IPv4, `tcp6:4600` on both, `tcp:b.example.net:4600` dials.
 """
 
 
@@ -76,7 +76,7 @@ def _sentence(option: Option) -> str:
 def comments_of(lines: Iterable[str]) -> Comments:
     """The comment right above each section and option."""
     found: dict[tuple[str, str], str] = {}
-    section, comment = "", []
+    section, comment = "", list[str]()
     for line in lines:
         if match := SECTION.fullmatch(line):
             section = match[1]

@@ -1,7 +1,7 @@
 """A page in the language of man(7): text goes in as people write it and comes out escaped.
 
-What stands in `back quotes` is bold.  A blank line parts paragraphs, and one that begins with a line of \\b is
-left as it is, as in click's help.
+What stands in `back quotes` is bold.  A blank line parts paragraphs, and one that begins with a line of \\b
+is left as it is, as in click's help.
 """
 
 import re
@@ -52,7 +52,8 @@ class Page:
             self._lines.append(".PP")
             if block.startswith(LITERAL):
                 lines = block.splitlines()[1:]
-                self._lines += [".RS 4", ".nf", *map(guarded, map(escaped, lines)), ".fi", ".RE"]
+                # As far to the left as in --help, for which they were made to fit.
+                self._lines += [".in 2n", ".nf", *map(guarded, map(escaped, lines)), ".fi", ".in"]
             else:
                 self._lines += filled(marked(block))
 

@@ -1,8 +1,9 @@
 """`[log] format = json`: the whole log as one JSON object a line, to standard output or twistd's log file.
 
-Each has `time` (UTC, ISO 8601), `level`, `kind`, `system` and `text`.  `kind` is the name of one of core/events.py,
-whose own fields follow, with `times` (or `such`, of a kind that stands for many): how often it has come, where
-it is not printed each time.  It is null for whatever else is logged; a failure has a `traceback`.
+Each has `time` (UTC, ISO 8601), `level`, `kind`, `system` and `text`.  `kind` is the name of one of
+core/events.py, whose own fields follow, with `times` (or `such`, of a kind that stands for many): how often
+it has come, where it is not printed each time.  It is null for whatever else is logged; a failure has a
+`traceback`.
 """
 
 import json
@@ -22,7 +23,7 @@ class JsonLines:
         self._out = out
 
     def __call__(self, event: LogEvent) -> None:
-        own = {key: value for key, value in event.items() if not key.startswith("log_") and _plain(value)}
+        own = {key: value for key, value in event.items() if _is_own(key) and _plain(value)}
         line = {
             "time": datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds"),
             "level": getattr(event.get("log_level"), "name", "info"),
@@ -34,6 +35,11 @@ class JsonLines:
             line["traceback"] = event["log_failure"].getTraceback()
         self._out.write(json.dumps(line | {key: own[key] for key in own if key not in line}) + "\n")
         self._out.flush()
+
+
+def _is_own(key: str) -> bool:
+    """Is it none of twisted's, of which its older log leaves two without their prefix?"""
+    return not key.startswith("log_") and key not in ("format", "isError")
 
 
 def _plain(value: Any) -> bool:

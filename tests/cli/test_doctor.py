@@ -8,9 +8,9 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.doctor.checks import examine
-from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.command import lines, show
 from multicastmw.cli.doctor.facts import Facts, host_of, memberships, routed_into
+from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.probe import Heard
 
 IDS = [
@@ -22,7 +22,8 @@ IDS = [
 def status(**parts: Any) -> dict[str, Any]:
     """Of a healthy node; a part may change some of its entries."""
     healthy: dict[str, Any] = {
-        "node": {"name": "b", "pid": 7, "uptime": 70.0, "tls": None, "data_port": 4600, "listening": "tcp:4600"},
+        "node": {"name": "b", "pid": 7, "uptime": 70.0, "tls": None, "data_port": 4600,
+                 "listening": "tcp:4600"},
         "tap": {"device": "mcmw0", "state": "up", "why": "", "address": "10.88.0.2/24", "longest": 1412,
                 "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None, "ttl_floor": 0,
                 "counters": {"fragments_made": 0, "received": 0}},
@@ -142,7 +143,9 @@ class Harm(Case):
 
     def test_packets_that_died_of_their_ttl(self) -> None:
         here = status(routes=[route(died_of_ttl=12, sent_from_here=3), route(group="239.1.1.2")])
-        self.is_bad(Verdict.FAIL, found("ttl", of=here), "12 packets to 239.1.1.1 died", "[tap] ttl-floor = 16")
+        self.is_bad(
+            Verdict.FAIL, found("ttl", of=here), "12 packets to 239.1.1.1 died", "[tap] ttl-floor = 16"
+        )
         passing = status(routes=[route(died_of_ttl=12)])
         self.is_bad(Verdict.FAIL, found("ttl", of=passing), "where they are sent")
 
@@ -199,7 +202,9 @@ class Harm(Case):
 
     def test_a_querier_that_switches_do_not_heed(self) -> None:
         bridged = {"tap": {"gateway": {"bridge": "br0"}}, "querier": {"address": "0.0.0.0"}}
-        self.is_bad(Verdict.WARN, found("bridge-snooping", of=status(**bridged)), "0.0.0.0", "querier-address")
+        self.is_bad(
+            Verdict.WARN, found("bridge-snooping", of=status(**bridged)), "0.0.0.0", "querier-address"
+        )
         self.is_ok(found("bridge-snooping", of=status(querier={"address": "0.0.0.0"})))
 
     def test_who_dialled_in_has_shown_that_the_port_is_reached(self) -> None:
@@ -213,7 +218,9 @@ class Harm(Case):
         at = status(node={"listening": r"tcp6:4601:interface=2001\:db8\:\:1"})
         self.assertTrue(found("listening", of=at).what.endswith("nc -vz 2001:db8::1 4601"))
         for endpoint in ("tcp:4600:interface=127.0.0.1", "unix:/run/links"):
-            self.assertIn("only this host can", found("listening", of=status(node={"listening": endpoint})).what)
+            self.assertIn(
+                "only this host can", found("listening", of=status(node={"listening": endpoint})).what
+            )
         self.is_ok(found("listening", of=status(node={"listening": None})))
 
     def test_a_port_that_another_program_has(self) -> None:

@@ -32,7 +32,8 @@ class Walls(SynchronousTestCase):
     def test_one_that_drops_by_a_rule_or_by_its_policy_is(self) -> None:
         for word in ("drop", "reject", "queue"):
             self.assertEqual(
-                [wall("out", "output")], found(chain("out", "output"), rule("out", {"match": {}}, {word: None}))
+                [wall("out", "output")],
+                found(chain("out", "output"), rule("out", {"match": {}}, {word: None})),
             )
         self.assertEqual([wall("in", "input")], found(chain("in", "input", policy="drop")))
         target = {"xt": {"type": "target", "name": "REJECT"}}

@@ -92,7 +92,9 @@ class Contents(PagesCase):
         self.assertNotIn("Exit codes:", text)
 
     def test_literal_blocks_stay_as_they_are(self) -> None:
-        self.assertRegex(self.shown("mcmw-show.1"), r"\n +node    the node, its TAP and its querier, and what")
+        self.assertRegex(
+            self.shown("mcmw-show.1"), r"\n +node    the node, its TAP and its querier, and what"
+        )
 
     def test_pages_refer_to_pages_that_are_there(self) -> None:
         known = {(name.name, str(name.section)) for name in self.pages} | {("twistd", "1")}
@@ -141,7 +143,9 @@ class Roff(SynchronousTestCase):
         made = self.page()
         made.text(".so /etc/passwd\n\n'quoted' \\fB\n\n\b\n.TP\n\n`.x`")
         lines = made.render().splitlines()[4:]
-        self.assertEqual([], [line for line in lines if re.match(r"['.](?!PP$|RS|RE$|nf$|fi$|nh$|ad|SH)", line)])
+        self.assertEqual(
+            [], [line for line in lines if re.match(r"['.](?!PP$|RS|RE$|nf$|fi$|nh$|ad|SH)", line)]
+        )
         self.assertIn(r"\&.so /etc/passwd", lines)
         self.assertIn(r"\(aqquoted\(aq \efB", lines)
 

@@ -219,7 +219,10 @@ class Doctor(Tree):
         message = struct.pack("!BBH4s", QUERY, 100, 0, bytes(4))
         message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
         heard = host.status()["querier"]["counters"]
-        with inside(host), closing(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)) as raw:
+        with (
+            inside(host),
+            closing(socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_IGMP)) as raw,
+        ):
             raw.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, ROUTER_ALERT)
             raw.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
             way = struct.pack("=4s4si", bytes(4), bytes(4), socket.if_nametoindex(DEVICE))
@@ -324,7 +327,9 @@ class Bridged(DoctorCase):
         b.start_node(node_ini(b, [a], {"tap": {"address": "", "groups": "", "mtu": 1500}}))
         await_linked(b, "a")
         b.await_status(
-            lambda status: (status["tap"]["gateway"] or {}).get("state") == "forwarding", PATIENCE, "its office"
+            lambda status: (status["tap"]["gateway"] or {}).get("state") == "forwarding",
+            PATIENCE,
+            "its office",
         )
         check = self.finds(b, "bridge-snooping")
         self.assertIn("asks the LAN behind br0 from 0.0.0.0", check["what"])

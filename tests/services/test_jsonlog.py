@@ -45,7 +45,7 @@ class JsonLinesTests(TestCase):
 
 
 # What a line has besides an event's own fields.
-OURS = {"time", "level", "kind", "system", "text", "traceback", "times", "such"}
+OURS = {"format", "isError", "time", "level", "kind", "system", "text", "traceback", "times", "such"}
 VALUES = {str: "x", int: 7, float: 0.5}
 
 
@@ -80,4 +80,6 @@ class EveryEvent(SynchronousTestCase):
     def test_what_is_no_event_of_the_vocabulary_has_no_kind(self) -> None:
         out = StringIO()
         Logger(namespace="web", observer=LogPublisher(JsonLines(out))).info("hello", kind=["none"])
-        self.assertEqual((None, "hello"), (json.loads(out.getvalue())["kind"], json.loads(out.getvalue())["text"]))
+        self.assertEqual(
+            (None, "hello"), (json.loads(out.getvalue())["kind"], json.loads(out.getvalue())["text"])
+        )

@@ -28,7 +28,9 @@ SOMEWHERE = ("192.0.2.1", 9)  # of no network (RFC 5737); nothing is sent there
 class Facts:
     """As far as they could be seen."""
 
-    earlier: Status = field(default_factory=dict)  # the node's status some seconds before; empty: nobody asked
+    earlier: Status = field(
+        default_factory=dict
+    )  # the node's status some seconds before; empty: nobody asked
     tun: str = ""  # why /dev/net/tun is of no use; empty: it is
     is_down: bool = False  # the TAP is there, and somebody put it down
     capabilities: frozenset[str] | None = None  # of the node's process

@@ -1,4 +1,4 @@
-"""Checks of this host: its TAP, kernel, routes, interfaces and firewall, and the Ethernet that the TAP is in."""
+"""Checks of this host: its TAP, kernel, routes, interfaces, firewall, and the Ethernet of the TAP."""
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 

@@ -44,7 +44,7 @@ def ports(status: Status, facts: Facts) -> Check:
 
 
 def listening(status: Status, facts: Facts) -> Check:
-    """Can others dial in?  Who did has shown it; that nobody did shows nothing, and another host has to try."""
+    """Can others dial in?  Who did has shown it; that nobody did shows nothing."""
     endpoint = status["node"]["listening"]
     if endpoint is None:
         lost = [text for text in status["warnings"] if text.startswith("[listen] endpoint")]
@@ -76,9 +76,9 @@ def own_tap(status: Status, facts: Facts) -> Check:
     }
     if not inside:
         return ok("own-tap", f"no way to a peer leads through {device}")
-    address = ip_address(next(iter(inside.values())))
+    first = ip_address(next(iter(inside.values())))
     own = IPv4Interface(tap["address"]).network if tap["address"] else None
-    lead_there = [route for route in facts.into_tap if address in route and route != own]
+    lead_there = [route for route in facts.into_tap if first in route and route != own]
     route = max(lead_there, key=lambda route: route.prefixlen, default=None)
     return fail(
         "own-tap", f"the way to {some(sorted(inside), NAMED)} leads through {device}",

@@ -1,8 +1,8 @@
 """Checks of what became of packets.
 
-Counts are of all the time since the node was started.  So that what is mended is not found for ever, the status
-of some seconds before is held against that of now: where packets passed meanwhile and none came to harm, it is
-mended; where nothing passed, nobody can tell, and the count stands.
+Counts are of all the time since the node was started.  So that what is mended is not found for ever, the
+status of some seconds before is held against that of now: where packets passed meanwhile and none came to
+harm, it is mended; where nothing passed, nobody can tell, and the count stands.
 """
 
 from multicastmw.cli.doctor.facts import Facts
