@@ -27,6 +27,7 @@ ANY = 0
 KEYS = 1 << 64
 
 # Chosen.
+TEXTS_KEPT = 4096  # of keys, as people read them
 REMEMBERED = 4096  # hashes kept, 0.1 µs instead of 1; twice that many addresses in use only cost time
 
 
@@ -49,6 +50,7 @@ def ipv6_key(address: int) -> int:
     return int.from_bytes(digest, "big") or 1
 
 
+@lru_cache(TEXTS_KEPT)
 def key_text(key: int) -> str:
     """An overlay key as people read it: an IPv4 address, any, or a hash."""
     if key == ANY:

@@ -31,8 +31,8 @@ endpoint = tcp:b.example.net:4600
 
 `mcmw check NODE.INI` says what a file means, and `mcmw reload` has a running node read it again.  A comment
 has a line of its own, which begins with #.  A list is parted by commas, spaces or new lines; lines that
-continue it are indented.  Yes may be written yes, true, on or 1; no is no, false, off or 0.  An endpoint is an
-endpoint string of Twisted: `tcp:4600` listens on IPv4, `tcp6:4600` on both, `tcp:b.example.net:4600` dials.
+continue it are indented.  Yes may be written yes, true, on or 1; no is no, false, off or 0.  An endpoint is
+an endpoint string of Twisted: `tcp:4600` listens on IPv4, `tcp6:4600` on both, `tcp:HOST:4600` dials.
 """
 
 

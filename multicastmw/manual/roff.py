@@ -34,7 +34,7 @@ class Page:
     def __init__(self, name: Name, about: str, version: str, date: str) -> None:
         self.name = name
         title, section = escaped(name.name.upper()), name.section
-        self._lines = [f'.TH "{title}" {section} {escaped(date)} "mcmw {escaped(version)}" "{TITLE}"']
+        self._lines = [f'.TH "{title}" {section} {date} "mcmw {escaped(version)}" "{TITLE}"']
         self._lines += [".nh", ".ad l"]  # a command that is hyphenated or stretched cannot be copied
         self.heading("NAME")
         self._lines.append(rf"{escaped(name.name)} \- {escaped(sentence(about))}")
@@ -49,7 +49,8 @@ class Page:
     def text(self, text: str) -> None:
         """Paragraphs, and blocks that are left as they are."""
         for block in blocks(text):
-            self._lines.append(".PP")
+            if not self._lines[-1].startswith((".SH", ".SS")):
+                self._lines.append(".PP")
             if block.startswith(LITERAL):
                 lines = block.splitlines()[1:]
                 # As far to the left as in --help, for which they were made to fit.

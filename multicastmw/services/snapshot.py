@@ -194,7 +194,7 @@ def _peer(node: "NodeService", link: Link, diallers: "list[DiallingService]", no
         **_measured(node, link),
         attempts=dialler.dialler.backoff.attempts if dialler else 0,
         channels=node.router.count(link),
-        nodes=tuple(reach.name(n) or f"{n:016x}" for n in reach.behind(link)),
+        nodes=tuple([reach.name(n) or f"{n:016x}" for n in reach.behind(link)]),
         queue=len(link.queue),
         queue_drops=link.queue.dropped,
         kernel_drops=link.kernel_drops,
@@ -272,7 +272,7 @@ def _groups(node: "NodeService", hosts: QuerierStatus) -> tuple[GroupStatus, ...
             GroupStatus(
                 group=key_text(channel.group),
                 source=key_text(channel.source),
-                wanted_by=tuple(destination.name for destination in destinations),
+                wanted_by=tuple([destination.name for destination in destinations]),
                 version=local.version if local else None,
                 mode=local.mode if local else None,
                 reporter=ipv4.text(local.reporter) if local else None,
@@ -295,18 +295,17 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
 
 
 def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
-    all_flows = node.fastpath.mirror.flows
-    flows = all_flows.of_route(route)
-    others = [flow for flow in flows if not all_flows.is_ours(flow)]
-    denied = node.destination.denies(route.channel)
+    mirror, channel = node.fastpath.mirror, route.channel
+    flows = mirror.flows.of_route(route)
+    others = [flow for flow in flows if not mirror.flows.is_ours(flow)]
+    denied = node.destination.denies(channel)
     stopped = denied and sent is not None and not others  # it starts here, and goes no further than the TAP
-    slow = [why for flow in flows if (why := node.fastpath.mirror.why_slow(flow))]
-    numbered = sum(flow.numbered for flow in flows)
+    slow = [why for flow in flows if (why := mirror.why_slow(flow))]
     packet_rate, byte_rate = node.route_rates.of(route)
     return RouteStatus(
-        group=key_text(route.channel.group),
-        source=key_text(route.channel.source),
-        to=() if stopped else tuple(destination.name for destination in route.takers),
+        group=key_text(channel.group),
+        source=key_text(channel.source),
+        to=() if stopped else tuple([destination.name for destination in route.takers]),
         packets=route.packets,
         bytes=route.bytes,
         rate=round(8 * byte_rate),
@@ -314,10 +313,10 @@ def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:
         to_nobody=route.to_nobody,
         died_of_ttl=route.died_of_ttl,
         denied=denied,
-        sent_from_here=None if sent is None else sent + numbered,
+        sent_from_here=None if sent is None else sent + sum([flow.numbered for flow in flows]),
         fast=bool(flows) and not slow,
         why_slow=slow[0] if slow else "",
-        streams=tuple(_origin(node, flow) for flow in others),
+        streams=tuple([_origin(node, flow) for flow in others]),
     )
 
 

@@ -144,7 +144,7 @@ class Roff(SynchronousTestCase):
         made.text(".so /etc/passwd\n\n'quoted' \\fB\n\n\b\n.TP\n\n`.x`")
         lines = made.render().splitlines()[4:]
         self.assertEqual(
-            [], [line for line in lines if re.match(r"['.](?!PP$|RS|RE$|nf$|fi$|nh$|ad|SH)", line)]
+            [], [line for line in lines if re.match(r"['.](?!PP$|RS|RE$|nf$|fi$|in|nh$|ad|SH)", line)]
         )
         self.assertIn(r"\&.so /etc/passwd", lines)
         self.assertIn(r"\(aqquoted\(aq \efB", lines)
