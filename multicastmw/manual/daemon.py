@@ -15,7 +15,7 @@ SIGNALS = {
     "SIGTERM, SIGINT": "Says Close to every peer, takes the routes back, and ends.",
 }
 ENVIRONMENT = {
-    "NOTIFY_SOCKET": "Where a service manager waits for a word; see `sd_notify`(3).  The status line has what "
+    "NOTIFY_SOCKET": "Where a service manager waits for a word; see `sd_notify`(3).  Its status has what "
     "is wrong, how many peers are up, how many groups are wanted, and whether the kernel forwards.",
     "WATCHDOG_USEC": "How long it waits: the node says that it lives twice as often.",
 }
