@@ -25,12 +25,19 @@ from multicastmw.net.bpf.kernel import (
 )
 
 PERCPU_ARRAY = 6
+POSSIBLE = Path("/sys/devices/system/cpu/possible")
 
 
 @lru_cache(1)
 def possible_cpus() -> int:
-    """How many values a per-CPU entry has: of all CPUs that there may be, not only of those there are."""
-    last = Path("/sys/devices/system/cpu/possible").read_text().strip().split(",")[-1]
+    """How many values a per-CPU entry has: of all CPUs that there may be, not only of those there are.
+
+    Raises NoFastPath.
+    """
+    try:
+        last = POSSIBLE.read_text().strip().split(",")[-1]
+    except OSError as error:
+        raise NoFastPath(f"{POSSIBLE}: {error.strerror}; is /sys mounted?") from error
     return int(last.split("-")[-1]) + 1
 
 
