@@ -51,12 +51,12 @@ class Map:
         self.name = name
         self.shape = shape
         sizes = pack("<7I16s", *shape, 0, 0, name.encode()[:15])
+        value = shape.value_size
+        self._read_size = (value + 7 & ~7) * possible_cpus() if shape.kind == PERCPU_ARRAY else value
         try:
             self.descriptor = bpf(MAP_CREATE, sizes)
         except OSError as error:
             raise refused(f"make the map {name}", error) from error
-        value = shape.value_size
-        self._read_size = (value + 7 & ~7) * possible_cpus() if shape.kind == PERCPU_ARRAY else value
         self._key = ctypes.create_string_buffer(shape.key_size)
         self._value = ctypes.create_string_buffer(self._read_size)
         self._element = pack("<IIQQQ", self.descriptor, 0, ctypes.addressof(self._key),

@@ -20,7 +20,9 @@ class PossibleCpus(SynchronousTestCase):
         return maps.possible_cpus()
 
     def test_they_are_counted_as_the_kernel_lists_them(self) -> None:
-        self.assertEqual([1, 2, 128, 6], [self.count(text) for text in ("0\n", "0-1\n", "0-127\n", "0,3-5\n")])
+        self.assertEqual(
+            [1, 2, 128, 6], [self.count(text) for text in ("0\n", "0-1\n", "0-127\n", "0,3-5\n")]
+        )
 
     def test_where_they_are_not_listed_there_is_no_fast_path_and_a_reason(self) -> None:
         self.assertIn("is /sys mounted?", str(self.assertRaises(NoFastPath, self.count, None)))
