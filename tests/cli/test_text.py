@@ -29,6 +29,33 @@ class Tables(SynchronousTestCase):
         reason = " ".join(line[lines[0].index("why") :].strip() for line in lines[2:])
         self.assertEqual(reason.replace(" ", ""), why.replace(" ", ""))
 
+    def test_wide_signs_take_two_columns_and_figures_stand_to_the_right(self) -> None:
+        table = Columns("name", "count>", "why")
+        table.row("東京", 7, "x")
+        table.row("oslo-west", 12_345, "y")
+        lines = drawn(table)
+        self.assertEqual(["name       count  why", "東京           7  x", "oslo-west  12345  y"], lines)
+
+    def test_a_table_that_is_far_too_wide_fits_all_the_same(self) -> None:
+        table = Columns("one", "two", "three")
+        table.row("a" * 70, "b" * 60, "c" * 50)
+        lines = drawn(table)
+        self.assertLessEqual(max(map(len, lines)), WIDTH)
+        self.assertEqual(2, "".join(lines).count("\u2026"))
+        self.assertEqual(50, "".join(lines).count("c"))
+
+    def test_a_last_cell_of_wide_signs_goes_on_too(self) -> None:
+        table = Columns("a", "why")
+        table.row("x", "理由 " * 40)
+        lines = drawn(table)
+        self.assertEqual(40, "".join(lines).count("理由"))
+        self.assertTrue(all(line.startswith("   ") for line in lines[2:]), lines)
+
+    def test_nothing_in_a_cell_reaches_the_terminal_s_controls(self) -> None:
+        table = Columns("a", "b")
+        table.row("\x1b[31mred", "two\nlines")
+        self.assertEqual(["a         b", "?[31mred  two?lines"], drawn(table))
+
 
 class Peers(SynchronousTestCase):
     def test_long_names_give_way_and_reasons_do_not(self) -> None:
