@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.doctor.checks import examine
 from multicastmw.cli.doctor.command import lines, show
-from multicastmw.cli.doctor.facts import Facts, host_of, memberships, routed_into
+from multicastmw.cli.doctor.facts import Facts, address_of, memberships, routed_into
 from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.probe import Heard
 
@@ -39,7 +39,7 @@ def status(**parts: Any) -> dict[str, Any]:
 
 
 def peer(**changes: Any) -> dict[str, Any]:
-    return {"name": "a", "sections": ["a"], "state": "up", "why": "", "address": "192.0.2.1:4600",
+    return {"name": "a", "sections": ["a"], "state": "up", "why": "", "address": "192.0.2.1",
             "data": "udp", "endpoint": "tcp:192.0.2.1:4600", "kernel_drops": 0, "dialled_by": "us",
             "counters": {"received": 0}} | changes  # fmt: skip
 
@@ -258,7 +258,7 @@ class Harm(Case):
         self.is_bad(Verdict.FAIL, check, "ip route del 192.0.2.0/25 dev mcmw0")
         named = peer(state="waiting", address=None, endpoint="tcp:b.example.net:4600")
         self.is_ok(found("own-tap", ways=ways, of=status(peers=[named])))
-        inside = peer(address="10.88.0.9:4600")
+        inside = peer(address="10.88.0.9")
         check = found("own-tap", ways={"10.88.0.9": "mcmw0"}, into_tap=routes, of=status(peers=[inside]))
         self.is_bad(Verdict.FAIL, check, "outside of mcmw0's network")
 
@@ -296,9 +296,11 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual((IPv4Network("10.99.2.0/24"),), routed_into(text, "mcmw0"))
         self.assertEqual((), routed_into("", "mcmw0"))
 
-    def test_addresses_without_their_ports(self) -> None:
-        self.assertEqual("192.0.2.1", host_of("192.0.2.1:4600"))
-        self.assertEqual("2001:db8::1", host_of("[2001:db8::1]:4600"))
+    def test_where_a_peer_is_or_is_dialled(self) -> None:
+        self.assertEqual("192.0.2.1", address_of(peer(endpoint=None)))
+        self.assertEqual("192.0.2.1", address_of(peer(address=None)))
+        for nowhere in ("tcp:b.example.net:4600", "unix:/run/b", None):
+            self.assertIsNone(address_of(peer(address=None, endpoint=nowhere)))
 
 
 class Shown(SynchronousTestCase):

@@ -71,20 +71,10 @@ def gather(status: Status, earlier: Status | None = None) -> Facts:
     )
 
 
-def host_of(address: str) -> str:
-    """Without the port, and without an IPv6 address's brackets."""
-    return address.rpartition(":")[0].strip("[]")
-
-
 def address_of(peer: Status) -> str | None:
     """Where a peer is, or is dialled; None where that is a name."""
-    if peer["address"]:
-        found = host_of(peer["address"])
-    elif peer["endpoint"]:
-        found = dialled(peer["endpoint"]).get("host", "")
-    else:
-        return None
-    return found if is_address(found) else None
+    found = peer["address"] or (dialled(peer["endpoint"]).get("host") if peer["endpoint"] else None)
+    return found if found and is_address(found) else None
 
 
 def memberships(text: str) -> dict[str, frozenset[str]]:

@@ -31,6 +31,8 @@ def tap(status: Status, facts: Facts) -> Check:
 
 def fast_path(status: Status, facts: Facts) -> Check:
     found, held = status["fastpath"], facts.capabilities
+    if status["tap"]["state"] != "up":
+        return ok("fast-path", "it comes with the TAP")
     if found["on"] or found["mode"] == "off":
         return ok("fast-path", "the kernel forwards" if found["on"] else "off, as node.ini says")
     mend = "docs/fastpath.rst, What it needs; or [fastpath] mode = off, if it is not wanted"
