@@ -25,6 +25,7 @@ from multicastmw.cli import output
 COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
+    "sessions": ("multicastmw.cli.sessions:sessions", "Write the sessions that are announced, for players."),
     "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
     "bugreport": ("multicastmw.cli.bugreport:bugreport", "Write what is needed to find a fault into a file."),
     "send": ("multicastmw.cli.traffic:send", "Send a test stream to a group."),
