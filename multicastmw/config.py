@@ -302,7 +302,9 @@ class _NodeIni:
                 raise self._wrong(title, "group", f"more than {OF_ONE_SOURCE} sessions are not announced")
             for option, most in SESSION_TEXTS.items():
                 if (size := len(getattr(session, option).encode())) > most:
-                    raise self._wrong(title, option, f"has {size} bytes, and more than {most} are not announced")
+                    raise self._wrong(
+                        title, option, f"has {size} bytes, and more than {most} are not announced"
+                    )
 
     def _check_manhole(self, manhole: ManholeConfig) -> None:
         if bool(manhole.authorized_keys) != bool(manhole.host_key):
@@ -317,7 +319,7 @@ class _NodeIni:
             group = int(session.group)
             if shut := [each for each in (group, sap_group(group)) if not admission.admits(each)]:
                 self._warnings.append(
-                    f"[session:{session.section}]: is not announced, as [groups] keeps {ipv4.text(shut[0])} out"
+                    f"[session:{session.section}]: is not announced: [groups] keeps {ipv4.text(shut[0])} out"
                 )
         if not self._ini.has_option("tap", "address"):
             self._warnings.append(

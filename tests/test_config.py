@@ -177,7 +177,7 @@ class ValueTests(ConfigCase):
         for deny, said in (("239.1.0.0/16", "239.1.1.1"), ("224.2.127.254/32", "224.2.127.254")):
             self.assertEqual(
                 self.read(f"{A_NODE}{session}[groups]\ndeny = {deny}\n").warnings,
-                (f"[session:X]: is not announced, as [groups] keeps {said} out",),
+                (f"[session:X]: is not announced: [groups] keeps {said} out",),
             )
 
     def test_sessions_are_as_long_and_as_many_as_other_nodes_keep(self) -> None:

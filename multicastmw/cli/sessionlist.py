@@ -8,7 +8,7 @@ from multicastmw.cli.text import Columns, short, span
 
 Session = dict[str, Any]
 
-NAME_WIDTH, NODE_WIDTH, FORMAT_WIDTH = 24, 10, 9  # signs
+NAME_WIDTH, NODE_WIDTH, FORMAT_WIDTH = 20, 9, 8  # signs
 
 
 def draw(console: Console, status: dict[str, Any]) -> None:

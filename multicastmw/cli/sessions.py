@@ -27,7 +27,8 @@ def sessions(target: Target, name: str | None, kind: str, as_json: bool) -> None
 
     \b
     mcmw sessions > all.m3u; vlc all.m3u
-    mcmw sessions --format sdp news > news.sdp; ffplay -protocol_whitelist file,udp,rtp news.sdp
+    mcmw sessions --format sdp news > news.sdp
+    ffplay -protocol_whitelist file,udp,rtp news.sdp
 
     A playlist has what a player can open by an address alone: MPEG-TS, and RTP of a payload type that says
     what it is.  Anything else is played by its sdp.  `mcmw show sessions` has a table of all.

@@ -187,9 +187,9 @@ def _sessions(before: Iterable[SessionConfig], after: Iterable[SessionConfig]) -
     for name in was | will_be:
         old, new = was.get(name), will_be.get(name)
         for option, attribute, about in options(SessionConfig):
-            texts = [written(getattr(each, attribute), about) if each else None for each in (old, new)]
-            if texts[0] != texts[1]:
-                changes.append(Change(f"session:{name}", option, *texts, Effect.APPLIED))
+            text, later = (written(getattr(each, attribute), about) if each else None for each in (old, new))
+            if text != later:
+                changes.append(Change(f"session:{name}", option, text, later, Effect.APPLIED))
             if not (old and new):
                 break  # the first option stands for the section: its group
     return changes

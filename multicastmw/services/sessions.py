@@ -1,4 +1,4 @@
-"""The session directory's life in a node: which scopes, what node.ini has announced, who looks for sessions."""
+"""The session directory's life in a node: its scopes, what node.ini has announced, who looks for sessions."""
 
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING

@@ -20,7 +20,7 @@ def take(node: "NodeService", now: float) -> tuple[SessionStatus, ...]:
     ours = node.sessions.destination.announcer.identities
     found = []
     for session in node.sessions.directory.sessions():
-        brought_by = node.room.here.name
+        brought_by: str | None = node.room.here.name
         if session.origin != here:
             brought_by = node.room.reach.name(node_of(session.origin))
         is_ours = session.origin == here and session.key[2] in ours
@@ -63,7 +63,7 @@ def _media(description: Description, media: Media) -> Iterable[MediaStatus]:
         yield MediaStatus(
             kind=media.kind,
             group=connection.address,
-            groups=connection.count,
+            groups=connection.groups,
             port=media.port,
             ports=media.ports,
             protocol=media.protocol,

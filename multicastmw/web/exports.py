@@ -1,7 +1,7 @@
 """The session directory as files that players open: M3U, XSPF, SDP, JSON.
 
-Each takes the `sessions` of a status document (Status.as_dict) and gives a text.  Names in them are strangers':
-in a playlist they are one line, in XML they are escaped.
+Each takes the `sessions` of a status document (Status.as_dict) and gives a text.  Names in them are
+strangers': in a playlist they are one line, in XML they are escaped.
 
 A URL is enough for one stream whose payload says what it is: MPEG-TS, or an RTP payload type that is not
 dynamic.  Anything else is played by its SDP, at `base` + "/session/ID.sdp"; without a base, as in a file, a

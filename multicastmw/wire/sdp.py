@@ -1,4 +1,4 @@
-"""Session descriptions (SDP: RFC 8866, and RFC 4566 before it), as SAP carries them: read strictly, and built.
+"""Session descriptions (SDP: RFC 8866, and RFC 4566 before it), as SAP carries them: read strictly, built.
 
     v=0                                            the lines come in this order; * may be there, + may repeat
     o=USER ID VERSION IN IP4 ADDRESS               whose session it is, and which version of its description
@@ -65,21 +65,21 @@ class Origin(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """c=: where it is sent to; `count` groups in a row."""
+    """c=: where it is sent to; so many groups in a row."""
 
     address_type: str
     address: str
     ttl: int | None = None
-    count: int = 1
+    groups: int = 1
 
     def text(self) -> str:
         ttl = "" if self.ttl is None else f"/{self.ttl}"
-        count = f"/{self.count}" if self.count > 1 else ""
-        return f"{NETWORK} {self.address_type} {self.address}{ttl}{count}"
+        groups = f"/{self.groups}" if self.groups > 1 else ""
+        return f"{NETWORK} {self.address_type} {self.address}{ttl}{groups}"
 
 
 class Filter(NamedTuple):
-    """a=source-filter (RFC 4570): what is sent to `destination` (or *) comes from these alone, or never does."""
+    """a=source-filter (RFC 4570): what is sent to `destination` (or *) comes from these alone, or never."""
 
     includes: bool
     destination: str
@@ -136,7 +136,7 @@ class Media:
 
 @dataclass(frozen=True)
 class Description:
-    """One session.  Lines that nobody here asks for (u, e, p, b, r, z, k) were checked for their place alone."""
+    """One session.  Of lines that nobody here asks for (u, e, p, b, r, z, k) only the place is checked."""
 
     origin: Origin
     name: str
@@ -270,7 +270,8 @@ def _check_order(lines: list[Line], order: str) -> None:
         at = order.find(letter)
         repeats = letter in REPEATING and (letter != "c" or order is MEDIA_ORDER)
         again = letter == "t" and last == order.find("r")
-        if at < 0 or (at < last and not again) or (at == last and not repeats):
+        lonely = letter == "r" and last not in (at, order.find("t"))
+        if at < 0 or lonely or (at < last and not again) or (at == last and not repeats):
             raise Malformed(f"SDP line {letter}= where it cannot be")
         last = at
 
@@ -325,14 +326,16 @@ def _connection(value: str) -> Connection:
         raise Malformed(f"SDP c={value[:60]!r}")
     kind = _family(words[0], words[1])
     base, *more = words[2].split("/")
-    numbers = [_number(each, 0, 255 if kind == "IP4" and not at else COUNT_MAX, "c=") for at, each in enumerate(more)]
+    numbers = [
+        _number(each, 0, 255 if kind == "IP4" and not at else COUNT_MAX, "c=") for at, each in enumerate(more)
+    ]
     if len(numbers) > (2 if kind == "IP4" else 1):
         raise Malformed(f"SDP c={value[:60]!r}")
     ttl = numbers.pop(0) if numbers and kind == "IP4" else None
-    count = numbers[0] if numbers else 1
-    if not count:
+    groups = numbers[0] if numbers else 1
+    if not groups:
         raise Malformed("SDP c= with no address at all")
-    return Connection(kind, _address(kind, base), ttl, count)
+    return Connection(kind, _address(kind, base), ttl, groups)
 
 
 def _times(value: str) -> tuple[int, int]:
@@ -382,7 +385,9 @@ def _format(value: str) -> Format:
     if not TOKEN.fullmatch(encoding):
         raise Malformed(f"SDP a=rtpmap:{value[:60]!r}")
     clock = clock.partition("/")[0]  # and channels
-    return Format(_number(words[0], 0, 127, "payload type"), encoding, _number(clock, 1, 1 << 31, "clock rate"))
+    return Format(
+        _number(words[0], 0, 127, "payload type"), encoding, _number(clock, 1, 1 << 31, "clock rate")
+    )
 
 
 def _filter(value: str) -> Filter:
@@ -391,7 +396,9 @@ def _filter(value: str) -> Filter:
         raise Malformed(f"SDP a=source-filter:{value[:60]!r}")
     kind, destination, sources = words[2], words[3], words[4:]
     if kind == ANY:  # names, whose addresses are of either type
-        if not all(HOST.fullmatch(each) for each in sources) or not (destination == ANY or HOST.fullmatch(destination)):
+        if not all(HOST.fullmatch(each) for each in sources) or not (
+            destination == ANY or HOST.fullmatch(destination)
+        ):
             raise Malformed(f"SDP a=source-filter:{value[:60]!r}")
         return Filter(words[0] == "incl", destination, tuple(sources))
     _family(NETWORK, kind)

@@ -1,10 +1,10 @@
 """A UDP datagram inside an IPv4 packet (RFC 768), read and built whole.
 
-     0             1             2             3
-    +------+------+-------------+-------------+-------------+
-    |        source port        |     destination port      |
-    |   length, header incl.    |  checksum, 0: there is none |
-    +------+------+-------------+-------------+-------------+
+ 0             1             2             3
++------+------+-------------+-------------+-------------+
+|        source port        |     destination port      |
+|   length, header incl.    |  checksum, 0: there is none |
++------+------+-------------+-------------+-------------+
 """
 
 from struct import Struct

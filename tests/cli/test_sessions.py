@@ -10,7 +10,7 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.client import ControlClient
-from multicastmw.cli.main import Target, mcmw
+from multicastmw.cli.main import mcmw
 from multicastmw.cli.sessionlist import draw
 from multicastmw.cli.text import WIDTH
 from tests.web.test_exports import EVIL, media
@@ -18,9 +18,11 @@ from tests.web.test_exports import session as exported
 
 
 def session(*streams: dict[str, Any], **changed: Any) -> dict[str, Any]:
-    return exported(
-        *streams, source="10.88.0.1", node="studio-hamburg-1", ours=False, heard_ago=3.2, expires_in=3596.8, **changed
-    )  # fmt: skip
+    known = {
+        "source": "10.88.0.1", "node": "studio-hamburg-1", "ours": False, "heard_ago": 3.2,
+        "expires_in": 3596.8,
+    }  # fmt: skip
+    return exported(*streams, **(known | changed))
 
 
 class Table(SynchronousTestCase):
@@ -35,15 +37,24 @@ class Table(SynchronousTestCase):
     def test_a_line_each(self) -> None:
         title, line = self.drawn(session())
         self.assertEqual(["session", "from", "heard", "goes", "in", "what", "group:port"], title.split())
-        self.assertEqual("The news studio-ha\u2026 3 s 59 min MP2T 239.1.1.1:5004", " ".join(line.split()))
+        self.assertEqual("The news studio-h\u2026 3 s 59 min MP2T 239.1.1.1:5004", " ".join(line.split()))
 
     def test_the_longest_there_is_fits(self) -> None:
-        long = media(group="239.255.255.250", port=65535, encodings=["L24-or-something"], groups=3, sources=["10.88.0.1"])
+        long = media(
+            group="239.255.255.250",
+            port=65535,
+            encodings=["L24-or-something"],
+            groups=3,
+            sources=["10.88.0.1"],
+        )
         lines = self.drawn(session(long, name="x" * 300, heard_ago=86_399, expires_in=99_999))
         self.assertIn("239.255.255.250:65535", " ".join(lines))
 
     def test_two_media_and_none(self) -> None:
-        lines = self.drawn(session(media(), media(kind="audio", port=0, formats=["14"], encodings=[])), session() | {"media": []})
+        lines = self.drawn(
+            session(media(), media(kind="audio", port=0, formats=["14"], encodings=[])),
+            session() | {"media": []},
+        )
         self.assertEqual("audio 239.1.1.1:off", " ".join(lines[2].split()))
         self.assertTrue(lines[3].endswith("nothing"))
 
@@ -60,7 +71,7 @@ class Command(SynchronousTestCase):
     def runs(self, *arguments: str, sessions: list[dict[str, Any]] | None = None) -> Result:
         found = [session(), session(id="b" * 12)] if sessions is None else sessions
         with patch.object(ControlClient, "get", return_value={"sessions": found}):
-            return CliRunner().invoke(mcmw, ["sessions", *arguments], obj=Target(socket="/nowhere"))
+            return CliRunner().invoke(mcmw, ["--socket", "/nowhere", "sessions", *arguments])
 
     def test_a_playlist_is_what_it_writes(self) -> None:
         done = self.runs()
@@ -68,7 +79,9 @@ class Command(SynchronousTestCase):
         self.assertTrue(done.output.startswith("#EXTM3U\n"))
 
     def test_sdp_is_of_one(self) -> None:
-        self.assertEqual("v=0\r\ns=The news\r\n", self.runs("--format", "sdp", "b" * 12).stdout_bytes.decode())
+        self.assertEqual(
+            "v=0\r\ns=The news\r\n", self.runs("--format", "sdp", "b" * 12).stdout_bytes.decode()
+        )
         for arguments in ([], ["The news"]):
             done = self.runs("--format", "sdp", *arguments)
             self.assertEqual(1, done.exit_code)

@@ -14,8 +14,10 @@ from multicastmw.wire.sdp import Description
 from tests.fuzz.target import Target, script, steps
 
 SDP = (
-    b"v=0\r\no=- 1 1 IN IP4 10.88.0.1\r\ns=News\r\ni=x\r\nc=IN IP4 239.1.1.1/16/2\r\nb=AS:9\r\nt=0 0\r\nr=7d 1h 0\r\n"
-    b"a=cat:NEWS\r\na=tool:x\r\na=source-filter: incl IN IP4 * 10.88.0.1\r\nm=video 5004/2 RTP/AVP 33 96\r\ni=y\r\n"
+    b"v=0\r\no=- 1 1 IN IP4 10.88.0.1\r\ns=News\r\ni=x\r\nc=IN IP4 239.1.1.1/16/2\r\n"
+    b"b=AS:9\r\nt=0 0\r\nr=7d 1h 0\r\n"
+    b"a=cat:NEWS\r\na=tool:x\r\na=source-filter: incl IN IP4 * 10.88.0.1\r\n"
+    b"m=video 5004/2 RTP/AVP 33 96\r\ni=y\r\n"
     b"c=IN IP6 ff15::1/2\r\na=rtpmap:96 H264/90000\r\n"
 )
 SOURCE = bytes((10, 88, 0, 1))
@@ -36,7 +38,14 @@ def packets() -> Iterable[bytes]:
 class Sap(Target):
     """A directory, its announcers and time."""
 
-    words = (b"a=source-filter:", b"a=rtpmap:", b"application/sdp\0", b"IN IP4 ", b"IN IP6 ", b"\r\nm=video 1 udp 33")
+    words = (
+        b"a=source-filter:",
+        b"a=rtpmap:",
+        b"application/sdp\0",
+        b"IN IP4 ",
+        b"IN IP6 ",
+        b"\r\nm=video 1 udp 33",
+    )
 
     def seeds(self) -> Iterable[bytes]:
         for packet in packets():

@@ -1,6 +1,6 @@
 """The session directory with whole nodes: ffmpeg and [session:X] announce, VLC and ffprobe find.
 
-    a --- b --- c        every node keeps what it has heard, and says it again to a program that joins late
+a --- b --- c        every node keeps what it has heard, and says it again to a program that joins late
 """
 
 import json
@@ -19,7 +19,6 @@ from tests.netns.kit import (
     NetnsTestCase,
     Receiver,
     await_linked,
-
     let_pass,
     mcmw,
     node_ini,
@@ -38,7 +37,9 @@ TEST_PICTURE = ("-re", "-f", "lavfi", "-i", "testsrc2=size=320x240:rate=25", "-c
 
 
 def ffmpeg(host: Host, *arguments: str) -> Process:
-    return host.spawn([find_ffmpeg(), "-nostdin", "-v", "error", *TEST_PICTURE, *arguments], log=f"{host.name}-ffmpeg")
+    return host.spawn(
+        [find_ffmpeg(), "-nostdin", "-v", "error", *TEST_PICTURE, *arguments], log=f"{host.name}-ffmpeg"
+    )
 
 
 def announcing(host: Host, name: str = NAME, scope: str = GLOBAL) -> Process:
@@ -53,7 +54,9 @@ def session_of(status: dict[str, Any], name: str = NAME) -> dict[str, Any] | Non
 
 def await_listed(host: Host, name: str = NAME, there: bool = True) -> dict[str, Any] | None:
     what = f"{name} {'in' if there else 'no more in'} the directory"
-    return session_of(host.await_status(lambda status: bool(session_of(status, name)) == there, PATIENCE, what), name)
+    return session_of(
+        host.await_status(lambda status: bool(session_of(status, name)) == there, PATIENCE, what), name
+    )
 
 
 class Case(NetnsTestCase):
@@ -101,14 +104,18 @@ class FromTheCache(Case):
         self.assertIn("libavformat", c["tool"].lower() or "libavformat")
         for host, where in ((self.c, "far"), (self.a, "on the sender's own host")):
             took = self.listed_by_vlc(host)
-            self.measured(f"seconds from VLC's start to its list, {where}, while nobody announces", f"{took:.2f}")
+            self.measured(
+                f"seconds from VLC's start to its list, {where}, while nobody announces", f"{took:.2f}"
+            )
         self.assertGreater(self.c.status()["counters"]["sap_replayed"], 0)
 
     def test_a_second_program_of_the_same_host(self) -> None:
         """IGMP says nothing of it."""
         self.start()
         Receiver(self.c, GLOBAL, LOCAL)
-        self.c.await_status(lambda status: DEVICE in wanters(status, GLOBAL), PATIENCE, "the first program's join")
+        self.c.await_status(
+            lambda status: DEVICE in wanters(status, GLOBAL), PATIENCE, "the first program's join"
+        )
         sender = announcing(self.a)
         await_listed(self.c)
         sender.kill()
@@ -137,7 +144,9 @@ class Announced(Case):
     def test_vlc_and_ffprobe_find_it_far_away_and_at_home(self) -> None:
         ffmpeg(self.a, "-f", "rtp_mpegts", f"rtp://{GROUP}:5004?ttl=16")
         sessions = {host.name: await_listed(host) for host in self.lab.hosts}
-        self.assertEqual({"a": False, "b": True, "c": False}, {name: s and s["ours"] for name, s in sessions.items()})
+        self.assertEqual(
+            {"a": False, "b": True, "c": False}, {name: s and s["ours"] for name, s in sessions.items()}
+        )
         self.assertEqual({"b"}, {s and s["node"] for s in sessions.values()})
         for host in (self.c, self.b):
             took = self.listed_by_vlc(host)
@@ -159,8 +168,8 @@ class Announced(Case):
     def probed(self, host: Host, where: str, *options: str) -> list[str]:
         """Codecs that ffprobe finds."""
         done = host.run(
-            ["timeout", "40", "ffprobe", "-v", "error", *options, "-show_entries", "stream=codec_name", "-of", "json",
-             where],
+            ["timeout", "40", "ffprobe", "-v", "error", *options, "-show_entries", "stream=codec_name",
+             "-of", "json", where],
             timeout=60,
         )  # fmt: skip
         self.assertEqual(0, done.returncode, done.stderr)
@@ -175,7 +184,9 @@ class Announced(Case):
         self.assertEqual({"[session:news]": "applied", "[session:sport]": "applied"}, changes)
         await_listed(self.c, there=False)
         await_listed(self.c, "Sport")
-        self.assertIn(f"{NAME}, which 10.88.0.{self.b.index} announced, is gone", mcmw(self.c, "show", "events")[1])
+        self.assertIn(
+            f"{NAME}, which 10.88.0.{self.b.index} announced, is gone", mcmw(self.c, "show", "events")[1]
+        )
         self.assertEqual(0, self.b.stop_node())
         await_listed(self.c, "Sport", there=False)
 
@@ -237,7 +248,7 @@ out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 out.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
 out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 16)
 for n in range(count):
-    sdp = f"v=0\\r\\no=- {n} 1 IN IP4 10.0.0.1\\r\\ns=x{n}\\r\\nc=IN IP4 239.9.9.9/1\\r\\nt=0 0\\r\\nm=video 1 udp 33\\r\\n"
+    sdp = f"v=0\\no=- {n} 1 IN IP4 10.0.0.1\\ns=x{n}\\nc=IN IP4 239.9.9.9/1\\nt=0 0\\nm=video 1 udp 33\\n"
     out.sendto(struct.pack("!BBHI", 0x20, 0, n % 65535 + 1, n + 1) + sdp.encode(), ("224.2.127.254", 9875))
 """
 
@@ -251,7 +262,9 @@ class Flooded(Case):
     def test_a_flood_of_sessions_takes_nobodys_place_and_no_memory(self) -> None:
         self.start(b={"session:news": SECTION})
         self.c.await_status(
-            lambda status: (session_of(status) or {"announcements": 0})["announcements"] > 1, PATIENCE, "it twice"
+            lambda status: (session_of(status) or {"announcements": 0})["announcements"] > 1,
+            PATIENCE,
+            "it twice",
         )
         before = rss_of(self.c)
         done = self.a.run(["python3", "-c", FLOOD, DEVICE, "30000"], timeout=120)
@@ -263,8 +276,10 @@ class Flooded(Case):
         status = self.c.status()
         self.assertTrue(session_of(status))
         self.assertLessEqual(len(status["sessions"]), 257)  # 256 of one source, and b's
-        self.measured("received, not read, refused", [status["counters"][f"sap_{name}"] for name in ("received", "not_read", "refused")])
+        self.measured(
+            "received, not read, refused",
+            [status["counters"][f"sap_{name}"] for name in ("received", "not_read", "refused")],
+        )
         grown = rss_of(self.c) - before
         self.measured("bytes that c has grown by", grown)
         self.assertLess(grown, 32 << 20)
-

@@ -1,8 +1,9 @@
 """SDP: built and read, held against another parser, and what is refused."""
 
+import contextlib
 import json
 import subprocess
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -36,7 +37,8 @@ TAIL = "c=IN IP4 239.1.1.1/16\r\nt=0 0\r\nm=video 5004 RTP/AVP 33\r\n"
 # As the programs write it.
 VLC = (
     "v=0\r\no=- 16433543432158612345 16433543432158612345 IN IP4 debian\r\ns=A film\r\ni=N/A\r\n"
-    "c=IN IP4 239.1.2.3/16\r\nt=0 0\r\na=tool:vlc 3.0.21\r\na=recvonly\r\na=type:broadcast\r\na=charset:UTF-8\r\n"
+    "c=IN IP4 239.1.2.3/16\r\nt=0 0\r\na=tool:vlc 3.0.21\r\na=recvonly\r\na=type:broadcast\r\n"
+    "a=charset:UTF-8\r\n"
     "m=video 5004 RTP/AVP 33\r\nb=RR:0\r\na=rtpmap:33 MP2T/90000\r\n"
 )
 FFMPEG = (
@@ -45,7 +47,8 @@ FFMPEG = (
     "a=fmtp:96 profile-level-id=1\r\nm=audio 5006 RTP/AVP 14\r\nc=IN IP4 239.1.1.1/255\r\nb=AS:64\r\n"
 )
 DANTE = (
-    "v=0\r\no=- 1423986 1423994 IN IP4 169.254.98.63\r\ns=AOIP44-serial-1614 : 2\r\nc=IN IP4 239.65.45.154/32\r\n"
+    "v=0\r\no=- 1423986 1423994 IN IP4 169.254.98.63\r\ns=AOIP44-serial-1614 : 2\r\n"
+    "c=IN IP4 239.65.45.154/32\r\n"
     "t=0 0\r\na=keywds:Dante\r\nm=audio 5004 RTP/AVP 97\r\ni=2 channels: TxChan 0, TxChan 1\r\na=recvonly\r\n"
     "a=rtpmap:97 L24/48000/2\r\na=ptime:1\r\na=ts-refclk:ptp=IEEE1588-2008:00-1D-C1-FF-FE-12-00-A4:0\r\n"
     "a=mediaclk:direct=142410716\r\n"
@@ -70,7 +73,7 @@ maps = st.builds(
     st.integers(1, 192_000),
 )  # fmt: skip
 filters = st.builds(
-    lambda mode, to, sources: Attribute("source-filter", f" {mode} IN IP4 {to} {' '.join(map(str, sources))}"),
+    lambda mode, to, them: Attribute("source-filter", f" {mode} IN IP4 {to} " + " ".join(map(str, them))),
     st.sampled_from(["incl", "excl"]), st.just("*") | st.ip_addresses(v=4).map(str),
     st.lists(st.ip_addresses(v=4), min_size=1, max_size=4),
 )  # fmt: skip
@@ -78,6 +81,11 @@ media = st.builds(
     Media, tokens, st.integers(0, 65_535), st.sampled_from(["RTP/AVP", "RTP/SAVPF", "udp"]),
     st.lists(tokens, min_size=1, max_size=4).map(tuple), st.integers(1, 256), texts,
     st.lists(connections, max_size=2).map(tuple), st.lists(free | maps | filters, max_size=4).map(tuple),
+)  # fmt: skip
+plain_media = st.builds(
+    Media, st.sampled_from(["video", "audio"]), st.integers(1, 65_535),
+    st.sampled_from(["RTP/AVP", "RTP/SAVPF"]),
+    st.lists(st.integers(1, 127).map(str), min_size=1, max_size=3).map(tuple),
 )  # fmt: skip
 descriptions = st.builds(
     Description, origins, texts, texts, connections,
@@ -97,7 +105,7 @@ class Reading(SynchronousTestCase):
 
     @given(st.binary(max_size=300) | st.text(max_size=300).map(lambda text: (HEAD + text).encode()))
     def test_noise_is_malformed_or_a_description(self, noise: bytes) -> None:
-        with suppress(Malformed):
+        with contextlib.suppress(Malformed):
             self.assertTrue(Description.parse(noise).origin.session)
 
     @given(st.sampled_from([VLC, FFMPEG, DANTE]), st.data())
@@ -105,21 +113,27 @@ class Reading(SynchronousTestCase):
         damaged = bytearray(text.encode())
         for _ in range(data.draw(st.integers(1, 3))):
             damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-        with suppress(Malformed):
+        with contextlib.suppress(Malformed):
             self.assertNotIn("\x1b", Description.parse(bytes(damaged)).name)
 
     def test_of_vlc(self) -> None:
         found = Description.parse(VLC.encode())
-        self.assertEqual(("A film", "N/A", "vlc 3.0.21", ""), (found.name, found.information, found.tool, found.category))
+        self.assertEqual(
+            ("A film", "N/A", "vlc 3.0.21", ""), (found.name, found.information, found.tool, found.category)
+        )
         (film,) = found.media
-        self.assertEqual((("video", 5004, "RTP/AVP", ("33",))), (film.kind, film.port, film.protocol, film.formats))
+        self.assertEqual(
+            (("video", 5004, "RTP/AVP", ("33",))), (film.kind, film.port, film.protocol, film.formats)
+        )
         self.assertEqual((Connection("IP4", "239.1.2.3", 16),), found.where(film))
         self.assertEqual((Format(33, "MP2T", 90_000),), film.maps)
 
     def test_of_ffmpeg_whose_media_have_addresses_of_their_own(self) -> None:
         found = Description.parse(FFMPEG.encode())
         self.assertIsNone(found.connection)
-        self.assertEqual([(Connection("IP4", "239.1.1.1", 255),)] * 2, [found.where(each) for each in found.media])
+        self.assertEqual(
+            [(Connection("IP4", "239.1.1.1", 255),)] * 2, [found.where(each) for each in found.media]
+        )
 
     def test_of_dante(self) -> None:
         found = Description.parse(DANTE.encode())
@@ -143,7 +157,9 @@ class Reading(SynchronousTestCase):
         self.assertEqual("NEWS", parsed("v=0", ORIGIN, "s=x", "t=0 0", "a=cat:NEWS").category)
 
     def test_two_times_and_their_repetitions(self) -> None:
-        found = parsed("v=0", ORIGIN, "s=x", "t=1 2", "r=7d 1h 0 25h", "r=7d 1h 0", "t=3 4", "r=7d 1h 0", "z=1 -1h")
+        found = parsed(
+            "v=0", ORIGIN, "s=x", "t=1 2", "r=7d 1h 0 25h", "r=7d 1h 0", "t=3 4", "r=7d 1h 0", "z=1 -1h"
+        )
         self.assertEqual(((1, 2), (3, 4)), found.times)
 
     def test_lines_that_end_in_lf_alone_and_a_nul_behind_it(self) -> None:
@@ -151,7 +167,7 @@ class Reading(SynchronousTestCase):
         self.assertEqual("A film", found.name)
 
     def test_a_name_in_another_alphabet(self) -> None:
-        self.assertEqual("Tagesschau für α", parsed("v=0", ORIGIN, "s=Tagesschau für α", "t=0 0").name)
+        self.assertEqual("Tagesschau für Ж", parsed("v=0", ORIGIN, "s=Tagesschau für Ж", "t=0 0").name)
         latin = f"v=0\n{ORIGIN}\ns=Köln\nt=0 0\n".encode("latin-1")
         self.assertEqual("Köln", Description.parse(latin).name)
         self.assertIn("s=Köln", decoded(latin))
@@ -181,7 +197,17 @@ class Refusing(SynchronousTestCase):
             self.refused(*lines)
 
     def test_lines_in_another_place_or_twice_or_unknown(self) -> None:
-        good = ["v=0", ORIGIN, "s=x", "i=y", "c=IN IP4 239.1.1.1/1", "t=0 0", "a=b", "m=video 1 udp 33", "a=c"]
+        good = [
+            "v=0",
+            ORIGIN,
+            "s=x",
+            "i=y",
+            "c=IN IP4 239.1.1.1/1",
+            "t=0 0",
+            "a=b",
+            "m=video 1 udp 33",
+            "a=c",
+        ]
         parsed(*good)
         for at in range(3):
             self.refused(*good[: at + 1], good[at], *good[at + 1 :])
@@ -198,21 +224,30 @@ class Refusing(SynchronousTestCase):
 
     def test_numbers_and_addresses_that_are_none(self) -> None:
         for line in (
-            "c=IN IP4 239.1.1.256/1", "c=IN IP4 239.1.1.1/256", "c=IN IP4 239.1.1.1/1/0", "c=IN IP4 239.1.1.1/1/257",
+            "c=IN IP4 239.1.1.256/1", "c=IN IP4 239.1.1.1/256", "c=IN IP4 239.1.1.1/1/0",
+            "c=IN IP4 239.1.1.1/1/257",
             "c=IN IP4 239.1.1.1/1/1/1", "c=IN IP4 239.1.1.1/x", "c=IN IP4 239.1.1.1/+1", "c=IN IP4 ff15::1",
             "c=IN IP5 1.2.3.4", "c=ATM IP4 1.2.3.4", "c=IN IP4", "c=IN IP4 ", "c=IN IP4 -host",
             "c=IN IP6 ff15::g", "c=IN IP6 ff15::1/1/1", "c=IN IP4 a/../../b",
         ):  # fmt: skip
             self.refused("v=0", ORIGIN, "s=x", line, "t=0 0")
         for line in (
-            "m=video 65536 RTP/AVP 33", "m=video -1 RTP/AVP 33", "m=video 1/0 RTP/AVP 33", "m=video 1/ RTP/AVP 33",
-            "m=video 1 RTP/AVP", "m=video 1", "m=v(deo 1 RTP/AVP 33", "m=video 1 RTP//AVP 33", "m=video 1 udp <b>",
-            "m=video ١ RTP/AVP 33", "m=video 1 RTP/AVP 33\x0b",
+            "m=video 65536 RTP/AVP 33", "m=video -1 RTP/AVP 33", "m=video 1/0 RTP/AVP 33",
+            "m=video 1/ RTP/AVP 33",
+            "m=video 1 RTP/AVP", "m=video 1", "m=v(deo 1 RTP/AVP 33", "m=video 1 RTP//AVP 33",
+            "m=video 1 udp <b>",
+            "m=video \u0661 RTP/AVP 33", "m=video 1 RTP/AVP 33\x0b",
         ):  # fmt: skip
             self.refused("v=0", ORIGIN, "s=x", "c=IN IP4 239.1.1.1/1", "t=0 0", line)
         for line in ("t=0", "t=0 0 0", "t=a b", "t=-1 0", f"t={1 << 64} 0"):
             self.refused("v=0", ORIGIN, "s=x", line)
-        for line in ("o=- 1 1 IN IP4", "o=- 1 x IN IP4 h", "o=- -1 1 IN IP4 h", "o= 1 1 IN IP4 h", "o=a b 1 1 IN IP4 h"):
+        for line in (
+            "o=- 1 1 IN IP4",
+            "o=- 1 x IN IP4 h",
+            "o=- -1 1 IN IP4 h",
+            "o= 1 1 IN IP4 h",
+            "o=a b 1 1 IN IP4 h",
+        ):
             self.refused("v=0", line, "s=x", "t=0 0")
 
     def test_attributes_that_we_read(self) -> None:
@@ -236,7 +271,12 @@ class Refusing(SynchronousTestCase):
 
     def test_what_cannot_be_built(self) -> None:
         good = Description.parse(VLC.encode())
-        for changed in ({"name": "a\r\nm=audio"}, {"name": "a\nb"}, {"information": "\x1b[2J"}, {"name": "x" * LONGEST}):
+        for changed in (
+            {"name": "a\r\nm=audio"},
+            {"name": "a\nb"},
+            {"information": "\x1b[2J"},
+            {"name": "x" * LONGEST},
+        ):
             with self.assertRaises(ValueError):
                 Description(**{**vars(good), **changed}).build()
 
@@ -244,19 +284,27 @@ class Refusing(SynchronousTestCase):
 class Together(SynchronousTestCase):
     """With what others make of the same text."""
 
-    @given(descriptions.filter(lambda each: "IP6" not in each.build().decode()))
-    def test_sdp_transform_reads_the_same(self, description: Description) -> None:
+    @given(descriptions, st.lists(plain_media, max_size=3))
+    def test_sdp_transform_reads_the_same(self, description: Description, streams: list[Media]) -> None:
+        """Of what it can read: it takes a name of digits for a number, and knows no ports in a row."""
+        description = replace(description, name=f"N {description.name}".strip(), media=tuple(streams))
         theirs: dict[str, Any] = sdp_transform.parse(description.build().decode())
+        self.assertEqual(description.name, theirs["name"])
         self.assertEqual(
-            (description.name or " ", len(description.media)), (str(theirs["name"]), len(theirs["media"]))
+            [(each.kind, each.port, each.protocol, " ".join(each.formats)) for each in streams],
+            [
+                (each["type"], each["port"], each["protocol"], str(each["payloads"]))
+                for each in theirs["media"]
+            ],
         )
-        for ours, other in zip(description.media, theirs["media"], strict=True):
-            self.assertEqual((ours.kind, ours.port, ours.protocol), (other["type"], other["port"], other["protocol"]))
 
     def test_what_it_writes_we_read(self) -> None:
         for text in (VLC, FFMPEG, DANTE):
             written = sdp_transform.write(sdp_transform.parse(text))
-            self.assertEqual(Description.parse(text.encode()).media[0].maps, Description.parse(written.encode()).media[0].maps)
+            self.assertEqual(
+                Description.parse(text.encode()).media[0].maps,
+                Description.parse(written.encode()).media[0].maps,
+            )
 
     def test_ffprobe_finds_the_media(self) -> None:
         try:
@@ -274,8 +322,7 @@ class Together(SynchronousTestCase):
             file.write_bytes(description.build())
             done = subprocess.run(
                 ["ffprobe", "-v", "quiet", "-protocol_whitelist", "file,udp,rtp", "-analyzeduration", "1",
-                 "-rw_timeout", "200000", "-show_entries", "stream=codec_name:format_tags=title", "-of", "json",
-                 str(file)],
+                 "-show_entries", "stream=codec_name:format_tags=title", "-of", "json", str(file)],
                 capture_output=True, text=True, timeout=60, check=False,
             )  # fmt: skip
         found = json.loads(done.stdout)

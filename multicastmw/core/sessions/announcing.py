@@ -1,12 +1,12 @@
 """[session:NAME]: sessions that this node announces for senders that announce nothing themselves.
 
-RFC 2974, 3.1 has everybody share 4,000 bit/s of a scope and nobody announce more often than every 300 s, which
-is for the Internet of 1998 and long for who has just started a player.  Here a scope's announcements share
-40,000 bit/s, those that were heard included, and each comes every 5 s at most: 20 sessions of 500 bytes come
-every 5 s, 1,000 every 100 s.  The interval varies by a third, so that nodes do not speak in step.
+RFC 2974, 3.1 has everybody share 4,000 bit/s of a scope, and nobody announce more often than every 300 s:
+that is for the Internet of 1998, and long for who has just started a player.  Here a scope's announcements
+share 40,000 bit/s, those that were heard included, and each comes every 5 s at most: 20 sessions of 500 bytes
+come every 5 s, 1,000 every 100 s.  The interval varies by a third, so that nodes do not speak in step.
 
-Besides that each is announced when the node starts, when somebody comes who has not heard it, and, as deleted,
-when the node ends or node.ini has the section no longer.
+Besides that each is announced when the node starts, when somebody comes who has not heard it, and, as
+deleted, when the node ends or node.ini has the section no longer.
 """
 
 from collections.abc import Callable, Iterable

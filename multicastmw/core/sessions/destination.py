@@ -1,8 +1,8 @@
-"""The session directory as a destination in this process: it takes the packets of the SAP groups, and makes some.
+"""The session directory as a destination in this process: it takes packets of the SAP groups, and makes some.
 
-What the node announces goes two ways.  Into the overlay it is originated as if a program here had sent it, from
-the TAP's own address, and so it comes to this directory too.  The host's kernel drops what claims to come from
-itself, so programs here get it from the querier's address; replays of what came from here, too.
+What the node announces goes two ways.  Into the overlay it is originated as if a program here had sent it,
+from the TAP's own address, and so it comes to this directory too.  The host's kernel drops what claims to
+come from itself, so programs here get it from the querier's address; replays of what came from here, too.
 """
 
 from collections.abc import Callable
@@ -154,15 +154,17 @@ class SessionsDestination:
         """To programs here, unless it has gone meanwhile."""
         if session not in self.directory or group not in session.scopes:
             return
-        self.directory.counters.replayed += 1
         is_from_here = session.origin == self._forwarder.origin
-        self._to_hosts(session.message, group, (self._querier() or DUMMY) if is_from_here else session.source)
+        source = (self._querier() or DUMMY) if is_from_here else session.source
+        self.directory.counters.replayed += self._to_hosts(session.message, group, source)
 
-    def _to_hosts(self, message: bytes, group: int, source: int) -> None:
-        """Where we stand by, another gateway does it."""
-        if self._tap.forwards and self._tap.wants(group):
-            for piece in self._packets(message, group, source, HOSTS_TTL):
-                self._tap.send(piece)
+    def _to_hosts(self, message: bytes, group: int, source: int) -> bool:
+        """False where nobody there wants it; where we stand by, another gateway does it."""
+        if not self._tap.forwards or not self._tap.wants(group):
+            return False
+        for piece in self._packets(message, group, source, HOSTS_TTL):
+            self._tap.send(piece)
+        return True
 
     def _packets(self, message: bytes, group: int, source: int, ttl: int) -> list[bytes]:
         whole = Datagram(source, PORT, group, PORT, message).build(ttl, self._next_identification())

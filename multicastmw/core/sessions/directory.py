@@ -4,7 +4,7 @@ A session is known by who announces it (the packet's source and the originating 
 line without the version, so nobody changes or deletes another's.  The same bytes again cost a look-up; what
 is new is parsed, as often as an allowance permits: some 0.1 ms each.
 
-    heard again      the period between two is measured; it goes when unheard for ten of them, an hour at least
+    heard again      the period is measured; it goes when unheard for ten of them, an hour at least
     deleted          by its announcer: then it goes at once (VLC waits for the hour)
     full             what was heard only once makes room, the earliest first; where all were heard again, what
                      is new is refused.  So a flood never pushes out what is really there.
@@ -12,6 +12,7 @@ is new is parsed, as often as an allowance permits: some 0.1 ms each.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -199,7 +200,9 @@ class Directory:
         self, key: Key, announcement: Announcement, message: bytes, description: Description, arrival: Arrival
     ) -> None:
         if self._of_source[arrival.source] >= OF_ONE_SOURCE:
-            self._refuse(f"{OF_ONE_SOURCE} sessions are kept that {ip(arrival.source)} announces, and no more")
+            self._refuse(
+                f"{OF_ONE_SOURCE} sessions are kept that {ip(arrival.source)} announces, and no more"
+            )
             return
         if not self._make_room(cost_of(message, announcement.payload)):
             self._refuse(f"{len(self)} sessions are kept, and no further ones")
@@ -221,13 +224,13 @@ class Directory:
         arrival: Arrival,
     ) -> None:
         """A newer description, or another packet around the same."""
-        before = session.text
+        before = session.description
         self._let_go(session)
         self._hold(session, announcement, message, description)
         self._again(session, arrival)
         if not self._is_within():
             self._make_room(0, spared=session)
-        if before != session.text:
+        if session in self and _without_version(before) != _without_version(description):
             self._tell(SessionChanged(ip(session.source), session.name))
 
     def _hold(
@@ -301,3 +304,8 @@ class Directory:
 
 def _key(arrival: Arrival, announcement: Announcement, origin: Origin) -> Key:
     return arrival.source, announcement.source, origin.identity
+
+
+def _without_version(description: Description) -> Description:
+    """For what is said in it: the version only says that something is another."""
+    return replace(description, origin=description.origin._replace(version="0"))

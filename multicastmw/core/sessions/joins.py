@@ -1,8 +1,8 @@
 """Who has just joined a group of SAP, as far as IGMP tells it.
 
 A report of versions 1 and 2, and a "current state" of version 3, answers a query as well as it joins: it is a
-join of a host that has not said so lately.  A "change" of version 3 is a join; it is said twice (RFC 3376, 5.1).
-Within one host the second program to join says nothing: that is seen where the host is this one (net/listeners.py).
+join of a host that has not said so lately.  A "change" of version 3 is a join, and is said twice (RFC 3376,
+5.1).  Within one host the second program to join says nothing: net/listeners.py sees it, on this host.
 """
 
 from collections.abc import Collection, Iterator

@@ -1,8 +1,8 @@
 """Where sessions are announced: the SAP group of each IPv4 scope (RFC 2974, 3; RFC 2365, 6).
 
-    239.255.0.0/16     local                  239.255.255.255
-    239.192.0.0/14     organisation-local     239.195.255.255
-    everything else    global                 224.2.127.254
+239.255.0.0/16     local                  239.255.255.255
+239.192.0.0/14     organisation-local     239.195.255.255
+everything else    global                 224.2.127.254
 """
 
 from multicastmw.wire.ipv4 import number

@@ -53,7 +53,9 @@ class Describing(Case):
             (found.name, found.information, found.category, found.connection),
         )
         (media,) = found.media
-        self.assertEqual(("video", 5004, "RTP/AVP", ("33",)), (media.kind, media.port, media.protocol, media.formats))
+        self.assertEqual(
+            ("video", 5004, "RTP/AVP", ("33",)), (media.kind, media.port, media.protocol, media.formats)
+        )
         self.assertEqual((Format(33, "MP2T", 90_000),), media.maps)
         self.assertTrue(found.tool.startswith("mcmw "))
         self.assertEqual(str(int(self.wall) + NTP), found.origin.version)
@@ -72,7 +74,9 @@ class Describing(Case):
         self.assertEqual(name.strip(), Description.parse(description.build()).name)
 
     def test_its_id_is_the_same_after_a_restart_and_another_for_another_node(self) -> None:
-        found = [describe(NEWS, node, "10.88.0.2", version).origin for node, version in ((1, 1), (1, 2), (2, 1))]
+        found = [
+            describe(NEWS, node, "10.88.0.2", version).origin for node, version in ((1, 1), (1, 2), (2, 1))
+        ]
         self.assertEqual(found[0].identity, found[1].identity)
         self.assertNotEqual(found[0].identity, found[2].identity)
         self.assertNotEqual(found[0].session, describe(SPORT, 1, "10.88.0.2", 1).origin.session)
@@ -82,7 +86,9 @@ class Timing(Case):
     def test_at_once_and_then_every_few_seconds(self) -> None:
         self.offers(NEWS, SPORT)
         self.runs(4 * EVERY)
-        self.assertEqual([50.0 + EVERY * n for n in range(5) for _ in range(2)], [at for at, _, _ in self.said])
+        self.assertEqual(
+            [50.0 + EVERY * n for n in range(5) for _ in range(2)], [at for at, _, _ in self.said]
+        )
 
     def test_less_often_where_much_is_announced(self) -> None:
         self.bytes = 500_000
@@ -149,4 +155,6 @@ class Ending(Case):
         self.runs(0.0)
         self.offers(NEWS._replace(group=SPORT.group))
         self.runs(0.0)
-        self.assertEqual([(GLOBAL, False), (GLOBAL, True), (LOCAL, False)], [(g, a.deletion) for _, g, a in self.said])
+        self.assertEqual(
+            [(GLOBAL, False), (GLOBAL, True), (LOCAL, False)], [(g, a.deletion) for _, g, a in self.said]
+        )

@@ -57,8 +57,9 @@ class Case(SynchronousTestCase):
     def peer_sends(self, inner: bytes, origin: int = THEIRS) -> None:
         self.sequence += 1
         source, group = int.from_bytes(inner[12:16], "big"), int.from_bytes(inner[16:20], "big")
-        message = data.build(inner, token=0, origin=origin, group=group, source=source, sequence=self.sequence,
-                             hop_limit=9)  # fmt: skip
+        message = data.build(
+            inner, token=0, origin=origin, group=group, source=source, sequence=self.sequence, hop_limit=9
+        )
         self.packet.now = self.now
         self.packet.buffer[: len(message)] = message
         self.assertTrue(self.forwarder.relay(self.packet, len(message), self.peer))
@@ -98,9 +99,7 @@ class Case(SynchronousTestCase):
 
 class Taking(Case):
     def test_every_scope_is_asked_for(self) -> None:
-        self.assertEqual(
-            SAP_GROUPS, {channel.group for channel in self.router.all_wanted_besides(self.peer)}
-        )
+        self.assertEqual(SAP_GROUPS, {channel.group for channel in self.router.all_wanted_besides(self.peer)})
 
     def test_of_the_overlay_with_its_origin(self) -> None:
         self.peer_sends(self.announced(text()))
@@ -161,7 +160,9 @@ class Announcing(Case):
         (inner,), (here,) = self.peer.inner, self.to_host()
         sent = Datagram.parse(inner)
         self.assertEqual((HERE, GLOBAL, PORT, 255), (sent.source, sent.destination, sent.port, inner[8]))
-        self.assertEqual((QUERIER, GLOBAL, PORT, 1), (here.source, here.destination, here.port, self.frames[0][22]))
+        self.assertEqual(
+            (QUERIER, GLOBAL, PORT, 1), (here.source, here.destination, here.port, self.frames[0][22])
+        )
         self.assertEqual(sent.payload, here.payload)
         header = data.DataHeader.parse(self.peer.messages[0])
         self.assertEqual((OUR_ORIGIN, 254, 77), (header.origin, header.hop_limit, header.origin_time))

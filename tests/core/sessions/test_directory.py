@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, SessionChanged, SessionGone, SessionNew, SessionRefused
-from multicastmw.core.sessions.allowance import A_SECOND, OF_ONE_SOURCE as READ_OF_ONE
-from multicastmw.core.sessions.allowance import SOURCES_MAX, Allowances
+from multicastmw.core.sessions.allowance import A_SECOND, SOURCES_MAX, Allowances
+from multicastmw.core.sessions.allowance import OF_ONE_SOURCE as READ_OF_ONE
 from multicastmw.core.sessions.directory import (
     AN_HOUR,
     COST_MAX,
@@ -31,7 +31,8 @@ ORIGIN = 0x1111_0001
 
 def text(name: str = "News", session: int = 1, version: int = 1, more: str = "") -> bytes:
     return (
-        f"v=0\r\no=- {session} {version} IN IP4 10.88.0.1\r\ns={name}\r\nc=IN IP4 239.1.1.1/16\r\nt=0 0\r\n{more}"
+        f"v=0\r\no=- {session} {version} IN IP4 10.88.0.1\r\ns={name}\r\n"
+        f"c=IN IP4 239.1.1.1/16\r\nt=0 0\r\n{more}"
         "m=video 5004 RTP/AVP 33\r\n"
     ).encode()
 
@@ -141,9 +142,7 @@ class Keeping(Case):
         self.hears(Announcement(1, bytes(4), b"<x/>", "text/xml").build())
         self.hears(b"\x20noise")
         self.hears(packet(b"v=0\r\ns=\x1b[2J\r\n"))
-        self.assertEqual(
-            {"received": 4, "encrypted": 1, "other_types": 1, "malformed": 2}, self.counts()
-        )
+        self.assertEqual({"received": 4, "encrypted": 1, "other_types": 1, "malformed": 2}, self.counts())
         self.assertEqual([SessionRefused] * 2, self.kinds())
         self.assertTrue(all(event.sentence().isprintable() for event in self.told))
 
@@ -247,7 +246,9 @@ class Bounds(Case):
         for _ in range(2):
             for number in range(SESSIONS_MAX):
                 self.now += 0.01
-                self.hears(packet(text(str(number), session=number, more="a=x:y z\r\n" * 15)), source=number + 1)
+                self.hears(
+                    packet(text(str(number), session=number, more="a=x:y z\r\n" * 15)), source=number + 1
+                )
         self.assertGreater(len(self.directory), 500)
         for number in range(SESSIONS_MAX):
             self.now += 0.01
@@ -273,19 +274,29 @@ class Life(RuleBasedStateMachine):
         self.directory = Directory(self.now)
         self.kept: dict[tuple[int, int], tuple[str, float]] = {}
 
-    @rule(source=st.integers(1, 3), session=st.integers(1, 3), name=st.sampled_from("ab"), after=st.floats(0, 900))
+    @rule(
+        source=st.integers(1, 3),
+        session=st.integers(1, 3),
+        name=st.sampled_from("ab"),
+        after=st.floats(0, 900),
+    )
     def announced(self, source: int, session: int, name: str, after: float) -> None:
-        self.pass_time(after)
+        self._pass(after)
         self.directory.accept(packet(text(name, session)), Arrival(GLOBAL, source, ORIGIN, self.now))
         self.kept[source, session] = name, self.now
 
     @rule(source=st.integers(1, 3), session=st.integers(1, 3))
     def deleted(self, source: int, session: int) -> None:
-        self.directory.accept(packet(text("z", session), deletion=True), Arrival(GLOBAL, source, ORIGIN, self.now))
+        self.directory.accept(
+            packet(text("z", session), deletion=True), Arrival(GLOBAL, source, ORIGIN, self.now)
+        )
         self.kept.pop((source, session), None)
 
     @rule(after=st.floats(0, 8_000))
-    def pass_time(self, after: float) -> None:
+    def time_passes(self, after: float) -> None:
+        self._pass(after)
+
+    def _pass(self, after: float) -> None:
         """Those with long periods last longer, which this model does not know: it asks."""
         self.now += after
         self.directory.tick(self.now)
@@ -312,7 +323,8 @@ class LifeTest(SynchronousTestCase):
 class Scopes(SynchronousTestCase):
     def test_the_group_of_each_scope(self) -> None:
         for group, sap in {
-            "239.255.0.1": LOCAL, "239.255.255.254": LOCAL, "239.192.0.1": ORGANISATION, "239.195.1.1": ORGANISATION,
-            "239.196.0.1": GLOBAL, "239.1.1.1": GLOBAL, "224.2.0.1": GLOBAL, "232.1.1.1": GLOBAL, "239.254.1.1": GLOBAL,
+            "239.255.0.1": LOCAL, "239.255.255.254": LOCAL, "239.192.0.1": ORGANISATION,
+            "239.195.1.1": ORGANISATION, "239.196.0.1": GLOBAL, "239.1.1.1": GLOBAL, "224.2.0.1": GLOBAL,
+            "232.1.1.1": GLOBAL, "239.254.1.1": GLOBAL,
         }.items():  # fmt: skip
             self.assertEqual(ipv4.text(sap), ipv4.text(sap_group(ipv4.number(group))))
