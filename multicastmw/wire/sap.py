@@ -71,6 +71,12 @@ class Announcement(NamedTuple):
         return HEAD.pack(flags, 0, self.hash) + self.source + (zlib.compress(body) if compressed else body)
 
 
+def longest_payload(message: Buffer) -> int:
+    """How many bytes of payload there may be to read, before it is unpacked."""
+    is_compressed = bool(message) and bool(message[0] & COMPRESSED)
+    return LONGEST_PAYLOAD if is_compressed else min(len(message), LONGEST_PAYLOAD)
+
+
 def decompress(body: bytes) -> bytes:
     """What zlib had packed; raises Malformed for what is longer than we keep, which is never unpacked."""
     unpacking = zlib.decompressobj()

@@ -1,13 +1,20 @@
-"""How often somebody may have something read that takes long: so many at once, so many a second.
+"""How much somebody may have read that takes long: so much at once, so much a second.
 
-One allowance is everybody's together, and each source has one besides, so that a single one cannot use all of
-it up.  Sources are forgotten, the longest silent first: a newcomer begins with a full one either way.
+It is counted in pieces of A_PIECE bytes, as reading takes longer the longer a text is.  One allowance is
+everybody's together, and each source has one besides, so that a single one cannot use all of it up.  Sources
+are forgotten, the longest silent first: a newcomer begins with a full one either way.
 """
 
-# What we chose: at 0.1 ms each, everybody together may take a tenth of a core.
+# What we chose: some 0.1 ms a piece, so everybody together may take a tenth of a core.
+A_PIECE = 512  # bytes; an ordinary session is one
 A_SECOND = 1_000.0
 OF_ONE_SOURCE = 200.0  # a second, and as many at once
 SOURCES_MAX = 512
+
+
+def pieces(size: int) -> int:
+    """What reading so many bytes takes."""
+    return 1 + size // A_PIECE
 
 
 class Allowance:
@@ -19,12 +26,12 @@ class Allowance:
         self._rate = self._left = rate
         self._at = now
 
-    def allow(self, now: float) -> bool:
+    def allow(self, amount: int, now: float) -> bool:
         self._left = min(self._rate, self._left + (now - self._at) * self._rate)
         self._at = now
-        if self._left < 1.0:
+        if self._left < amount:
             return False
-        self._left -= 1.0
+        self._left -= amount
         return True
 
 
@@ -38,9 +45,9 @@ class Allowances:
     def __len__(self) -> int:
         return len(self._of)
 
-    def allow(self, source: int, now: float) -> bool:
+    def allow(self, source: int, amount: int, now: float) -> bool:
         own = self._of.pop(source, None) or Allowance(OF_ONE_SOURCE, now)
         self._of[source] = own  # now the last to be forgotten
         if len(self._of) > SOURCES_MAX:
             del self._of[next(iter(self._of))]
-        return own.allow(now) and self._all.allow(now)
+        return own.allow(amount, now) and self._all.allow(amount, now)

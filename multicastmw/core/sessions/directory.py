@@ -2,7 +2,7 @@
 
 A session is known by who announces it (the packet's source and the originating source within) and by its o=
 line without the version, so nobody changes or deletes another's.  The same bytes again cost a look-up; what
-is new is parsed, as often as an allowance permits: some 0.1 ms each.
+is new is parsed, as much of it as an allowance permits: some 0.1 ms each.
 
     heard again      the period is measured; it goes when unheard for ten of them, an hour at least
     deleted          by its announcer: then it goes at once (VLC waits for the hour)
@@ -25,10 +25,10 @@ from multicastmw.core.events import (
     SessionRefused,
     Tell,
 )
-from multicastmw.core.sessions.allowance import Allowances
+from multicastmw.core.sessions.allowance import Allowances, pieces
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import text as ip
-from multicastmw.wire.sap import SDP, Announcement
+from multicastmw.wire.sap import SDP, Announcement, longest_payload
 from multicastmw.wire.sdp import Description, Origin, origin_of
 
 # What the specification says (RFC 2974, 4).
@@ -167,7 +167,7 @@ class Directory:
         if known:
             self._again(known, arrival)
             return
-        if not self._allowances.allow(arrival.source, arrival.now):
+        if not self._allowances.allow(arrival.source, pieces(longest_payload(message)), arrival.now):
             self.counters.not_read += 1
             return
         try:

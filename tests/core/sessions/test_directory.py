@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, SessionChanged, SessionGone, SessionNew, SessionRefused
-from multicastmw.core.sessions.allowance import A_SECOND, SOURCES_MAX, Allowances
+from multicastmw.core.sessions.allowance import A_SECOND, SOURCES_MAX, Allowances, pieces
 from multicastmw.core.sessions.allowance import OF_ONE_SOURCE as READ_OF_ONE
 from multicastmw.core.sessions.directory import (
     AN_HOUR,
@@ -23,7 +23,7 @@ from multicastmw.core.sessions.directory import (
 )
 from multicastmw.core.sessions.scopes import GLOBAL, LOCAL, ORGANISATION, sap_group
 from multicastmw.wire import ipv4
-from multicastmw.wire.sap import Announcement, hash_of
+from multicastmw.wire.sap import LONGEST_PAYLOAD, Announcement, hash_of
 
 SOURCE, OTHER = ipv4.number("10.88.0.1"), ipv4.number("10.88.0.2")
 ORIGIN = 0x1111_0001
@@ -257,11 +257,28 @@ class Bounds(Case):
 
     def test_one_source_has_a_part_of_the_reading(self) -> None:
         allowances = Allowances(0.0)
-        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 0.0) for _ in range(5_000)))
-        self.assertTrue(allowances.allow(2, 0.0))
-        self.assertEqual(A_SECOND - READ_OF_ONE - 1, sum(allowances.allow(n, 0.0) for n in range(3, 5_000)))
+        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 0.0) for _ in range(5_000)))
+        self.assertTrue(allowances.allow(2, 1, 0.0))
+        self.assertEqual(
+            A_SECOND - READ_OF_ONE - 1, sum(allowances.allow(n, 1, 0.0) for n in range(3, 5_000))
+        )
         self.assertEqual(SOURCES_MAX, len(allowances))
-        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 100.0) for _ in range(5_000)))
+        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 100.0) for _ in range(5_000)))
+
+    def test_what_is_long_takes_more_of_it(self) -> None:
+        for number in range(1_000):
+            self.hears(packet(text(session=number, more="a=x:y z\r\n" * 480)))
+        self.assertEqual(
+            READ_OF_ONE // pieces(4_500), self.directory.counters.received - self.directory.counters.not_read
+        )
+        self.now += 10
+        before = self.directory.counters.not_read
+        for number in range(1_000):
+            self.hears(
+                Announcement(number, bytes(4), text(session=number)).build(compressed=True), source=OTHER
+            )
+        read = 1_000 - (self.directory.counters.not_read - before)
+        self.assertEqual(READ_OF_ONE // pieces(LONGEST_PAYLOAD), read)
 
 
 @settings(max_examples=30, stateful_step_count=40)
