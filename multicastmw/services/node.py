@@ -72,9 +72,7 @@ LAST_WORDS = 0.5  # seconds that Close messages may take when the node ends
 class NodeService(MultiService):
     """One node, from its configuration."""
 
-    def __init__(  # noqa: PLR0915  here the parts meet
-        self, config: Config, reactor: Any, rng: random.Random, path: str | None = None
-    ) -> None:
+    def __init__(self, config: Config, reactor: Any, rng: random.Random, path: str | None = None) -> None:
         """`path` is the file that `config` was read from, if it may be read again."""
         super().__init__()
         self.config = config

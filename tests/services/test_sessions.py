@@ -1,4 +1,4 @@
-"""The directory in a node of which nothing else is started: scopes, [session:X], who comes, and the snapshot."""
+"""The directory in a node of which nothing else is started: scopes, [session:X], listeners, the snapshot."""
 
 import random
 from pathlib import Path
@@ -92,9 +92,8 @@ class Announced(Case):
                 session.announced_at,
             ),
         )
-        self.assertEqual(
-            ("239.1.1.1", 5004, ("MP2T",)), (lambda m: (m.group, m.port, m.encodings))(session.media[0])
-        )
+        (film,) = session.media
+        self.assertEqual(("239.1.1.1", 5004, ("MP2T",)), (film.group, film.port, film.encodings))
         self.node.sessions.farewell()
         self.assertTrue(self.said()[-1].deletion)
         self.assertEqual([], self.shown())
