@@ -125,7 +125,7 @@ class FromTheCache(Case):
     def test_a_hundred_sessions_at_once(self) -> None:
         self.start(
             b={
-                f"session:s{n}": SECTION | {"name": f"Channel {n}", "protocol": "udp" if n % 2 else "rtp"}
+                f"session:s{n}": SECTION | {"name": f"Channel {n}", "protocol": ("rtp", "udp")[n % 2]}
                 for n in range(100)
             }
         )
