@@ -17,6 +17,8 @@ from typing import Any
 
 from multicastmw import endpoints, literals
 from multicastmw.core.admission import Admission
+from multicastmw.core.sessions.directory import OF_ONE_SOURCE
+from multicastmw.core.sessions.scopes import sap_group
 from multicastmw.literals import did_you_mean, nearest, shown
 from multicastmw.sections import (
     DEFAULT_ADDRESS,
@@ -47,6 +49,7 @@ from multicastmw.wire import ipv4
 # What we chose.
 MAX_FILE = 1 << 20  # characters; more is no node.ini, but perhaps /dev/zero
 MAX_LINE = 500  # characters of an error
+SESSION_TEXTS = {"name": 255, "description": 1_000, "category": 64}  # bytes
 LISTS: tuple[Callable[[str], object], ...] = (literals.networks, literals.pins, endpoints.clients)
 
 CONTROL_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
@@ -288,7 +291,20 @@ class _NodeIni:
             if not admission.admits(pin.group):
                 raise self._wrong("groups", "pin", f"{ipv4.text(pin.group)} is kept out by allow and deny")
 
+        self._check_sessions(config.sessions)
         self._check_manhole(config.manhole)
+
+    def _check_sessions(self, sessions: tuple[SessionConfig, ...]) -> None:
+        """Other nodes would not keep what is longer, or more."""
+        for number, session in enumerate(sessions):
+            title = f"session:{session.section}"
+            if number >= OF_ONE_SOURCE:
+                raise self._wrong(title, "group", f"more than {OF_ONE_SOURCE} sessions are not announced")
+            for option, most in SESSION_TEXTS.items():
+                if (size := len(getattr(session, option).encode())) > most:
+                    raise self._wrong(
+                        title, option, f"has {size} bytes, and more than {most} are not announced"
+                    )
 
     def _check_manhole(self, manhole: ManholeConfig) -> None:
         if bool(manhole.authorized_keys) != bool(manhole.host_key):
@@ -298,8 +314,13 @@ class _NodeIni:
             raise self._wrong("manhole", "endpoint", "is missing; without it nobody logs in")
 
     def _warn(self, config: Config) -> None:
+        admission = Admission(config.groups.allow, config.groups.deny)
         for session in config.sessions:
-            self._warnings.append(f"[session:{session.section}]: not built in this release, ignored")
+            group = int(session.group)
+            if shut := [each for each in (group, sap_group(group)) if not admission.admits(each)]:
+                self._warnings.append(
+                    f"[session:{session.section}]: is not announced: [groups] keeps {ipv4.text(shut[0])} out"
+                )
         if not self._ini.has_option("tap", "address"):
             self._warnings.append(
                 f"[tap] address: not given, so {DEFAULT_ADDRESS}; every node needs one of its own"

@@ -220,6 +220,10 @@ class SessionConfig:
     port: int = option(whole(1, 65_535), None, "The UDP port that it is sent to.")
     name: str = option(literals.free, "", "The session's title; empty: X.")
     description: str = option(literals.free, "", "A sentence about it.")
+    category: str = option(literals.free, "", "What players group it under, as in NEWS.")
+    protocol: str = option(
+        choice("rtp", "udp"), "rtp", "How its transport stream is sent: rtp, or udp, which is without RTP."
+    )
 
 
 @dataclass(frozen=True)

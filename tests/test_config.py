@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw import endpoints
-from multicastmw.config import Config, ConfigError, guess_socket, load
+from multicastmw.config import SESSION_TEXTS, Config, ConfigError, guess_socket, load
 from multicastmw.core.addressing import Channel
 from multicastmw.literals import MAX_MTU
 from multicastmw.sections import (
@@ -170,6 +170,27 @@ class ValueTests(ConfigCase):
     def test_a_session_without_a_title_is_called_as_its_section(self) -> None:
         config = self.read("[session:news]\ngroup = 239.1.1.1\nport = 5004\n")
         self.assertEqual(config.sessions[0].name, "news")
+
+    def test_a_session_that_the_lists_keep_out_gets_a_warning(self) -> None:
+        session = "[session:X]\ngroup = 239.1.1.1\nport = 5004\n"
+        self.assertEqual(self.read(A_NODE + session).warnings, ())
+        for deny, said in (("239.1.0.0/16", "239.1.1.1"), ("224.2.127.254/32", "224.2.127.254")):
+            self.assertEqual(
+                self.read(f"{A_NODE}{session}[groups]\ndeny = {deny}\n").warnings,
+                (f"[session:X]: is not announced: [groups] keeps {said} out",),
+            )
+
+    def test_sessions_are_as_long_and_as_many_as_other_nodes_keep(self) -> None:
+        head = "group = 239.1.1.1\nport = 5004\n"
+        for option, most in SESSION_TEXTS.items():
+            text = f"[session:X]\n{head}{option} = "
+            self.assertEqual(len(getattr(self.read(text + "x" * most).sessions[0], option)), most)
+            self.assertEqual(
+                self.mistake(text + "\u00e4" * most),
+                f"[session:X] {option}: has {2 * most} bytes, and more than {most} are not announced",
+            )
+        many = "".join(f"[session:{n}]\n{head}" for n in range(257))
+        self.assertIn("[session:256] group: more than 256 sessions", self.mistake(many))
 
     def test_what_stands_behind_an_empty_line_continues_nothing(self) -> None:
         self.assertEqual(self.read("[tap]\ngroups = 239.0.0.0/8\n\n  mtu = 1500\n").tap.mtu, 1500)

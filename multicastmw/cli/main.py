@@ -25,6 +25,7 @@ from multicastmw.cli import output
 COMMANDS = {
     "check": ("multicastmw.cli.check:check", "Read a configuration and say what it means."),
     "show": ("multicastmw.cli.show:show", "Show what a running node does."),
+    "sessions": ("multicastmw.cli.sessions:sessions", "Write the sessions that are announced, for players."),
     "doctor": ("multicastmw.cli.doctor.command:doctor", "Find what keeps multicast from working here."),
     "health": ("multicastmw.cli.health:health", "Say whether the node is well, for a healthcheck."),
     "bugreport": ("multicastmw.cli.bugreport:bugreport", "Write what is needed to find a fault into a file."),

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from multicastmw.cli import sessionlist
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.fastpath import state
 from multicastmw.cli.main import Target, exit_codes
@@ -24,7 +25,7 @@ NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their
 
 NODE_KEYS = ("node", "tap", "fastpath", "querier", "nodes", "counters", "warnings", "refused_reload")
 SCREEN = ("node", "peers", "groups", "routes")
-PARTS = (*SCREEN, "tree", "pending", "events")
+PARTS = (*SCREEN, "sessions", "tree", "pending", "events")
 LEVELS = {"warn": "yellow", "error": "red", "critical": "red"}
 
 
@@ -51,6 +52,9 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
     routes  every source and group that packets came from: where they go,
             how many nobody wanted, died of their TTL, or were lost, and whether
             the kernel forwards them, and if not, why
+    sessions
+            what is announced by SAP: who announces it, when it was heard last,
+            when it goes if it is not heard again, what it is, and where
     tree    the nodes that are reached, behind the link that leads to them
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
@@ -195,6 +199,9 @@ TROUBLES = {
     "channels_refused": "channels of peers, above the bound of the table",
     "probes_over_bound": "probes of peers that sent far too many",
     "bad_probes": "datagrams of peers that made no sense",
+    "sap_malformed": "announcements of sessions that are none",
+    "sap_not_read": "announcements of sessions, too many at once",
+    "sap_refused": "announcements of sessions above the bound",
 }
 
 
@@ -364,6 +371,7 @@ def _events(console: Console, status: Status) -> None:
 MADE: dict[str, Callable[[Status], Any]] = {"tree": branches, "pending": waiting}
 
 RENDER: dict[str, Callable[[Console, Status], None]] = {
+    "sessions": sessionlist.draw,
     "tree": _tree,
     "pending": _pending,
     "events": _events,

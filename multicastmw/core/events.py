@@ -363,6 +363,48 @@ class CertificateAge(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SessionNew(Event):
+    """Somebody announces a session."""
+
+    source: str
+    name: str
+    text = "{source} announces {name}"
+    alike = ("source", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged(Event):
+    """What is announced of a session is another now."""
+
+    source: str
+    name: str
+    text = "{source} announces {name} otherwise than before"
+    alike = ("source", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionGone(Event):
+    """A session is in the directory no more."""
+
+    source: str
+    name: str
+    why: str
+    text = "{name}, which {source} announced, is gone: {why}"
+    alike = ("source", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRefused(Event):
+    """An announcement that is none."""
+
+    source: str
+    why: str
+    text = "an announcement of {source} is not taken: {why}"
+    alike = ("source", "why")
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class AtThePrompt(Event):
     """Somebody is in the manhole."""
 

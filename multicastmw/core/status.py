@@ -198,6 +198,49 @@ class ReachStatus:
 
 
 @dataclass(frozen=True)
+class MediaStatus:
+    """One medium of a session: where it is sent to, and what it is."""
+
+    kind: str  # video, audio, ...
+    group: str  # an address, or a host's name
+    groups: int  # so many in a row, from `group` on
+    port: int  # 0: it is announced as switched off
+    ports: int
+    protocol: str  # RTP/AVP, udp, ...
+    formats: tuple[str, ...]  # payload types, or what the protocol has instead
+    encodings: tuple[str, ...]  # of these, as far as they are said
+    ttl: int | None
+    sources: tuple[str, ...]  # only these send to it; empty: anybody may
+    title: str
+
+
+@dataclass(frozen=True)
+class SessionStatus:
+    """A session that is announced by SAP; `id` is the same on every node, for as long as it is announced.
+
+    Names, texts and `sdp` are a stranger's: they hold no control characters, and anything else.
+    """
+
+    id: str
+    name: str
+    description: str
+    category: str
+    tool: str
+    source: str  # whose packets announce it
+    originator: str  # who does, as the announcement itself has it
+    node: str | None  # where it comes into the overlay
+    ours: bool  # this node announces it: [session:NAME]
+    announced_at: tuple[str, ...]  # SAP groups
+    media: tuple[MediaStatus, ...]
+    period: float | None  # seconds between two announcements; None: it was heard once
+    age: float  # since it was heard first
+    heard_ago: float
+    expires_in: float
+    announcements: int
+    sdp: str
+
+
+@dataclass(frozen=True)
 class RefusedReload:
     """node.ini was read again and not taken: `at` in seconds since 1970, `ago` in seconds."""
 
@@ -216,6 +259,7 @@ class Status:
     groups: tuple[GroupStatus, ...]
     routes: tuple[RouteStatus, ...]
     nodes: tuple[ReachStatus, ...]
+    sessions: tuple[SessionStatus, ...]
     counters: dict[str, int]
     warnings: tuple[str, ...]
     refused_reload: RefusedReload | None  # the last one, until node.ini is taken again

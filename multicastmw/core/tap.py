@@ -221,6 +221,10 @@ class TapDestination:
             if self.reassembler.is_over:
                 self.reassembler = None
 
+    def wants(self, group: int) -> bool:
+        """Does the host, or a pin, want it of any source, and the lists let it through?"""
+        return group in self._wanted
+
     def wanted(self) -> list[tuple[int, int]]:
         """(group, source) pairs."""
         return [(group, source) for group, sources in self._wanted.items() for source in sources]

@@ -180,20 +180,19 @@ def _peers(running: Config, wanted: Config, changes: list[Change]) -> tuple[Peer
 
 
 def _sessions(before: Iterable[SessionConfig], after: Iterable[SessionConfig]) -> list[Change]:
+    """A section that comes or goes is one change, else each option of it."""
     was = {session.section: session for session in before}
     will_be = {session.section: session for session in after}
-    return [
-        Change(
-            f"session:{name}",
-            "group",
-            str(was[name].group) if name in was else None,
-            str(will_be[name].group) if name in will_be else None,
-            Effect.IGNORED,
-            NOT_BUILT,
-        )
-        for name in was | will_be
-        if was.get(name) != will_be.get(name)
-    ]
+    changes = []
+    for name in was | will_be:
+        old, new = was.get(name), will_be.get(name)
+        for option, attribute, about in options(SessionConfig):
+            text, later = (written(getattr(each, attribute), about) if each else None for each in (old, new))
+            if text != later:
+                changes.append(Change(f"session:{name}", option, text, later, Effect.APPLIED))
+            if not (old and new):
+                break  # the first option stands for the section: its group
+    return changes
 
 
 def written(value: Any, about: Option) -> str:

@@ -55,6 +55,7 @@ from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
 from multicastmw.services.reload import ReloadService
+from multicastmw.services.sessions import SessionsService
 from multicastmw.services.snapshot import take
 from multicastmw.services.steering import Steering
 from multicastmw.services.tap import TapService
@@ -112,6 +113,7 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
+        self.sessions = SessionsService(self, rng.uniform)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -128,6 +130,7 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
+        self.sessions.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._make_clocks()
@@ -394,6 +397,7 @@ class NodeService(MultiService):
 
     def stopService(self) -> Any:
         """Says Close to every peer, and goes when that is out."""
+        self.sessions.farewell()
         self._sweeper.stop()
         self.room.leave(self.reactor.seconds())
         self._turns.stop()

@@ -224,6 +224,9 @@ class ReloadService(Service):
             node.tap.ask_by(*node.igmp_settings())
         if plan.touches("groups"):
             self._change_groups(before.groups, config.groups)
+            node.sessions.admit_by(config.groups)
+        if before.sessions != config.sessions:
+            node.sessions.announce(config.sessions)
         if plan.touches("fastpath"):
             node.fastpath.run_as(config.fastpath.mode)
         node.fastpath.settings_changed()

@@ -28,6 +28,7 @@ from multicastmw.core.status import (
     TlsStatus,
 )
 from multicastmw.net.clockwork import wall
+from multicastmw.services import sessionstatus
 from multicastmw.wire import ipv4
 
 if TYPE_CHECKING:
@@ -58,7 +59,11 @@ def take(node: "NodeService", now: float) -> Status:
         groups=_groups(node, hosts),
         routes=_routes(node),
         nodes=_nodes(node),
-        counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
+        sessions=sessionstatus.take(node, now),
+        counters=node.room.counters.as_dict()
+        | node.forwarder.drops.as_dict()
+        | _kernel(node)
+        | sessionstatus.counters(node),
         warnings=(
             node.config.warnings
             + node.room.namesakes.current(now)

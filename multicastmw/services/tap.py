@@ -51,6 +51,7 @@ class TapService(Service):
         self.lan = lan
         self.up = False
         self.changed: Callable[[], None] = lambda: None  # told when it comes, goes, or gets another bridge
+        self.igmp_heard: Callable[[bytes, float], None] = lambda packet, now: None  # told after the querier
         self._node = node
         self._destination = destination
         self._netlink = links
@@ -300,6 +301,7 @@ class TapService(Service):
 
     def igmp_received(self, packet: bytes, now: float) -> None:
         self._do(self.querier.accept(packet, now))
+        self.igmp_heard(packet, now)
 
     def deadline(self) -> float:
         return self.querier.deadline()

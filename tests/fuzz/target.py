@@ -33,6 +33,7 @@ TARGETS = {
     "fragments": Place("tests.fuzz.fragments", "Fragments", 25),
     "tap": Place("tests.fuzz.tap", "Tap", 50),
     "link": Place("tests.fuzz.link", "Links", 23),
+    "sap": Place("tests.fuzz.sap", "Sap", 60),
     "config": Place("tests.fuzz.config", "NodeIni", 40, ("configparser",)),
     "values": Place("tests.fuzz.values", "Values", 150, ("ipaddress",)),
     "certificate": Place("tests.fuzz.certificate", "Certificates", 100, ("service_identity",)),

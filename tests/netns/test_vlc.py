@@ -118,7 +118,10 @@ class VlcTests(VlcCase):
         reference = Reference(network.a, GROUP)
         for watcher in watchers.values():
             watcher.await_ready()
-        network.await_demand("239.255.255.255", "cd")
+        for watcher in watchers.values():
+            watcher.host.await_status(
+                lambda status: DEVICE in wanters(status, "239.255.255.255"), PATIENCE, "VLC's join of SAP"
+            )
 
         sender = sending(network.a, film, GROUP, NAME)
         began = time.monotonic()

@@ -97,7 +97,7 @@ class Watcher:
     def _sessions(self) -> dict[str, str]:
         """Numbers by name."""
         node = self._sap() or {}
-        return {leaf["name"]: leaf["id"] for leaf in tree(node) if leaf["type"] == "leaf"}
+        return {leaf["name"]: leaf["id"] for leaf in tree(node) if leaf.get("type") == "leaf"}
 
     def _sap(self) -> dict[str, Any] | None:
         assert self.process.poll() is None, f"{self.process.title} ended: {self.process.last_words()}"

@@ -192,7 +192,23 @@ class Peers(Case):
 
 
 class Sessions(Case):
-    def test_they_are_not_built_yet(self) -> None:
-        plan = self.plan("", "[session:news]\ngroup = 239.1.1.1\nport = 5004\n")
+    NEWS = "[session:news]\ngroup = 239.1.1.1\nport = 5004\n"
+
+    def test_one_that_comes_or_goes_is_one_change(self) -> None:
+        plan = self.plan("", self.NEWS)
         change = self.only(plan)
-        self.assertEqual((change.what, change.effect), ("[session:news]", Effect.IGNORED))
+        self.assertEqual((change.what, change.effect), ("[session:news]", Effect.APPLIED))
+        self.assertEqual(change.sentence(), "[session:news] is new: 239.1.1.1")
+        self.assertEqual(["news"], [session.section for session in plan.config.sessions])
+        self.assertEqual(self.only(self.plan(self.NEWS, "")).sentence(), "[session:news] is gone: 239.1.1.1")
+
+    def test_one_that_changes_is_named_option_by_option(self) -> None:
+        changes = self.plan(self.NEWS, self.NEWS.replace("5004", "5006") + "name = Late news\n").changes
+        self.assertEqual(
+            ["[session:news] port: 5004 -> 5006", "[session:news] name: news -> Late news"],
+            [change.sentence() for change in changes],
+        )
+        self.assertEqual({Effect.APPLIED}, {change.effect for change in changes})
+
+    def test_one_that_stays_is_no_change(self) -> None:
+        self.assertEqual((), self.plan(self.NEWS, self.NEWS).changes)

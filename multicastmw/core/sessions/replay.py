@@ -1,0 +1,56 @@
+"""What was heard is said again to a host that joins a group of SAP: paced, and to that host's Ethernet alone.
+
+A player's socket holds some hundred announcements, so they come BATCH by BATCH.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+
+from multicastmw.core.sessions.directory import Session
+
+# What we chose: all of SESSIONS_MAX within 0.7 s, and no more than a default socket buffer holds in 50 ms.
+BATCH = 16
+EVERY = 0.01
+REST = 1.0  # seconds from the beginning of one replay to that of the next in the same group
+
+
+class Replays:
+    """A machine with `deadline` and `tick`."""
+
+    def __init__(
+        self, kept: Callable[[int], Iterable[Session]], say: Callable[[Session, int, float], None]
+    ) -> None:
+        """`kept` gives what is announced in a SAP group, `say` says it there once more, if it still holds."""
+        self.wake: Callable[[], None] = lambda: None
+        self._kept = kept
+        self._say = say
+        self._waiting: deque[tuple[Session, int]] = deque()
+        self._left: Counter[int] = Counter()  # of these by group
+        self._next_at = 0.0
+        self._began: dict[int, float] = {}
+        self._due: dict[int, float] = {}  # groups that somebody has joined
+
+    def joined(self, group: int, now: float) -> None:
+        """Somebody joins: what is kept is said, now or when the last time is REST ago."""
+        self._due.setdefault(group, max(now, self._began.get(group, now - REST) + REST))
+        self.wake()
+
+    def deadline(self) -> float:
+        due = min((at for group, at in self._due.items() if not self._left[group]), default=float("inf"))
+        return min(due, self._next_at) if self._waiting else due
+
+    def tick(self, now: float) -> None:
+        for group in [g for g, at in self._due.items() if at <= now and not self._left[g]]:
+            del self._due[group]
+            self._began[group] = now
+            sessions = list(self._kept(group))
+            self._left[group] = len(sessions)
+            self._waiting.extend((session, group) for session in sessions)
+        if now < self._next_at:
+            return
+        for _ in range(min(BATCH, len(self._waiting))):
+            session, group = self._waiting.popleft()
+            self._left[group] -= 1
+            self._say(session, group, now)
+        if self._waiting:
+            self._next_at = now + EVERY

@@ -1,0 +1,61 @@
+"""A UDP datagram inside an IPv4 packet (RFC 768), read and built whole.
+
+ 0             1             2             3
++------+------+-------------+-------------+-------------+
+|        source port        |     destination port      |
+|   length, header incl.    |  checksum, 0: there is none |
++------+------+-------------+-------------+-------------+
+"""
+
+from struct import Struct
+from typing import NamedTuple
+
+from multicastmw.wire.errors import Malformed
+from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, Buffer, Header, checksum
+
+HEADER = Struct("!HHHH")
+PSEUDO = Struct("!IIBBH")
+PROTOCOL_UDP = 17
+LONGEST = 0xFFFF - 20 - HEADER.size
+
+
+class Datagram(NamedTuple):
+    """One datagram; addresses are 32-bit integers."""
+
+    source: int
+    source_port: int
+    destination: int
+    port: int
+    payload: bytes
+
+    @classmethod
+    def parse(cls, packet: Buffer) -> "Datagram":
+        """Reads a whole IPv4 packet; raises Malformed for a fragment, another protocol, a wrong checksum."""
+        ip = Header.parse(packet)
+        if ip.protocol != PROTOCOL_UDP or ip.flags_and_offset & (MORE_FRAGMENTS | OFFSET_MASK):
+            raise Malformed(f"IP protocol {ip.protocol}, or a fragment: no UDP datagram")
+        datagram = bytes(packet[ip.size : ip.total_length])
+        if len(datagram) < HEADER.size:
+            raise Malformed(f"{len(datagram)} bytes are no UDP datagram")
+        source_port, port, length, check = HEADER.unpack_from(datagram)
+        if not HEADER.size <= length <= len(datagram):
+            raise Malformed(f"UDP length {length} of {len(datagram)} bytes")
+        datagram = datagram[:length]
+        if check and checksum(_pseudo(ip.source, ip.destination, length) + datagram):
+            raise Malformed("UDP checksum is wrong")
+        return cls(ip.source, source_port, ip.destination, port, datagram[HEADER.size :])
+
+    def build(self, ttl: int, identification: int = 0) -> bytes:
+        """The whole IPv4 packet; raises ValueError where the payload is longer than one can be."""
+        length = HEADER.size + len(self.payload)
+        if len(self.payload) > LONGEST:
+            raise ValueError(f"a datagram of {len(self.payload)} bytes")
+        head = HEADER.pack(self.source_port, self.port, length, 0)
+        check = checksum(_pseudo(self.source, self.destination, length) + head + self.payload) or 0xFFFF
+        head = HEADER.pack(self.source_port, self.port, length, check)
+        ip = Header(0, 20 + length, identification, 0, ttl, PROTOCOL_UDP, self.source, self.destination)
+        return ip.build() + head + self.payload
+
+
+def _pseudo(source: int, destination: int, length: int) -> bytes:
+    return PSEUDO.pack(source, destination, 0, PROTOCOL_UDP, length)
