@@ -29,6 +29,7 @@ PARTS = {
     "idle": "Memory, CPU and start-up of a node without traffic.",
     "crowd": "Memory and CPU of a hub with --links links and no traffic.",
     "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
+    "health": "Looking at a stream: microseconds a packet, in the process and with the kernel's copies.",
 }
 
 
@@ -74,6 +75,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = system_calls()
             elif part == "delay":
                 document[part] = delay(rounds, seconds, say)
+            elif part == "health":
+                document[part] = health(rounds, say)
             elif part == "idle":
                 document[part] = idle(say)
             else:
@@ -164,6 +167,12 @@ def sealed(rounds: int, say: Say) -> dict[str, Any]:
     return part.measure(rounds, 1.0, lambda text: say(f"  {text}"))
 
 
+def health(rounds: int, say: Say) -> dict[str, Any]:
+    from bench import health as part
+
+    return part.measure(rounds, say)
+
+
 def crowd(links: int, watched: float, say: Say) -> dict[str, Any]:
     from bench import crowd as part
 
@@ -183,7 +192,7 @@ def show(document: dict[str, Any]) -> None:
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
         ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
-        ("tls", show_tls),
+        ("tls", show_tls), ("health", show_health),
         ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
@@ -266,6 +275,18 @@ def show_tls(console: Console, found: dict[str, Any]) -> None:
         plain, tls = found[way]["plain"], found[way]["tls"]
         for name in (name for name in plain if name.endswith("_us")):
             table.row(f"{way}, {name.removesuffix('_us')}", f"{plain[name]:.1f}", f"{tls[name]:.1f}")
+    console.print(table)
+
+
+def show_health(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"Looking at a stream, microseconds of a core a packet (medians of {found['rounds']} rounds)")
+    table = Columns("where", "us>", "what is in it")
+    kinds = {"ts": "a transport stream", "rtp": "the same in RTP", "udp": "neither: rate and sizes"}
+    for kind, cost in found["inside_us"].items():
+        table.row("process", f"{cost:.1f}", kinds[kind])
+    copied = found["copies"]
+    what = f"a transport stream of {copied['rate']:,.0f} packets/s that the kernel forwards"
+    table.row("node", f"{copied['copy_us']:.1f}", f"{what}: read, handed on and looked at")
     console.print(table)
 
 

@@ -6,6 +6,8 @@ Addresses and ids are texts as people read them; times are seconds; rates are of
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from multicastmw.core.health.report import HealthStatus
+
 
 @dataclass(frozen=True)
 class TlsStatus:
@@ -201,6 +203,7 @@ class Status:
     peers: tuple[PeerStatus, ...]
     groups: tuple[GroupStatus, ...]
     routes: tuple[RouteStatus, ...]
+    streams: tuple[HealthStatus, ...]  # those that are watched, and what else passes
     nodes: tuple[ReachStatus, ...]
     counters: dict[str, int]
     warnings: tuple[str, ...]

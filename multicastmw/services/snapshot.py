@@ -55,6 +55,7 @@ def take(node: "NodeService", now: float) -> Status:
         peers=_peers(node, now),
         groups=_groups(node, now),
         routes=_routes(node),
+        streams=node.health.status(now),
         nodes=_nodes(node),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
         warnings=(
