@@ -42,7 +42,7 @@ class HealthService(Service):
 
     def __init__(self, node: "NodeService") -> None:
         self._node = node
-        self.monitor = Monitor(node.router, node.tell, node.tap.kernel_drops, self._doubled)
+        self.monitor = Monitor(node.router, node.tell, node.tap.kernel_drops, self._doubled, self._load)
         self._clockwork = Clockwork(node.reactor, self.monitor)
         self.monitor.wound = self._clockwork.wind
 
@@ -59,7 +59,6 @@ class HealthService(Service):
     def _watch(self, said: Mapping[str, str]) -> Watching:
         group = int(literals.group(said["group"])) if said["group"] else 0
         seconds = literals.whole(1, int(LEASE_MAX))(said["seconds"])
-        self._node.fastpath.refresh()  # the routes' counts: the busiest come first
         found = self.monitor.watch(group, self._node.reactor.seconds(), seconds)
         return Watching(tuple(map(ipv4.text, found.groups)), seconds, found.refused)
 
@@ -77,7 +76,13 @@ class HealthService(Service):
         flows = self._node.fastpath.mirror.flows.of_route(route)
         node = self._name(flows[-1].origin) if flows else None
         reason = self.monitor.why_not(group, now) or "nobody looks at it"
-        return not_watched(key_text(group), key_text(source), node, reason)
+        packets, octets = self._node.route_rates.of(route)
+        return not_watched(
+            key_text(group), key_text(source), node, reason, round(8 * octets, 1), round(packets, 1)
+        )
+
+    def _load(self, route: Route) -> float:
+        return self._node.route_rates.of(route)[1]
 
     def _name(self, origin: int) -> str | None:
         node = self._node

@@ -28,8 +28,9 @@ class HealthTests(SynchronousTestCase):
             tap=SimpleNamespace(kernel_drops=lambda: 0),
             forwarder=SimpleNamespace(origin=1 << 16),
             fastpath=SimpleNamespace(
-                refresh=lambda: None, mirror=SimpleNamespace(flows=SimpleNamespace(of_route=lambda route: []))
+                mirror=SimpleNamespace(flows=SimpleNamespace(of_route=lambda route: []))
             ),
+            route_rates=SimpleNamespace(of=lambda route: (2.0, route.bytes)),
             room=SimpleNamespace(
                 here=SimpleNamespace(name="a"), reach=SimpleNamespace(name=lambda node: f"node {node:x}")
             ),

@@ -17,7 +17,7 @@ from multicastmw.core.health.report import HealthStatus, not_watched, watched
 from multicastmw.core.health.stream import Stream
 from multicastmw.core.health.way import LATE, REPEATED, Way
 from multicastmw.core.packet import Packet
-from multicastmw.core.routing import Router
+from multicastmw.core.routing import Route, Router
 from multicastmw.core.window import Budget
 from multicastmw.wire.data import HEADER_SIZE, IPV4
 from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, Buffer
@@ -66,7 +66,8 @@ class Monitor:
     """The one of a node.
 
     `drops` says how many frames the TAP's queue had no room for, copies among them; `doubled` how many packets of
-    an (S, G) the node has dropped because they had come before, which are never seen here.
+    an (S, G) the node has dropped because they had come before, which are never seen here; `load` how much comes
+    along a route.
     """
 
     name = "monitor"
@@ -80,11 +81,11 @@ class Monitor:
         self._tell = tell
         self._drops = drops
         self._doubled = doubled
+        self._load = load
         self._dropped = 0
         self._unseen_at = float("-inf")
         self._watches: dict[int, Watch] = {}
         self._refused: dict[int, tuple[float, str]] = {}  # group: until when, and why
-        self._loads: dict[Channel, int] = {}  # bytes of the routes when the busiest were looked for last
         self._reassembler = Reassembler()
         self._budget = Budget()
         self._streams = self._ways = 0
@@ -130,15 +131,12 @@ class Monitor:
         watch.until = max(watch.until, now + min(seconds, LEASE_MAX))
 
     def _busiest(self, now: float) -> list[int]:
-        """Groups by what has come of them since this was last asked; those that are watched stay so."""
-        loads: dict[int, int] = {}
-        before, self._loads = self._loads, {}
+        """Groups by how much comes of them; those that are watched stay so while anything does."""
+        loads: dict[int, float] = {}
         for route in self._router.routes():
-            if route.takers:
-                self._loads[route.channel] = route.bytes
-                load = route.bytes - before.get(route.channel, 0)
-                if load:
-                    loads[route.channel.group] = loads.get(route.channel.group, 0) + load
+            load = self._load(route) if route.takers else 0.0
+            if load:
+                loads[route.channel.group] = loads.get(route.channel.group, 0.0) + load
         wanted = [group for group in loads if not self.why_not(group, now)]
         wanted.sort(key=lambda group: (group not in self._watches, -loads[group]))
         others = sum(group not in loads for group in self._watches)

@@ -95,7 +95,7 @@ class HealthStatus:
     port: int | None  # None: known from its route alone
     node: str | None  # where it comes into the overlay
     kind: str  # ts, rtp, rtcp, udp or unknown
-    bitrate: float | None  # bits/s of UDP payloads
+    bitrate: float | None  # bits/s of UDP payloads; of IP packets where nobody looks
     packets_per_second: float | None
     smallest: int | None  # bytes
     largest: int | None
@@ -114,10 +114,13 @@ class HealthStatus:
     lease_left: float
 
 
-def not_watched(group: str, source: str, node: str | None, reason: str) -> HealthStatus:
+def not_watched(
+    group: str, source: str, node: str | None, reason: str,
+    bitrate: float | None = None, packets_per_second: float | None = None,
+) -> HealthStatus:  # fmt: skip
     """A stream that passes and nobody looks at."""
     return HealthStatus(
-        group, source, None, node, Kind.UNKNOWN.value, None, None, None, None, None, (), (), (), 0, 0, None,
+        group, source, None, node, Kind.UNKNOWN.value, bitrate, packets_per_second, None, None, None, (), (), (), 0, 0, None,
         None, None, "unknown", reason, 0.0, 0.0,
     )  # fmt: skip
 

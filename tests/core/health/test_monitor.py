@@ -98,7 +98,7 @@ class LeaseTests(SynchronousTestCase):
             self.router.subscribe(taker, Channel(GROUP + index))
             self.router.route(Channel(GROUP + index, SOURCE)).bytes = 1000
         self.assertEqual(2, len(self.monitor.watch(0, 0.0, 10.0).groups))
-        self.router.route(Channel(GROUP, SOURCE)).bytes += 1
+        self.router.route(Channel(GROUP + 1, SOURCE)).bytes = 0
         self.assertEqual((GROUP,), self.monitor.watch(0, 5.0, 10.0).groups)
 
 
