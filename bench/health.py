@@ -1,8 +1,8 @@
 """What it costs to look at a stream: microseconds of a core a packet.
 
-*In this process*: a film's datagrams through the monitor, beside an observer that does nothing, in the same rounds;
-what is said is the median above it.  *Copies*: two nodes whose kernel forwards, and what the receiving one's process
-uses a packet while somebody looks, above what it uses while nobody does; so it has the reading from the TAP, too.
+*In this process*: a film's datagrams through the monitor, beside an observer that does nothing, in the same
+rounds; what is said is the median above it.  *Copies*: the kernel forwards, and what a receiving node's process uses
+a packet while somebody looks, above what it uses while nobody does; so the reading from the TAP is in it.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""`mcmw show streams`: has the node look at what passes, and says how it is and whose fault it is if it is not well."""
+"""`mcmw show streams`: what passes, how it is, and whose fault it is if it is not well."""
 
 import sys
 import time

@@ -6,7 +6,7 @@ accents come *before* their letter, where Unicode has them behind it.
 
     0x20..      ISO/IEC 6937          0x10 0x00 n   ISO/IEC 8859-n     0x14   Big5
     0x01..0x0B  ISO/IEC 8859-5..15    0x11          UCS-2              0x15   UTF-8
-                                      0x12          KS X 1001          0x1F   compressed, each maker its own way
+                                      0x12          KS X 1001          0x1F  compressed, each in its own way
                                       0x13          GB 2312
 """
 

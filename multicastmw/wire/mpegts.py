@@ -12,7 +12,7 @@ packets of their PID:
     | table id | 1 0 11 length (12) | id (16) | 11 version (5) current | number | last number | ... | CRC-32 |
 
     PAT  | programme (16) | 111 PID (13) | ...
-    PMT  | 111 PCR PID (13) | 1111 length (12) descriptors | stream type, 111 PID (13), 1111 length, descr. ...
+    PMT  | 111 PCR PID (13) | 1111 length (12) descriptors | type, 111 PID (13), 1111 length, descr. ...
     SDT  | network (16) | 0xFF | service (16) | flags | running, 1 scrambled, length (12), descriptors ...
 
 The packets are for the hot path, so what reads them gives numbers and makes nothing; the tables are values,
@@ -71,8 +71,8 @@ DESCRIPTORS = {
 }  # fmt: skip
 EXTENSIONS = {0x0E: "DTS-HD", 0x15: "AC-4", 0x20: "TTML subtitles"}  # behind tag 0x7F
 REGISTRATIONS = {
-    b"AC-3": "AC-3", b"EAC3": "E-AC-3", b"HEVC": "HEVC", b"Opus": "Opus", b"BSSD": "SMPTE 302M", b"AC-4": "AC-4",
-    b"CUEI": "SCTE-35", b"KLVA": "KLV", b"ID3 ": "ID3", b"VC-1": "VC-1", b"AV01": "AV1", b"DTS1": "DTS",
+    b"AC-3": "AC-3", b"EAC3": "E-AC-3", b"HEVC": "HEVC", b"Opus": "Opus", b"BSSD": "SMPTE 302M",
+    b"AC-4": "AC-4", b"CUEI": "SCTE-35", b"KLVA": "KLV", b"ID3 ": "ID3", b"VC-1": "VC-1", b"AV01": "AV1", b"DTS1": "DTS",
     b"DTS2": "DTS", b"DTS3": "DTS",
 }  # fmt: skip
 SERVICE_DESCRIPTOR, REGISTRATION, EXTENSION = 0x48, 0x05, 0x7F

@@ -13,8 +13,9 @@ from multicastmw.cli.streams import LEASE, VERDICT, Look, chosen, render
 
 def stream(**said: Any) -> dict[str, Any]:
     return {
-        "group": "239.1.1.1", "source": "10.88.0.1", "port": 5004, "node": "a", "kind": "ts", "bitrate": 1_450_000.0,
-        "programmes": [{"name": "Berne 1", "number": 1}], "codecs": ["MPEG-2 video", "AC-3"], "source_errors": 0,
+        "group": "239.1.1.1", "source": "10.88.0.1", "port": 5004, "node": "a", "kind": "ts",
+        "bitrate": 1_450_000.0, "programmes": [{"name": "Berne 1", "number": 1}],
+        "codecs": ["MPEG-2 video", "AC-3"], "source_errors": 0,
         "way_errors": 0, "transport": {"pcr_jitter": 0.0012}, "rtp": None, "health": "ok", "reason": "",
         "watched_for": 3.0,
     } | said  # fmt: skip
@@ -41,7 +42,8 @@ class RenderTests(SynchronousTestCase):
     def test_the_widest_stream_fits_80_columns(self) -> None:
         text = drawn(
             stream(
-                group="239.255.255.255", port=65535, codecs=["MPEG-2 video", "E-AC-3", "teletext", "subtitles"],
+                group="239.255.255.255", port=65535,
+                codecs=["MPEG-2 video", "E-AC-3", "teletext", "subtitles"],
                 programmes=[{"name": "W" * 64, "number": 1}] * 12, source_errors=123_456, way_errors=999_999,
                 bitrate=123_456_789.0, rtp={"jitter": 1.2345}, health="unknown", reason="x " * 100,
             )

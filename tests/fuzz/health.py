@@ -1,7 +1,7 @@
 """The monitor of streams: payloads of all kinds, as they may pass.
 
 Steps: 0 a payload as it is, 1 one behind an RTP header that goes on, 2 transport-stream packets of it, 3 time,
-4 a section on the PID of the PAT, whose check sum is mended, 5 what the way does: loses, repeats, turns round.
+4 a section whose check sum is mended, 5 what the way does: loses, repeats.
 """
 
 from collections.abc import Iterable

@@ -106,7 +106,8 @@ class TableTests(SynchronousTestCase):
     def test_private_data_is_what_descriptors_say(self) -> None:
         for described, name in {
             "5600": "teletext", "6a00": "AC-3", "7a00": "E-AC-3", "7b00": "DTS", "7f0115": "AC-4",
-            "05044f707573": "Opus", "050445414333": "E-AC-3", "05044b4c5641": "KLV", "": "data", "0a00": "data",
+            "05044f707573": "Opus", "050445414333": "E-AC-3", "05044b4c5641": "KLV",
+            "": "data", "0a00": "data",
             "050443554549": "SCTE-35",
         }.items():  # fmt: skip
             self.assertEqual(name, codec(6, bytes.fromhex(described)), described)

@@ -3,8 +3,8 @@
 Numbers that were passed over are remembered, with who is at fault, until they come or are forgotten: one that
 comes after all was late and is taken back, and one that is not among them came twice.
 
-A source that was restarted draws new numbers, and often a new SSRC: a step of more than MAX_DROPOUT is that, and
-no loss (RFC 3550, A.1).
+A source that was restarted draws new numbers, and often a new SSRC: a step of more than MAX_DROPOUT is that,
+and no loss (RFC 3550, A.1).
 """
 
 from multicastmw.core.health.figures import SHARE
@@ -29,8 +29,9 @@ class RtpStream:
 
     __slots__ = (
         "_at", "_clock", "_first", "_missing", "_report", "_timestamp", "begin", "cname", "duplicates", "end",
-        "gap_at", "goodbyes", "jitter", "late_at", "late_number", "lost_source", "lost_way", "mark", "number", "payload_type", "received", "reordered_source",
-        "reordered_way", "reported_lost", "reported_sent", "reports", "restarts", "ssrc", "ssrc_changes",
+        "gap_at", "goodbyes", "jitter", "late_at", "late_number", "lost_source", "lost_way", "mark", "number",
+        "payload_type", "received", "reordered_source", "reordered_way", "reported_lost", "reported_sent",
+        "reports", "restarts", "ssrc", "ssrc_changes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -51,7 +52,7 @@ class RtpStream:
         self._at = 0.0
         self._timestamp = 0
         self._missing: dict[int, bool] = {}  # number: is the way at fault?
-        self._report: tuple[int, int] | None = None  # packets that it has sent, and we had, at the last report
+        self._report: tuple[int, int] | None = None  # sent, and come, at the last report
 
     def accept(self, buffer: Buffer, start: int, end: int, now: float, holes: int, late: bool) -> int:
         """A packet in buffer[start:end]; raises Malformed where it is none.
@@ -112,7 +113,7 @@ class RtpStream:
         return LATE
 
     def _passed_over(self, count: int, holes: int) -> None:
-        """So many did not come: as many as the overlay lacks are the way's, the others were never sent to it."""
+        """So many did not come: as many as the overlay lacks are the way's, the rest was never sent to it."""
         by_way = min(count, holes)
         self.lost_way += by_way
         self.lost_source += count - by_way

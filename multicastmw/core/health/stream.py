@@ -1,8 +1,8 @@
 """One stream, (S, G, port): first what it is, then what is wrong with it.
 
-A datagram of five sync bytes where they belong is a transport stream's (TR 101 290 takes as many for sync), bare
-or behind an RTP header.  Other RTP shows itself by three headers in a row that go on from each other.  What is
-neither is counted and timed only, and looked at again now and then.
+A datagram of five sync bytes where they belong is a transport stream's (TR 101 290 takes as many for sync),
+bare or behind an RTP header.  Other RTP shows itself by three headers in a row that go on from each other.  What
+is neither is counted and timed only, and looked at again now and then.
 """
 
 from collections.abc import Callable
@@ -40,8 +40,8 @@ class Stream:
     """One (S, G, port)."""
 
     __slots__ = (
-        "_beside", "_headers", "_looks", "_next", "_order", "_room", "_ssrc", "_strange", "_syncs", "gap", "heard", "kind",
-        "largest", "port", "rate", "rtp", "since", "smallest", "strange", "ts", "way",
+        "_beside", "_headers", "_looks", "_next", "_order", "_room", "_ssrc", "_strange", "_syncs", "gap",
+        "heard", "kind", "largest", "port", "rate", "rtp", "since", "smallest", "strange", "ts", "way",
     )  # fmt: skip
 
     def __init__(self, port: int, way: Way, now: float, beside: Callable[[int], "Stream | None"]) -> None:

@@ -33,7 +33,7 @@ ITS_TABLE = {PAT_PID: PAT_TABLE, SDT_PID: SDT_TABLE}  # every other PID that is 
 
 
 class Joiner:
-    """Sections out of one PID's payloads.  It holds less than a longest section and a packet (4,280 bytes)."""
+    """Sections out of one PID's payloads.  It holds less than 4,280 bytes: a section and a packet."""
 
     __slots__ = ("_inside", "_partial")
 

@@ -1,4 +1,4 @@
-"""What is wrong with a transport stream: TR 101 290, the first priority, and of the second what can be seen here.
+"""What is wrong with a transport stream: TR 101 290, the first priority, and what can be seen of the second.
 
 Nearly every packet is one comparison: its first word, without the bits that may change, is the one that was
 expected of its PID.  What differs (a clock reference, a table, a gap, noise) is looked at in `_look`.

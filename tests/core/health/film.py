@@ -35,8 +35,9 @@ def transport_stream(*options: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "film.ts")
         command = [
-            find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size=176x144:rate=25:d={SECONDS}",
-            "-f", "lavfi", "-i", f"sine=frequency=440:duration={SECONDS}", "-c:v", "mpeg2video", "-b:v", "400k",
+            find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi",
+            "-i", f"testsrc2=size=176x144:rate=25:d={SECONDS}", "-f", "lavfi",
+            "-i", f"sine=frequency=440:duration={SECONDS}", "-c:v", "mpeg2video", "-b:v", "400k",
             "-g", "12", "-c:a", "mp2", "-b:a", "96k", "-metadata", f"service_name={NAME}",
             "-metadata", f"service_provider={PROVIDER}", "-muxrate", "900k", "-pcr_period", "20",
             *options, "-f", "mpegts", str(path),
@@ -103,7 +104,7 @@ def is_plain(packet: bytes, pid: int) -> bool:
 
 
 def withheld(whole: Film, pid: int, begin: float, end: float) -> Film:
-    """A multiplexer that sends nothing of this PID for a while, and counts on as if that was all there was."""
+    """A multiplexer that sends nothing of this PID for a while, and counts on as if that was all."""
     missing = 0
 
     def change(packet: bytes, due: float) -> bytes:

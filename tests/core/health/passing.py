@@ -1,4 +1,4 @@
-"""One source's datagrams on their way: wrapped as its node does it, lost or late as a test says, and watched."""
+"""One source's datagrams on their way: wrapped as its node does it, lost or late as a test says."""
 
 from struct import pack
 

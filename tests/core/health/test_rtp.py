@@ -237,7 +237,8 @@ class NoiseTests(SynchronousTestCase):
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.binary(max_size=400) | st.binary(max_size=60).map(lambda tail: b"\x80\x21" + tail)
                     | st.binary(max_size=60).map(lambda tail: b"\x81\xc8" + tail)
-                    | st.binary(min_size=1, max_size=3).map(lambda head: (b"\x47" + head).ljust(188, b"\xff") * 6),
+                    | st.binary(min_size=1, max_size=3)
+                    .map(lambda head: (b"\x47" + head).ljust(188, b"\xff") * 6),
                     max_size=40))  # fmt: skip
     def test_any_payloads_are_taken(self, payloads: list[bytes]) -> None:
         passing = Passing()
