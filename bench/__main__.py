@@ -279,7 +279,9 @@ def show_tls(console: Console, found: dict[str, Any]) -> None:
 
 
 def show_health(console: Console, found: dict[str, Any]) -> None:
-    console.print(f"Looking at a stream, microseconds of a core a packet (medians of {found['rounds']} rounds)")
+    console.print(
+        f"Looking at a stream, microseconds of a core a packet (medians of {found['rounds']} rounds)"
+    )
     table = Columns("where", "us>", "what is in it")
     kinds = {"ts": "a transport stream", "rtp": "the same in RTP", "udp": "neither: rate and sizes"}
     for kind, cost in found["inside_us"].items():

@@ -18,7 +18,7 @@ from typing import Any
 from bench.delay import PREFIX, used
 from multicastmw.cli.film import draw
 from multicastmw.cli.lab import Lab
-from multicastmw.cli.mpegts import PACKET, Timeline
+from multicastmw.cli.mpegts import Timeline
 from multicastmw.cli.multicast import open_sender
 from multicastmw.cli.overlay import FigureFour
 from multicastmw.cli.rtp import Packet as RtpPacket
@@ -27,6 +27,7 @@ from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
 from multicastmw.wire.data import build
 from multicastmw.wire.ipv4 import Header
+from multicastmw.wire.mpegts import PACKET
 
 GROUP, SOURCE = 0xEF010101, 0x0A580001
 SECONDS = 10.0  # of the film
@@ -120,7 +121,9 @@ def copies(film: Path, say: Callable[[str], None]) -> dict[str, Any]:
         )
         command = [sys.executable, "-m", "bench.health", str(film), group]
         lab.host("a").spawn(command, log="sender")
-        b.await_status(lambda status: any(route["fast"] for route in status["routes"]), 30, "the kernel forwards")
+        b.await_status(
+            lambda status: any(route["fast"] for route in status["routes"]), 30, "the kernel forwards"
+        )
         say(f"  nobody looks, then somebody does, {WATCHED:g} s each")
         alone = _used(b)
         control("/streams/watch", {"group": group, "seconds": "120"})

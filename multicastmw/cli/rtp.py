@@ -22,7 +22,6 @@ from typing import NamedTuple
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.rtp import (
     BYE,
-    CLOCK,
     CNAME,
     EXTENDED,
     HEADER,

@@ -39,9 +39,7 @@ LEVELS = {"warn": "yellow", "error": "red", "critical": "red"}
 )  # fmt: skip
 @click.option("--group", metavar="GROUP", default="", help="streams: of this group only.")
 @click.pass_obj
-def show(
-    target: Target, part: str | None, as_json: bool, watch: bool, every: float, group: str
-) -> None:
+def show(target: Target, part: str | None, as_json: bool, watch: bool, every: float, group: str) -> None:
     """Show what a running node does.
 
     \b

@@ -20,7 +20,8 @@ LEASE = 10  # seconds that the node goes on looking when we have gone
 LEASE_MAX = 300  # that a node takes
 VERDICT = 2.5  # seconds that it takes to say how a stream is: see core/health/verdict.py
 STEP = 0.25  # of the progress line
-PROGRAMME_WIDTH, CODECS_WIDTH = 13, 13
+NAMES_LEAST = 6  # signs of a programme, and of codecs
+FIGURES = 5 + 6 + 5 + 6 + 7 + 7 * 2  # columns of what stands behind them, and between all
 STYLES = {"ok": "green", "warn": "yellow", "bad": "red", "unknown": None}
 
 
@@ -69,12 +70,14 @@ def chosen(streams: list[Stream], group: str) -> list[Stream]:
 
 def render(console: Console, streams: list[Stream], refused: str = "") -> None:
     """A line a stream; below, what is to be said of those that are not well."""
+    room = console.width - FIGURES - max((len(where(stream)) for stream in streams), default=0)
+    half = max(NAMES_LEAST, room // 2)
     table = Columns("group:port", "programme", "codecs", "bit/s>", "source>", "way>", "jitter>", "health")
     for stream in streams:
         table.row(
             where(stream),
-            short(_programme(stream), PROGRAMME_WIDTH),
-            short(some(stream["codecs"], CODECS_WIDTH) or stream["kind"], CODECS_WIDTH),
+            short(_programme(stream), half),
+            short(some(stream["codecs"], half) or stream["kind"], half),
             "" if stream["bitrate"] is None else amount(stream["bitrate"]),
             _count(stream, "source_errors"),
             _count(stream, "way_errors"),
@@ -117,4 +120,6 @@ def _jitter(stream: Stream) -> str:
     """Of RTP where it is, else of the clock references."""
     rtp, transport = stream["rtp"], stream["transport"]
     seconds = rtp["jitter"] if rtp else transport["pcr_jitter"] if transport else None
-    return "" if seconds is None else f"{seconds * 1000:.1f} ms"
+    if seconds is None:
+        return ""
+    return f"{seconds * 1000:.1f}ms" if seconds < 0.1 else f"{seconds * 1000:.0f}ms"

@@ -32,7 +32,7 @@ class RenderTests(SynchronousTestCase):
         head, line = drawn(stream()).splitlines()
         for word in ("group:port", "programme", "codecs", "source", "way", "jitter", "health"):
             self.assertIn(word, head)
-        for word in ("239.1.1.1:5004", "Berne 1", "1.45M", "1.2 ms", "ok"):
+        for word in ("239.1.1.1:5004", "Berne 1", "1.45M", "1.2ms", "ok"):
             self.assertIn(word, line)
 
     def test_what_is_not_well_has_its_reason_below(self) -> None:
@@ -53,7 +53,9 @@ class RenderTests(SynchronousTestCase):
         self.assertIn("unknown", text)
 
     def test_names_with_escape_sequences_are_harmless(self) -> None:
-        text = drawn(stream(programmes=[{"name": "\x1b[2Jx<b>", "number": 1}], health="bad", reason="\x1b]0;x\x07"))
+        text = drawn(
+            stream(programmes=[{"name": "\x1b[2Jx<b>", "number": 1}], health="bad", reason="\x1b]0;x\x07")
+        )
         self.assertNotIn("\x1b", text)
 
     def test_a_stream_that_nobody_looks_at(self) -> None:

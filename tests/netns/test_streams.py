@@ -73,7 +73,9 @@ class Streams(NetnsTestCase):
 
     def lose(self, mod: int) -> None:
         """One in `mod` of the large datagrams to c."""
-        rule = f"ip daddr {self.c.address} udp dport {PORT} udp length > 500 numgen random mod {mod} == 0 drop"
+        rule = (
+            f"ip daddr {self.c.address} udp dport {PORT} udp length > 500 numgen random mod {mod} == 0 drop"
+        )
         for command in (
             "add table inet loss",
             "add chain inet loss way { type filter hook forward priority 0; }",
@@ -89,7 +91,9 @@ class Streams(NetnsTestCase):
         self.assertEqual((0, ""), (code, err))
         return {f"{each['group']}:{each['port']}": each for each in json.loads(out)["streams"]}
 
-    def until(self, host: Host, what: str, holds: Callable[[dict[str, dict[str, Any]]], bool]) -> dict[str, Any]:
+    def until(
+        self, host: Host, what: str, holds: Callable[[dict[str, dict[str, Any]]], bool]
+    ) -> dict[str, Any]:
         found: dict[str, Any] = {}
 
         def look() -> bool:
@@ -128,12 +132,16 @@ class Streams(NetnsTestCase):
             self.assertIn(word, out)
         self.assertNotIn(IN_RTP, out)
         self.assertEqual(
-            self.fastpath == "auto", self.c.status()["routes"][0]["fast"], self.c.status()["routes"][0]["why_slow"]
+            self.fastpath == "auto",
+            self.c.status()["routes"][0]["fast"],
+            self.c.status()["routes"][0]["why_slow"],
         )
 
     def test_what_the_way_loses_is_the_ways(self) -> None:
         self.play()
-        self.until(self.c, "both are there", lambda streams: {f"{BARE}:5004", f"{IN_RTP}:5004"} <= set(streams))
+        self.until(
+            self.c, "both are there", lambda streams: {f"{BARE}:5004", f"{IN_RTP}:5004"} <= set(streams)
+        )
         self.lose(100)
         found = self.until(
             self.c, "the way has lost of both",
@@ -168,7 +176,9 @@ class Streams(NetnsTestCase):
 
     def test_nothing_is_watched_that_nobody_asked_for(self) -> None:
         self.play()
-        self.c.await_status(lambda status: len(status["streams"]) >= 2, PATIENCE, "the streams, from their routes")
+        self.c.await_status(
+            lambda status: len(status["streams"]) >= 2, PATIENCE, "the streams, from their routes"
+        )
         for stream in self.c.status()["streams"]:
             self.assertEqual(("unknown", None, "nobody looks at it", "a"),
                              (stream["health"], stream["port"], stream["reason"], stream["node"]))  # fmt: skip
@@ -181,7 +191,9 @@ class Streams(NetnsTestCase):
         self.assertTrue(first["streams"])
         watching.kill()
         self.c.await_status(
-            lambda status: {stream["health"] for stream in status["streams"]} == {"unknown"}, LOOKING, "the lease's end"
+            lambda status: {stream["health"] for stream in status["streams"]} == {"unknown"},
+            LOOKING,
+            "the lease's end",
         )
 
 
@@ -204,5 +216,3 @@ class Refusals(NetnsTestCase):
         (stream,) = json.loads(out)["streams"]
         self.assertEqual((0, "", "unknown"), (code, err, stream["health"]))
         self.assertEqual(2, mcmw(host, "show", "peers", "--group", "239.1.1.1")[0])
-
-

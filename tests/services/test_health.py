@@ -65,7 +65,13 @@ class HealthTests(SynchronousTestCase):
         self.assertEqual((TEXT,), self.watch("")["groups"])
 
     def test_what_is_no_group_or_no_time_is_refused(self) -> None:
-        for group, seconds in (("10.0.0.1", "10"), (TEXT, "0"), (TEXT, "301"), (TEXT, "x"), ("224.0.0.1", "10")):
+        for group, seconds in (
+            ("10.0.0.1", "10"),
+            (TEXT, "0"),
+            (TEXT, "301"),
+            (TEXT, "x"),
+            ("224.0.0.1", "10"),
+        ):
             self.assertRaises(ValueError, self.watch, group, seconds)
         self.assertRaises(KeyError, self.health.actions()["streams/watch"], {"group": TEXT})
 

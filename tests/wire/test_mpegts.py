@@ -1,8 +1,8 @@
 """Tables, clocks and texts of transport streams, and tshark's opinion of a film."""
 
+import contextlib
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,7 +39,9 @@ from tests.core.health.film import film, pid_of, why_not
 TSHARK = shutil.which("tshark")
 
 
-def section(table: int, identity: int, body: bytes, version: int = 3, number: int = 0, last: int = 0) -> bytes:
+def section(
+    table: int, identity: int, body: bytes, version: int = 3, number: int = 0, last: int = 0
+) -> bytes:
     size = 5 + len(body) + 4
     head = bytes((table, 0xB0 | size >> 8, size & 255)) + identity.to_bytes(2, "big")
     head += bytes((0xC1 | version << 1, number, last)) + body
@@ -76,7 +78,7 @@ class SectionTests(SynchronousTestCase):
     @given(st.binary(max_size=100))
     def test_any_bytes_are_read_or_refused(self, data: bytes) -> None:
         for parse in (parse_section, parse_pat, parse_pmt, parse_sdt, lambda data: list(descriptors(data))):
-            with suppress(Malformed):
+            with contextlib.suppress(Malformed):
                 parse(data)  # type: ignore[operator]
         dvbtext.decode(data)
 
@@ -171,12 +173,19 @@ class TsharkTests(SynchronousTestCase):
         names = ("mp2t.pid", "mp2t.cc", "mp2t.tei", "mp2t.pusi", "mp2t.afc", "mp2t.af.pcr")
         with TemporaryDirectory() as folder:
             capture = str(Path(folder, "film.pcap"))
-            head = Ether(dst="01:00:5e:01:01:01") / IP(src="10.0.0.1", dst="239.1.1.1") / UDP(sport=1, dport=5004)
+            head = (
+                Ether(dst="01:00:5e:01:01:01")
+                / IP(src="10.0.0.1", dst="239.1.1.1")
+                / UDP(sport=1, dport=5004)
+            )
             wrpcap(capture, [head / Raw(payload) for _, payload in datagrams])
             fields = [argument for name in names for argument in ("-e", name)]
             command = [str(TSHARK), "-r", capture, "-d", "udp.port==5004,mp2t", "-T", "fields", *fields]
             said = subprocess.run(
-                [*command, "-E", "occurrence=a", "-E", "aggregator=|"], check=True, capture_output=True, text=True
+                [*command, "-E", "occurrence=a", "-E", "aggregator=|"],
+                check=True,
+                capture_output=True,
+                text=True,
             ).stdout
         seen: list[tuple[int, int]] = []
         clocks: list[int] = []
@@ -185,7 +194,9 @@ class TsharkTests(SynchronousTestCase):
             pids, counters = ([int(cell, 0) for cell in cells[column].split("|")] for column in (0, 1))
             seen += zip(pids, counters, strict=True)
             clocks += [int(cell, 0) for cell in cells[5].split("|") if cell]
-        packets = [payload[at : at + PACKET] for _, payload in datagrams for at in range(0, len(payload), PACKET)]
+        packets = [
+            payload[at : at + PACKET] for _, payload in datagrams for at in range(0, len(payload), PACKET)
+        ]
         self.assertEqual(seen, [(pid_of(packet), packet[3] & 15) for packet in packets])
         ours = [clock_reference(packet, 0) for packet in packets if has_clock_reference(packet, 0)]
         self.assertEqual(clocks, ours)

@@ -1,8 +1,8 @@
 """RTP and RTCP, and tshark's opinion of them."""
 
+import contextlib
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,13 +46,13 @@ class HeaderTests(SynchronousTestCase):
     @given(st.binary(max_size=100), st.integers(0, 10))
     def test_any_bytes_are_read_or_refused(self, data: bytes, start: int) -> None:
         start = min(start, len(data))
-        with suppress(Malformed):
+        with contextlib.suppress(Malformed):
             begin = payload_start(data, start, len(data))
             end = payload_end(data, start, len(data), begin)
             self.assertLessEqual(start + 12, begin)
             self.assertLessEqual(begin, end)
             self.assertLessEqual(end, len(data))
-        with suppress(Malformed):
+        with contextlib.suppress(Malformed):
             parse_rtcp(data)
 
 
@@ -90,11 +90,19 @@ class TsharkTests(SynchronousTestCase):
     def tshark(self, kind: str, data: bytes, *names: str) -> list[str]:
         with TemporaryDirectory() as folder:
             capture = str(Path(folder, "one.pcap"))
-            head = Ether(dst="01:00:5e:01:01:01") / IP(src="10.0.0.1", dst="239.1.1.1") / UDP(sport=9, dport=5004)
+            head = (
+                Ether(dst="01:00:5e:01:01:01")
+                / IP(src="10.0.0.1", dst="239.1.1.1")
+                / UDP(sport=9, dport=5004)
+            )
             wrpcap(capture, [head / Raw(data)])
             fields = [argument for name in names for argument in ("-e", name)]
             command = [str(TSHARK), "-r", capture, "-d", f"udp.port==5004,{kind}", "-T", "fields", *fields]
-            return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip("\n").split("\t")
+            return (
+                subprocess.run(command, check=True, capture_output=True, text=True)
+                .stdout.strip("\n")
+                .split("\t")
+            )
 
     def test_tshark_finds_the_same_payload(self) -> None:
         data = with_everything(b"film")

@@ -49,10 +49,8 @@ class Extremes:
     def add(self, value: float, now: float) -> None:
         if now >= self._turns_at:
             self._turn(now)
-        if value < self._low:
-            self._low = value
-        if value > self._high:
-            self._high = value
+        self._low = min(self._low, value)
+        self._high = max(self._high, value)
 
     def _turn(self, now: float) -> None:
         nothing = (float("inf"), float("-inf"))

@@ -74,7 +74,12 @@ class Monitor:
     local = True
 
     def __init__(
-        self, router: Router, tell: Tell = lambda event: None, drops: Callable[[], int] = lambda: 0
+        self,
+        router: Router,
+        tell: Tell = lambda event: None,
+        drops: Callable[[], int] = lambda: 0,
+        doubled: Callable[[Channel], int] = lambda channel: 0,
+        load: Callable[[Route], float] = lambda route: route.bytes,
     ) -> None:
         self.unwatched_packets = 0  # of streams above the bound, and fragments that wait
         self._router = router

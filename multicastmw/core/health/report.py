@@ -150,7 +150,9 @@ def watched(
         gap=round(max(stream.gap.high, now - stream.heard), 4),
         programmes=programmes,
         codecs=tuple(codecs),
-        errors=tuple(ErrorStatus(each.name, each.source, each.way, round(now - each.last, 3)) for each in found),
+        errors=tuple(
+            ErrorStatus(each.name, each.source, each.way, round(now - each.last, 3)) for each in found
+        ),
         source_errors=sum(each.source for each in found) + (rtp.lost_source if rtp else 0),
         way_errors=sum(each.way for each in found) + (rtp.lost_way if rtp else way.lost if bare else 0),
         transport=_transport(ts) if ts else None,

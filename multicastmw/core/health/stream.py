@@ -69,10 +69,8 @@ class Stream:
         self.rate.add(size, now)
         self.gap.add(now - self.heard, now)
         self.heard = now
-        if size < self.smallest:
-            self.smallest = size
-        if size > self.largest:
-            self.largest = size
+        self.smallest = min(self.smallest, size)
+        self.largest = max(self.largest, size)
         kind = self.kind
         if kind is Kind.UNKNOWN:
             kind = self._guess(buffer, start, end, now, sent)

@@ -122,5 +122,3 @@ class Tables:
         """Of a table in several sections; what is too much goes, the oldest first."""
         both = {**{key: value for key, value in known.items() if key not in news}, **news}
         return dict(list(both.items())[-PROGRAMMES_MAX:])
-
-

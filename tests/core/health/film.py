@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 from subprocess import run
+from typing import NamedTuple
 
 from multicastmw.cli.film import NoFfmpeg, find_ffmpeg
 from multicastmw.cli.mpegts import Timeline
@@ -73,9 +73,7 @@ class Film(NamedTuple):
 
     def without(self, at: int) -> "Film":
         """This one is never sent; what follows moves up."""
-        return Film(
-            (*self.packets[:at], *self.packets[at + 1 :]), (*self.due[:at], *self.due[at + 1 :])
-        )
+        return Film((*self.packets[:at], *self.packets[at + 1 :]), (*self.due[:at], *self.due[at + 1 :]))
 
     def changed(self, change: Callable[[bytes, float], bytes]) -> "Film":
         return self._replace(

@@ -195,7 +195,11 @@ class PacketTests(SynchronousTestCase):
         self.assertEqual("unknown", self.passing.status().health)
 
     @settings(max_examples=200, deadline=None)
-    @given(st.lists(st.tuples(st.binary(min_size=1, max_size=200), st.integers(0, 2), st.booleans()), max_size=30))
+    @given(
+        st.lists(
+            st.tuples(st.binary(min_size=1, max_size=200), st.integers(0, 2), st.booleans()), max_size=30
+        )
+    )
     def test_any_inner_packets_are_taken(self, packets: list[tuple[bytes, int, bool]]) -> None:
         passing = Passing()
         for turn, (inner, kind, mended) in enumerate(packets):

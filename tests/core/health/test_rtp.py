@@ -9,8 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.rtp import Farewell, Packet
 from multicastmw.core.health.order import HELD_MAX, Held, Order
-from multicastmw.core.health.rtp import IN_TURN, REMEMBERED, REPEATED, RtpStream
 from multicastmw.core.health.report import HealthStatus, RtpStatus
+from multicastmw.core.health.rtp import IN_TURN, REMEMBERED, REPEATED, RtpStream
 from tests.core.health.film import NAME, VIDEO, Film, continuity_breaks, film, is_plain, why_not
 from tests.core.health.passing import PORT, Passing, errors
 
@@ -18,7 +18,9 @@ SSRC = 0xCAFE
 FIRST = 0xFF80  # so the numbers wrap soon
 
 
-def rtp_of(datagrams: list[tuple[float, bytes]], first: int = FIRST, ssrc: int = SSRC) -> list[tuple[float, bytes]]:
+def rtp_of(
+    datagrams: list[tuple[float, bytes]], first: int = FIRST, ssrc: int = SSRC
+) -> list[tuple[float, bytes]]:
     """The same behind RTP headers."""
     return [
         (due, Packet(first + number, int(due * 90_000) & 0xFFFFFFFF, ssrc, payload).build())
@@ -112,7 +114,9 @@ class FilmTests(Case):
         datagrams[at : at + 2] = [(first, other), (second, one)]
         self.passing.play(datagrams)
         rtp = self.rtp()
-        self.assertEqual((1, 0, 0, 0), (rtp.reordered_source, rtp.reordered_way, rtp.lost_source, rtp.lost_way))
+        self.assertEqual(
+            (1, 0, 0, 0), (rtp.reordered_source, rtp.reordered_way, rtp.lost_source, rtp.lost_way)
+        )
         self.assertEqual(({}, "warn"), (errors(self.status()), self.status().health))
         self.assertEqual("RTP packets out of order: the source 1", self.status().reason)
 
@@ -124,8 +128,12 @@ class FilmTests(Case):
         for message, due in messages:
             self.passing.arrive(message, due)
         rtp = self.rtp()
-        self.assertEqual((0, 1, 0, 0), (rtp.reordered_source, rtp.reordered_way, rtp.lost_source, rtp.lost_way))
-        self.assertEqual(({}, 0, 0), (errors(self.status()), self.status().source_errors, self.status().way_errors))
+        self.assertEqual(
+            (0, 1, 0, 0), (rtp.reordered_source, rtp.reordered_way, rtp.lost_source, rtp.lost_way)
+        )
+        self.assertEqual(
+            ({}, 0, 0), (errors(self.status()), self.status().source_errors, self.status().way_errors)
+        )
 
     def test_what_the_source_sent_twice(self) -> None:
         datagrams = rtp_of(film().datagrams())
@@ -183,7 +191,9 @@ class PlainTests(Case):
                 report = Farewell(SSRC, number + 1, 0).build(int(due * 1e9), 0, b"studio")[:-8]
                 self.passing.arrive(self.passing.send(report, due, port=PORT + 1), due)
         rtp = self.rtp()
-        self.assertEqual((4, 600, 3, "studio"), (rtp.reports, rtp.reported_sent, rtp.reported_lost, rtp.cname))
+        self.assertEqual(
+            (4, 600, 3, "studio"), (rtp.reports, rtp.reported_sent, rtp.reported_lost, rtp.cname)
+        )
         self.assertEqual("rtcp", self.passing.status(PORT + 1).kind)
 
     def test_random_bytes_are_no_rtp(self) -> None:

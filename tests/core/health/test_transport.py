@@ -11,7 +11,6 @@ from tests.core.health.film import (
     NAME,
     NULL,
     PROVIDER,
-    SECONDS,
     VIDEO,
     Film,
     continuity_breaks,
@@ -219,7 +218,9 @@ class OnTheWayTests(FilmCase):
         at = film().find(lambda packet: is_plain(packet, VIDEO), 4.0)
         damaged = film().without(at)
         datagrams = damaged.datagrams()
-        lost = next(i for i, (due, payload) in enumerate(datagrams) if due > 6 and continuity_breaks(payload) == 1)
+        lost = next(
+            i for i, (due, payload) in enumerate(datagrams) if due > 6 and continuity_breaks(payload) == 1
+        )
         self.assertEqual({"Continuity_count_error": (1, 1)}, self.found(damaged, (lost,)))
         self.assertEqual("Continuity_count_error: the source 1, the way 1", self.passing.status().reason)
 
@@ -228,7 +229,7 @@ class OnTheWayTests(FilmCase):
         late: list[bytes] = []
         for due, payload in film().datagrams():
             message = self.passing.send(payload, due)
-            if 4.0 < due and not self.passing.events and len(late) == 0 and continuity_breaks(payload) == 1:
+            if due > 4.0 and not self.passing.events and len(late) == 0 and continuity_breaks(payload) == 1:
                 late.append(message)
                 continue
             self.passing.arrive(message, due)
@@ -299,5 +300,7 @@ class NoiseTests(SynchronousTestCase):
         for pid in range(0x1FFF):
             packet = bytes((0x47, pid >> 8, pid & 255, 0x10)).ljust(PACKET, b"\0")
             ts.accept(packet, 0, PACKET, pid / 1000, 0, 0)
-        self.assertEqual(PIDS_MAX, len(ts.counts()) + sum(pid not in ts.counts() for pid in (PAT_PID, SDT_PID)))
+        self.assertEqual(
+            PIDS_MAX, len(ts.counts()) + sum(pid not in ts.counts() for pid in (PAT_PID, SDT_PID))
+        )
         self.assertEqual(0x1FFF - PIDS_MAX, ts.over_bound)

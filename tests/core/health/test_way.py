@@ -70,7 +70,9 @@ class WayTests(SynchronousTestCase):
 
     def test_origin_times_wrap(self) -> None:
         for number in range(10):
-            self.way.accept(ORIGIN, 0, number, 0xFFFFFFFF - 50_000 + number * 10_000 & 0xFFFFFFFF, number / 100)
+            self.way.accept(
+                ORIGIN, 0, number, 0xFFFFFFFF - 50_000 + number * 10_000 & 0xFFFFFFFF, number / 100
+            )
         self.assertLess(self.way.above_shortest()[1], 0.001)
 
     @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.integers(0, 0xFFFFFFFF),
