@@ -72,7 +72,8 @@ DESCRIPTORS = {
 EXTENSIONS = {0x0E: "DTS-HD", 0x15: "AC-4", 0x20: "TTML subtitles"}  # behind tag 0x7F
 REGISTRATIONS = {
     b"AC-3": "AC-3", b"EAC3": "E-AC-3", b"HEVC": "HEVC", b"Opus": "Opus", b"BSSD": "SMPTE 302M",
-    b"AC-4": "AC-4", b"CUEI": "SCTE-35", b"KLVA": "KLV", b"ID3 ": "ID3", b"VC-1": "VC-1", b"AV01": "AV1", b"DTS1": "DTS",
+    b"AC-4": "AC-4", b"CUEI": "SCTE-35", b"KLVA": "KLV",
+    b"ID3 ": "ID3", b"VC-1": "VC-1", b"AV01": "AV1", b"DTS1": "DTS",
     b"DTS2": "DTS", b"DTS3": "DTS",
 }  # fmt: skip
 SERVICE_DESCRIPTOR, REGISTRATION, EXTENSION = 0x48, 0x05, 0x7F

@@ -106,7 +106,7 @@ def parse_rtcp(data: Buffer) -> Rtcp:
 
 
 def _with(found: Rtcp, first: int, kind: int, body: bytes) -> Rtcp:
-    """One part's news, where it is of the same source; `first` is its first byte, `body` is from the SSRC on."""
+    """One part's news, if it is of the same source; `first` is its first byte, `body` is from the SSRC on."""
     if len(body) < 4 or int.from_bytes(body[:4], "big") != found.ssrc:
         return found
     if kind == SENDER_REPORT and len(body) >= 4 + SENDER_INFO.size:

@@ -1,6 +1,6 @@
 """The monitor of streams: payloads of all kinds, as they may pass.
 
-Steps: 0 a payload as it is, 1 one behind an RTP header that goes on, 2 transport-stream packets of it, 3 time,
+Steps: 0 a payload as it is, 1 one behind an RTP header that goes on, 2 packets of a film, 3 time,
 4 a section whose check sum is mended, 5 what the way does: loses, repeats.
 """
 

@@ -68,8 +68,21 @@ class Streams(NetnsTestCase):
         left_out = set(plain[::300])
         path = self.film.with_name("damaged.ts")
         path.write_bytes(b"".join(p for at, p in enumerate(whole.packets) if at not in left_out))
-        self.a.spawn([sys.executable, "-m", "multicastmw.cli.streamer", "--film", str(path), "--group", IN_RTP,
-                      "--interface", "mcmw0", "--loop"], log="streamer")  # fmt: skip
+        self.a.spawn(
+            [
+                sys.executable,
+                "-m",
+                "multicastmw.cli.streamer",
+                "--film",
+                str(path),
+                "--group",
+                IN_RTP,
+                "--interface",
+                "mcmw0",
+                "--loop",
+            ],
+            log="streamer",
+        )
 
     def lose(self, mod: int) -> None:
         """One in `mod` of the large datagrams to c."""
@@ -121,10 +134,12 @@ class Streams(NetnsTestCase):
             for group, kind in ((BARE, "ts"), (IN_RTP, "rtp")):
                 stream = found[f"{group}:5004"]
                 (programme,) = stream["programmes"]
-                self.assertEqual((NAME, CODECS, kind, "a"), (programme["name"], stream["codecs"], stream["kind"],
-                                                            stream["node"]))  # fmt: skip
+                self.assertEqual(
+                    (NAME, CODECS, kind, "a"),
+                    (programme["name"], stream["codecs"], stream["kind"], stream["node"]),
+                )
                 self.assertEqual(0, stream["overlay"]["lost"])
-                self.assertAlmostEqual(900_000, stream["bitrate"], delta=200_000)
+                self.assertApproximates(900_000, stream["bitrate"], 200_000)
         code, out, err = mcmw(self.c, "show", "streams", "--group", BARE)
         self.assertEqual((0, ""), (code, err))
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
@@ -180,8 +195,10 @@ class Streams(NetnsTestCase):
             lambda status: len(status["streams"]) >= 2, PATIENCE, "the streams, from their routes"
         )
         for stream in self.c.status()["streams"]:
-            self.assertEqual(("unknown", None, "nobody looks at it", "a"),
-                             (stream["health"], stream["port"], stream["reason"], stream["node"]))  # fmt: skip
+            self.assertEqual(
+                ("unknown", None, "nobody looks at it", "a"),
+                (stream["health"], stream["port"], stream["reason"], stream["node"]),
+            )
         watching = self.c.spawn(
             asking(self.c, "show", "streams", "--json", "--watch", "--every", "0.5"), log="watch"
         )

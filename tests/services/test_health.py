@@ -38,7 +38,9 @@ class HealthTests(SynchronousTestCase):
         self.health = HealthService(self.node)  # type: ignore[arg-type]
         self.health.startService()
         self.addCleanup(self.health.stopService)
-        self.router.subscribe(Taker(), Channel(GROUP))
+        taker = Taker()
+        self.router.attach(taker)
+        self.router.subscribe(taker, Channel(GROUP))
         self.router.route(Channel(GROUP, SOURCE)).bytes = 1000
 
     def watch(self, group: str = TEXT, seconds: str = "10") -> dict[str, Any]:
@@ -77,8 +79,10 @@ class HealthTests(SynchronousTestCase):
 
     def test_what_nobody_looks_at_is_listed_too(self) -> None:
         (status,) = self.health.status(0.0)
-        self.assertEqual((TEXT, "10.88.0.1", None, "unknown", "nobody looks at it"),
-                         (status.group, status.source, status.port, status.health, status.reason))  # fmt: skip
+        self.assertEqual(
+            (TEXT, "10.88.0.1", None, "unknown", "nobody looks at it"),
+            (status.group, status.source, status.port, status.health, status.reason),
+        )
 
     def test_names_of_origins(self) -> None:
         self.assertEqual(("a", "node 20000"), (self.health._name(1 << 16), self.health._name(2 << 16 | 5)))

@@ -117,6 +117,12 @@ class TsharkTests(SynchronousTestCase):
     def test_tshark_finds_the_same_counts(self) -> None:
         data = Farewell(7, 1000, 1_316_000).build(500_000_000, 45_000, b"studio")
         found = parse_rtcp(data)
-        said = self.tshark("rtcp", data, "rtcp.sender.packetcount", "rtcp.sender.octetcount", "rtcp.timestamp.rtp",
-                           "rtcp.sdes.text")  # fmt: skip
+        said = self.tshark(
+            "rtcp",
+            data,
+            "rtcp.sender.packetcount",
+            "rtcp.sender.octetcount",
+            "rtcp.timestamp.rtp",
+            "rtcp.sdes.text",
+        )
         self.assertEqual([f"{found.packets}", f"{found.octets}", f"{found.timestamp}", found.cname], said)

@@ -2,8 +2,8 @@
 
 The Monitor is a destination that wants nothing: it observes the groups that it was asked for, each for a
 lease, and whoever looks renews that.  Without a request nothing comes here and nothing is done.  It has three
-bounds: streams and groups at a time, and packets a second over all.  Where these are too many, the watch that was
-asked for last ends, and its group is refused for a while.
+bounds: streams and groups at a time, and packets a second over all.  Where these are too many, the watch that
+was asked for last ends, and its group is refused for a while.
 """
 
 from collections.abc import Callable, Iterator
@@ -65,9 +65,9 @@ class Watch:
 class Monitor:
     """The one of a node.
 
-    `drops` says how many frames the TAP's queue had no room for, copies among them; `doubled` how many packets
-    of an (S, G) the node has dropped because they had come before, which are never seen here; `load` how much
-    comes along a route.
+    `drops` says how many frames the TAP's queue had no room for, copies among them; `doubled` how many
+    packets of an (S, G) the node has dropped because they had come before, which are never seen here; `load`
+    how much comes along a route.
     """
 
     name = "monitor"

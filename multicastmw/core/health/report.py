@@ -120,7 +120,8 @@ def not_watched(
 ) -> HealthStatus:  # fmt: skip
     """A stream that passes and nobody looks at."""
     return HealthStatus(
-        group, source, None, node, Kind.UNKNOWN.value, bitrate, packets_per_second, None, None, None, (), (), (), 0, 0,
+        group, source, None, node, Kind.UNKNOWN.value, bitrate, packets_per_second,
+        None, None, None, (), (), (), 0, 0,
         None, None, None, "unknown", reason, 0.0, 0.0,
     )  # fmt: skip
 
@@ -129,7 +130,7 @@ def watched(
     stream: Stream, group: str, source: str, node: str | None, doubled: int, unseen_at: float, until: float,
     now: float,
 ) -> HealthStatus:  # fmt: skip
-    """`doubled`: packets that the node has dropped as such; `unseen_at`: when it was too slow to look at all."""
+    """`doubled`: packets that the node has dropped as such; `unseen_at`: when it last was too slow."""
     stream.rate.look(now)
     ts, rtp, way = stream.ts, stream.rtp, stream.way
     found = ts.errors.found() if ts else []

@@ -1,8 +1,8 @@
 """One stream, (S, G, port): first what it is, then what is wrong with it.
 
 A datagram of five sync bytes where they belong is a transport stream's (TR 101 290 takes as many for sync),
-bare or behind an RTP header.  Other RTP shows itself by three headers in a row that go on from each other.  What
-is neither is counted and timed only, and looked at again now and then.
+bare or behind an RTP header.  Other RTP shows itself by three headers in a row that go on from each other.
+What is neither is counted and timed only, and looked at again now and then.
 """
 
 from collections.abc import Callable

@@ -169,9 +169,9 @@ class TransportStream:
             at += PACKET
 
     def _look(self, buffer: Buffer, at: int, word: int) -> None:
-        if word >> 24 != SYNC or not self.synced:
-            if not self._is_in_sync(word >> 24 == SYNC):
-                return
+        in_sync = self.synced and word >> 24 == SYNC
+        if not in_sync and not self._is_in_sync(word >> 24 == SYNC):
+            return
         if word & TEI:  # nothing else is to be told from such a packet (5.2.2, 2.1)
             self.errors.count(names.TRANSPORT, False, self._now)
             if known := self._pids.get(word & PID_BITS):

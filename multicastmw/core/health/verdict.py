@@ -1,7 +1,8 @@
 """Is a stream well?  What is wrong now, in words, the worst first.
 
 Bad is what people see or hear: packets missing, tables or sound missing, no sync, nothing at all.  A warning
-is what a decoder gets over and an engineer wants to know.  What is older than RECENT is over: the counts tell of it.
+is what a decoder gets over and an engineer wants to know.  What is older than RECENT is over: the counts tell
+of it.
 """
 
 from collections.abc import Iterator

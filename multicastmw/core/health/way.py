@@ -6,7 +6,7 @@ A source's errors and the way's are told apart by two counts, which only grow:
     breaks   how often something may have gone wrong on the way: a hole, a packet behind its turn
 
 Whoever finds a gap of 3 packets compares `room` with what it was at its packet before: if it grew by 2, two
-of them are the way's and one was never sent.  Whoever finds only *that* something is missing compares `breaks`.
+of them are the way's and one was never sent.  Who finds only *that* something is missing compares `breaks`.
 
 Where a stream goes on under another count (the kernel numbers it from now on, or another node is its origin),
 what was lost at the end of the count before cannot be seen: it is taken as possible.

@@ -129,7 +129,12 @@ def with_later_clock(whole: Film, begin: float, seconds: float) -> Film:
     return whole.changed(change)
 
 
+def pids(datagram: bytes) -> set[int]:
+    """Those that have a payload in it, nulls not among them."""
+    packets = [datagram[at : at + PACKET] for at in range(0, len(datagram), PACKET)]
+    return {pid_of(packet) for packet in packets if packet[3] & 0x10} - {NULL_PID}
+
+
 def continuity_breaks(lost: bytes) -> int:
     """How many PIDs miss a counter where this datagram is lost."""
-    packets = [lost[at : at + PACKET] for at in range(0, len(lost), PACKET)]
-    return len({pid_of(packet) for packet in packets if packet[3] & 0x10} - {NULL_PID})
+    return len(pids(lost))

@@ -82,6 +82,7 @@ class LeaseTests(SynchronousTestCase):
 
     def test_whatever_passes_is_the_busiest_first(self) -> None:
         taker = Taker()
+        self.router.attach(taker)
         for index in range(GROUPS_MAX + 8):
             self.router.subscribe(taker, Channel(GROUP + index))
             self.router.route(Channel(GROUP + index, SOURCE)).bytes = 1000 * index
@@ -94,6 +95,7 @@ class LeaseTests(SynchronousTestCase):
 
     def test_what_no_longer_comes_is_not_renewed(self) -> None:
         taker = Taker()
+        self.router.attach(taker)
         for index in range(2):
             self.router.subscribe(taker, Channel(GROUP + index))
             self.router.route(Channel(GROUP + index, SOURCE)).bytes = 1000
@@ -191,7 +193,7 @@ class PacketTests(SynchronousTestCase):
         self.assertEqual(0.0, self.passing.status(after=5.0).bitrate)
 
     def test_a_verdict_takes_two_seconds(self) -> None:
-        self.passing.arrive(self.passing.send(TS, 0.0), 0.0)
+        self.passing.arrive(self.passing.send(b"x", 0.0), 0.0)
         self.assertEqual("unknown", self.passing.status().health)
 
     @settings(max_examples=200, deadline=None)
@@ -202,8 +204,9 @@ class PacketTests(SynchronousTestCase):
     )
     def test_any_inner_packets_are_taken(self, packets: list[tuple[bytes, int, bool]]) -> None:
         passing = Passing()
-        for turn, (inner, kind, mended) in enumerate(packets):
-            if mended and len(inner) >= 28:
+        for turn, (drawn, kind, mended) in enumerate(packets):
+            inner = drawn
+            if mended and len(drawn) >= 28:
                 inner = b"\x45\0" + pack("!H", len(inner)) + inner[4:9] + b"\x11" + inner[10:]
             message = build(inner, token=0, origin=turn % 3 << 16, group=GROUP, source=SOURCE, sequence=turn,
                             flags=turn & 1, packet_type=1 + kind)  # fmt: skip

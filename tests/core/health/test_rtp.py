@@ -180,7 +180,7 @@ class PlainTests(Case):
             if number >= 3 and transit is not None:  # three headers show that it is RTP
                 jitter += (abs(late - transit) - jitter) / 16
             transit = late
-        self.assertAlmostEqual(jitter, self.rtp().jitter, delta=0.1 * jitter)
+        self.assertApproximates(jitter, self.rtp().jitter, 0.1 * jitter)
 
     def test_senders_reports_are_compared_with_what_came(self) -> None:
         for number, (due, payload) in enumerate(plain(900)):
