@@ -76,7 +76,8 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             raise unanswered(control, error) from None
         if look:
             status["streams"] = streams.chosen(status["streams"], group)
-            status["streams_refused"] = look.refused
+            more = 0 if group else status["counters"].get("streams_not_shown", 0)
+            status["streams_besides"] = look.refused, more
         if control.mistake and not told:
             click.echo(f"{control.mistake}; the node runs with what it has read before", err=True)
             told = True
@@ -384,5 +385,5 @@ RENDER: dict[str, Callable[[Console, Status], None]] = {
     "peers": _peers,
     "groups": _groups,
     "routes": _routes,
-    "streams": lambda console, status: streams.render(console, status["streams"], status["streams_refused"]),
+    "streams": lambda console, status: streams.render(console, status["streams"], *status["streams_besides"]),
 }

@@ -68,7 +68,7 @@ def chosen(streams: list[Stream], group: str) -> list[Stream]:
     return [stream for stream in streams if not group or stream["group"] == group]
 
 
-def render(console: Console, streams: list[Stream], refused: str = "") -> None:
+def render(console: Console, streams: list[Stream], refused: str = "", more: int = 0) -> None:
     """A line a stream; below, what is to be said of those that are not well."""
     room = console.width - FIGURES - max((len(where(stream)) for stream in streams), default=0)
     half = max(NAMES_LEAST, room // 2)
@@ -90,6 +90,8 @@ def render(console: Console, streams: list[Stream], refused: str = "") -> None:
         if stream["health"] != "ok" and stream["reason"]:
             line = f"{where(stream)} from {_from(stream)}: {stream['reason']}"
             console.print(Text(plain(line), style=STYLES.get(stream["health"]) or ""))
+    if more:
+        console.print(f"and {more:,} more")
     if refused:
         console.print(Text(plain(f"not all are looked at: {refused}"), style="yellow"))
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from heapq import nsmallest
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
@@ -20,8 +20,8 @@ from multicastmw.wire import ipv4
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
-# What we chose: streams that nobody looks at which a snapshot lists.
-UNWATCHED_MAX = 1_024
+# What we chose: streams that nobody looks at which a snapshot lists, the busiest; the routes have all.
+UNWATCHED_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class HealthService(Service):
 
     def __init__(self, node: "NodeService") -> None:
         self._node = node
+        self.not_shown = 0  # streams that pass and were not in the last snapshot
         self.monitor = Monitor(node.router, node.tell, node.tap.kernel_drops, self._doubled, self._load)
         self._clockwork = Clockwork(node.reactor, self.monitor)
         self.monitor.wound = self._clockwork.wind
@@ -66,8 +67,9 @@ class HealthService(Service):
 
     def status(self, now: float) -> tuple[HealthStatus, ...]:
         """All that is looked at, and what else passes."""
-        others = (route for route in self._node.router.routes() if not self.monitor.watches(route.channel))
-        first = nsmallest(UNWATCHED_MAX, others, key=lambda route: route.channel)
+        others = [route for route in self._node.router.routes() if not self.monitor.watches(route.channel)]
+        self.not_shown = max(0, len(others) - UNWATCHED_MAX)
+        first = nlargest(UNWATCHED_MAX, others, key=self._load)
         found = [*self.monitor.status(now, self._name), *(self._unwatched(route, now) for route in first)]
         return tuple(sorted(found, key=lambda each: (each.group, each.source, each.port or 0)))
 

@@ -36,34 +36,42 @@ class Rate:
 
 
 class Extremes:
-    """The least and the most of the last RECENT seconds: of this bucket, and of the one before it."""
+    """The least and the most of the last RECENT seconds: of this bucket and the one before.
 
-    __slots__ = ("_before", "_high", "_low", "_span", "_turns_at")
+    Who has a packet in hand may do what `add` does itself, once `look` has said how long the bucket is good.
+    """
+
+    __slots__ = ("_before", "_span", "_turns_at", "least", "most")
 
     def __init__(self, now: float, span: float = RECENT) -> None:
         self._span = span
         self._turns_at = now + span
-        self._low, self._high = float("inf"), float("-inf")
-        self._before = (self._low, self._high)
+        self.least, self.most = float("inf"), float("-inf")
+        self._before = (self.least, self.most)
 
     def add(self, value: float, now: float) -> None:
         if now >= self._turns_at:
-            self._turn(now)
-        self._low = min(self._low, value)
-        self._high = max(self._high, value)
+            self.look(now)
+        if value < self.least:  # noqa: PLR1730 (a call costs more than all the rest)
+            self.least = value
+        if value > self.most:  # noqa: PLR1730 (a call costs more than all the rest)
+            self.most = value
 
-    def _turn(self, now: float) -> None:
-        nothing = (float("inf"), float("-inf"))
-        self._before = (self._low, self._high) if now < self._turns_at + self._span else nothing
-        self._low, self._high = nothing
-        self._turns_at = now + self._span
+    def look(self, now: float) -> float:
+        """Begins a new bucket where it is time; gives when the next one begins."""
+        if now >= self._turns_at:
+            nothing = (float("inf"), float("-inf"))
+            self._before = (self.least, self.most) if now < self._turns_at + self._span else nothing
+            self.least, self.most = nothing
+            self._turns_at = now + self._span
+        return self._turns_at
 
     @property
     def low(self) -> float:
         """Infinity where there was nothing."""
-        return min(self._low, self._before[0])
+        return min(self.least, self._before[0])
 
     @property
     def high(self) -> float:
         """Minus infinity where there was nothing."""
-        return max(self._high, self._before[1])
+        return max(self.most, self._before[1])

@@ -69,8 +69,10 @@ class Stream:
         self.rate.add(size, now)
         self.gap.add(now - self.heard, now)
         self.heard = now
-        self.smallest = min(self.smallest, size)
-        self.largest = max(self.largest, size)
+        if size < self.smallest:  # noqa: PLR1730
+            self.smallest = size
+        if size > self.largest:  # noqa: PLR1730
+            self.largest = size
         kind = self.kind
         if kind is Kind.UNKNOWN:
             kind = self._guess(buffer, start, end, now, sent)

@@ -15,6 +15,7 @@ from multicastmw.core.health.stream import Kind, Stream
 RECENT = 10.0  # seconds
 SETTLED = 2.0  # seconds of a stream that a verdict takes: every table comes four times
 SILENT = 2.0  # seconds without a packet
+REPORTS_SILENT = 15.0  # the same of RTCP, which comes every 5 s or so
 UNEVEN = 0.05  # seconds of jitter; small decoders keep 100 ms
 REASONS_MAX = 4
 
@@ -38,7 +39,7 @@ def verdict(stream: Stream, unseen_at: float, now: float) -> tuple[Health, str]:
         return (Health.BAD if bad else Health.WARN), "; ".join((bad + mild)[:REASONS_MAX])
     if now - stream.since < SETTLED:
         return Health.UNKNOWN, f"looked at for {now - stream.since:.1f} s; a verdict takes {SETTLED:.0f} s"
-    if now - stream.heard >= SILENT:
+    if now - stream.heard >= (REPORTS_SILENT if stream.kind is Kind.RTCP else SILENT):
         return Health.UNKNOWN, f"no packet for {now - stream.heard:.0f} s"
     if stream.kind is Kind.UNKNOWN:
         return Health.UNKNOWN, "too few packets to tell what it is"

@@ -42,8 +42,8 @@ class Way:
     """One (S, G) on its way through the overlay."""
 
     __slots__ = (
-        "_budget", "_clock", "_flow", "_flows", "_key", "_offset", "breaks", "delay", "delays", "duplicates",
-        "ended", "hole_at", "room", "shortest",
+        "_budget", "_clock", "_flow", "_flows", "_key", "_offset", "_turns_at", "breaks",
+        "delay", "delays", "duplicates", "ended", "hole_at", "room", "shortest",
     )  # fmt: skip
 
     def __init__(self, budget: Budget, now: float) -> None:
@@ -60,6 +60,7 @@ class Way:
         self._offset = False
         self.shortest = Extremes(now, SHORTEST)
         self.delays = Extremes(now)
+        self._turns_at = now  # when one of the two begins a new bucket
         self.delay = 0.0  # smoothed, in seconds; as the other two against the first packet's
 
     def accept(self, origin: int, flags: int, sequence: int, sent: int, now: float) -> int:
@@ -107,6 +108,7 @@ class Way:
         if self._key == NOWHERE or origin != self._flow.origin:  # another node has another clock
             self._offset = False
             self.shortest, self.delays, self.delay = Extremes(now, SHORTEST), Extremes(now), 0.0
+            self._turns_at = now
         self._flows[key] = flow  # the oldest is the one that was left first
         self._key, self._flow = key, flow
 
@@ -120,8 +122,13 @@ class Way:
         if not self._offset:
             self._clock, self._offset = transit, True
         took = ((transit - self._clock + 0x80000000 & MASK) - 0x80000000) / 1e6
-        self.shortest.add(took, now)
-        self.delays.add(took, now)
+        shortest, delays = self.shortest, self.delays
+        if now >= self._turns_at:
+            self._turns_at = min(shortest.look(now), delays.look(now))
+        if took < shortest.least:  # noqa: PLR1730 (a call costs more than all the rest)
+            shortest.least = took
+        if took > delays.most:  # noqa: PLR1730 (a call costs more than all the rest)
+            delays.most = took
         self.delay += (took - self.delay) / SHARE
 
     def _forget(self, key: int) -> None:
