@@ -136,7 +136,7 @@ def watched(
     found = ts.errors.found() if ts else []
     programmes = _programmes(ts) if ts else ()
     codecs = dict.fromkeys(each.codec for programme in programmes for each in programme.streams)
-    bare = stream.kind in (Kind.UDP, Kind.RTCP, Kind.UNKNOWN)
+    bare = stream.kind in (Kind.UDP, Kind.UNKNOWN)
     health, reason = verdict(stream, unseen_at, now)
     return HealthStatus(
         group=group,

@@ -53,7 +53,7 @@ def _bad(stream: Stream, now: float) -> Iterator[str]:
     if rtp and now - rtp.gap_at < RECENT and rtp.lost_source + rtp.lost_way:
         yield _by_whom("RTP packets are missing", rtp.lost_source, rtp.lost_way)
     yield from _errors(stream, names.FIRST_PRIORITY, now)
-    if not stream.ts and not rtp and now - way.hole_at < RECENT and way.lost:
+    if stream.kind in (Kind.UDP, Kind.UNKNOWN) and now - way.hole_at < RECENT and way.lost:
         yield _by_whom("packets are missing", 0, way.lost)
 
 

@@ -194,7 +194,16 @@ class PlainTests(Case):
         self.assertEqual(
             (4, 600, 3, "studio"), (rtp.reports, rtp.reported_sent, rtp.reported_lost, rtp.cname)
         )
-        self.assertEqual("rtcp", self.passing.status(PORT + 1).kind)
+        reports = self.passing.status(PORT + 1)
+        self.assertEqual(("rtcp", "ok", 0), (reports.kind, reports.health, reports.way_errors))
+
+    def test_a_hole_in_what_is_neither_is_the_ways(self) -> None:
+        rng = random.Random(2)
+        self.passing.play([(n / 50, bytes(4) + rng.randbytes(200)) for n in range(500)], lost=(300, 400))
+        status = self.status()
+        self.assertEqual(("udp", "bad", 0, 2), (status.kind, status.health, status.source_errors,
+                                               status.way_errors))  # fmt: skip
+        self.assertEqual("packets are missing: the way 2", status.reason)
 
     def test_random_bytes_are_no_rtp(self) -> None:
         rng = random.Random(1)
