@@ -18,6 +18,7 @@ from tests.netns.kit import (
     await_wanted,
     mcmw,
     node_ini,
+    route_of,
     why_not,
 )
 
@@ -137,10 +138,10 @@ class Streams(NetnsTestCase):
         for word in (f"{BARE}:5004", NAME):
             self.assertIn(word, out)
         self.assertNotIn(IN_RTP, out)
-        self.assertEqual(
-            self.fastpath == "auto",
-            self.c.status()["routes"][0]["fast"],
-            self.c.status()["routes"][0]["why_slow"],
+        self.c.await_status(
+            lambda status: route_of(status, BARE)["fast"] == (self.fastpath == "auto"),
+            PATIENCE,
+            "who forwards",
         )
 
     def test_what_the_way_loses_is_the_ways(self) -> None:
