@@ -30,6 +30,7 @@ PARTS = {
     "show": "The snapshot of a node of 300 peers, 500 groups and 500 routes, and `mcmw show` of it.",
     "crowd": "Memory and CPU of a hub with --links links and no traffic.",
     "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
+    "health": "Looking at a stream: microseconds a packet, in the process and with the kernel's copies.",
 }
 
 
@@ -77,6 +78,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = delay(rounds, seconds, say)
             elif part == "show":
                 document[part] = looked_at(rounds, say)
+            elif part == "health":
+                document[part] = health(rounds, say)
             elif part == "idle":
                 document[part] = idle(say)
             else:
@@ -173,6 +176,12 @@ def sealed(rounds: int, say: Say) -> dict[str, Any]:
     return part.measure(rounds, 1.0, lambda text: say(f"  {text}"))
 
 
+def health(rounds: int, say: Say) -> dict[str, Any]:
+    from bench import health as part
+
+    return part.measure(rounds, say)
+
+
 def crowd(links: int, watched: float, say: Say) -> dict[str, Any]:
     from bench import crowd as part
 
@@ -192,8 +201,7 @@ def show(document: dict[str, Any]) -> None:
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
         ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
-        ("tls", show_tls),
-        ("show", show_looks),
+        ("tls", show_tls), ("show", show_looks), ("health", show_health),
         ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
@@ -286,6 +294,20 @@ def show_looks(console: Console, found: dict[str, Any]) -> None:
     for name, row in found.items():
         if name.endswith("_ms"):
             table.row(name.removesuffix("_ms"), *(f"{row[q]:.1f}" for q in ("median", "least", "most")))
+    console.print(table)
+
+
+def show_health(console: Console, found: dict[str, Any]) -> None:
+    console.print(
+        f"Looking at a stream, microseconds of a core a packet (medians of {found['rounds']} rounds)"
+    )
+    table = Columns("where", "us>", "what is in it")
+    kinds = {"ts": "a transport stream", "rtp": "the same in RTP", "udp": "neither: rate and sizes"}
+    for kind, cost in found["inside_us"].items():
+        table.row("process", f"{cost:.1f}", kinds[kind])
+    copied = found["copies"]
+    what = f"a transport stream of {copied['rate']:,.0f} packets/s that the kernel forwards"
+    table.row("node", f"{copied['copy_us']:.1f}", f"{what}: read, handed on and looked at")
     console.print(table)
 
 

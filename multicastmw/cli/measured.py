@@ -8,8 +8,9 @@ import math
 from collections import Counter
 from typing import Any, NamedTuple
 
-from multicastmw.cli.rtp import CLOCK, Packet
+from multicastmw.cli.rtp import Packet
 from multicastmw.core.window import Window
+from multicastmw.wire.rtp import CLOCK
 
 # What we chose.
 DIGITS = 50  # steps of a delay between one and ten times as much: within 5 %

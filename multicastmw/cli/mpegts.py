@@ -11,14 +11,10 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-PACKET = 188  # bytes
-SYNC = 0x47
-CLOCK = 27_000_000  # Hz
-WRAP = (1 << 33) * 300  # the base's 33 bits at 90 kHz, times 300
+from multicastmw.wire.ipv4 import Buffer
+from multicastmw.wire.mpegts import CLOCK, PACKET, SYNC, WRAP, clock_reference, has_clock_reference
 
 CUT = 1.0  # seconds; references come at least ten times a second, so two further apart are a cut
-
-Buffer = bytes | memoryview
 
 
 class NotTransportStream(ValueError):
@@ -43,15 +39,12 @@ def marks(stream: Buffer) -> Iterator[Mark]:
     for at in range(0, len(stream) - PACKET + 1, PACKET):
         if stream[at] != SYNC:
             raise NotTransportStream(f"no sync byte at {at}")
-        # Adaptation field there, long enough for a PCR, and with one.
-        if stream[at + 3] & 0x20 and stream[at + 4] >= 7 and stream[at + 5] & 0x10:
+        if has_clock_reference(stream, at):
             pid = (stream[at + 1] & 0x1F) << 8 | stream[at + 2]
             if chosen < 0:
                 chosen = pid
             if pid == chosen:
-                base = int.from_bytes(stream[at + 6 : at + 10], "big") << 1 | stream[at + 10] >> 7
-                extension = (stream[at + 10] & 1) << 8 | stream[at + 11]
-                yield Mark(at // PACKET, base * 300 + extension)
+                yield Mark(at // PACKET, clock_reference(stream, at))
 
 
 class Timeline:

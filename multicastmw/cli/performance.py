@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from multicastmw.cli import film as films
 from multicastmw.cli.announcer import Silence
 from multicastmw.cli.lab import Lab, LabError, Process, TimedOut, wait_until
-from multicastmw.cli.mpegts import PACKET, Timeline
+from multicastmw.cli.mpegts import Timeline
 from multicastmw.cli.streamer import TS_PER_DATAGRAM
 from multicastmw.cli.verdict import Film, Outcome, Receiver, Sender
+from multicastmw.wire.mpegts import PACKET
 
 GROUP, PORT, TTL = "239.1.2.3", 5004, 16
 SENDER, RECEIVERS = "a", ("b", "c", "d")

@@ -16,22 +16,32 @@ missed before its first packet.  The end is an RTCP compound packet on the next 
 packet count is the number sent, an SDES with the CNAME, and a BYE (RFC 3550, 6.4.1, 6.5, 6.6).
 """
 
-from struct import Struct, error, pack, unpack_from
+from struct import Struct, pack, unpack_from
 from typing import NamedTuple
 
+from multicastmw.wire.errors import Malformed
+from multicastmw.wire.rtp import (
+    BYE,
+    CNAME,
+    EXTENDED,
+    HEADER,
+    PT_MP2T,
+    SENDER_REPORT,
+    SOURCE_DESCRIPTION,
+    SOURCES,
+    VERSION,
+    parse_rtcp,
+    payload_end,
+    payload_start,
+)
+
 # What the RFCs say
-VERSION = 2
-PT_MP2T = 33  # RFC 3551, table 5
-CLOCK = 90_000  # Hz
 ONE_BYTE_FORM = 0xBEDE
-SENDER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 202, 203
-CNAME = 1
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
 
 # What we chose
 STAMP_ID = 1  # extension element of ours; a session description would map it with a=extmap
 
-HEADER = Struct("!BBHII")
 EXTENSION = Struct("!HHBQI3x")
 STAMP = Struct("!QI")
 
@@ -72,24 +82,17 @@ class Packet(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> "Packet":
         """Reads a packet; raises NotRtp where it is none or a length lies."""
-        if len(data) < HEADER.size or data[0] >> 6 != VERSION:
-            raise NotRtp(f"not an RTP packet: {data[:12].hex()}")
+        try:
+            start = payload_start(data, 0, len(data))
+            end = payload_end(data, 0, len(data), start)
+        except Malformed as error:
+            raise NotRtp(f"{error}: {data[:12].hex()}") from error
         first, second, sequence, timestamp, ssrc = HEADER.unpack_from(data)
-        start, end = HEADER.size + 4 * (first & 15), len(data)
         sent = number = None
-        if first & 0x10:
-            if end < start + 4:
-                raise NotRtp("an extension is announced and missing")
-            profile, words = unpack_from("!HH", data, start)
-            if end < start + 4 + 4 * words:
-                raise NotRtp(f"an extension of {words} words does not fit")
-            if profile == ONE_BYTE_FORM:
-                sent, number = _stamp(data[start + 4 : start + 4 + 4 * words])
-            start += 4 + 4 * words
-        if first & 0x20:
-            end -= data[-1]
-        if end < start:
-            raise NotRtp("the packet is shorter than its header and padding")
+        if first & EXTENDED:
+            at = HEADER.size + 4 * (first & SOURCES)
+            if unpack_from("!H", data, at)[0] == ONE_BYTE_FORM:
+                sent, number = _stamp(data[at + 4 : start])
         payload = data[start:end]
         return cls(sequence, timestamp, ssrc, payload, bool(second & 0x80), second & 0x7F, sent, number)
 
@@ -134,21 +137,10 @@ class Farewell(NamedTuple):
     @classmethod
     def parse(cls, data: bytes) -> "Farewell | None":
         """The counts where the compound packet holds a report and a BYE of the same source, else None."""
-        counts: dict[int, tuple[int, int]] = {}
-        at = 0
         try:
-            while at < len(data):
-                first, kind, words = unpack_from("!BBH", data, at)
-                if first >> 6 != VERSION:
-                    raise NotRtp(f"not an RTCP packet: {data[at : at + 8].hex()}")
-                if kind == SENDER_REPORT:
-                    ssrc, _, _, _, packets, octets = unpack_from("!6I", data, at + 4)
-                    counts[ssrc] = (packets, octets)
-                elif kind == BYE and first & 31:
-                    (ssrc,) = unpack_from("!I", data, at + 4)
-                    if ssrc in counts:
-                        return cls(ssrc, *counts[ssrc])
-                at += 4 + 4 * words
-        except error as short:
-            raise NotRtp("an RTCP packet is cut off") from short
-        return None
+            said = parse_rtcp(data)
+        except Malformed as error:
+            raise NotRtp(str(error)) from error
+        if not said.bye or said.packets is None or said.octets is None:
+            return None
+        return cls(said.ssrc, said.packets, said.octets)

@@ -19,9 +19,11 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.mpegts import PACKET, NotTransportStream, Timeline, looks_like_ts
+from multicastmw.cli.mpegts import NotTransportStream, Timeline, looks_like_ts
 from multicastmw.cli.multicast import open_sender
-from multicastmw.cli.rtp import CLOCK, Farewell, Packet
+from multicastmw.cli.rtp import Farewell, Packet
+from multicastmw.wire.mpegts import PACKET
+from multicastmw.wire.rtp import CLOCK
 
 TS_PER_DATAGRAM = 7  # 1,316 bytes: the most that fits 1,500 with all headers (RFC 2250, 2)
 MAX_DEBT = 0.5  # seconds; who was held up longer goes on from now instead of sending a burst

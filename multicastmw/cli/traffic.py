@@ -17,11 +17,12 @@ from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.measured import Measured
 from multicastmw.cli.multicast import close_all, open_receiver, open_sender
-from multicastmw.cli.rtp import CLOCK, Farewell, NotRtp, Packet
+from multicastmw.cli.rtp import Farewell, NotRtp, Packet
 from multicastmw.cli.rtpsockets import GLANCE, LINGER, Heard, RtpSockets
 from multicastmw.cli.streamer import GOODBYES, MAX_DEBT
 from multicastmw.cli.text import amount, say, screen
 from multicastmw.cli.which import control_of, programs_device, unanswered
+from multicastmw.wire.rtp import CLOCK
 
 PORT = 5004
 NULL_PACKET = bytes.fromhex("471fff10") + bytes([0xFF]) * 184  # of a transport stream, which players skip

@@ -20,6 +20,8 @@ def frozen(kind: type[T]) -> type[T]:
     made.__init__ = scope["__init__"]
     return kind
 
+from multicastmw.core.health.report import HealthStatus
+
 
 @dataclass(frozen=True)
 class TlsStatus:
@@ -258,6 +260,7 @@ class Status:
     peers: tuple[PeerStatus, ...]
     groups: tuple[GroupStatus, ...]
     routes: tuple[RouteStatus, ...]
+    streams: tuple[HealthStatus, ...]  # those that are watched, and what else passes
     nodes: tuple[ReachStatus, ...]
     sessions: tuple[SessionStatus, ...]
     counters: dict[str, int]

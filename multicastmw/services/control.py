@@ -8,6 +8,7 @@ POST /fastpath/off has this process forward everything
 POST /log          {"level"}: writes what is of this level or above from now on
 POST /group/pin    {"group"}: wants it though no program does; /group/unpin no longer
 POST /peer/add     {"name", "endpoint"}: dials it; /peer/remove {"name"} no longer: 200, or 422 and {"error"}
+POST /streams/watch {"group", "seconds"}: looks at the group's streams for so long; "": at whatever passes
 """
 
 import json

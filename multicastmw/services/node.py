@@ -49,6 +49,7 @@ from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.fastpath import FastPathService
+from multicastmw.services.health import HealthService
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
@@ -114,6 +115,7 @@ class NodeService(MultiService):
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
         self.sessions = SessionsService(self, rng.uniform)
+        self.health = HealthService(self)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -131,6 +133,7 @@ class NodeService(MultiService):
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
         self.sessions.setServiceParent(self)
+        self.health.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._make_clocks()
@@ -146,7 +149,7 @@ class NodeService(MultiService):
             actions["reload"] = self.reloading.reload
         return ControlService(
             path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
-            Steering(self).actions(),
+            {**Steering(self).actions(), **self.health.actions()},
         )  # fmt: skip
 
     def read_credentials(self, config: Config) -> Any:

@@ -50,6 +50,7 @@ HOSTS_SHOWN = 64
 def take(node: "NodeService", now: float) -> Status:
     """The node as it is now."""
     hosts = node.tap.querier.snapshot(now)
+    streams = node.health.status(now)
     return Status(
         node=_node(node, now),
         tap=_tap(node),
@@ -58,6 +59,7 @@ def take(node: "NodeService", now: float) -> Status:
         peers=_peers(node, now),
         groups=_groups(node, hosts),
         routes=_routes(node),
+        streams=streams,
         nodes=_nodes(node),
         sessions=sessionstatus.take(node, now),
         counters=node.room.counters.as_dict()
@@ -97,6 +99,7 @@ def _kernel(node: "NodeService") -> dict[str, int]:
         "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
         "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
         "routes_not_shown": max(0, len(node.router.routes()) - SHOWN_MAX),
+        "streams_not_shown": node.health.not_shown,
         "stops": node.waking.stops,
         "sleeps": node.waking.sleeps,
     }

@@ -32,6 +32,7 @@ TARGETS = {
     "querier": Place("tests.fuzz.querier", "AskingQuerier", 22),
     "fragments": Place("tests.fuzz.fragments", "Fragments", 25),
     "tap": Place("tests.fuzz.tap", "Tap", 50),
+    "health": Place("tests.fuzz.health", "Health", 30),
     "link": Place("tests.fuzz.link", "Links", 23),
     "sap": Place("tests.fuzz.sap", "Sap", 60),
     "config": Place("tests.fuzz.config", "NodeIni", 40, ("configparser",)),
