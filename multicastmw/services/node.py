@@ -44,6 +44,7 @@ from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
+from multicastmw.services.capture import CaptureService
 from multicastmw.services.certificate import CertificateService
 from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
@@ -54,6 +55,7 @@ from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
+from multicastmw.services.probing import ProbingService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.steering import Steering
@@ -112,6 +114,8 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
+        self.probing = ProbingService(self, rng.uniform, lambda: rng.getrandbits(32))
+        self.captures = CaptureService(self)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -128,6 +132,8 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
+        self.probing.setServiceParent(self)
+        self.captures.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._make_clocks()
@@ -143,7 +149,7 @@ class NodeService(MultiService):
             actions["reload"] = self.reloading.reload
         return ControlService(
             path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
-            Steering(self).actions(),
+            Steering(self).actions(), lambda: self.probing.leaves() | self.captures.leaves(),
         )  # fmt: skip
 
     def read_credentials(self, config: Config) -> Any:

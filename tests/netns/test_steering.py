@@ -13,6 +13,7 @@ from tests.netns.kit import (
     await_wanted,
     mcmw,
     node_ini,
+    wanters,
     why_not,
 )
 
@@ -45,7 +46,7 @@ class Steering(NetnsTestCase):
         self.assertEqual(1, err.count("\n"))
         self.assertIn("until node.ini is read again", mcmw(self.a, "show", "events")[1])
         self.assertEqual(0, mcmw(self.a, "reload")[0])
-        wait_until(lambda: not self.a.status()["groups"], PATIENCE, "the pin's end")
+        wait_until(lambda: not wanters(self.a.status(), GROUP), PATIENCE, "the pin's end")
         self.assertEqual([], self.a.status()["peers"])
 
     def test_what_is_written_into_the_log(self) -> None:

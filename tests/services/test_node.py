@@ -137,5 +137,5 @@ class FailedStarts(TestCase):
         kinds = [type(service).__name__ for service in self.node().services]
         self.assertEqual(kinds, [
             "ControlService", "DataPortService", "ListeningService", "TapService", "FastPathService",
-            "NotifyService",
+            "ProbingService", "CaptureService", "NotifyService",
         ])  # fmt: skip
