@@ -1,4 +1,4 @@
-"""What the commands that ask other nodes share: the question's lines, Ctrl-C, and how much is known of nodes."""
+"""What the commands that ask other nodes share: an answer's lines, Ctrl-C, and how far it is."""
 
 import signal
 import sys

@@ -31,8 +31,8 @@ GLANCE = 0.5  # seconds between two looks at how far it is
               help="Where to; - is standard output.")  # fmt: skip
 @click.option("-c", "--count", type=click.IntRange(0), default=0, help="End after so many packets.")
 @click.option("--seconds", type=click.FloatRange(0), default=0.0, help="End after so long.")
-@click.option("--snaplen", metavar="BYTES", type=click.IntRange(20, 65_535), default=65_535, show_default=True,
-              help="Keep so much of each packet.")  # fmt: skip
+@click.option("--snaplen", metavar="BYTES", type=click.IntRange(20, 65_535), default=65_535,
+              show_default=True, help="Keep so much of each packet.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="At the end one JSON document instead of a line.")
 @click.pass_obj
 def capture(target: Target, channel: dict[str, str] | None, path: str, count: int, seconds: float,
@@ -49,12 +49,13 @@ def capture(target: Target, channel: dict[str, str] | None, path: str, count: in
     if as_json and path == STDOUT:
         raise click.UsageError("--json and -w - both want standard output")
     if channel and "source" in channel:
-        raise click.UsageError("a capture is of a group, whatever its sources; the display filter is ip.src == ...")
+        raise click.UsageError("a capture is of a group, whatever its sources; Wireshark filters by ip.src")
+    is_shown = path != STDOUT and not as_json
     said = {"snaplen": snaplen} | ({"group": channel["group"]} if channel else {})
     try:
         with _opened(path) as out:
             written = Written(out, count)
-            _copy(target, f"/capture?{urlencode(said)}", written, seconds, Progress(path != STDOUT and not as_json))
+            _copy(target, f"/capture?{urlencode(said)}", written, seconds, Progress(is_shown))
     except OSError as error:
         raise Failure(f"{path}: {error.strerror or error}") from None
     found = {"packets": written.packets, "bytes": written.bytes, "dropped": written.dropped, "file": path}
@@ -143,4 +144,3 @@ def _copy(target: Target, resource: str, written: Written, seconds: float, progr
         progress.done()
         for number, handler in before.items():
             signal.signal(number, handler)
-

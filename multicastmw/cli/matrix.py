@@ -26,8 +26,8 @@ NOTABLE = 0.005  # a share of loss that is said
 )  # fmt: skip
 @click.option("--probes", type=click.IntRange(1, 100), default=20, show_default=True,
               help="How many each node sends.")  # fmt: skip
-@click.option("--interval", metavar="SECONDS", type=click.FloatRange(0.02, 10), default=0.1, show_default=True,
-              help="From one probe of a node to its next.")  # fmt: skip
+@click.option("--interval", metavar="SECONDS", type=click.FloatRange(0.02, 10), default=0.1,
+              show_default=True, help="From one probe of a node to its next.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON document, with all pairs.")
 @click.pass_obj
 def matrix(target: Target, probes: int, interval: float, as_json: bool) -> None:
@@ -35,8 +35,8 @@ def matrix(target: Target, probes: int, interval: float, as_json: bool) -> None:
 
     Each node sends PROBES small packets to a group that all nodes receive, counts what comes of the others,
     and says so when it is asked at the end.  Of two nodes this gives the loss in each direction, the shortest
-    round trip, and how much later than the shortest the probes of one direction came.  Round trips are the sum
-    of both directions, so clocks that differ make no difference.
+    round trip, and how much later than the shortest the probes of one direction came.  Round trips are the
+    sum of both directions, so clocks that differ make no difference.
 
     With many nodes the interval is made longer, so that no node gets more than 500 probes a second; and the
     worst pairs are shown instead of the table, --json has all of them.
@@ -105,7 +105,10 @@ def _draw(console: Console, table: Table, nodes: list[str]) -> None:
         cells = ["-" if sender == receiver else _cell(table.pair(sender, receiver)) for receiver in nodes]
         columns.row(short(table.names[sender], NAMES), *cells)
     console.print(columns)
-    console.print("the shortest round trip in ms; % of the probes that were lost; none: nothing came")
+    console.print(
+        "the shortest round trip in ms; % of the probes that were lost;"
+        " none: nothing came; ok: nothing comes back"
+    )
 
 
 def _cell(pair: Pair) -> str:
@@ -113,7 +116,7 @@ def _cell(pair: Pair) -> str:
         return "none"
     if pair.loss >= NOTABLE:
         return f"{100 * pair.loss:.0f} %"
-    return f"{pair.rtt:.3g}" if pair.rtt is not None else "?"
+    return f"{pair.rtt:.3g}" if pair.rtt is not None else "ok"
 
 
 def _worst(console: Console, table: Table, pairs: list[Pair]) -> None:
@@ -139,5 +142,5 @@ def _summary(console: Console, table: Table, pairs: list[Pair]) -> None:
     console.print(f"{len(table.names)} nodes, {len(pairs):,} pairs, {len(lossy):,} with loss{times}")
     for pair in sorted(lossy, key=_badness, reverse=True)[:5]:
         one, other = plain(table.names[pair.sender]), plain(table.names[pair.receiver])
-        lost = pair.sent - pair.got
-        console.print(f"from {one} to {other}: {lost} of {pair.sent} lost ({100 * pair.loss:.3g} %)", style="yellow")
+        what = f"{pair.sent - pair.got} of {pair.sent} lost ({100 * pair.loss:.3g} %)"
+        console.print(f"from {one} to {other}: {what}", style="yellow")

@@ -10,7 +10,7 @@ from multicastmw.cli.asked import Group, Line, ask, listed, name_of
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import amount, plain, short, span
 
-NAME_WIDTH = 20
+NAME_WIDTH = 18
 
 
 class Pings:
@@ -39,7 +39,9 @@ class Pings:
 
     def report(self) -> dict[str, Any]:
         """Everything as JSON takes it."""
-        nodes = [self._node(node) for node in sorted(self._wanting, key=lambda each: self._wanting[each]["name"])]
+        nodes = [
+            self._node(node) for node in sorted(self._wanting, key=lambda each: self._wanting[each]["name"])
+        ]
         silent = sorted(name for node, name in self._known.items() if node not in self._alive)
         others = sorted(
             name for node, name in self._known.items() if node in self._alive and node not in self._wanting
@@ -52,13 +54,14 @@ class Pings:
         return {
             "node": last["name"], "id": node, "here": last["here"], "hosts": last["hosts"],
             "wanted_by": last["wanted_by"], "since": last["since"], "hops": last["hops"],
-            "asked": self.rounds, "answers": len(times), "loss": round(1 - len(times) / max(1, self.rounds), 4),
+            "asked": self.rounds, "answers": len(times),
+            "loss": round(1 - len(times) / max(1, self.rounds), 4),
             "rtt_ms": {"min": min(rtts), "avg": round(fmean(rtts), 3), "max": max(rtts)} if rtts else None,
         }  # fmt: skip
 
 
 @click.command(
-    epilog=exit_codes({0: "somebody receives it", 1: "nobody does, or it could not be asked; one line says why"})
+    epilog=exit_codes({0: "somebody receives it", 1: "nobody does, or no node answers; one line says why"})
 )
 @click.argument("channel", metavar="GROUP", type=Group())
 @click.option("-c", "--count", type=click.IntRange(0, 1_000_000), default=5, show_default=True,

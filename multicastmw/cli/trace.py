@@ -32,10 +32,10 @@ FINDINGS_SHOWN = 20
 def trace(target: Target, channel: dict[str, str], source: str, seconds: float, as_json: bool) -> None:
     """Show the way of GROUP's packets through the tree, hop by hop.
 
-    GROUP is a group, or SOURCE@GROUP.  All nodes are asked twice what their routes say.  For each source there
-    is a tree, from the node where its packets start to those where they go to programs, with packets a second,
-    what was lost and came twice on the way to each node within that time, and whether the kernel forwards
-    them, and if not, why.  Below it stands where packets end or are lost, and why.
+    GROUP is a group, or SOURCE@GROUP.  All nodes are asked twice what their routes say.  For each source
+    there is a tree, from the node where its packets start to those where they go to programs, with packets a
+    second, what was lost and came twice on the way to each node within that time, and whether the kernel
+    forwards them, and if not, why.  Below it stands where packets end or are lost, and why.
     """
     if source:
         channel = Group().convert(f"{source}@{channel['group']}", None, click.get_current_context())

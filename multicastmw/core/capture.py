@@ -4,8 +4,8 @@ Interface 0 is what comes over links, interface 1 what starts here.  Each packet
 own bytes do not say: the origin, its number, the link that it came by, and the hops that it has left.  Its
 TTL is what a program here would see.
 
-Whoever reads it may be slow: so much waits for him, what is more is dropped and counted in the statistics that
-are written every second, and last.
+Whoever reads it may be slow: so much waits for him, what is more is dropped and counted in the statistics
+that are written every second, and last.
 """
 
 from collections.abc import Callable

@@ -133,9 +133,9 @@ class Querier:
         return frozenset((group, source) for group, m in self._groups.items() for source in m.wanted())
 
     def hosts_of(self, group: int, now: float) -> tuple[int, float] | None:
-        """How many hosts want the group, as far as they are known, and for how many seconds; None: none does."""
+        """How many hosts want it, as far as they are known, and for how many seconds; None: none does."""
         membership = self._groups.get(group)
-        return membership and (len(self._reporters.of(group, now)), now - membership.since)
+        return (len(self._reporters.of(group, now)), now - membership.since) if membership else None
 
     def snapshot(self, now: float) -> QuerierStatus:
         return QuerierStatus(

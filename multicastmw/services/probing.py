@@ -4,8 +4,8 @@ POST /ping    {"group", "count", "interval", "wait"}   who wants a group
 POST /matrix  {"probes", "interval"}                   what comes of probes between all nodes
 POST /trace   {"group", "source", "seconds"}           what the routes of a group say
 
-Each answers 200 with a JSON object a line as they come (core/probing/asking.py has them), or 422 and {"error"}.
-A line that is empty says that there is nothing new.  Who hangs up ends the question.
+Each answers 200 with a JSON object a line as they come (core/probing/asking.py has them), or 422 and
+{"error"}.  A line that is empty says that there is nothing new.  Who hangs up ends the question.
 """
 
 import json
@@ -26,7 +26,7 @@ from multicastmw.net.clockwork import Clockwork, wall_us
 from multicastmw.services.control import texts
 from multicastmw.services.outflow import Outflow
 from multicastmw.services.snapshot import routes_of
-from multicastmw.wire import ipv4, probe
+from multicastmw.wire import probe
 from multicastmw.wire.data import HEADER_SIZE
 from multicastmw.wire.probe import GROUP, TTL, Flag, StreamSeen, Taker, TraceAnswer
 
@@ -50,7 +50,9 @@ Said = Mapping[str, str]
 class ProbingService(Service):
     """Opens the prober when the node runs, and winds its clock."""
 
-    def __init__(self, node: "NodeService", pick: Callable[[float, float], float], draw: Callable[[], int]) -> None:
+    def __init__(
+        self, node: "NodeService", pick: Callable[[float, float], float], draw: Callable[[], int]
+    ) -> None:
         self._node = node
         self._draw = draw
         self._packet = Packet()
@@ -58,6 +60,7 @@ class ProbingService(Service):
         self.prober = Prober(node.room.here.node, node.router, self, self._send, pick)
         self._clock = Clockwork(node.reactor, self.prober)
         self.prober.wake = self._clock.wind
+        self.lines: set[Lines] = set()
 
     def startService(self) -> None:
         super().startService()
@@ -68,6 +71,8 @@ class ProbingService(Service):
         super().stopService()
         self._clock.stop()
         self.prober.close()
+        for lines in list(self.lines):
+            lines.end()
 
     def look(self) -> None:
         """What do [groups] say of our group now?"""
@@ -125,7 +130,8 @@ class ProbingService(Service):
         return TraceAnswer(
             clock=0, source=source, flags=flags, packets=status.packets, bytes=status.bytes,
             to_nobody=status.to_nobody, died_of_ttl=status.died_of_ttl, sent=status.sent_from_here or 0,
-            why=probe.cut(status.why_slow), more=len(takers) - len(named), takers=named, streams=tuple(streams),
+            why=probe.cut(status.why_slow), more=len(takers) - len(named), takers=named,
+            streams=tuple(streams),
         )  # fmt: skip
 
     def _wanted(self, group: int, source: int) -> TraceAnswer:
@@ -136,7 +142,7 @@ class ProbingService(Service):
     def _takers(self, takers: tuple[Destination, ...]) -> tuple[Taker, ...]:
         """Peers by id, and of what is here some names."""
         ids = {link: node for node, link in self._node.room.by_node.items()}
-        peers = [Taker(ids[each]) for each in takers if each in ids]  # type: ignore[index]
+        peers = [Taker(ids[each]) for each in takers if each in ids]
         here = [Taker(0, probe.cut(each.name[:LOCAL_NAME_MAX])) for each in takers if each.local]
         here = here[:LOCAL_NAMES]
         return (*here, *peers[: probe.TAKERS_MAX - len(here)])
@@ -254,14 +260,20 @@ class Lines:
         self._asker = asker
         self._flow = Outflow(self._request, b"application/x-ndjson", self._stop)
         self._quiet = self._service.reactor.callLater(QUIET, self._sign_of_life)
+        self._service.lines.add(self)
+
+    def end(self) -> None:
+        """No more comes."""
+        self._stop()
+        if self._flow:
+            self._flow.finish()
 
     def tell(self, line: dict[str, Any]) -> None:
         assert self._flow
         if not self._flow.write(json.dumps(line).encode() + b"\n"):
             self._stop()
         elif "end" in line:
-            self._stop()
-            self._flow.finish()
+            self.end()
 
     def _sign_of_life(self) -> None:
         self._quiet = self._service.reactor.callLater(QUIET, self._sign_of_life)
@@ -270,8 +282,8 @@ class Lines:
 
     def _stop(self) -> None:
         """It is over, or nobody reads."""
+        self._service.lines.discard(self)
         if self._quiet and self._quiet.active():
             self._quiet.cancel()
         if self._asker:
             self._service.prober.give_up(self._asker)
-

@@ -296,7 +296,9 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
 def routes_of(node: "NodeService", channel: Channel, most: int) -> list[tuple[Route, RouteStatus]]:
     """Of one channel; with source any, of all of the group's."""
     sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
-    routes = [each for each in node.router.routes_of(channel.group) if channel.source in (ANY, each.channel.source)]
+    routes = [
+        each for each in node.router.routes_of(channel.group) if channel.source in (ANY, each.channel.source)
+    ]
     return [(route, _route(node, route, sent.get(route))) for route in routes[:most]]
 
 

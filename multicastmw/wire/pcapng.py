@@ -93,7 +93,9 @@ def interface(name: str, description: str, snaplen: int, linktype: int = LINKTYP
     return block(Block.INTERFACE, head + options(about))
 
 
-def packet(number: int, at_ns: int, data: bytes | bytearray, length: int, flags: int, comment: bytes) -> bytes:
+def packet(
+    number: int, at_ns: int, data: bytes | bytearray, length: int, flags: int, comment: bytes
+) -> bytes:
     """`data` is what was kept of a packet of `length` bytes; `number` is its interface's."""
     kept = len(data)
     padding = -kept % 4

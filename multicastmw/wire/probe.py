@@ -106,9 +106,7 @@ ENTRY = Struct(
 )
 BODIES: dict[int, Struct] = {
     Kind.PING: Struct("group" / Int64ub, "source" / Int64ub, "nodes" / NODES),
-    Kind.PING_ANSWER: Struct(
-        "hosts" / Int32ub, "since" / Int32sb, "wanted_by" / PrefixedArray(Int8ub, TEXT)
-    ),
+    Kind.PING_ANSWER: Struct("hosts" / Int32ub, "since" / Int32sb, "wanted_by" / PrefixedArray(Int8ub, TEXT)),
     Kind.SURVEY: Struct("probes" / Int8ub, "interval" / Int16ub),
     Kind.PROBE: Struct("number" / Int8ub),
     Kind.COLLECT: Struct("nodes" / NODES),

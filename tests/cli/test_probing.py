@@ -25,8 +25,8 @@ def console() -> tuple[Console, io.StringIO]:
 
 
 def answer(name: str, round_: int = 0, wanted: bool = True, **more: Any) -> dict[str, Any]:
-    found = {"id": name, "name": name, "here": False, "round": round_, "wanted_by": ["mcmw0"] if wanted else [],
-             "hosts": 1, "hops": 2, "since": 65.0, "rtt_ms": 1.5}  # fmt: skip
+    found = {"id": name, "name": name, "here": False, "round": round_,
+             "wanted_by": ["mcmw0"] if wanted else [],             "hosts": 1, "hops": 2, "since": 65.0, "rtt_ms": 1.5}  # fmt: skip
     return {"answer": found | more}
 
 
@@ -77,7 +77,7 @@ class MatrixTests(SynchronousTestCase):
     def test_a_few_nodes_are_a_table(self) -> None:
         text = self.shown(self.table(list("abc"), {("a", "b"): 5, ("c", "a"): 20}), ["z"])
         lines = text.splitlines()
-        self.assertEqual(["a", "-", "25", "%", "1"], lines[1].split())
+        self.assertEqual(["a", "-", "25", "%", "ok"], lines[1].split())
         self.assertEqual(["c", "none", "1", "-"], lines[3].split())
         self.assertIn("from c to a: 20 of 20 lost (100 %)", text)
         self.assertIn("did not answer: z", text)
@@ -102,11 +102,15 @@ class MatrixTests(SynchronousTestCase):
         table = self.table(list("ab"), {("a", "b"): 20})
         document = json.loads(json.dumps(matrix._document(table, list(table.pairs()), [])))
         (there, back) = document["pairs"]
-        self.assertEqual(("a", "b", 0, 1.0, None), tuple(there[key] for key in ("from", "to", "got", "loss", "rtt_ms")))
+        self.assertEqual(
+            ("a", "b", 0, 1.0, None), tuple(there[key] for key in ("from", "to", "got", "loss", "rtt_ms"))
+        )
         self.assertEqual((0.0, 0.1), (back["loss"], back["delay_above_shortest_ms"]))
 
 
-def route(name: str, sample: int, *, ingress: str | None = None, to: Any = (), **counts: int) -> dict[str, Any]:
+def route(
+    name: str, sample: int, *, ingress: str | None = None, to: Any = (), **counts: int
+) -> dict[str, Any]:
     stream = {"origin": {"id": "a", "name": "a"}, "by": "a1",
               "ingress": ingress and {"id": ingress, "name": ingress},
               "received": counts.get("received", 0), "lost": counts.get("lost", 0), "duplicates": 0,
@@ -114,7 +118,8 @@ def route(name: str, sample: int, *, ingress: str | None = None, to: Any = (), *
     return {
         "id": name, "name": name, "sample": sample, "hops": 1, "clock_us": sample * 2_000_000,
         "source": "10.88.0.1", "seen": True, "begins_here": ingress is None, "fast": False, "denied": False,
-        "why_slow": "the fast path is off", "packets": counts.get("packets", counts.get("received", 0)), "bytes": 0,
+        "why_slow": "the fast path is off", "bytes": 0,
+        "packets": counts.get("packets", counts.get("received", 0)),
         "to_nobody": 0, "died_of_ttl": 0, "sent": counts.get("packets", 0), "more_takers": 0,
         "to": [{"id": each, "name": each} for each in to] or [{"id": None, "name": "mcmw0"}],
         "streams": [stream] if ingress else [],
@@ -135,7 +140,8 @@ class TraceTests(SynchronousTestCase):
 
     def test_it_is_drawn_with_rates_and_the_hop_that_loses(self) -> None:
         path = self.path(
-            *self.samples("a", {"packets": 200}, to="b"), *self.samples("b", {"received": 200}, ingress="a", to="c"),
+            *self.samples("a", {"packets": 200}, to="b"),
+            *self.samples("b", {"received": 200}, ingress="a", to="c"),
             *self.samples("c", {"received": 188, "lost": 12}, ingress="b"),
         )  # fmt: skip
         screen, out = console()
@@ -147,7 +153,10 @@ class TraceTests(SynchronousTestCase):
         self.assertLessEqual(max(map(len, text.splitlines())), 80)
 
     def test_nobody_behind_a_relay_wants_it(self) -> None:
-        answers = [*self.samples("a", {"packets": 10}, to="b"), *self.samples("b", {"received": 10}, ingress="a")]
+        answers = [
+            *self.samples("a", {"packets": 10}, to="b"),
+            *self.samples("b", {"received": 10}, ingress="a"),
+        ]
         for each in answers[2:]:
             each["to"] = []
         self.assertEqual(["nobody behind b wants it"], self.path(*answers).findings)
@@ -214,4 +223,6 @@ class ArgumentTests(SynchronousTestCase):
             self.assertEqual(text, name_of(Group().convert(text, None, None)))
 
     def test_a_list_of_names(self) -> None:
-        self.assertEqual(["nobody", "a", "a and b", "a, b and c"], [listed(list(t)) for t in ("", "a", "ab", "abc")])
+        self.assertEqual(
+            ["nobody", "a", "a and b", "a, b and c"], [listed(list(t)) for t in ("", "a", "ab", "abc")]
+        )

@@ -67,7 +67,13 @@ class CaptureTests(SynchronousTestCase):
         self.assertEqual(
             [
                 ["1700000057.000000000", "overlay", "origin 100% b, from b, number 7, hop limit 9", "9", "1"],
-                ["1700000058.000000000", "here", "origin 100% a, from here, number 8, hop limit 16", "16", "1"],
+                [
+                    "1700000058.000000000",
+                    "here",
+                    "origin 100% a, from here, number 8, hop limit 16",
+                    "16",
+                    "1",
+                ],
             ],
             [line.split("\t") for line in done.stdout.splitlines()],
         )
@@ -83,7 +89,9 @@ class CaptureTests(SynchronousTestCase):
         self.capture = self.make(24)
         self.capture.deliver(packet(OTHERS, 1))
         block = self.blocks()[-1][1]
-        self.assertEqual((24, len(INNER)), tuple(int.from_bytes(block[at : at + 4], "little") for at in (20, 24)))
+        self.assertEqual(
+            (24, len(INNER)), tuple(int.from_bytes(block[at : at + 4], "little") for at in (20, 24))
+        )
         self.assertEqual(9, Header.parse(block[28:52] + bytes(40)).ttl)
 
     def test_what_finds_no_room_is_counted(self) -> None:

@@ -67,7 +67,9 @@ class CaptureTests(NetnsTestCase):
         path = self.folder / "count.pcapng"
         tree.await_demand(GROUP, "", here=False)
         capture = self.captures(tree.a, "-w", str(path), "-c", "20")
-        unwanted = self.captures(tree.d, GROUP, "-w", str(self.folder / "d.pcapng"), "--seconds", "1", "--json")
+        unwanted = self.captures(
+            tree.d, GROUP, "-w", str(self.folder / "d.pcapng"), "--seconds", "1", "--json"
+        )
         receiver = tree.c.spawn(asking(tree.c, "recv", OTHER), log="recv")
         tree.await_demand(OTHER, "c", here=False)
         for group in (OTHER, GROUP):
@@ -83,8 +85,8 @@ class CaptureTests(NetnsTestCase):
 
     def test_a_pipe_and_what_is_refused(self) -> None:
         b = self.tree.b
-        piped = b.run(["sh", "-c", " ".join([*asking(b, "capture", "-w", "-", "--seconds", "0.5"), "|", "tshark",
-                                             "-r", "-", "-T", "fields", "-e", "frame.number"])])  # fmt: skip
+        words = [*asking(b, "capture", "-w", "-", "--seconds", "0.5"), "|", "tshark", "-r", "-"]
+        piped = b.run(["sh", "-c", " ".join(words)])
         self.assertEqual(0, piped.returncode, piped.stderr)
         code, _, err = mcmw(b, "capture", "-w", "/nowhere/x.pcapng")
         self.assertEqual((1, "/nowhere/x.pcapng: No such file or directory\n"), (code, err))
@@ -99,6 +101,8 @@ class CaptureTests(NetnsTestCase):
         running[0].signal(signal.SIGKILL)
         running[0].wait(PATIENCE)
         done = wait_until(
-            lambda: mcmw(b, "capture", "-w", str(self.folder / "6"), "--seconds", "0.1")[0] == 0, PATIENCE, "room"
+            lambda: mcmw(b, "capture", "-w", str(self.folder / "6"), "--seconds", "0.1")[0] == 0,
+            PATIENCE,
+            "room",
         )
         self.assertTrue(done)

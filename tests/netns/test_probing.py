@@ -18,8 +18,8 @@ from tests.netns.kit import (
     await_wanted,
     mcmw,
     node_ini,
-    why_not,
     wanters,
+    why_not,
 )
 
 GROUP, OTHER = "239.7.7.7", "239.7.7.8"
@@ -55,7 +55,9 @@ class Chain(NetnsTestCase):
         inet = self.lab.internet
         inet.run(["nft", "add table inet loss"])
         inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
-        inet.run(["nft", f"add rule inet loss way ip saddr {sender.address} ip daddr {receiver.address} {rule}"])
+        inet.run(
+            ["nft", f"add rule inet loss way ip saddr {sender.address} ip daddr {receiver.address} {rule}"]
+        )
 
     def ends(self, process: Process, code: int = 0) -> str:
         self.assertEqual(code, process.wait(PATIENCE), process.last_words())

@@ -90,7 +90,9 @@ class Questions(SynchronousTestCase):
 
     def packets(self, payloads: list[bytes]) -> list[dict[str, Any]]:
         messages = [
-            build(wrap(payload, 0x0A580001), token=0, origin=1 << 16, group=GROUP, source=0x0A580001, sequence=n)
+            build(
+                wrap(payload, 0x0A580001), token=0, origin=1 << 16, group=GROUP, source=0x0A580001, sequence=n
+            )
             for n, payload in enumerate(payloads)
         ]
         return dissected([captured(message, number=n) for n, message in enumerate(messages)])
@@ -110,7 +112,9 @@ class Questions(SynchronousTestCase):
                          (every(ping, "mcmw_probe.group"), every(ping, "mcmw_probe.node")))  # fmt: skip
         trace = layers[names.index("trace_answer")]["mcmw_probe"]
         self.assertEqual(["off", "mcmw0"], every(trace, "mcmw_probe.name"))
-        self.assertEqual(["100", "131072", "1", "2", "0", "99", "3", "4", "5"], every(trace, "mcmw_probe.count"))
+        self.assertEqual(
+            ["100", "131072", "1", "2", "0", "99", "3", "4", "5"], every(trace, "mcmw_probe.count")
+        )
 
     def test_one_that_is_cut_is_said_to_be(self) -> None:
         (layers,) = self.packets([next(g.wire[:-4] for g in self.golden if g.name == "trace_answer")])

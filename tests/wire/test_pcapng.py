@@ -47,10 +47,11 @@ class Reading(SynchronousTestCase):
             pcapng.packet(1, AT + 1, INNER[:24], len(INNER), OUTBOUND, b""),
         )
         found = self.read(capture(*packets), "frame.time_epoch", "frame.interface_name", "frame.len",
-                          "frame.cap_len", "frame.comment", "ip.dst", "frame.packet_flags_direction")  # fmt: skip
+                          "frame.cap_len", "frame.comment", "ip.dst")  # fmt: skip
         self.assertEqual(2, len(found))
         self.assertEqual(
-            ["1700000000.123456789", "overlay", "33", "33", "origin a, number 7", "239.255.77.68"], found[0][:6]
+            ["1700000000.123456789", "overlay", "33", "33", "origin a, number 7", "239.255.77.68"],
+            found[0][:6],
         )
         self.assertEqual(["1700000000.123456790", "here", "33", "24"], found[1][:4])
 

@@ -38,12 +38,13 @@ from tests.wire.golden import Golden, each, folder
 from tests.wire.strategies import u16, u32, u64
 
 u8 = st.integers(0, 255)
+i32 = st.integers(-(1 << 31), (1 << 31) - 1)
 texts = st.text(max_size=16).filter(lambda text: len(text.encode()) <= TEXT_MAX)
 nodes = st.lists(u64, max_size=NODES_MAX).map(tuple)
 bodies: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.PING: st.builds(Ping, u64, u64, nodes),
     Kind.PING_ANSWER: st.builds(
-        PingAnswer, u32, st.integers(-(1 << 31), (1 << 31) - 1), st.lists(texts, max_size=NAMES_MAX).map(tuple)
+        PingAnswer, u32, i32, st.lists(texts, max_size=NAMES_MAX).map(tuple)
     ),
     Kind.SURVEY: st.builds(probe.Survey, u8, u16),
     Kind.PROBE: st.builds(probe.Probe, u8),

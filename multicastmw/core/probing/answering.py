@@ -111,7 +111,9 @@ class Answering:
     def _is_asked(self, nodes: tuple[int, ...]) -> bool:
         return not nodes or self._node in nodes
 
-    def _answer(self, head: Head, kind: Kind, body: Body, now: float, at: float, part: int = 0, parts: int = 1) -> None:
+    def _answer(
+        self, head: Head, kind: Kind, body: Body, now: float, at: float, part: int = 0, parts: int = 1
+    ) -> None:
         self._say(head._replace(kind=kind, part=part, parts=parts), body, at, held=now)
 
     def _ping(self, head: Head, ping: Ping, now: float, at: float) -> None:
@@ -146,7 +148,8 @@ class Answering:
         if part is None or not self._is_asked(collect.nodes):
             return
         entries = part.entries()
-        pieces = [entries[first : first + ENTRIES_MAX] for first in range(0, len(entries), ENTRIES_MAX)] or [()]
+        starts = range(0, len(entries), ENTRIES_MAX) or (0,)
+        pieces = [entries[start : start + ENTRIES_MAX] for start in starts]
         for number, piece in enumerate(pieces):
             report = Report(part.probes, piece)
             self._answer(head, Kind.REPORT, report, now, at, number, len(pieces))

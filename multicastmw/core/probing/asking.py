@@ -25,6 +25,7 @@ from multicastmw.wire.probe import (
     PingAnswer,
     Report,
     Survey,
+    Taker,
     Trace,
     TraceAnswer,
 )
@@ -36,6 +37,7 @@ SURVEY_TOLD = (0.0, 0.08, 0.16)  # seconds; who hears none of the three takes no
 TRIES = 5  # times that who does not answer is asked again
 PROBES_A_SECOND = 500  # of all nodes together, which every node gets
 ANSWERERS_MAX = 1_024  # nodes whose answers are told; what a stranger invents above is not
+KNOWN_MAX = 16_384  # nodes that one question knows of, those that have gone among them
 SAMPLE = 16  # rounds of a trace's sample
 NOBODY = (0,)
 ROUNDS = 1 << 16
@@ -136,14 +138,16 @@ class PingAsking(_Asking):
             return
         if self._round == 0:
             self._begin(group=key_text(self._group), source=key_text(self._source))
-        self._known |= self._facts.known()
+        if len(self._known) < KNOWN_MAX:
+            self._known |= self._facts.known()
         silent = tuple(self._missing())
         self._sent_at[self._round % ROUNDS] = now
         self._sent_at.pop((self._round - 64) % ROUNDS, None)
         self._last.clear()
         self._tell({"asked": self._round})
         nodes = () if self._round == 0 else silent[:NODES_MAX] or NOBODY
-        yield self._head(Kind.PING, self._round % ROUNDS, self._spread()), Ping(self._group, self._source, nodes)
+        head = self._head(Kind.PING, self._round % ROUNDS, self._spread())
+        yield head, Ping(self._group, self._source, nodes)
         self._round += 1
         is_last = self._count and self._round >= self._count
         self._next_at = now + (self._patience + self._spread() if is_last else self._interval)
@@ -175,7 +179,9 @@ def milliseconds(seconds: float) -> float:
 class SurveyAsking(_Asking):
     """Everybody sends probes and counts; then everybody is asked what came, who does not say it again."""
 
-    def __init__(self, here: Here, facts: Facts, tell: Tell, now: float, probes: int, interval: float) -> None:
+    def __init__(
+        self, here: Here, facts: Facts, tell: Tell, now: float, probes: int, interval: float
+    ) -> None:
         super().__init__(here, facts, tell, now)
         everybody = len(self._known) + 1
         self.interval = max(interval, INTERVAL_MIN, everybody / PROBES_A_SECOND)
@@ -269,6 +275,9 @@ class TraceAsking(_Asking):
         self._tries += 1
         self._next_at = now + spread + NEARLY
 
+    def _taker(self, taker: Taker) -> dict[str, Any]:
+        return self._who(taker.node) if taker.node else {"id": None, "name": taker.name}
+
     def accept(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         is_of_sample = head.round // SAMPLE == self._sample
         if not isinstance(body, TraceAnswer) or not is_of_sample or not self._came(node, head):
@@ -280,7 +289,7 @@ class TraceAsking(_Asking):
             "denied": bool(body.flags & Flag.DENIED), "why_slow": body.why, "packets": body.packets,
             "bytes": body.bytes, "to_nobody": body.to_nobody, "died_of_ttl": body.died_of_ttl,
             "sent": body.sent, "more_takers": body.more,
-            "to": [self._who(each.node) if each.node else {"id": None, "name": each.name} for each in body.takers],
+            "to": [self._taker(each) for each in body.takers],
             "streams": [
                 {"origin": self._who(node_of(each.origin)), "by": text(each.origin),
                  "ingress": self._who(each.ingress) if each.ingress else None,
@@ -291,4 +300,3 @@ class TraceAsking(_Asking):
         }})  # fmt: skip
         if not self._missing() and self._here.node in self._answered:
             self._next_at = max(now, self._began + self._apart) if not self._sample else now
-

@@ -118,7 +118,8 @@ class Answers:
         if answer:
             self._count(hop, source, root)
             hop.fast, hop.why_slow = answer["fast"], answer["why_slow"]
-        if answer := answer or self._latest(ANY).get(node):  # it wants it, though none of this source has come
+        if answer := answer or self._latest(ANY).get(node):
+            # Also where it is only wanted, and nothing of this source has come.
             hop.more = answer["more_takers"]
             hop.here = [taker["name"] for taker in answer["to"] if taker["id"] is None]
             nexts = {taker["id"]: taker["name"] for taker in answer["to"] if taker["id"] is not None}
@@ -177,8 +178,9 @@ def _findings(root: Hop) -> Iterator[str]:
         if died := hop.count("died_of_ttl"):
             mend = f"; a higher TTL mends it, or [tap] ttl-floor at {root.name}"
             yield f"dies of its TTL at {hop.name}: {died:,} packets{mend}"
-        if hop is root and hop.count("to_nobody"):
-            yield f"{hop.count('to_nobody'):,} packets ended at {hop.name}, where they started: nobody wanted them"
+        nobody = hop.count("to_nobody")
+        if hop is root and nobody:
+            yield f"{nobody:,} packets ended at {hop.name}, where they started: nobody wanted them"
         elif hop is not root and hop.goes_nowhere and hop.came:
             yield f"nobody behind {hop.name} wants it"
         for after in hop.behind:

@@ -4,8 +4,8 @@
                                               └──> Asking    (answers to our own)
     what these want to say ── waits until its time ── bounds ── originated, as a program's packet is
 
-Nothing is sent while a packet is delivered: what is said waits, if only for the next turn, and an answer tells
-how long it was held back, so that the asker's round trip is the way's alone.
+Nothing is sent while a packet is delivered: what is said waits, if only for the next turn, and an answer
+tells how long it was held back, so that the asker's round trip is the way's alone.
 
 Whatever a stranger or a broken node asks, this node reads so many datagrams a second and sends so many.
 """
@@ -191,7 +191,9 @@ class Prober:
 
     # --- what is said
 
-    def say(self, head: Head, body: Body, at: float, held: float | None = None, stamped: bool = False) -> None:
+    def say(
+        self, head: Head, body: Body, at: float, held: float | None = None, stamped: bool = False
+    ) -> None:
         """At that time, if there is room; `held` is since when it could have been said."""
         if len(self._waiting) >= WAITING_MAX:
             self.counters.not_sent += 1

@@ -63,8 +63,8 @@ class Survey:
             and interval * self.probes <= LASTS_MAX
         )
         self.ends_at = now + SETTLE + interval * self.probes + KEPT
-        first = now + SETTLE
-        self.times = [first + (n + pick(0.0, 1.0)) * interval for n in range(self.probes if self.is_modest else 0)]
+        numbers = range(self.probes if self.is_modest else 0)
+        self.times = [now + SETTLE + (number + pick(0.0, 1.0)) * interval for number in numbers]
         self._heard: dict[int, Heard] = {}
 
     def accept(self, node: int, number: int, clock: int, hops: int, now: float) -> None:

@@ -53,7 +53,8 @@ class Table:
         if found is None:
             return Pair(sender, receiver, sent, 0, None, None, None, None)
         return Pair(
-            sender, receiver, sent, min(found["got"], sent), found["hops"], self._round_trip(sender, receiver),
+            sender, receiver, sent, min(found["got"], sent), found["hops"],
+            self._round_trip(sender, receiver),
             found["mean_above_us"] / 1000, found["most_above_us"] / 1000,
         )  # fmt: skip
 
@@ -63,7 +64,7 @@ class Table:
         if there is None or back is None:
             return None
         total = (there["least_us"] + back["least_us"] + HALF) % CLOCK - HALF
-        return max(0, total) / 1000
+        return float(max(0, total)) / 1000
 
     def pairs(self) -> Iterator[Pair]:
         """In both directions."""

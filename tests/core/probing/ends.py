@@ -53,7 +53,8 @@ class End:
             streams = [each for each in forwarder.streams() if each.route is route]
             sent = [each.numbered for each in forwarder.sendings() if each.route is route]
             found.append(TraceAnswer(
-                0, route.channel.source, Flag.SEEN | (Flag.BEGINS_HERE if sent else 0), route.packets, route.bytes,
+                0, route.channel.source, Flag.SEEN | (Flag.BEGINS_HERE if sent else 0),
+                route.packets, route.bytes,
                 route.to_nobody, route.died_of_ttl, sum(sent), "off", 0,
                 tuple(Taker(t.node) if isinstance(t, Link) else Taker(0, t.name) for t in route.takers),
                 tuple(self._stream(each) for each in streams),
@@ -80,7 +81,9 @@ class End:
         return Here(self.node.id, self.node.name, self.runs)
 
     def ping(self, group: int, count: int = 3, interval: float = 0.2, patience: float = 1.0) -> PingAsking:
-        asker = PingAsking(self.here(), self, self.lines.append, self.now, group, 0, count, interval, patience)
+        asker = PingAsking(
+            self.here(), self, self.lines.append, self.now, group, 0, count, interval, patience
+        )
         self.prober.ask(asker)
         return asker
 

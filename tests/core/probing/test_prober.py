@@ -61,7 +61,9 @@ class Pings(Tree):
         self.assertEqual([(name, n) for name in "cd" for n in range(3)], wanting)
         self.assertEqual(["a", "b"], sorted(each["name"] for each in answers if not each["wanted_by"]))
         (first, *_) = (each for each in answers if each["name"] == "c")
-        self.assertEqual((2, 1, 5, ["c's host"]), (first["hops"], first["hosts"], first["since"], first["wanted_by"]))
+        self.assertEqual(
+            (2, 1, 5, ["c's host"]), (first["hops"], first["hosts"], first["since"], first["wanted_by"])
+        )
 
     def test_a_round_trip_is_the_ways_alone(self) -> None:
         self.c.node.host.wants(STREAM)
@@ -325,7 +327,9 @@ class Bounds(Tree):
     def test_so_much_is_read(self) -> None:
         for _ in range(READ_AT_ONCE + 100):
             self.arrives(self.b, b"x")
-        self.assertEqual((READ_AT_ONCE, 100), (self.b.prober.counters.malformed, self.b.prober.counters.over_rate))
+        self.assertEqual(
+            (READ_AT_ONCE, 100), (self.b.prober.counters.malformed, self.b.prober.counters.over_rate)
+        )
 
     def test_so_many_questions_are_looked_at(self) -> None:
         for number in range(ASKED_AT_ONCE + 100):
