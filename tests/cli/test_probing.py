@@ -26,7 +26,8 @@ def console() -> tuple[Console, io.StringIO]:
 
 def answer(name: str, round_: int = 0, wanted: bool = True, **more: Any) -> dict[str, Any]:
     found = {"id": name, "name": name, "here": False, "round": round_,
-             "wanted_by": ["mcmw0"] if wanted else [],             "hosts": 1, "hops": 2, "since": 65.0, "rtt_ms": 1.5}  # fmt: skip
+             "wanted_by": ["mcmw0"] if wanted else [],
+             "hosts": 1, "hops": 2, "since": 65.0, "rtt_ms": 1.5}  # fmt: skip
     return {"answer": found | more}
 
 

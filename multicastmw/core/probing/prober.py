@@ -103,7 +103,11 @@ class Asker(Protocol):
 
 
 class Prober:
-    """This node's end; `send` takes a payload, `pick` draws from a range, `wake` winds the clock."""
+    """This node's end; `send` takes a payload, `pick` draws from a range, `wake` winds the clock.
+
+    `clock` says what time it is: a packet's own is that of the wake-up which read it, and that may have been
+    before it came, by as much as those before it took.
+    """
 
     name = "prober"
     local = True
@@ -115,6 +119,7 @@ class Prober:
         facts: Facts,
         send: Callable[[bytes, float], None],
         pick: Callable[[float, float], float],
+        clock: Callable[[], float],
     ) -> None:
         self.node = node
         self.counters = ProbeCounters()
@@ -123,6 +128,7 @@ class Prober:
         self._router = router
         self._facts = facts
         self._send = send
+        self._clock = clock
         self._answering = Answering(node, facts, self.say, pick, self.counters)
         self._asking: dict[int, Asker] = {}
         self._waiting: list[tuple[float, int, Said]] = []
@@ -167,7 +173,7 @@ class Prober:
             return
         origin = TWIN.unpack_from(packet.buffer)[5]
         hops = max(0, inner[TTL_OFFSET] - packet.hop_limit)
-        self._take(*found, node_of(origin), hops, packet.now)
+        self._take(*found, node_of(origin), hops, self._clock())
 
     def _take(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         if head.kind in QUESTIONS:
@@ -224,7 +230,7 @@ class Prober:
         if said.held is not None:
             head = head._replace(time=min(CLOCK_MASK, max(0, int((now - said.held) * MICRO))))
         elif said.is_stamped:
-            head = head._replace(time=int(now * MICRO) & CLOCK_MASK)
+            head = head._replace(time=int(self._clock() * MICRO) & CLOCK_MASK)
         if head.asker == self.node and head.kind not in QUESTIONS:  # our own answer to ourselves
             if asker := self._asking.get(head.run):
                 asker.accept(head, said.body, self.node, 0, now)

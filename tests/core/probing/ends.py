@@ -28,7 +28,9 @@ class End:
         self.packet = Packet()
         self.lines: list[Line] = []
         self.runs = number << 16
-        self.prober = Prober(node.id, node.router, self, self.send, node.world.random.uniform)
+        self.prober = Prober(
+            node.id, node.router, self, self.send, node.world.random.uniform, node.clock.seconds
+        )
         self.prober.wake = Clockwork(node.clock, self.prober).wind  # type: ignore[arg-type]
         self.prober.open()
 
