@@ -57,9 +57,7 @@ class ProbingService(Service):
         self._draw = draw
         self._packet = Packet()
         self._refreshed_at = float("-inf")
-        self.prober = Prober(
-            node.room.here.node, node.router, self, self._send, pick, node.reactor.seconds
-        )
+        self.prober = Prober(node.room.here.node, node.router, self, self._send, pick, node.reactor.seconds)
         self._clock = Clockwork(node.reactor, self.prober)
         self.prober.wake = self._clock.wind
         self.lines: set[Lines] = set()
