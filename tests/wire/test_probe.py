@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from construct import ConstructError, Container
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -67,6 +68,13 @@ datagrams = st.sampled_from(Kind).flatmap(
 )
 
 
+def plain(value: Any) -> Any:
+    """Lists and numbers of what the declarations, or the values, have."""
+    if isinstance(value, Container):
+        return [plain(each) for name, each in value.items() if name != "_io"]
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
 @each("probes", "is_read_as_written")
 def _read(self: SynchronousTestCase, golden: Golden) -> None:
     self.assertEqual(decode(golden.wire), golden.value)
@@ -99,6 +107,31 @@ class Payloads(SynchronousTestCase):
         self.assertRaises(Malformed, decode, payload[: data.draw(st.integers(0, len(payload) - 1))])
         more = payload + bytes(min(4, PAYLOAD_MAX - len(payload)))
         self.assertEqual(decode(more), datagram)
+
+    @given(datagrams, st.binary(max_size=40), st.data())
+    def test_the_twins_read_what_the_declarations_do(
+        self, datagram: tuple[Head, Any], noise: bytes, data: st.DataObject
+    ) -> None:
+        """Also of what is damaged."""
+        payload = bytearray(encode(*datagram))
+        at = data.draw(st.integers(len(probe.BEGINS) + 1, len(payload) - 1))
+        payload[at : at + len(noise)] = noise
+        payload = payload[:PAYLOAD_MAX]
+        try:
+            head = probe.HEAD.parse(bytes(payload))
+            body = probe.BODIES[head.kind].parse(bytes(payload[probe.HEAD.sizeof() :]))
+        except ConstructError:
+            self.assertRaises(Malformed, decode, bytes(payload))
+            return
+        try:
+            found = decode(bytes(payload))
+        except Malformed:  # a list is too long
+            self.assertTrue(any(len(getattr(body, name, ())) > most for name, most in probe.BOUNDS.items()))
+            return
+        assert found is not None
+        self.assertEqual([head[name] for name in Head._fields], list(found[0]))
+        for name, value in found[1]._asdict().items():
+            self.assertEqual(plain(body[name]), plain(value), name)
 
     @given(st.binary(max_size=PAYLOAD_MAX + 10), st.booleans())
     def test_noise_is_malformed_or_a_datagram(self, noise: bytes, begins_well: bool) -> None:

@@ -25,10 +25,10 @@ from multicastmw.core.routing import Router
 from multicastmw.wire.data import HEADER_SIZE, IPV4, TWIN
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import TTL_OFFSET
-from multicastmw.wire.probe import GROUP, Body, Head, Kind, decode, encode, unwrap
+from multicastmw.wire.probe import GROUP, Body, Head, Kind, body_of, encode, head_of, unwrap
 
 # What we chose: of one node, a second.
-READ_A_SECOND, READ_AT_ONCE = 1_000, 4_000  # datagrams, of 50 us each; what 500 nodes answer at once
+READ_A_SECOND, READ_AT_ONCE = 1_000, 4_000  # datagrams; what 500 nodes answer at once
 SENT_A_SECOND, SENT_AT_ONCE = 100, 200
 ASKED_A_SECOND, ASKED_AT_ONCE = 50, 200  # questions that are looked at
 WAITING_MAX = 1_024  # datagrams that wait for their time
@@ -164,16 +164,21 @@ class Prober:
         try:
             if packet.kind != IPV4:
                 raise Malformed("not IPv4")
-            found = decode(unwrap(inner))
+            payload = unwrap(inner)
+            head = head_of(payload)
+            if head is None:
+                self.counters.unknown_kind += 1
+                return
+            if head.kind not in QUESTIONS and (head.asker != self.node or head.run not in self._asking):
+                self.counters.not_for_us += 1
+                return
+            body = body_of(head, payload)
         except Malformed:
             self.counters.malformed += 1
             return
-        if found is None:
-            self.counters.unknown_kind += 1
-            return
         origin = TWIN.unpack_from(packet.buffer)[5]
         hops = max(0, inner[TTL_OFFSET] - packet.hop_limit)
-        self._take(*found, node_of(origin), hops, self._clock())
+        self._take(head, body, node_of(origin), hops, self._clock())
 
     def _take(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         if head.kind in QUESTIONS:
@@ -187,12 +192,8 @@ class Prober:
                 self.counters.questions += 1
             self._answering.accept(head, body, node, hops, now)
             return
-        asker = self._asking.get(head.run) if head.asker == self.node else None
-        if asker is None:
-            self.counters.not_for_us += 1
-            return
         self.counters.answers += 1
-        asker.accept(head, body, node, hops, now)
+        self._asking[head.run].accept(head, body, node, hops, now)
         self.wake()
 
     # --- what is said
