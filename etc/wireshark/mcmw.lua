@@ -174,3 +174,134 @@ end
 
 DissectorTable.get("tcp.port"):add(4600, mcmw)
 DissectorTable.get("udp.port"):add(4600, mcmw)
+
+-- What nodes ask each other through the overlay itself (docs/protocol.rst, "Questions between nodes").
+local probe = Proto("mcmw_probe", "Multicast Middleware, a question between nodes")
+
+local KINDS_ASKED = {
+   [1] = "Ping", [2] = "Ping answer", [3] = "Survey", [4] = "Probe", [5] = "Collect", [6] = "Report", [7] = "Trace",
+   [8] = "Trace answer",
+}
+
+local p = probe.fields
+p.version = ProtoField.uint8("mcmw_probe.version", "Version")
+p.kind = ProtoField.uint8("mcmw_probe.kind", "Kind", base.DEC, KINDS_ASKED)
+p.run = ProtoField.uint32("mcmw_probe.run", "Run", base.HEX)
+p.asker = ProtoField.uint64("mcmw_probe.asker", "Asker", base.HEX)
+p.round = ProtoField.uint16("mcmw_probe.round", "Round")
+p.part = ProtoField.uint8("mcmw_probe.part", "Part")
+p.parts = ProtoField.uint8("mcmw_probe.parts", "Parts")
+p.time = ProtoField.uint32("mcmw_probe.time", "Time, microseconds")
+p.group_key = ProtoField.uint64("mcmw_probe.group_key", "Group key", base.HEX)
+p.source_key = ProtoField.uint64("mcmw_probe.source_key", "Source key", base.HEX)
+p.group = ProtoField.ipv4("mcmw_probe.group", "Group")
+p.source = ProtoField.ipv4("mcmw_probe.source", "Source")
+p.node = ProtoField.uint64("mcmw_probe.node", "Node id", base.HEX)
+p.hosts = ProtoField.uint32("mcmw_probe.hosts", "Hosts")
+p.since = ProtoField.int32("mcmw_probe.since", "Since, seconds")
+p.name = ProtoField.string("mcmw_probe.name", "Name")
+p.probes = ProtoField.uint8("mcmw_probe.probes", "Probes")
+p.interval = ProtoField.uint16("mcmw_probe.interval", "Interval, milliseconds")
+p.number = ProtoField.uint8("mcmw_probe.number", "Number")
+p.got = ProtoField.uint8("mcmw_probe.got", "Got")
+p.hops = ProtoField.uint8("mcmw_probe.hops", "Hops")
+p.least = ProtoField.uint32("mcmw_probe.least", "Shortest way, by two clocks, microseconds")
+p.mean_above = ProtoField.uint32("mcmw_probe.mean_above", "Above it on average, microseconds")
+p.most_above = ProtoField.uint32("mcmw_probe.most_above", "Above it at most, microseconds")
+p.clock = ProtoField.uint32("mcmw_probe.clock", "Clock, microseconds")
+p.flags = ProtoField.uint8("mcmw_probe.flags", "Flags", base.HEX)
+p.count = ProtoField.uint64("mcmw_probe.count", "Count")
+p.origin = ProtoField.uint64("mcmw_probe.origin", "Origin", base.HEX)
+
+local cut = ProtoExpert.new("mcmw_probe.cut", "ends too soon", expert.group.MALFORMED, expert.severity.ERROR)
+probe.experts = { cut }
+
+-- Reads field after field; `false` from where one is missing.
+local function reader(tree, tvb)
+   local at = 0
+   local self = {}
+   function self.take(size)
+      if not at or at + size > tvb:len() then at = nil return nil end
+      at = at + size
+      return tvb(at - size, size)
+   end
+   function self.add(field, size, label)
+      local piece = self.take(size)
+      if not piece then return nil end
+      local item = tree:add(field, piece)
+      if label then item:prepend_text(label .. ": ") end
+      return piece
+   end
+   function self.key(raw, address)
+      local piece = self.take(8)
+      if piece then key(tree, piece, raw, address) end
+   end
+   function self.text()
+      local size = self.take(1)
+      if size and size:uint() > 0 then self.add(p.name, size:uint()) end
+   end
+   function self.each(read)
+      local many = self.take(1)
+      for _ = 1, many and many:uint() or 0 do
+         if not at then return end
+         read()
+      end
+   end
+   function self.is_whole() return at ~= nil end
+   return self
+end
+
+local function nodes(r) r.each(function() r.add(p.node, 8) end) end
+
+local bodies = {
+   [1] = function(r) r.key(p.group_key, p.group) r.key(p.source_key, p.source) nodes(r) end,
+   [2] = function(r) r.add(p.hosts, 4) r.add(p.since, 4) r.each(r.text) end,
+   [3] = function(r) r.add(p.probes, 1) r.add(p.interval, 2) end,
+   [4] = function(r) r.add(p.number, 1) end,
+   [5] = nodes,
+   [6] = function(r)
+      r.add(p.probes, 1)
+      r.each(function()
+         r.add(p.node, 8) r.add(p.got, 1) r.add(p.hops, 1)
+         r.add(p.least, 4) r.add(p.mean_above, 4) r.add(p.most_above, 4)
+      end)
+   end,
+   [8] = function(r)
+      r.add(p.clock, 4) r.key(p.source_key, p.source) r.add(p.flags, 1)
+      for _, label in ipairs({ "Packets", "Bytes", "To nobody", "Died of their TTL", "Numbered here" }) do
+         r.add(p.count, 8, label)
+      end
+      r.text()
+      r.take(2)
+      r.each(function() r.add(p.node, 8) r.text() end)
+      r.each(function()
+         r.add(p.origin, 8) r.add(p.node, 8)
+         for _, label in ipairs({ "Received", "Lost", "Twice", "Out of order" }) do r.add(p.count, 8, label) end
+      end)
+   end,
+}
+bodies[7] = bodies[1]
+
+function probe.dissector(tvb, pinfo, root)
+   if tvb:len() < 24 or tvb(0, 2):string() ~= "MP" or tvb(2, 1):uint() ~= 1 then return 0 end
+   local kind = tvb(3, 1):uint()
+   local tree = root:add(probe, tvb(), "Multicast Middleware, " .. (KINDS_ASKED[kind] or "kind " .. kind))
+   tree:add(p.version, tvb(2, 1))
+   tree:add(p.kind, tvb(3, 1))
+   tree:add(p.run, tvb(4, 4))
+   tree:add(p.asker, tvb(8, 8))
+   tree:add(p.round, tvb(16, 2))
+   tree:add(p.part, tvb(18, 1))
+   tree:add(p.parts, tvb(19, 1))
+   tree:add(p.time, tvb(20, 4))
+   if bodies[kind] and tvb:len() > 24 then
+      local r = reader(tree, tvb(24):tvb())
+      bodies[kind](r)
+      if not r.is_whole() then tree:add_proto_expert_info(cut) end
+   end
+   pinfo.cols.protocol = "MCMW"
+   pinfo.cols.info = (KINDS_ASKED[kind] or "kind " .. kind) .. ", run " .. tostring(tvb(4, 4))
+   return tvb:len()
+end
+
+DissectorTable.get("udp.port"):add(19780, probe)

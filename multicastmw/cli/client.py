@@ -9,7 +9,8 @@ import json
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ PATIENCE = 5.0  # seconds; a snapshot takes a node some milliseconds
 REFUSED = 422  # HTTP status: what was asked for is understood and wrong
 SILENCE = 3.0  # seconds of waiting that are not remarked upon
 LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
+LONGEST_LINE = 1 << 20  # bytes of an answer in lines
+PIECE = 64 << 10  # bytes that are read at once
 
 
 class ControlError(Exception):
@@ -84,20 +87,55 @@ class ControlClient:
         """Sends a JSON object, or nothing, and gives the answer's.  Raises a ControlError."""
         return self._ask("POST", resource, body)
 
+    def lines(self, resource: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """JSON objects as they come, each a line, until the node has said all.  Raises a ControlError."""
+        with self._streaming("POST", resource, body) as answer:
+            while line := answer.readline(LONGEST_LINE):
+                if line.strip():  # an empty one says that the node is there
+                    yield self._understand(resource, answer.status, line)
+
+    def pieces(self, resource: str) -> Iterator[bytes]:
+        """Bytes as they come, until the node ends.  Raises a ControlError."""
+        with self._streaming("GET", resource, None) as answer:
+            while piece := answer.read1(PIECE):
+                yield piece
+
+    @contextmanager
+    def _streaming(
+        self, method: str, resource: str, body: dict[str, Any] | None
+    ) -> Iterator[http.client.HTTPResponse]:
+        with self._connected() as connection:
+            answer = self._begin(connection, method, resource, body)
+            if answer.status >= 400:
+                self._understand(resource, answer.status, answer.read(LONGEST_ANSWER))
+            yield answer
+
     def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        connection = _UnixConnection(str(self.path), self.timeout)
+        with self._connected() as connection:
+            answer = self._begin(connection, method, resource, body)
+            text = answer.read(LONGEST_ANSWER)
+        return self._understand(resource, answer.status, text)
+
+    def _begin(
+        self, connection: "_UnixConnection", method: str, resource: str, body: dict[str, Any] | None
+    ) -> http.client.HTTPResponse:
         headers = {"Accept": "application/json"}
         data = None if method == "GET" else b""
         if body is not None:
             headers["Content-Type"] = "application/json"
             data = json.dumps(body).encode()
+        connection.request(method, resource, body=data, headers=headers)
+        if self.waits and self.timeout > SILENCE and not _answers(connection, SILENCE):
+            self.waits()
+            connection.sock.settimeout(self.timeout - SILENCE)
+        return connection.getresponse()
+
+    @contextmanager
+    def _connected(self) -> Iterator["_UnixConnection"]:
+        """Whatever fails inside is a ControlError."""
+        connection = _UnixConnection(str(self.path), self.timeout)
         try:
-            connection.request(method, resource, body=data, headers=headers)
-            if self.waits and self.timeout > SILENCE and not _answers(connection, SILENCE):
-                self.waits()
-                connection.sock.settimeout(self.timeout - SILENCE)
-            answer = connection.getresponse()
-            text = answer.read(LONGEST_ANSWER)
+            yield connection
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NodeNotRunning(f"no node is running behind {self.path}") from error
         except PermissionError as error:
@@ -108,7 +146,6 @@ class ControlClient:
             raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
         finally:
             connection.close()
-        return self._understand(resource, answer.status, text)
 
     def _understand(self, resource: str, status: int, text: bytes) -> dict[str, Any]:
         try:

@@ -31,6 +31,10 @@ COMMANDS = {
     "bugreport": ("multicastmw.cli.bugreport:bugreport", "Write what is needed to find a fault into a file."),
     "send": ("multicastmw.cli.traffic:send", "Send a test stream to a group."),
     "recv": ("multicastmw.cli.traffic:recv", "Receive a group, and measure what came."),
+    "ping": ("multicastmw.cli.ping:ping", "Ask all nodes who receives a group."),
+    "matrix": ("multicastmw.cli.matrix:matrix", "Loss and delay between all nodes."),
+    "trace": ("multicastmw.cli.trace:trace", "The way of a group through the tree, hop by hop."),
+    "capture": ("multicastmw.cli.capture:capture", "Write what passes a node, for Wireshark."),
     "reload": ("multicastmw.cli.reload:reload", "Have a running node read its configuration again."),
     "fastpath": ("multicastmw.cli.fastpath:fastpath", "Have the kernel forward, or not."),
     "peer": ("multicastmw.cli.steer:peer", "Have a running node dial a peer, or no longer."),
@@ -103,7 +107,7 @@ class LazyGroup(click.Group):
         {
             3: "this machine lacks what the command needs (demo)",
             4: "the node was asked and does not answer (reload)",
-            5: "something does not work (doctor)",
+            5: "something does not work (doctor, matrix)",
         }
     ),
 )

@@ -132,6 +132,11 @@ class Querier:
         """All channels that are wanted, as (group, source)."""
         return frozenset((group, source) for group, m in self._groups.items() for source in m.wanted())
 
+    def hosts_of(self, group: int, now: float) -> tuple[int, float] | None:
+        """How many hosts want it, as far as they are known, and for how many seconds; None: none does."""
+        membership = self._groups.get(group)
+        return (len(self._reporters.of(group, now)), now - membership.since) if membership else None
+
     def snapshot(self, now: float) -> QuerierStatus:
         return QuerierStatus(
             running=self._running,
@@ -204,7 +209,7 @@ class Querier:
         if not Kind.IS_IN <= record.kind <= Kind.BLOCK:
             self.counters.unknown_records += 1  # ignored silently (RFC 3376, 4.2.12)
             return []
-        membership = self._groups.get(record.group) or Membership(record.group)
+        membership = self._groups.get(record.group) or Membership(record.group, now)
         if older:
             v1 = older == 1 or self.settings.version == 1
             membership.heard_older(older, now + self._election.timing.lifetime(v1=v1))

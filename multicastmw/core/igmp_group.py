@@ -55,11 +55,13 @@ class Membership:
         "over_bound",
         "reporter",
         "requested",
+        "since",
         "until",
     )
 
-    def __init__(self, group: int) -> None:
+    def __init__(self, group: int, since: float = 0.0) -> None:
         self.group = group
+        self.since = since  # when the first host of those that want it now said so
         self.excluding = False
         self.until = -inf  # the group timer
         self.requested: dict[int, float] = {}  # A, or X: source to its timer

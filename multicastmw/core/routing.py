@@ -220,6 +220,26 @@ class Router:
 
     # --- what an operator asks
 
+    def local_takers(self, group: int, source: int) -> list[Destination]:
+        """Who in this process wants the channel; with source any, who wants any of the group's."""
+        return [
+            destination
+            for destination in self._claims.members()
+            if destination.local
+            and any(
+                held.group == group and (ANY in (source, held.source) or held.source == source)
+                for held in self._claims.held(destination)
+            )
+        ]
+
+    def takers_of(self, channel: Channel) -> tuple[Destination, ...]:
+        """Who would get its packets, if some came."""
+        return self._takers(channel)
+
+    def routes_of(self, group: int) -> list[Route]:
+        """Those of one group."""
+        return list(self._routes.get(group, {}).values())
+
     def routes(self) -> list[Route]:
         return [route for routes in self._routes.values() for route in routes.values()]
 

@@ -6,6 +6,8 @@ Addresses and ids are texts as people read them; times are seconds; rates are of
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
+from multicastmw.core.health.report import HealthStatus
+
 T = TypeVar("T")
 
 
@@ -19,8 +21,6 @@ def frozen(kind: type[T]) -> type[T]:
     exec("\n".join([*lines, *(f" here[{name!r}] = {name}" for name in names)]), scope)
     made.__init__ = scope["__init__"]
     return kind
-
-from multicastmw.core.health.report import HealthStatus
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from multicastmw.wire.data import HEADER_SIZE, IPV4
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, PROTOCOL_IGMP, set_ttl
 from multicastmw.wire.pim import PROTOCOL_PIM
+from multicastmw.wire.probe import GROUP as PROBING
 
 # Source MAC (the first four bytes), EtherType, then the IPv4 header: all are read at once.
 FRAME_TWIN = Twin("!I2xHBBHHHBBHII")
@@ -32,6 +33,7 @@ SOURCE_OFFSET = FRAME_START + 6
 ETHERTYPE_IPV4 = 0x0800
 IPV4_TWIN = Twin("!BBHHHBBHII")
 FIRST_FORWARDED = 0xE0000100  # 224.0.0.0/24 never leaves its link (RFC 5771, 4)
+RESERVED = frozenset({PROBING})  # by which nodes talk; programs take no part in it
 
 # What we chose.
 VERDICTS_MAX = 8_192  # of the allow and deny lists, remembered
@@ -56,6 +58,7 @@ class TapCounters(Counters):
         "not_ip_multicast",
         "received",
         "received_bytes",
+        "reserved",
         "stood_by_from_lan",
         "stood_by_to_lan",
         "ttl_raised",
@@ -74,6 +77,7 @@ class TapCounters(Counters):
     not_ip_multicast: int
     received: int
     received_bytes: int
+    reserved: int
     stood_by_from_lan: int
     stood_by_to_lan: int
     ttl_raised: int
@@ -147,6 +151,9 @@ class TapDestination:
 
     def want(self, group: int, source: int) -> None:
         """The host, or a pin, wants (source, group); source 0 is any.  Wants are counted."""
+        if group in RESERVED:
+            self.counters.reserved += 1
+            return
         admitted = self.admits(group)
         sources = (self._wanted if admitted else self._kept_out).setdefault(group, {})
         sources[source] = sources.get(source, 0) + 1
@@ -252,7 +259,9 @@ class TapDestination:
         if verdict is None:
             if len(self._admitted) >= VERDICTS_MAX:
                 self._admitted.clear()
-            verdict = self._admitted[group] = group in self._mapping and self._admission.admits(group)
+            verdict = self._admitted[group] = (
+                group in self._mapping and group not in RESERVED and self._admission.admits(group)
+            )
         return verdict
 
     # --- one of several gateways
@@ -310,7 +319,7 @@ class TapDestination:
             return
         passing = self._open
         if not (passing[group] if group in passing else self._may_pass(group)):
-            counters.denied += self.forwards
+            self._refuse(group)
             return
         counters.received += 1
         counters.received_bytes += total
@@ -334,6 +343,13 @@ class TapDestination:
             self.of_a_gateway(now)
         else:
             self.counters.stood_by_from_lan += 1
+
+    def _refuse(self, group: int) -> None:
+        """A frame goes no further."""
+        if group in RESERVED:
+            self.counters.reserved += 1
+        else:
+            self.counters.denied += self.forwards
 
     def _may_pass(self, group: int) -> bool:
         """The slow way to a verdict, and while we stand by the only one."""

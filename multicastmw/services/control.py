@@ -9,6 +9,8 @@ POST /log          {"level"}: writes what is of this level or above from now on
 POST /group/pin    {"group"}: wants it though no program does; /group/unpin no longer
 POST /peer/add     {"name", "endpoint"}: dials it; /peer/remove {"name"} no longer: 200, or 422 and {"error"}
 POST /streams/watch {"group", "seconds"}: looks at the group's streams for so long; "": at whatever passes
+POST /ping, /matrix, /trace  what other nodes are asked, a line an answer: see probing.py
+GET /capture       what passes, as pcapng, until the asker hangs up: see capture.py
 """
 
 import json
@@ -41,9 +43,11 @@ class ControlService(Service):
         actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
         events: Callable[[], list[dict[str, Any]]] = list,
         steering: Mapping[str, Callable[[Mapping[str, str]], Any]] | None = None,
+        leaves: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`actions` are what may be asked for with POST; each gives a `document()` and an `error`, as those
-        of `steering` do, which take an object of texts."""
+        of `steering` do, which take an object of texts.  `leaves` are resources of others, by their paths."""
+        self._leaves = leaves
         self._steering = steering or {}
         self.path = path
         self._events = events
@@ -123,6 +127,7 @@ class ControlService(Service):
         folders: dict[str, Resource] = {"": root}
         leaves = {name: action_resource(action) for name, action in self._actions.items()}
         leaves |= {name: steering_resource(action) for name, action in self._steering.items()}
+        leaves |= self._leaves()
         for name, resource in leaves.items():
             folder, _, leaf = name.rpartition("/")
             if folder not in folders:

@@ -44,6 +44,7 @@ from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
 from multicastmw.net.udp import DataPort
 from multicastmw.sections import PeerConfig
+from multicastmw.services.capture import CaptureService
 from multicastmw.services.certificate import CertificateService
 from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
@@ -55,6 +56,7 @@ from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
 from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
+from multicastmw.services.probing import ProbingService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.sessions import SessionsService
 from multicastmw.services.snapshot import take
@@ -116,6 +118,8 @@ class NodeService(MultiService):
         self.fastpath = FastPathService(self, config.fastpath.mode)
         self.sessions = SessionsService(self, rng.uniform)
         self.health = HealthService(self)
+        self.probing = ProbingService(self, rng.uniform, lambda: rng.getrandbits(32))
+        self.captures = CaptureService(self)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
@@ -134,6 +138,8 @@ class NodeService(MultiService):
         self.fastpath.setServiceParent(self)
         self.sessions.setServiceParent(self)
         self.health.setServiceParent(self)
+        self.probing.setServiceParent(self)
+        self.captures.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._make_clocks()
@@ -150,6 +156,7 @@ class NodeService(MultiService):
         return ControlService(
             path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
             {**Steering(self).actions(), **self.health.actions()},
+            lambda: self.probing.leaves() | self.captures.leaves(),
         )  # fmt: skip
 
     def read_credentials(self, config: Config) -> Any:

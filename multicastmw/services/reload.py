@@ -244,6 +244,7 @@ class ReloadService(Service):
                 destination.unwant(pin.group, pin.source)
         if (before.allow, before.deny) != (after.allow, after.deny):
             destination.admit_by(Admission(after.allow, after.deny))
+            self._node.probing.look()
         for pin in after.pin:
             if pin not in before.pin:
                 destination.want(pin.group, pin.source)

@@ -6,7 +6,7 @@ from heapq import nsmallest
 from typing import TYPE_CHECKING, Any
 
 from multicastmw import __version__
-from multicastmw.core.addressing import Channel, key_text
+from multicastmw.core.addressing import ANY, Channel, key_text
 from multicastmw.core.fastpath.flows import Flow
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.fragments import Reassembler
@@ -102,7 +102,7 @@ def _kernel(node: "NodeService") -> dict[str, int]:
         "streams_not_shown": node.health.not_shown,
         "stops": node.waking.stops,
         "sleeps": node.waking.sleeps,
-    }
+    } | {f"probing_{name}": count for name, count in node.probing.prober.counters.as_dict().items()}
 
 
 def _node(node: "NodeService", now: float) -> NodeStatus:
@@ -300,6 +300,15 @@ def _routes(node: "NodeService") -> tuple[RouteStatus, ...]:
         _route(node, route, sent.get(route))
         for route in nsmallest(SHOWN_MAX, node.router.routes(), key=lambda route: route.channel)
     )
+
+
+def routes_of(node: "NodeService", channel: Channel, most: int) -> list[tuple[Route, RouteStatus]]:
+    """Of one channel; with source any, of all of the group's."""
+    sent = {sending.route: sending.numbered for sending in node.forwarder.sendings()}
+    routes = [
+        each for each in node.router.routes_of(channel.group) if channel.source in (ANY, each.channel.source)
+    ]
+    return [(route, _route(node, route, sent.get(route))) for route in routes[:most]]
 
 
 def _route(node: "NodeService", route: Route, sent: int | None) -> RouteStatus:

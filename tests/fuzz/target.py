@@ -25,9 +25,10 @@ class Place(NamedTuple):
 
 # In the order in which all of them run.
 TARGETS = {
-    "wire": Place("tests.fuzz.wire", "Wire", 120),
+    "wire": Place("tests.fuzz.wire", "Wire", 100),
     "cops": Place("tests.fuzz.cops", "Cops", 190),
     "data": Place("tests.fuzz.data", "Data", 60),
+    "probe": Place("tests.fuzz.probe", "Questions", 20),
     "igmp": Place("tests.fuzz.igmp", "Igmp", 200),
     "querier": Place("tests.fuzz.querier", "AskingQuerier", 22),
     "fragments": Place("tests.fuzz.fragments", "Fragments", 25),

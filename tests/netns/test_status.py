@@ -211,6 +211,10 @@ class ShownTests(NetnsTestCase):
         self.assertFalse(self.route(a)["denied"])
         mine.stop()
 
+    def groups(self, host: Host) -> list[dict[str, Any]]:
+        """Those of the test's own group."""
+        return [group for group in host.status()["groups"] if group["group"] == GROUP]
+
     def route(self, host: Host) -> dict[str, Any]:
         return route_of(host.status(), GROUP)
 

@@ -137,5 +137,5 @@ class FailedStarts(TestCase):
         kinds = [type(service).__name__ for service in self.node().services]
         self.assertEqual(kinds, [
             "ControlService", "DataPortService", "ListeningService", "TapService", "FastPathService",
-            "SessionsService", "HealthService", "NotifyService",
+            "SessionsService", "HealthService", "ProbingService", "CaptureService", "NotifyService",
         ])  # fmt: skip

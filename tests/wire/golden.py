@@ -7,6 +7,7 @@ from pathlib import Path
 from socket import AF_INET6, inet_pton
 from typing import Any, NamedTuple
 
+from multicastmw.wire import probe
 from multicastmw.wire.messages import (
     AddRoute,
     Close,
@@ -125,7 +126,17 @@ def _ip_data(fields: dict[str, Any]) -> IPData:
     return IPData(**{"flags": 0, "low_water": 0, **fields}, packet=packet)
 
 
+def _datagram(fields: dict[str, Any]) -> tuple[probe.Head, Any]:
+    ((kind, body),) = fields["body"].items()
+    made = {
+        name: tuple(probe.ITEMS[name](**each) for each in value) if name in probe.ITEMS else value
+        for name, value in body.items()
+    }
+    return probe.Head(**fields["head"]), getattr(probe, kind)(**made)
+
+
 _KINDS: dict[str, Callable[[Any], Any]] = {
+    "Datagram": _datagram,
     "Open": _open,
     "Close": lambda fields: Close(**fields),
     "KeepAlive": _keep_alive,

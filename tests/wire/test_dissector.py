@@ -13,6 +13,8 @@ from scapy.utils import wrpcap
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.wire.cops import objects
+from multicastmw.wire.data import build
+from multicastmw.wire.probe import GROUP, wrap
 from tests.wire.golden import Golden, folder
 
 SCRIPT = Path(__file__).parent.parent.parent / "etc" / "wireshark" / "mcmw.lua"
@@ -78,3 +80,42 @@ class Dissector(SynchronousTestCase):
         bad = [golden.wire for golden in folder("malformed")]
         packets = [captured(wire, carrier) for wire in bad for carrier in CARRIERS]
         self.assertEqual(len(packets), len(dissected(packets)))
+
+
+class Questions(SynchronousTestCase):
+    """What nodes ask each other, inside IP Data and as a capture of `mcmw capture` has it."""
+
+    skip = Dissector.skip
+    golden: ClassVar[list[Golden]] = list(folder("probes"))
+
+    def packets(self, payloads: list[bytes]) -> list[dict[str, Any]]:
+        messages = [
+            build(
+                wrap(payload, 0x0A580001), token=0, origin=1 << 16, group=GROUP, source=0x0A580001, sequence=n
+            )
+            for n, payload in enumerate(payloads)
+        ]
+        return dissected([captured(message, number=n) for n, message in enumerate(messages)])
+
+    def test_every_golden_one_is_taken_apart(self) -> None:
+        for golden, layers in zip(self.golden, self.packets([g.wire for g in self.golden]), strict=True):
+            found = layers["mcmw_probe"]
+            self.assertEqual([str(golden.wire[3])], every(found, "mcmw_probe.kind"), golden.name)
+            self.assertEqual(["0x0102030405060000"], every(found, "mcmw_probe.asker"), golden.name)
+            self.assertNotIn("mcmw_probe.cut", json.dumps(layers), golden.name)
+
+    def test_its_fields_are_read(self) -> None:
+        names = [golden.name for golden in self.golden]
+        layers = self.packets([golden.wire for golden in self.golden])
+        ping = layers[names.index("ping")]["mcmw_probe"]
+        self.assertEqual((["239.1.2.3"], ["0xa1a2a3a4a5a60000"]),
+                         (every(ping, "mcmw_probe.group"), every(ping, "mcmw_probe.node")))  # fmt: skip
+        trace = layers[names.index("trace_answer")]["mcmw_probe"]
+        self.assertEqual(["off", "mcmw0"], every(trace, "mcmw_probe.name"))
+        self.assertEqual(
+            ["100", "131072", "1", "2", "0", "99", "3", "4", "5"], every(trace, "mcmw_probe.count")
+        )
+
+    def test_one_that_is_cut_is_said_to_be(self) -> None:
+        (layers,) = self.packets([next(g.wire[:-4] for g in self.golden if g.name == "trace_answer")])
+        self.assertIn("mcmw_probe.cut", json.dumps(layers))

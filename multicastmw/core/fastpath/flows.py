@@ -23,7 +23,7 @@ from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
 from multicastmw.core.routing import Route
-from multicastmw.core.tap import TapDestination
+from multicastmw.core.tap import RESERVED, TapDestination
 
 # What we chose.
 STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
@@ -212,6 +212,8 @@ class Flows:
         if self.is_ours(flow):
             if bridged:
                 return "it comes from a LAN, where gateways take turns"
+            if flow.route.channel.group in RESERVED:
+                return "it is of this node itself"
             if not self._tap.admits(flow.route.channel.group):
                 return "[groups] keeps it out"
         else:
