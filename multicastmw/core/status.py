@@ -32,6 +32,7 @@ class NodeStatus:
     data_port: int | None
     tls: TlsStatus | None
     log_level: str  # the least that is written
+    late: float  # seconds that timers came late, one a second, all together
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,46 @@ class RouteStatus:
 
 
 @dataclass(frozen=True)
+class TotalsStatus:
+    """All routes and streams together since the node was started, the forgotten ones among them."""
+
+    packets: int
+    bytes: int
+    to_nobody: int
+    died_of_ttl: int
+    received: int  # of other origins, as `StreamStatus` counts them
+    lost: int
+    duplicates: int
+    reordered: int
+    late: int
+
+
+@dataclass(frozen=True)
+class OutputStatus:
+    """A stream that somebody watches over HTTP; `rtp`: without the RTP header, which it came with."""
+
+    group: str
+    source: str  # an address, or any
+    port: int
+    rtp: bool
+    clients: int
+    packets: int
+    bytes: int
+    lost: int  # payloads that a client was too slow for
+
+
+@dataclass(frozen=True)
+class WebStatus:
+    """Where the page and the metrics are served; the token that it may take is nowhere but in `mcmw web`."""
+
+    endpoint: str | None
+    why: str  # it is not served, though it should be
+    takes_token: bool
+    callers: int  # connections
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
 class ReachStatus:
     """A node of the overlay, and the peer behind which it is."""
 
@@ -202,7 +243,11 @@ class Status:
     groups: tuple[GroupStatus, ...]
     routes: tuple[RouteStatus, ...]
     nodes: tuple[ReachStatus, ...]
+    totals: TotalsStatus
+    outputs: tuple[OutputStatus, ...]
+    web: WebStatus
     counters: dict[str, int]
+    event_counts: dict[str, int]  # how many of each kind there were, said or not
     warnings: tuple[str, ...]
     refused_reload: RefusedReload | None  # the last one, until node.ini is taken again
 

@@ -58,6 +58,7 @@ from multicastmw.services.reload import ReloadService
 from multicastmw.services.snapshot import take
 from multicastmw.services.steering import Steering
 from multicastmw.services.tap import TapService
+from multicastmw.services.web import WebService
 from multicastmw.wire.cops import Code
 
 LOW_PORTS = 1024  # below it, binding takes a capability
@@ -112,15 +113,12 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
+        self.web = WebService(config.web, self)
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
-        if config.control.socket:
-            self._make_control(config.control.socket).setServiceParent(self)
-        if config.manhole.endpoint:
-            manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
-            manhole.setServiceParent(self)
+        self._add_doors()
         if self.data_port:
             DataPortService(self.data_port).setServiceParent(self)
         self._make_peers()
@@ -134,6 +132,16 @@ class NodeService(MultiService):
 
     # --- the parts
 
+    def _add_doors(self) -> None:
+        """Where people come in."""
+        config = self.config
+        if config.control.socket:
+            self._make_control(config.control.socket).setServiceParent(self)
+        if config.manhole.endpoint:
+            manhole = ManholeService(config.manhole, lambda: namespace(self), self.reactor, self.tell)
+            manhole.setServiceParent(self)
+        self.web.setServiceParent(self)
+
     def _make_control(self, path: str) -> ControlService:
         actions: dict[str, Callable[[], Any]] = {
             "fastpath/on": lambda: self.fastpath.switch(True),
@@ -143,7 +151,7 @@ class NodeService(MultiService):
             actions["reload"] = self.reloading.reload
         return ControlService(
             path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
-            Steering(self).actions(),
+            Steering(self).actions(), {"web": self.web.document},
         )  # fmt: skip
 
     def read_credentials(self, config: Config) -> Any:

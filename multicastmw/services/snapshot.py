@@ -25,6 +25,7 @@ from multicastmw.core.status import (
     StreamStatus,
     TapStatus,
     TlsStatus,
+    TotalsStatus,
 )
 from multicastmw.net.clockwork import wall
 from multicastmw.wire import ipv4
@@ -56,11 +57,16 @@ def take(node: "NodeService", now: float) -> Status:
         groups=_groups(node, now),
         routes=_routes(node),
         nodes=_nodes(node),
+        totals=_totals(node),
+        outputs=node.web.output.status() if node.web.output else (),
+        web=node.web.status(),
         counters=node.room.counters.as_dict() | node.forwarder.drops.as_dict() | _kernel(node),
+        event_counts=dict(node.journal.told),
         warnings=(
             node.config.warnings
             + node.room.namesakes.current(now)
             + _listens_nowhere(node)
+            + node.web.warnings()
             + _waiting(node)
             + node.certificate_warnings()
             + node.tap.warnings()
@@ -110,6 +116,7 @@ def _node(node: "NodeService", now: float) -> NodeStatus:
         data_port=here.data_port,
         tls=_tls(node),
         log_level=node.journal.level.name,
+        late=round(node.waking.late, 6),
     )
 
 
@@ -332,6 +339,13 @@ def _origin(node: "NodeService", flow: Flow) -> StreamStatus:
         reordered=flow.reordered + sum(window.reordered for window in windows),
         late=flow.late + sum(window.late for window in windows),
     )
+
+
+def _totals(node: "NodeService") -> TotalsStatus:
+    routes = node.router.totals()
+    streams = node.forwarder.totals()
+    streams.add(node.fastpath.mirror.flows.totals())
+    return TotalsStatus(**routes.as_dict(), **streams.as_dict())
 
 
 def _nodes(node: "NodeService") -> tuple[ReachStatus, ...]:

@@ -136,6 +136,6 @@ class FailedStarts(TestCase):
     def test_the_order_is_control_data_links_tap(self) -> None:
         kinds = [type(service).__name__ for service in self.node().services]
         self.assertEqual(kinds, [
-            "ControlService", "DataPortService", "ListeningService", "TapService", "FastPathService",
-            "NotifyService",
+            "ControlService", "WebService", "DataPortService", "ListeningService", "TapService",
+            "FastPathService", "NotifyService",
         ])  # fmt: skip
