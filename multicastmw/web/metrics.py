@@ -319,6 +319,18 @@ def peers(found: tuple[PeerStatus, ...]) -> Iterator[Metric]:
         [(name, peer.rtt) for name, peer in up if peer.rtt is not None],
     )
     yield gauges(
+        "mcmw_peer_jitter_seconds",
+        "How much one round trip differs from the next, smoothed.",
+        label,
+        [(name, peer.jitter) for name, peer in up if peer.jitter is not None],
+    )
+    yield gauges(
+        "mcmw_peer_probe_loss_ratio",
+        "The share of the last minute's probes that nobody answered.",
+        label,
+        [(name, peer.loss) for name, peer in up if peer.loss is not None],
+    )
+    yield gauges(
         "mcmw_peer_data_on_udp", "1 where data go on UDP, 0 on TCP.", label, up_of(lambda p: p.data == "udp")
     )
     yield gauges("mcmw_peer_fast", "1 where the kernel may serve it.", label, up_of(lambda p: p.fast))
