@@ -107,7 +107,7 @@ def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
 
         def render_GET(self, request: Request) -> bytes:
             request.setHeader(b"content-type", b"application/json")
-            return json.dumps(value()).encode() + b"\n"
+            return json.dumps(value(), default=vars).encode() + b"\n"
 
     return Leaf()
 

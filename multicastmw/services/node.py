@@ -150,7 +150,7 @@ class NodeService(MultiService):
         if self.reloading:
             actions["reload"] = self.reloading.reload
         return ControlService(
-            path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
+            path, lambda: vars(self.status()), self.reactor, actions, self.journal.recent,
             Steering(self).actions(), {"web": self.web.document},
         )  # fmt: skip
 

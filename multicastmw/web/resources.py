@@ -1,6 +1,5 @@
 """What may be mounted at the web service: JSON from the node's one snapshot, and nothing that changes it."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +33,7 @@ class Recent:
         """The document that the control socket's /status has."""
         status = self.status()
         if not self._json:
-            self._json = json.dumps(status.as_dict()).encode() + b"\n"
+            self._json = status.json()
         return self._json
 
 

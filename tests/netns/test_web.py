@@ -32,6 +32,7 @@ from tests.netns.kit import (
     route_of,
     why_not,
 )
+from tests.netns.vlc import vlc
 
 GROUP = "239.9.9.9"
 PORT = 8080
@@ -148,6 +149,24 @@ class Players(WebCase):
         self.assertEqual((504, f"nothing came to {GROUP}:{MEDIA} within 10 s\n"), (code, body.decode()))
         self.assertGreater(time.monotonic() - began, 9)
         await_wanted(self.a, set(), GROUP)
+
+
+class Vlc(WebCase):
+    skip = why_not("cvlc", "ffmpeg", "setpriv")
+
+    def test_vlc_plays_the_url(self) -> None:
+        self.plays("rtp")
+        recording = self.tree.lab.state_dir / "c-home" / "recording.ts"
+        player = vlc(
+            self.c, "vlc-http", "-I", "dummy", "--run-time", "6",
+            "--sout", f"#standard{{access=file,mux=ts,dst={recording}}}", self.url("rtp"), "vlc://quit",
+        )  # fmt: skip
+        await_wanted(self.c, {"http"}, GROUP)
+        self.assertEqual(0, player.wait(PATIENCE), player.last_words())
+        await_wanted(self.c, set(), GROUP)
+        found = films.count_frames(recording)
+        self.measured("pictures that VLC has recorded in 6 s", tuple(found))
+        self.assertGreater(found.frames, 50)
 
 
 class Payloads(WebCase):

@@ -123,9 +123,11 @@ class Serving(Case):
     def test_the_status_is_the_one_that_the_control_socket_has(self) -> Any:
         self.serves()
         answer = yield self.asks()
+        self.frozen = self.node.status()
         self.assertEqual((200, "application/json"), (answer.code, answer.headers["content-type"]))
-        found, wanted = json.loads(answer.body), json.loads(json.dumps(self.node.status().as_dict()))
+        found, wanted = json.loads(answer.body), json.loads(json.dumps(self.frozen.as_dict()))
         self.assertEqual(wanted.keys(), found.keys())
+        self.assertEqual(json.loads(json.dumps(wanted)), json.loads(self.frozen.json()))
         self.assertEqual(wanted["node"]["id"], found["node"]["id"])
         self.assertEqual(found["web"]["counters"]["requests"], 1)
 
