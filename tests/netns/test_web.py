@@ -23,6 +23,7 @@ from tests.netns.kit import (
     TTL,
     Figure4,
     NetnsTestCase,
+    Receiver,
     Sender,
     await_wanted,
     inside,
@@ -56,6 +57,17 @@ def asks(host: Host, path: str, address: str = "127.0.0.1", **headers: str) -> t
         connection.request("GET", path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read()
+
+
+def metrics_of(host: Host) -> dict[tuple[str, ...], float]:
+    """By name and the values of labels."""
+    code, text = asks(host, "/metrics")
+    assert code == 200, text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text.decode())
+        for sample in family.samples
+    }
 
 
 class WebCase(NetnsTestCase):
@@ -212,18 +224,24 @@ class Asking(WebCase):
     def test_metrics_say_what_show_says(self) -> None:
         sender = Sender(self.a, GROUP, count=50, rate=500)
         sender.finish()
-        code, text = asks(self.a, "/metrics")
-        self.assertEqual(200, code)
-        samples = {
-            (sample.name, *sample.labels.values()): sample.value
-            for family in text_string_to_metric_families(text.decode())
-            for sample in family.samples
-        }
+        samples = metrics_of(self.a)
         status = self.a.status()
         self.assertEqual(50, samples["mcmw_packets_to_nobody_total",])
         self.assertEqual(route_of(status, GROUP)["to_nobody"], samples["mcmw_packets_to_nobody_total",])
         self.assertEqual((1, 1), (samples["mcmw_peer_up", "b"], samples["mcmw_tap_up",]))
         self.assertEqual(3, samples["mcmw_nodes",])
+
+    def test_streams_are_counted_whoever_forwards_them(self) -> None:
+        receiver = Receiver(self.c, GROUP)
+        self.tree.await_demand(GROUP, "c", here=False)
+        sender = Sender(self.a, GROUP, count=600, rate=200)
+        receiver.await_last(GROUP, sender.source, 599)
+        for host in (self.b, self.c):
+            samples = metrics_of(host)
+            self.assertEqual(600, samples["mcmw_stream_packets_received_total",], host.name)
+            self.assertEqual(0, samples["mcmw_stream_packets_lost_total",], host.name)
+            fast = samples["mcmw_fastpath_packets_total", "delivered"]
+            self.measured(f"{host.name}: packets that the kernel delivered, of 600", fast)
 
     def test_the_status_is_that_of_the_control_socket(self) -> None:
         code, text = asks(self.b, "/status")
