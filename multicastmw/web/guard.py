@@ -137,8 +137,8 @@ class Guard:
             return Refused(403, "a page of another site may not ask for this", "other_site")
         host = asked.hosts[0] if asked.hosts else ""
         ours = f"{'https' if asked.is_secure else 'http'}://{host}".lower()
-        says_so = site == SAME_ORIGIN or (not site and asked.origin)
-        if says_so and asked.origin.lower() in ("", ours):
+        # A page cannot write the first one; behind a proxy only that is right, for the Host is another's.
+        if site == SAME_ORIGIN or (not site and asked.origin.lower() == ours):
             return None
         line = "what changes something has to say that it comes from here: Sec-Fetch-Site, or Origin"
         return Refused(403, line, "other_site" if site or asked.origin else "")
