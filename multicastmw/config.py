@@ -220,7 +220,8 @@ class _NodeIni:
                 why = f"the indented line {shown(line)} continues this value; options begin at the margin"
                 raise self._wrong(title, option, why)
         if about.parse is not literals.free and INLINE_COMMENT.search(text):
-            raise self._wrong(title, option, f"{shown(text)}: a comment has a line of its own")
+            what = "what is behind it" if about.secret else shown(text)
+            raise self._wrong(title, option, f"{what}: a comment has a line of its own")
         try:
             value = about.parse(text)
         except ValueError as error:

@@ -153,6 +153,11 @@ def is_loopback(text: str) -> bool:
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
+def is_usual(text: str) -> bool:
+    """Is this checked server endpoint TCP or a UNIX socket, and nothing wrapped around one?"""
+    return _arguments(text, SERVERS)[0] in SERVERS
+
+
 def _ask_twisted(side: str, text: str) -> None:
     # Imported here: what names no endpoint does not wait for Twisted.
     from twisted.internet.endpoints import clientFromString, serverFromString

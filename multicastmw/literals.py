@@ -204,6 +204,13 @@ def _pin(word: str) -> Channel:
     return Channel(int(group(to)), int(address(source)) if at else ANY)
 
 
+def token(text: str) -> str:
+    """A secret that goes into a URL and a cookie as it is; the error does not repeat it."""
+    if text and not re.fullmatch(r"[A-Za-z0-9._~-]{16,128}", text):
+        raise ValueError("it has 16 to 128 letters, digits and signs of .-_~")
+    return text
+
+
 def socket_path(text: str) -> str:
     """Where a UNIX socket can be: `twistd --rundir` moves whatever is relative."""
     if not text.startswith("/") or not text.isprintable():

@@ -31,6 +31,7 @@ class Option:
     default: str | None
     help: str
     built: bool = True
+    secret: bool = False  # its value is shown to nobody
     quiet: tuple[object, ...] = ()
     refused: tuple[object, ...] = ()
 
@@ -240,7 +241,15 @@ class WebConfig:
     """[web]"""
 
     endpoint: str | None = option(
-        unless("", endpoints.server), "", "Where the status page is served; empty: nowhere.", built=False
+        unless("", endpoints.server),
+        "",
+        "Where the page, the metrics and streams are served; empty: nowhere.",
+    )
+    token: str = option(
+        literals.token,
+        "",
+        "What a caller has to know; empty: drawn at each start, where others reach the endpoint.",
+        secret=True,
     )
 
 

@@ -229,8 +229,7 @@ class WarningTests(ConfigCase):
         warnings = self.read(EVERYTHING).warnings
         places = """
             [overlay] seeds, [overlay] uplink, [overlay] role, [overlay] max-children, [overlay] feeds,
-            [overlay] rotate, [recovery] deadline, [recovery] fec, [qos] dscp, [web] endpoint,
-            [session:X]"""
+            [overlay] rotate, [recovery] deadline, [recovery] fec, [qos] dscp, [session:X]"""
         self.assertEqual(
             [re.split(r" =|: ", warning)[0] for warning in warnings],
             [place.strip() for place in places.split(",")],

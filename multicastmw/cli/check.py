@@ -120,6 +120,7 @@ def document(path: str, config: Config) -> dict[str, Any]:
     values = asdict(config)
     warnings = values.pop("warnings")
     values["groups"]["pin"] = _pins(config.groups.pin)
+    values["web"]["token"] = "(a secret)" if config.web.token else ""
     plain = json.loads(json.dumps(values, default=str))
     return {"ok": True, "file": path, "node": config.node.name, "config": plain, "warnings": list(warnings)}
 
@@ -152,6 +153,8 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
     for peer in config.peers:
         yield "peer", f"{peer.name} at {peer.endpoint}"
     yield "control", config.control.socket or "none"
+    if config.web.endpoint:
+        yield "web", config.web.endpoint + (", with a token of its own" if config.web.token else "")
     if config.manhole.endpoint:
         yield (
             "manhole",

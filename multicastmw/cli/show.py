@@ -23,7 +23,10 @@ Status = dict[str, Any]
 HOSTS_SHOWN = 2  # of a group, by address
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
-NODE_KEYS = ("node", "tap", "fastpath", "querier", "nodes", "counters", "warnings", "refused_reload")
+NODE_KEYS = (
+    "node", "tap", "fastpath", "querier", "nodes", "totals", "outputs", "web", "counters", "event_counts",
+    "warnings", "refused_reload",
+)  # fmt: skip
 SCREEN = ("node", "peers", "groups", "routes")
 PARTS = (*SCREEN, "streams", "sessions", "tree", "pending", "events")
 LEVELS = {"warn": "yellow", "error": "red", "critical": "red"}
@@ -145,6 +148,8 @@ def _node(console: Console, status: Status) -> None:
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
     say(console, "fast path", state(status["fastpath"]))
+    for line in _web(status):
+        say(console, "web", line)
     other = querier["querier"]
     if querier["querier_name"]:
         other = f"{querier['querier_name']} at {other}"
@@ -160,6 +165,21 @@ def _node(console: Console, status: Status) -> None:
     )
     for label, value in _troubles(status):
         say(console, label, value, "yellow")
+
+
+def _web(status: Status) -> list[str]:
+    """Where the web service is, and what is watched over it."""
+    web = status["web"]
+    if not web["endpoint"]:
+        return []
+    takes = "a token is taken, see mcmw web" if web["takes_token"] else "for this host alone"
+    lines = [web["why"] or f"{web['endpoint']}, {takes}"]
+    for output in status["outputs"]:
+        of = "" if output["source"] == "any" else f" of {output['source']}"
+        lost = f", {amount(output['lost'])} payloads lost" if output["lost"] else ""
+        where = f"{output['group']}:{output['port']}{of}"
+        lines.append(f"{output['clients']} watch {where}: {amount(output['bytes'])} bytes{lost}")
+    return lines
 
 
 def _gateway(gateway: dict[str, Any]) -> tuple[str, str]:

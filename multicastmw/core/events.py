@@ -414,6 +414,26 @@ class AtThePrompt(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class WebRefused(Event):
+    """Somebody asked the web service for what he may not have."""
+
+    address: str
+    why: str
+    text = "a request of {address} to [web] endpoint was refused: {why}"
+    alike = ("address", "why")
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class WebUp(Event):
+    """The web service listens."""
+
+    endpoint: str
+    where: str
+    text = "[web] endpoint: {endpoint}: {where}"
+
+
+@dataclass(frozen=True, slots=True)
 class Stranger(Event):
     """Something came that is not what it claims to be, and was dropped."""
 

@@ -157,6 +157,21 @@ class Stream:
         self.left, self.epoch = None, route.epoch
 
 
+class StreamTotals(Counters):
+    """What became of streams together, as their windows say; `lost` falls where something comes late."""
+
+    __slots__ = ("duplicates", "late", "lost", "received", "reordered")
+    duplicates: int
+    late: int
+    lost: int
+    received: int
+    reordered: int
+
+    def add(self, counted: "Window | StreamTotals") -> None:
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(counted, name))
+
+
 class Watcher(Protocol):
     """Who wants to know which streams there are."""
 
@@ -182,6 +197,7 @@ class Forwarder:
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
         self._shares: WeakKeyDictionary[Destination, Share] = WeakKeyDictionary()
+        self._forgotten = StreamTotals()
         self._tell = tell
         self._budget = Budget(WINDOW_BYTES)
         self._sweep_at = now + SWEEP
@@ -380,6 +396,7 @@ class Forwarder:
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
             stream = self._streams.pop(key)
+            self._forgotten.add(stream.window)
             stream.window.close()
             stream.share.streams -= 1
             self.watcher.ended(stream.origin, stream)
@@ -388,6 +405,14 @@ class Forwarder:
         for route in self._router.routes():
             if route not in kept:
                 self._router.forget(route)
+
+    def totals(self) -> StreamTotals:
+        """What became of those that came here, the forgotten ones among them."""
+        totals = StreamTotals()
+        totals.add(self._forgotten)
+        for stream in self._streams.values():
+            totals.add(stream.window)
+        return totals
 
     def streams(self) -> list[Stream]:
         return list(self._streams.values())

@@ -14,6 +14,7 @@ from typing import Protocol
 
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.claims import Claims
+from multicastmw.core.counters import Counters
 from multicastmw.core.packet import Packet
 
 EVERY = 0  # the group of an observer of all of them
@@ -89,6 +90,22 @@ class Route:
         self.found.pop((destination,), None)
 
 
+class RouteTotals(Counters):
+    """The counts of routes together."""
+
+    __slots__ = ("bytes", "died_of_ttl", "packets", "to_nobody")
+    bytes: int
+    died_of_ttl: int
+    packets: int
+    to_nobody: int
+
+    def add(self, route: "Route | RouteTotals") -> None:
+        self.bytes += route.bytes
+        self.died_of_ttl += route.died_of_ttl
+        self.packets += route.packets
+        self.to_nobody += route.to_nobody
+
+
 class Router:
     """The table.  It bounds nothing itself: who subscribes on behalf of strangers counts what they hold."""
 
@@ -96,6 +113,7 @@ class Router:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
         self._observers: dict[int, tuple[Destination, ...]] = {}
+        self._forgotten = RouteTotals()
         self.mended: Callable[[Route], None] = lambda route: None  # told of each route with other takers
 
     def __len__(self) -> int:
@@ -214,7 +232,8 @@ class Router:
     def forget(self, route: Route) -> None:
         """Nothing has come along this route for long."""
         routes = self._routes.get(route.channel.group, {})
-        routes.pop(route.channel, None)
+        if routes.pop(route.channel, None):
+            self._forgotten.add(route)
         if not routes:
             self._routes.pop(route.channel.group, None)
 
@@ -242,6 +261,14 @@ class Router:
 
     def routes(self) -> list[Route]:
         return [route for routes in self._routes.values() for route in routes.values()]
+
+    def totals(self) -> RouteTotals:
+        """Of all routes, those that are forgotten among them."""
+        totals = RouteTotals()
+        totals.add(self._forgotten)
+        for route in self.routes():
+            totals.add(route)
+        return totals
 
     def wanted(self) -> list[tuple[Channel, tuple[Destination, ...]]]:
         """Every channel that somebody wants, and who."""

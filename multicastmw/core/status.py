@@ -3,6 +3,7 @@
 Addresses and ids are texts as people read them; times are seconds; rates are of the last seconds.
 """
 
+import json
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar, dataclass_transform
 
@@ -48,6 +49,7 @@ class NodeStatus:
     data_port: int | None
     tls: TlsStatus | None
     log_level: str  # the least that is written
+    late: float  # seconds that timers came late, one a second, all together
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,46 @@ class RouteStatus:
     streams: tuple[StreamStatus, ...]
 
 
+@dataclass(frozen=True)
+class TotalsStatus:
+    """All routes and streams together since the node was started, the forgotten ones among them."""
+
+    packets: int
+    bytes: int
+    to_nobody: int
+    died_of_ttl: int
+    received: int  # of other origins, as `StreamStatus` counts them
+    lost: int
+    duplicates: int
+    reordered: int
+    late: int
+
+
+@dataclass(frozen=True)
+class OutputStatus:
+    """A stream that somebody watches over HTTP; `rtp`: without the RTP header, which it came with."""
+
+    group: str
+    source: str  # an address, or any
+    port: int
+    rtp: bool
+    clients: int
+    packets: int
+    bytes: int
+    lost: int  # payloads that a client was too slow for
+
+
+@dataclass(frozen=True)
+class WebStatus:
+    """Where the page and the metrics are served; the token that it may take is nowhere but in `mcmw web`."""
+
+    endpoint: str | None
+    why: str  # it is not served, though it should be
+    takes_token: bool
+    callers: int  # connections
+    counters: dict[str, int]
+
+
 @frozen
 class ReachStatus:
     """A node of the overlay, and the peer behind which it is."""
@@ -263,13 +305,21 @@ class Status:
     streams: tuple[HealthStatus, ...]  # those that are watched, and what else passes
     nodes: tuple[ReachStatus, ...]
     sessions: tuple[SessionStatus, ...]
+    totals: TotalsStatus
+    outputs: tuple[OutputStatus, ...]
+    web: WebStatus
     counters: dict[str, int]
+    event_counts: dict[str, int]  # how many of each kind there were, said or not
     warnings: tuple[str, ...]
     refused_reload: RefusedReload | None  # the last one, until node.ini is taken again
 
     def as_dict(self) -> dict[str, Any]:
         found: dict[str, Any] = unfolded(self)
         return found
+
+    def json(self) -> bytes:
+        """The same as JSON, without dictionaries in between."""
+        return json.dumps(self, default=vars).encode() + b"\n"
 
 
 ATOMS = frozenset((str, int, float, bool, type(None)))

@@ -31,6 +31,7 @@ class Waking:
         self._before = asleep()
         self._look_at = now + EVERY
         self.stops = 0
+        self.late = 0.0  # seconds that looks came late, all of them together
         self.sleeps = 0
 
     def deadline(self) -> float:
@@ -42,6 +43,7 @@ class Waking:
         late, asleep = now - self._look_at, self._asleep()
         slept, self._before = asleep - self._before, asleep
         self._look_at = now + EVERY
+        self.late += late
         if late > NOTICED:
             self.stops += 1
             self._tell(Slept(round(late + EVERY, 1), "this process did not run"))

@@ -23,6 +23,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "listen": ("endpoint", "keepalive-timeout"),
     "fastpath": ("mode",),
     "tls": TLS_FILES,
+    "web": ("endpoint", "token"),
     "log": ("level",),
 }
 NOTES = {
@@ -196,7 +197,9 @@ def _sessions(before: Iterable[SessionConfig], after: Iterable[SessionConfig]) -
 
 
 def written(value: Any, about: Option) -> str:
-    """A value as one would write it in node.ini."""
+    """A value as one would write it in node.ini, but for what is a secret."""
+    if about.secret:
+        return "(a secret)" if value else ""
     if value is None:
         default = about.default
         return default if default is not None and about.parse(default) is None else ""

@@ -2,6 +2,7 @@
 
 GET /status        the status snapshot
 GET /events        what happened last: {"events": [{"ago", "kind", "level", "text"}]}
+GET /web           where the web service is, with its token
 POST /reload       reads node.ini again; answers when that is done: 200, or 422 where nothing was changed
 POST /fastpath/on  has the kernel forward what it can: 200, or 422 where it forwards nothing
 POST /fastpath/off has this process forward everything
@@ -28,8 +29,8 @@ MODE = 0o660
 LOG = Logger(namespace="mcmw")
 
 # What we chose.
-CALLERS_MAX = 32  # at a time; who says nothing is let go after a minute
-BODY_MAX = 64 << 10  # bytes of a request behind its head, which is bounded by Twisted
+CALLERS_MAX = 32  # at a time
+WAITS = 60.0  # seconds that a caller has for a request
 
 
 class ControlService(Service):
@@ -43,12 +44,15 @@ class ControlService(Service):
         actions: Mapping[str, Callable[[], Deferred[Any]]] | None = None,
         events: Callable[[], list[dict[str, Any]]] = list,
         steering: Mapping[str, Callable[[Mapping[str, str]], Any]] | None = None,
+        documents: Mapping[str, Callable[[], dict[str, Any]]] | None = None,
         leaves: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
         """`actions` are what may be asked for with POST; each gives a `document()` and an `error`, as those
-        of `steering` do, which take an object of texts.  `leaves` are resources of others, by their paths."""
+        of `steering` do, which take an object of texts; `documents` are what GET gives besides, and `leaves`
+        resources of others, by their paths."""
         self._leaves = leaves
         self._steering = steering or {}
+        self._documents = documents or {}
         self.path = path
         self._events = events
         self._actions = actions or {}
@@ -58,60 +62,10 @@ class ControlService(Service):
 
     def privilegedStartService(self) -> None:
         super().privilegedStartService()
-        from twisted.web.pages import notFound
-        from twisted.web.server import Request, Site
+        from multicastmw.web.http import BoundedSite, Room
 
-        class Short(Request):
-            """A request whose body is no way to fill memory or a disk."""
-
-            content: Any
-
-            def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
-                """No form is read here, and Twisted's reader of forms raises for a type that is none."""
-                self.requestHeaders.removeHeader(b"content-type")
-                super().requestReceived(command, path, version)
-
-            def gotLength(self, length: int | None) -> None:
-                super().gotLength(0 if length is None else min(length, BODY_MAX))  # so it stays in memory
-                if length is not None and length > BODY_MAX:
-                    _abort(self.channel)
-
-            def handleContentChunk(self, data: bytes) -> None:
-                if self.content.tell() + len(data) > BODY_MAX:
-                    _abort(self.channel)
-                else:
-                    super().handleContentChunk(data)
-
-        class Quiet(Site):
-            noisy = False
-            callers = 0
-
-            def buildProtocol(self, address: Any) -> Any:
-                if self.callers >= CALLERS_MAX:
-                    return None
-                channel = super().buildProtocol(address)
-                self.callers += 1
-                lost = channel.connectionLost
-
-                def gone(reason: Any) -> None:
-                    self.callers -= 1
-                    lost(reason)
-
-                channel.connectionLost = gone
-                return channel
-
-            def logPrefix(self) -> str:
-                return "control"
-
-            def getResourceFor(self, request: Any) -> Any:
-                """What Twisted says of a wrong method repeats the URI, and raises if that is not ASCII."""
-                return super().getResourceFor(request) if request.uri.isascii() else notFound()
-
-            def log(self, request: object) -> None:
-                """Who watches a node must not fill its log."""
-
-        site = Quiet(self._root(), Short)
-        site.displayTracebacks = False
+        room = Room(CALLERS_MAX, CALLERS_MAX, WAITS, gives_way=False)
+        site = BoundedSite(self._root(), "control", room, self._reactor, _only_ascii)
         self._port = UnixSocket(self._reactor, self.path, site, MODE, "[control] socket")
 
     def give_to(self, uid: int, gid: int) -> None:
@@ -119,19 +73,21 @@ class ControlService(Service):
             self._port.give_to(uid, gid)
 
     def _root(self) -> Any:
-        from twisted.web.resource import Resource
+        from multicastmw.web.http import Folder
 
-        root = Resource()
+        root = Folder()
         root.putChild(b"status", json_resource(self._status))
         root.putChild(b"events", json_resource(lambda: {"events": self._events()}))
-        folders: dict[str, Resource] = {"": root}
+        for name, document in self._documents.items():
+            root.putChild(name.encode(), json_resource(document))
+        folders: dict[str, Folder] = {"": root}
         leaves = {name: action_resource(action) for name, action in self._actions.items()}
         leaves |= {name: steering_resource(action) for name, action in self._steering.items()}
         leaves |= self._leaves()
         for name, resource in leaves.items():
             folder, _, leaf = name.rpartition("/")
             if folder not in folders:
-                folders[folder] = Resource()
+                folders[folder] = Folder()
                 root.putChild(folder.encode(), folders[folder])
             folders[folder].putChild(leaf.encode(), resource)
         return root
@@ -141,8 +97,11 @@ class ControlService(Service):
         return self._port.stopListening() if self._port else None
 
 
-def _abort(channel: Any) -> None:
-    channel.transport.abortConnection()
+def _only_ascii(request: Any) -> Any:
+    """A path of other signs is none of ours."""
+    from multicastmw.web.http import Refusal
+
+    return None if request.uri.isascii() else Refusal(404, "there is nothing here")
 
 
 def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
@@ -155,7 +114,7 @@ def json_resource(value: Callable[[], dict[str, Any]]) -> Any:
 
         def render_GET(self, request: Request) -> bytes:
             request.setHeader(b"content-type", b"application/json")
-            return json.dumps(value()).encode() + b"\n"
+            return json.dumps(value(), default=vars).encode() + b"\n"
 
     return Leaf()
 

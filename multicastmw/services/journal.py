@@ -64,6 +64,7 @@ class Journal:
         self._swept = -SWEEP
         self._up: dict[tuple[str, str], Up] = {}  # links by name and address
         self._first: Counter[str] = Counter()  # of those up that are of the first of an address
+        self.told: Counter[str] = Counter()  # all there were, by their kind
 
     def recent(self) -> list[dict[str, Any]]:
         """The last events, the oldest first: `ago` in seconds, `kind`, `level`, and `text` for people."""
@@ -79,6 +80,7 @@ class Journal:
 
     def tell(self, event: Event) -> None:
         """Prints the event, or only counts it."""
+        self.told[type(event).__name__] += 1
         now = self._clock()
         kind = None if event.alike is None else self._kind(event, event.alike, now)
         times = 1 if kind is None else self._count(kind, now)

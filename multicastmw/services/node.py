@@ -62,6 +62,7 @@ from multicastmw.services.sessions import SessionsService
 from multicastmw.services.snapshot import take
 from multicastmw.services.steering import Steering
 from multicastmw.services.tap import TapService
+from multicastmw.services.web import WebService
 from multicastmw.wire.cops import Code
 
 LOW_PORTS = 1024  # below it, binding takes a capability
@@ -116,19 +117,12 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
-        self.sessions = SessionsService(self, rng.uniform)
-        self.health = HealthService(self)
-        self.probing = ProbingService(self, rng.uniform, lambda: rng.getrandbits(32))
-        self.captures = CaptureService(self)
+        self._make_inmates()
         if self.reloading:
             self.reloading.setServiceParent(self)
         # In this order they start: what another node may hold comes first, and the TAP, which programs see,
         # when nothing can fail any more.
-        if config.control.socket:
-            self._make_control(config.control.socket).setServiceParent(self)
-        if config.manhole.endpoint:
-            manhole = ManholeService(config.manhole, lambda: namespace(self), reactor, self.tell)
-            manhole.setServiceParent(self)
+        self._add_doors()
         if self.data_port:
             DataPortService(self.data_port).setServiceParent(self)
         self._make_peers()
@@ -136,15 +130,31 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
-        self.sessions.setServiceParent(self)
-        self.health.setServiceParent(self)
-        self.probing.setServiceParent(self)
-        self.captures.setServiceParent(self)
+        for inmate in (self.sessions, self.health, self.probing, self.captures):
+            inmate.setServiceParent(self)
         self.notify = NotifyService(self)
         self.notify.setServiceParent(self)
         self._make_clocks()
 
     # --- the parts
+
+    def _make_inmates(self) -> None:
+        """Who wants streams, or looks at them, in this process."""
+        self.sessions = SessionsService(self, self._rng.uniform)
+        self.health = HealthService(self)
+        self.probing = ProbingService(self, self._rng.uniform, lambda: self._rng.getrandbits(32))
+        self.captures = CaptureService(self)
+        self.web = WebService(self.config.web, self)
+
+    def _add_doors(self) -> None:
+        """Where people come in."""
+        config = self.config
+        if config.control.socket:
+            self._make_control(config.control.socket).setServiceParent(self)
+        if config.manhole.endpoint:
+            manhole = ManholeService(config.manhole, lambda: namespace(self), self.reactor, self.tell)
+            manhole.setServiceParent(self)
+        self.web.setServiceParent(self)
 
     def _make_control(self, path: str) -> ControlService:
         actions: dict[str, Callable[[], Any]] = {
@@ -154,8 +164,8 @@ class NodeService(MultiService):
         if self.reloading:
             actions["reload"] = self.reloading.reload
         return ControlService(
-            path, lambda: self.status().as_dict(), self.reactor, actions, self.journal.recent,
-            {**Steering(self).actions(), **self.health.actions()},
+            path, lambda: vars(self.status()), self.reactor, actions, self.journal.recent,
+            {**Steering(self).actions(), **self.health.actions()}, {"web": self.web.document},
             lambda: self.probing.leaves() | self.captures.leaves(),
         )  # fmt: skip
 

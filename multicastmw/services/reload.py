@@ -146,8 +146,7 @@ class ReloadService(Service):
             # The peers that run are those that are dialled, whatever became of an earlier reload.
             running = replace(node.config, peers=tuple(dialler.config for dialler in node.diallers))
             plan, credentials = self._with_keys(compare(running, wanted))
-            if plan.touches("listen", "endpoint"):
-                await node.listen_at(plan.config.listen.endpoint)
+            await self._move(plan)
         except (ConfigError, CannotStart) as error:
             why = self._said(error)
             node.tell(NotReloaded(why))
@@ -160,6 +159,20 @@ class ReloadService(Service):
         outcome = Outcome(self.path, "", plan.changes, plan.kept_peers, len(closed), warnings, seconds)
         self._tell(outcome)
         return outcome
+
+    async def _move(self, plan: Plan) -> None:
+        """To other ports; raises CannotStart, and then they are as before."""
+        node, before = self._node, self._node.config.web
+        if plan.touches("web") or node.web.why:
+            await node.web.move(plan.config.web)
+        if not plan.touches("listen", "endpoint"):
+            return
+        try:
+            await node.listen_at(plan.config.listen.endpoint)
+        except CannotStart:
+            if plan.touches("web"):
+                await node.web.move_back(before)
+            raise
 
     async def _read(self) -> Config:
         """In a thread, as a disk may be slow and a file long; packets wait for it a millisecond at most.
@@ -245,6 +258,7 @@ class ReloadService(Service):
         if (before.allow, before.deny) != (after.allow, after.deny):
             destination.admit_by(Admission(after.allow, after.deny))
             self._node.probing.look()
+            self._node.web.admit_again()
         for pin in after.pin:
             if pin not in before.pin:
                 destination.want(pin.group, pin.source)

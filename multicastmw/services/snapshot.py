@@ -26,6 +26,7 @@ from multicastmw.core.status import (
     StreamStatus,
     TapStatus,
     TlsStatus,
+    TotalsStatus,
 )
 from multicastmw.net.clockwork import wall
 from multicastmw.services import sessionstatus
@@ -62,14 +63,19 @@ def take(node: "NodeService", now: float) -> Status:
         streams=streams,
         nodes=_nodes(node),
         sessions=sessionstatus.take(node, now),
+        totals=_totals(node),
+        outputs=node.web.output.status() if node.web.output else (),
+        web=node.web.status(),
         counters=node.room.counters.as_dict()
         | node.forwarder.drops.as_dict()
         | _kernel(node)
         | sessionstatus.counters(node),
+        event_counts=dict(node.journal.told),
         warnings=(
             node.config.warnings
             + node.room.namesakes.current(now)
             + _listens_nowhere(node)
+            + node.web.warnings()
             + _waiting(node)
             + node.certificate_warnings()
             + node.tap.warnings()
@@ -120,6 +126,7 @@ def _node(node: "NodeService", now: float) -> NodeStatus:
         data_port=here.data_port,
         tls=_tls(node),
         log_level=node.journal.level.name,
+        late=round(node.waking.late, 6),
     )
 
 
@@ -353,6 +360,13 @@ def _origin(node: "NodeService", flow: Flow) -> StreamStatus:
         f"{flow.origin:016x}", node.room.reach.name(node_of(flow.origin)), received, lost, duplicates,
         reordered, late,
     )  # fmt: skip
+
+
+def _totals(node: "NodeService") -> TotalsStatus:
+    routes = node.router.totals()
+    streams = node.forwarder.totals()
+    streams.add(node.fastpath.mirror.flows.totals())
+    return TotalsStatus(**routes.as_dict(), **streams.as_dict())
 
 
 def _nodes(node: "NodeService") -> tuple[ReachStatus, ...]:

@@ -54,12 +54,12 @@ class CheckTests(CommandCase):
         self.assertLessEqual(max(map(len, out.splitlines()[1:])), 80)
 
     def test_warnings_are_listed_and_do_not_fail(self) -> None:
-        out, err, code = self.mcmw("check", self.written("[web]\nendpoint = tcp:8080\n"))
+        out, err, code = self.mcmw("check", self.written("[qos]\ndscp = 34\n"))
         self.assertEqual((err, code), ("", 0))
-        self.assertIn("[web] endpoint = tcp:8080: not built in this release, ignored", out)
+        self.assertIn("[qos] dscp = 34: not built in this release, ignored", out)
 
     def test_as_json_it_is_one_document_with_every_value(self) -> None:
-        path = self.written(PIN + "[web]\nendpoint = tcp:8080\n")
+        path = self.written(PIN + "[qos]\ndscp = 34\n[web]\ntoken = a-secret-of-sixteen\n")
         out, err, code = self.mcmw("check", "--json", path)
         self.assertEqual((err, code), ("", 0))
         document = json.loads(out)
@@ -67,6 +67,7 @@ class CheckTests(CommandCase):
         self.assertEqual(document["config"]["tap"]["address"], "10.88.0.1/24")
         self.assertEqual(document["config"]["groups"]["pin"], ["10.88.0.7@232.1.1.1", "239.1.1.1"])
         self.assertEqual(len(document["warnings"]), 1)
+        self.assertNotIn("a-secret-of-sixteen", out)
 
     def test_a_wrong_one_is_one_line_on_stderr_and_exit_code_2(self) -> None:
         for text, line in MISTAKES:

@@ -6,6 +6,7 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.show import RENDER, waiting
+from multicastmw.cli.show import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
 
 
@@ -196,3 +197,39 @@ class OtherParts(SynchronousTestCase):
         _, first, *rest = self.drawn("events")
         self.assertTrue(first.startswith("1 h 1 min  b?[2J went away"), first)
         self.assertTrue(rest)
+
+
+class Web(SynchronousTestCase):
+    """What `mcmw show` says of the web service."""
+
+    def setUp(self) -> None:
+        self.status = {"web": {"endpoint": None, "why": "", "takes_token": False}, "outputs": ()}
+
+    def test_off_it_is_no_line(self) -> None:
+        self.assertEqual([], web_lines(self.status))
+
+    def test_where_it_is_and_who_watches_what(self) -> None:
+        self.status["web"] |= {"endpoint": "tcp:8080:interface=127.0.0.1"}
+        output = {
+            "group": "239.1.1.1",
+            "source": "any",
+            "port": 5004,
+            "clients": 2,
+            "bytes": 12_300,
+            "lost": 0,
+        }
+        self.status["outputs"] = (output, output | {"source": "10.88.0.1", "lost": 7})
+        self.assertEqual([
+            "tcp:8080:interface=127.0.0.1, for this host alone",
+            "2 watch 239.1.1.1:5004: 12.3k bytes",
+            "2 watch 239.1.1.1:5004 of 10.88.0.1: 12.3k bytes, 7 payloads lost",
+        ], web_lines(self.status))  # fmt: skip
+        self.status["web"]["takes_token"] = True
+        self.assertIn("see mcmw web", web_lines(self.status)[0])
+
+    def test_why_it_is_not_there(self) -> None:
+        self.status["web"] |= {
+            "endpoint": "tcp:8080",
+            "why": "[web] endpoint: tcp:8080: Address already in use",
+        }
+        self.assertEqual(["[web] endpoint: tcp:8080: Address already in use"], web_lines(self.status))

@@ -453,3 +453,29 @@ class Sweeps(Case):
             self.relays(i)
         self.assertEqual(self.tap.sequences, list(range(200)))
         self.assertEqual(self.forwarder.streams()[0].window.received, 200)
+
+
+class Totals(Case):
+    """What was counted stays counted when its route and its streams are forgotten."""
+
+    def test_they_never_fall(self) -> None:
+        self.right.wants()
+        for sequence in (0, 1, 1, 4, 2):
+            self.relays(sequence)
+        for ttl in (16, 1):
+            self.sends(ttl, group=GROUP + 1)
+        before = self.router.totals().as_dict(), self.forwarder.totals().as_dict()
+        self.assertEqual(
+            (
+                {"bytes": 180, "died_of_ttl": 1, "packets": 6, "to_nobody": 1},
+                {"duplicates": 1, "late": 0, "lost": 1, "received": 4, "reordered": 1},
+            ),
+            before,
+        )
+        self.forwarder.sweep(FORGET + 1, FORGET)
+        self.assertEqual(([], []), (self.router.routes(), self.forwarder.streams()))
+        self.assertEqual(before, (self.router.totals().as_dict(), self.forwarder.totals().as_dict()))
+        self.now = FORGET + 2
+        self.relays(7)
+        self.assertEqual(7, self.router.totals().packets)
+        self.assertEqual(5, self.forwarder.totals().received)

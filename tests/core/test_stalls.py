@@ -207,6 +207,7 @@ class Clocks(SynchronousTestCase):
         (event,) = self.node.events
         self.assertEqual(event.sentence(), f"this process did not run for {event.seconds} s")
         self.assertTrue(14 <= event.seconds <= 16)
+        self.assertAlmostEqual(self.waking.late, event.seconds - 1, delta=0.2)
         self.assertEqual((self.waking.stops, self.waking.sleeps, self.woke), (1, 0, []))
 
     def test_a_sleep_is_told_to_the_links_once(self) -> None:

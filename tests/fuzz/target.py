@@ -29,7 +29,7 @@ TARGETS = {
     "cops": Place("tests.fuzz.cops", "Cops", 190),
     "data": Place("tests.fuzz.data", "Data", 60),
     "probe": Place("tests.fuzz.probe", "Questions", 20),
-    "igmp": Place("tests.fuzz.igmp", "Igmp", 200),
+    "igmp": Place("tests.fuzz.igmp", "Igmp", 180),
     "querier": Place("tests.fuzz.querier", "AskingQuerier", 22),
     "fragments": Place("tests.fuzz.fragments", "Fragments", 25),
     "tap": Place("tests.fuzz.tap", "Tap", 50),
@@ -40,6 +40,7 @@ TARGETS = {
     "values": Place("tests.fuzz.values", "Values", 150, ("ipaddress",)),
     "certificate": Place("tests.fuzz.certificate", "Certificates", 100, ("service_identity",)),
     "control": Place("tests.fuzz.control", "Control", 20, ("twisted.web.http",)),
+    "web": Place("tests.fuzz.web", "Web", 20, ("twisted.web.http",)),
 }
 
 # Processor seconds that an execution may take: hundreds of times the usual, so it fails for what grows with

@@ -210,3 +210,12 @@ class Thinning(SynchronousTestCase):
     def test_braces_in_a_name_are_no_format(self) -> None:
         self.journal.tell(PeerUp("{evil!r}", "{0}"))
         self.assertEqual(formatEvent(self.printed[0]), "{evil!r} at {0} is up")
+
+
+class Counting(SynchronousTestCase):
+    def test_each_kind_is_counted_also_where_it_is_not_said(self) -> None:
+        journal = Journal("critical", lambda: 0.0)
+        for _ in range(100):
+            journal.tell(Stranger("x"))
+        journal.tell(Note("y"))
+        self.assertEqual({"Stranger": 100, "Note": 1}, dict(journal.told))

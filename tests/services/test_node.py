@@ -136,6 +136,7 @@ class FailedStarts(TestCase):
     def test_the_order_is_control_data_links_tap(self) -> None:
         kinds = [type(service).__name__ for service in self.node().services]
         self.assertEqual(kinds, [
-            "ControlService", "DataPortService", "ListeningService", "TapService", "FastPathService",
-            "SessionsService", "HealthService", "ProbingService", "CaptureService", "NotifyService",
+            "ControlService", "WebService", "DataPortService", "ListeningService", "TapService",
+            "FastPathService", "SessionsService", "HealthService", "ProbingService", "CaptureService",
+            "NotifyService",
         ])  # fmt: skip

@@ -18,7 +18,7 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import NumbersOf, Sending, Stream
+from multicastmw.core.forwarding import NumbersOf, Sending, Stream, StreamTotals
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
@@ -137,6 +137,7 @@ class Flows:
         self._by_route: dict[Route, list[Flow]] = {}
         self._by_node: dict[int, dict[Flow, None]] = {}
         self._free = list(range(ROUTES))
+        self._forgotten = StreamTotals()
 
     def __iter__(self) -> Iterator[Flow]:
         return iter(list(self._flows.values()))
@@ -159,6 +160,15 @@ class Flows:
         """Does it start here?"""
         return flow.origin == self._origin
 
+    def totals(self) -> StreamTotals:
+        """What became in the kernel of those from elsewhere, the forgotten ones among them."""
+        totals = StreamTotals()
+        totals.add(self._forgotten)
+        for flow in self._flows.values():
+            if not self.is_ours(flow):
+                _add(totals, flow)
+        return totals
+
     def began(self, origin: int, stream: Sending | Stream) -> Flow:
         place = stream.route, origin
         flow = self._flows.get(place)
@@ -179,6 +189,8 @@ class Flows:
         if flow.streams:
             return None
         del self._flows[stream.route, origin]
+        if not self.is_ours(flow):
+            _add(self._forgotten, flow)
         of_route = self._by_route[stream.route]
         of_route.remove(flow)
         if not of_route:
@@ -282,3 +294,11 @@ class Flows:
         """The kernel's maps are no more."""
         for flow in list(self.by_slot.values()):
             self.free_slot(flow)
+
+
+def _add(totals: StreamTotals, flow: Flow) -> None:
+    totals.received += flow.passed
+    totals.lost += flow.lost
+    totals.duplicates += flow.duplicates
+    totals.reordered += flow.reordered
+    totals.late += flow.late

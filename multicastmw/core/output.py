@@ -1,0 +1,392 @@
+"""Streams for players that have no multicast: payloads of UDP datagrams, as they come, to whoever watches.
+
+    the routing service ── HttpOutput ── Watched: one (group, port, source, with or without RTP's header)
+                            a destination        └── Viewer, Viewer, ...: a bounded queue each
+
+While somebody watches, the channel is subscribed to; with the last one it is left.  A viewer that is slower
+than its stream loses the oldest of what waits for it, which is counted, and nobody else notices.  A payload
+is one object, whoever has it waiting.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv4Address
+from math import inf
+from struct import Struct as Twin
+from typing import NamedTuple, Protocol
+
+from multicastmw.core.addressing import ANY, Channel, ipv4
+from multicastmw.core.counters import Counters
+from multicastmw.core.fragments import FRAGMENT, Reassembler
+from multicastmw.core.packet import Packet
+from multicastmw.core.routing import Router
+from multicastmw.core.status import OutputStatus
+from multicastmw.wire.data import HEADER_SIZE, IPV4
+from multicastmw.wire.ipv4 import Buffer, text
+
+IPV4_TWIN = Twin("!BBHHHBBHII")
+UDP_TWIN = Twin("!HHHH")
+
+# What the specifications say.
+PROTOCOL_UDP = 17
+FIRST_FORWARDED = 0xE0000100  # 224.0.0.0/24 never leaves its link (RFC 5771, 4)
+RTP_HEADER = 12  # bytes, without what may follow (RFC 3550, 5.1)
+RTCP_TYPES = range(192, 224)  # the second byte of RTCP where it comes to RTP's port (RFC 5761, 4)
+TS_PACKET, TS_SYNC = 188, 0x47
+
+# What we chose.
+VIEWERS_MAX = 32  # at a time
+QUEUE_BYTES = 2 << 20  # that may wait for one of them: a second of 16 Mbit/s
+PIECE_COST = 64  # bytes that each of its pieces takes beside its own
+FIRST_WITHIN = 10.0  # seconds until nothing coming is an answer: a stream that runs is here in one
+SILENCE = 60.0  # seconds without anything, and a stream that was there is over
+STALLED = 60.0  # seconds in which a viewer took nothing, and it is let go
+LOOK = 1.0  # seconds between two looks for these
+
+
+class OutputCounters(Counters):
+    """What came for viewers, and what became of it; the last five are packets that nobody could be given."""
+
+    __slots__ = (
+        "filtered", "lost", "lost_bytes", "malformed", "not_rtp", "not_udp", "refused", "sent", "sent_bytes",
+        "unanswered", "unknown_kind", "viewers",
+    )  # fmt: skip
+    filtered: int
+    lost: int  # payloads that a viewer was too slow for
+    lost_bytes: int
+    malformed: int
+    not_rtp: int
+    not_udp: int
+    refused: int  # viewers, for there were so many
+    sent: int
+    sent_bytes: int
+    unanswered: int  # viewers for whom nothing came
+    unknown_kind: int
+    viewers: int  # all that ever came
+
+
+class What(NamedTuple):
+    """What a viewer asks for; source 0: any."""
+
+    group: int
+    port: int
+    source: int
+    is_rtp: bool
+
+    @property
+    def channel(self) -> Channel:
+        return ipv4(self.group, self.source)
+
+    def sentence(self) -> str:
+        of = f" of {text(self.source)}" if self.source else ""
+        return f"{text(self.group)}:{self.port}{of}"
+
+
+def parse(where: str, source: str, is_rtp: bool) -> What:
+    """GROUP:PORT, and an address or nothing; raises ValueError, whose text is a line for people."""
+    group, colon, port = where.partition(":")
+    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or not 1 <= int(port) <= 65_535:
+        raise ValueError("this is no GROUP:PORT, as 239.1.1.1:5004 is")
+    number = _address(group, "group")
+    if number >> 28 != 14:
+        raise ValueError("this is no multicast group: those are in 224.0.0.0/4")
+    if number < FIRST_FORWARDED:
+        raise ValueError("this group is in 224.0.0.0/24, which no router forwards")
+    sender = _address(source, "source") if source else ANY
+    if source and (sender >> 28 >= 14 or not sender):
+        raise ValueError("source= is not the address of a host")
+    return What(number, int(port), sender, is_rtp)
+
+
+def _address(address: str, what: str) -> int:
+    try:
+        return int(IPv4Address(address))
+    except ValueError:
+        raise ValueError(f"the {what} is no IPv4 address") from None
+
+
+class Client(Protocol):
+    """The connection of a viewer."""
+
+    def write(self, payload: bytes) -> None:
+        """Takes it; it may say `pause` before it returns."""
+
+    def end(self, why: str) -> None:
+        """There will be nothing more; `why` is a line for people."""
+
+
+class Viewer:
+    """Somebody who watches: what waits for him while his connection takes nothing."""
+
+    __slots__ = ("_bytes", "_client", "_is_paused", "_waiting", "lost", "sent", "took_at", "watched")
+
+    def __init__(self, watched: "Watched", client: Client, now: float) -> None:
+        self.watched = watched
+        self.sent = self.lost = 0
+        self.took_at = now
+        self._client = client
+        self._is_paused = False
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+
+    @property
+    def is_stuck(self) -> bool:
+        """Does something wait for him?"""
+        return bool(self._waiting)
+
+    def put(self, payload: bytes, now: float) -> None:
+        """To him, or into his queue, whose oldest make room."""
+        if not self._is_paused:
+            self._give(payload, now)
+            return
+        self._waiting.append(payload)
+        self._bytes += len(payload) + PIECE_COST
+        counters = self.watched.counters
+        while self._bytes > QUEUE_BYTES:
+            gone = self._waiting.popleft()
+            self._bytes -= len(gone) + PIECE_COST
+            self.lost += 1
+            self.watched.lost += 1
+            counters.lost += 1
+            counters.lost_bytes += len(gone)
+
+    def pause(self) -> None:
+        """His connection has taken what it can."""
+        self._is_paused = True
+
+    def resume(self, now: float) -> None:
+        """It takes more."""
+        self._is_paused = False
+        self.took_at = now
+        while self._waiting and not self._is_paused:
+            payload = self._waiting.popleft()
+            self._bytes -= len(payload) + PIECE_COST
+            self._give(payload, now)
+
+    def _give(self, payload: bytes, now: float) -> None:
+        self.took_at = now
+        self.sent += 1
+        counters = self.watched.counters
+        counters.sent += 1
+        counters.sent_bytes += len(payload)
+        self._client.write(payload)
+
+    def end(self, why: str) -> None:
+        self._client.end(why)
+
+
+class Watched:
+    """One stream that somebody watches."""
+
+    def __init__(self, what: What, counters: OutputCounters, now: float) -> None:
+        self.what = what
+        self.counters = counters
+        self.viewers: dict[Viewer, None] = {}
+        self.packets = self.bytes = self.lost = self.not_rtp = 0
+        self.heard = now
+        self.is_ts: bool | None = None  # once something came
+
+    def put(self, datagram: Buffer, now: float) -> None:
+        """The payload of a UDP datagram."""
+        payload = rtp_payload(datagram) if self.what.is_rtp else bytes(datagram)
+        if payload is None:
+            self.not_rtp += 1
+            self.counters.not_rtp += 1
+            return
+        if not payload:
+            return
+        if self.is_ts is None:
+            self.is_ts = looks_like_ts(payload)
+        self.heard = now
+        self.packets += 1
+        self.bytes += len(payload)
+        for viewer in tuple(self.viewers):
+            viewer.put(payload, now)
+
+    def status(self) -> OutputStatus:
+        what = self.what
+        return OutputStatus(
+            group=text(what.group),
+            source=text(what.source) if what.source else "any",
+            port=what.port,
+            rtp=what.is_rtp,
+            clients=len(self.viewers),
+            packets=self.packets,
+            bytes=self.bytes,
+            lost=self.lost,
+        )
+
+
+class HttpOutput:
+    """The destination that all viewers are behind.  `admits` says whether [groups] lets a group through."""
+
+    name = "http"
+    local = True
+
+    def __init__(self, router: Router, admits: Callable[[Channel], bool]) -> None:
+        self.counters = OutputCounters()
+        self._router = router
+        self._admits = admits
+        self._watched: dict[int, dict[What, Watched]] = {}
+        self._reassembler = Reassembler()
+        self._is_attached = False
+        self._look_at = inf
+        self.wake: Callable[[], None] = lambda: None  # the deadline may have moved nearer
+
+    # --- who watches
+
+    @property
+    def viewers(self) -> int:
+        return sum(len(watched.viewers) for watched in self._all())
+
+    def _all(self) -> list[Watched]:
+        return [watched for group in self._watched.values() for watched in group.values()]
+
+    def status(self) -> tuple[OutputStatus, ...]:
+        return tuple(watched.status() for watched in sorted(self._all(), key=lambda each: each.what))
+
+    def known(self, what: What) -> Watched | None:
+        """What is watched already."""
+        return self._watched.get(what.group, {}).get(what)
+
+    def admits(self, what: What) -> bool:
+        return self._admits(what.channel)
+
+    @property
+    def is_full(self) -> bool:
+        """Asked before a viewer comes; counts one that has to be refused."""
+        if self.viewers < VIEWERS_MAX:
+            return False
+        self.counters.refused += 1
+        return True
+
+    def watch(self, what: What, client: Client, now: float) -> Viewer:
+        """Somebody watches, until `leave`."""
+        if not self._is_attached:
+            self._is_attached = True
+            self._router.attach(self)
+        watched = self.known(what)
+        if watched is None:
+            watched = Watched(what, self.counters, now)
+            if not self._watched:
+                self._look_at = now + LOOK
+            self._watched.setdefault(what.group, {})[what] = watched
+            self.wake()
+            self._router.subscribe(self, what.channel)
+        viewer = Viewer(watched, client, now)
+        watched.viewers[viewer] = None
+        self.counters.viewers += 1
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """He has gone.  Idempotent."""
+        watched = viewer.watched
+        watched.viewers.pop(viewer, None)
+        if watched.viewers or self.known(watched.what) is not watched:
+            return
+        of_group = self._watched[watched.what.group]
+        del of_group[watched.what]
+        if not of_group:
+            del self._watched[watched.what.group]
+        if not any(other.channel == watched.what.channel for other in of_group):
+            self._router.unsubscribe(self, watched.what.channel)
+
+    def admit_again(self) -> None:
+        """[groups] may say something else now: who watches what it keeps out is let go."""
+        for watched in self._all():
+            if not self.admits(watched.what):
+                for viewer in tuple(watched.viewers):
+                    viewer.end("[groups] of this node keeps the group out")
+
+    # --- what comes
+
+    def others_changed(self, channel: Channel) -> None:
+        """Nobody is told: who watches has asked."""
+
+    def deliver(self, packet: Packet) -> None:
+        """The payload of a UDP datagram to those who watch its group and port."""
+        counters, length = self.counters, packet.length
+        if packet.kind != IPV4:
+            counters.unknown_kind += 1
+            return
+        if length < IPV4_TWIN.size:
+            counters.malformed += 1
+            return
+        first, _, total, _, fragment, _, protocol, _, source, group = IPV4_TWIN.unpack_from(
+            packet.view, HEADER_SIZE
+        )
+        start = (first & 15) * 4
+        if first >> 4 != 4 or not IPV4_TWIN.size <= start <= total == length:
+            counters.malformed += 1
+            return
+        watched = self._watched.get(group)
+        if watched is None:
+            counters.filtered += 1
+            return
+        if protocol != PROTOCOL_UDP:
+            counters.not_udp += 1
+            return
+        inner: Buffer = packet.view[HEADER_SIZE : HEADER_SIZE + length]
+        if fragment & FRAGMENT:
+            whole = self._reassembler.accept(inner, packet.now)
+            if whole is None:
+                return
+            inner, start = memoryview(whole), (whole[0] & 15) * 4
+        self._datagram(watched, inner, start, source, packet.now)
+
+    def _datagram(
+        self, watched: dict[What, Watched], inner: Buffer, start: int, source: int, now: float
+    ) -> None:
+        if len(inner) < start + UDP_TWIN.size:
+            self.counters.malformed += 1
+            return
+        _, port, size, _ = UDP_TWIN.unpack_from(inner, start)
+        if not UDP_TWIN.size <= size <= len(inner) - start:
+            self.counters.malformed += 1
+            return
+        payload = inner[start + UDP_TWIN.size : start + size]
+        for what, each in tuple(watched.items()):
+            if what.port == port and what.source in (ANY, source):
+                each.put(payload, now)
+
+    # --- time
+
+    def deadline(self) -> float:
+        return self._look_at if self._watched else inf
+
+    def tick(self, now: float) -> None:
+        """Ends what is silent, and who takes nothing."""
+        self._reassembler.tick(now)
+        if now < self._look_at:
+            return
+        self._look_at = now + LOOK
+        for watched in self._all():
+            for viewer in tuple(watched.viewers):
+                if watched.packets and now - watched.heard >= SILENCE:
+                    viewer.end(f"nothing comes to {watched.what.sentence()} any more")
+                elif viewer.is_stuck and now - viewer.took_at >= STALLED:
+                    viewer.end("you take nothing")
+
+
+def rtp_payload(datagram: Buffer) -> bytes | None:
+    """What an RTP packet carries, None if it is none; empty for RTCP (RFC 3550, 5.1 and 5.3.1)."""
+    if len(datagram) < RTP_HEADER or datagram[0] >> 6 != 2:
+        return None
+    if datagram[1] in RTCP_TYPES:
+        return b""
+    first, end = datagram[0], len(datagram)
+    start = RTP_HEADER + 4 * (first & 0x0F)  # CSRC
+    if first & 0x10:  # extension
+        if start + 4 > end:
+            return None
+        start += 4 + 4 * (datagram[start + 2] << 8 | datagram[start + 3])
+    if first & 0x20:  # padding
+        if not 1 <= datagram[end - 1] <= end - start:
+            return None
+        end -= datagram[end - 1]
+    return bytes(datagram[start:end]) if start <= end else None
+
+
+def looks_like_ts(payload: bytes) -> bool:
+    """Whole packets of an MPEG transport stream."""
+    return not len(payload) % TS_PACKET and all(sync == TS_SYNC for sync in payload[::TS_PACKET])
