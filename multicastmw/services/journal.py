@@ -57,6 +57,7 @@ class Journal:
         self.set_level(level)
         self.events: deque[tuple[float, Event]] = deque(maxlen=KEPT)
         self.sections: set[str] = set()  # names of [peer:NAME]
+        self.number = 0  # of the last event that was kept
         self._clock = clock
         self._log = Logger(namespace="mcmw")
         self._seen: dict[Kind, Repetition] = {}
@@ -68,10 +69,23 @@ class Journal:
 
     def recent(self) -> list[dict[str, Any]]:
         """The last events, the oldest first: `ago` in seconds, `kind`, `level`, and `text` for people."""
-        now = self._clock()
+        return [event for _, event in self.after(0)]
+
+    def after(self, number: int) -> list[tuple[int, dict[str, Any]]]:
+        """The same, each with its number, of those behind one, as far as they are kept."""
+        now, first = self._clock(), self.number - len(self.events)
         return [
-            {"ago": now - at, "kind": type(event).__name__, "level": event.level, "text": event.sentence()}
-            for at, event in self.events
+            (
+                first + place + 1,
+                {
+                    "ago": now - at,
+                    "kind": type(event).__name__,
+                    "level": event.level,
+                    "text": event.sentence(),
+                },
+            )
+            for place, (at, event) in enumerate(self.events)
+            if first + place >= number
         ]
 
     def set_level(self, level: str) -> None:
@@ -88,6 +102,7 @@ class Journal:
         if times & (times - 1):
             return
         self.events.append((now, event))
+        self.number += 1
         level, name = LogLevel.levelWithName(event.level), type(event).__name__
         if level < self.level:
             return
