@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from multicastmw.core.counters import Counters
 from multicastmw.core.events import Limit, WebRefused, WebUp
 from multicastmw.core.output import HttpOutput
-from multicastmw.core.status import WebStatus
+from multicastmw.core.status import WebStatus, unfolded
 from multicastmw.endpoints import is_loopback, is_same_port, is_usual, unix_socket
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.sections import WebConfig
@@ -86,8 +86,8 @@ class WebService(Service):
     # --- what is there: the one place where resources are mounted
 
     def _root(self) -> Any:
+        from multicastmw.web import files, sessions
         from multicastmw.web.events import Feed
-        from multicastmw.web.files import mount
         from multicastmw.web.http import Folder
         from multicastmw.web.metrics import Metrics
         from multicastmw.web.output import Streams
@@ -99,7 +99,9 @@ class WebService(Service):
         root.putChild(b"metrics", Metrics(recent.status, self._reactor))
         root.putChild(b"udp", Streams(self._outputs, self._reactor, is_rtp=False))
         root.putChild(b"rtp", Streams(self._outputs, self._reactor, is_rtp=True))
-        mount(root, Feed(lambda: self._node.status().as_dict(), self._node.journal.after, self._reactor))
+        sessions.mount(root, lambda: list(unfolded(recent.status().sessions)))
+        feed = Feed(lambda: self._node.status().as_dict(), self._node.journal.after, self._reactor)
+        files.mount(root, feed)
         return root
 
     def _outputs(self) -> HttpOutput:
