@@ -105,10 +105,8 @@ def _draw(console: Console, table: Table, nodes: list[str]) -> None:
         cells = ["-" if sender == receiver else _cell(table.pair(sender, receiver)) for receiver in nodes]
         columns.row(short(table.names[sender], NAMES), *cells)
     console.print(columns)
-    console.print(
-        "the shortest round trip in ms; % of the probes that were lost;"
-        " none: nothing came; ok: nothing comes back"
-    )
+    console.print("cells: the shortest round trip in ms, or the share of the probes that was lost;")
+    console.print("none: nothing came; ok: it came, but nothing of the way back")
 
 
 def _cell(pair: Pair) -> str:

@@ -76,6 +76,8 @@ class ProbingService(Service):
 
     def look(self) -> None:
         """What do [groups] say of our group now?"""
+        if not self.running:
+            return
         admitted = not self._node.destination.denies(Channel(GROUP))
         if admitted and not self.prober.is_open:
             self.prober.open()

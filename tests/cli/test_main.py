@@ -39,7 +39,9 @@ class HelpTests(CommandCase):
             self.assertEqual((err, code), ("", 0))
             listed = out.partition("Exit codes:\n")[2].splitlines()
             codes = [int(line.split()[0]) for line in listed]
-            special = {"": [3, 4, 5], "demo": [3], "doctor": [5], "reload": [4]}.get(" ".join(words), [])
+            special = {"": [3, 4, 5], "demo": [3], "doctor": [5], "matrix": [5], "reload": [4]}.get(
+                " ".join(words), []
+            )
             self.assertEqual(codes, [0, 1, 2, *special, 130, 141], words)
 
     def test_every_help_fits_80_columns_and_cuts_no_sentence_off(self) -> None:

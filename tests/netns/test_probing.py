@@ -200,6 +200,7 @@ class TraceTests(Chain):
         code, out, err = mcmw(self.d, "trace", GROUP)
         self.assertEqual((0, ""), (code, err))
         self.assertRegex(out, r"(?m)^dies of its TTL at a: \d+ packets; a higher TTL")
+        self.measured("mcmw trace of a sender with TTL 1", out)
         sender.signal(signal.SIGINT)
         sender.wait(PATIENCE)
 
@@ -209,3 +210,4 @@ class TraceTests(Chain):
         code, out, err = mcmw(self.d, "trace", GROUP, "--seconds", "0.5")
         self.assertEqual((1, ""), (code, out))
         self.assertIn(f"no packet of {GROUP} has come to any of 4 nodes; c wants it", err)
+        self.measured("mcmw trace of nothing", err)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from construct import ConstructError, Container
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -41,22 +41,23 @@ from tests.wire.strategies import u16, u32, u64
 u8 = st.integers(0, 255)
 i32 = st.integers(-(1 << 31), (1 << 31) - 1)
 texts = st.text(max_size=16).filter(lambda text: len(text.encode()) <= TEXT_MAX)
-nodes = st.lists(u64, max_size=NODES_MAX).map(tuple)
+FEW = 6  # of a list: what its bound does is tried apart
+nodes = st.lists(u64, max_size=FEW).map(tuple)
 bodies: dict[Kind, st.SearchStrategy[Any]] = {
     Kind.PING: st.builds(Ping, u64, u64, nodes),
     Kind.PING_ANSWER: st.builds(
-        PingAnswer, u32, i32, st.lists(texts, max_size=NAMES_MAX).map(tuple)
+        PingAnswer, u32, i32, st.lists(texts, max_size=FEW).map(tuple)
     ),
     Kind.SURVEY: st.builds(probe.Survey, u8, u16),
     Kind.PROBE: st.builds(probe.Probe, u8),
     Kind.COLLECT: st.builds(probe.Collect, nodes),
     Kind.REPORT: st.builds(
-        Report, u8, st.lists(st.builds(Entry, u64, u8, u8, u32, u32, u32), max_size=ENTRIES_MAX).map(tuple)
+        Report, u8, st.lists(st.builds(Entry, u64, u8, u8, u32, u32, u32), max_size=FEW).map(tuple)
     ),
     Kind.TRACE: st.builds(probe.Trace, u64, u64, nodes),
     Kind.TRACE_ANSWER: st.builds(
         TraceAnswer, u32, u64, u8, u64, u64, u64, u64, u64, texts, u16,
-        st.lists(st.builds(Taker, u64, texts), max_size=8).map(tuple),
+        st.lists(st.builds(Taker, u64, texts), max_size=FEW).map(tuple),
         st.lists(st.builds(StreamSeen, u64, u64, u64, u64, u64, u64), max_size=STREAMS_MAX).map(tuple),
     ),
 }  # fmt: skip
@@ -95,10 +96,12 @@ class GoldenProbes(SynchronousTestCase):
 
 
 class Payloads(SynchronousTestCase):
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(datagrams)
     def test_what_is_written_is_read(self, datagram: tuple[Head, Any]) -> None:
         self.assertEqual(decode(encode(*datagram)), datagram)
 
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(datagrams, st.data())
     def test_a_cut_one_is_malformed_and_one_with_more_behind_it_is_read(
         self, datagram: tuple[Head, Any], data: st.DataObject
@@ -108,6 +111,7 @@ class Payloads(SynchronousTestCase):
         more = payload + bytes(min(4, PAYLOAD_MAX - len(payload)))
         self.assertEqual(decode(more), datagram)
 
+    @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
     @given(datagrams, st.binary(max_size=40), st.data())
     def test_the_twins_read_what_the_declarations_do(
         self, datagram: tuple[Head, Any], noise: bytes, data: st.DataObject
