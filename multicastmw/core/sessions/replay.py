@@ -1,6 +1,7 @@
 """What was heard is said again to a host that joins a group of SAP: paced, and to that host's Ethernet alone.
 
-A player's socket holds some hundred announcements, so they come BATCH by BATCH.
+A player's socket holds some hundred announcements, so they come BATCH by BATCH; and twice, as a program may
+join first and bind its socket then.
 """
 
 from collections import Counter, deque
@@ -12,6 +13,7 @@ from multicastmw.core.sessions.directory import Session
 BATCH = 16
 EVERY = 0.01
 REST = 1.0  # seconds from the beginning of one replay to that of the next in the same group
+ROUNDS = 2
 
 
 class Replays:
@@ -29,9 +31,11 @@ class Replays:
         self._next_at = 0.0
         self._began: dict[int, float] = {}
         self._due: dict[int, float] = {}  # groups that somebody has joined
+        self._rounds: Counter[int] = Counter()  # that are still to begin
 
     def joined(self, group: int, now: float) -> None:
-        """Somebody joins: what is kept is said, now or when the last time is REST ago."""
+        """Somebody joins: what is kept is said, now or when the last time is REST ago, and once more."""
+        self._rounds[group] = ROUNDS
         self._due.setdefault(group, max(now, self._began.get(group, now - REST) + REST))
         self.wake()
 
@@ -41,8 +45,12 @@ class Replays:
 
     def tick(self, now: float) -> None:
         for group in [g for g, at in self._due.items() if at <= now and not self._left[g]]:
-            del self._due[group]
             self._began[group] = now
+            self._rounds[group] -= 1
+            if self._rounds[group]:
+                self._due[group] = now + REST
+            else:
+                del self._due[group]
             sessions = list(self._kept(group))
             self._left[group] = len(sessions)
             self._waiting.extend((session, group) for session in sessions)

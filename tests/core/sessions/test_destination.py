@@ -81,7 +81,7 @@ class Case(SynchronousTestCase):
 
     # --- what goes
 
-    def runs(self, seconds: float = 2.0) -> None:
+    def runs(self, seconds: float = 0.5) -> None:
         until = self.now + seconds
         machines = (self.sessions.replays, self.sessions.announcer)
         while (due := min(machine.deadline() for machine in machines)) <= until:
