@@ -80,7 +80,7 @@ class Due:
 
 
 def was_held_up(limit: float, here: float, at_origin: float) -> bool:
-    """In time when it came to the overlay, and much later here; a source at the limit is not the way's fault."""
+    """In time when it came to the overlay, and much later here: a source at the limit is to blame itself."""
     return at_origin <= limit and here - at_origin > ADDED * limit
 
 
