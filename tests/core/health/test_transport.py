@@ -12,6 +12,7 @@ from tests.core.health.film import (
     AUDIO,
     NAME,
     NULL,
+    PER_DATAGRAM,
     PROVIDER,
     VIDEO,
     Film,
@@ -230,6 +231,23 @@ class OnTheWayTests(FilmCase):
         )
         self.assertEqual({"Continuity_count_error": (1, 1)}, self.found(damaged, (lost,)))
         self.assertEqual("Continuity_count_error: the source 1, the way 1", self.passing.status().reason)
+
+    def test_a_hole_that_took_nothing_of_a_pid_excuses_nothing(self) -> None:
+        """The way loses something else; a moment later the source leaves out a piece of a picture."""
+        packets = film().packets
+        first = next(
+            at
+            for at in range(0, len(packets), PER_DATAGRAM)
+            if film().due[at] > 4
+            and all(is_plain(packet, VIDEO) for packet in packets[at : at + PER_DATAGRAM + 2])
+        )
+        damaged = film().without(first + PER_DATAGRAM)
+        self.passing = Passing()
+        for number, (due, payload) in enumerate(damaged.datagrams()):
+            if number == first // PER_DATAGRAM:
+                self.passing.send(b"lost", due, port=9)
+            self.passing.arrive(self.passing.send(payload, due), due)
+        self.assertEqual({"Continuity_count_error": (1, 0)}, errors(self.passing.status()))
 
     def test_a_datagram_that_the_way_brings_late(self) -> None:
         self.passing = Passing()
