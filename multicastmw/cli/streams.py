@@ -71,13 +71,15 @@ def chosen(streams: list[Stream], group: str) -> list[Stream]:
 def render(console: Console, streams: list[Stream], refused: str = "", more: int = 0) -> None:
     """A line a stream; below, what is to be said of those that are not well."""
     room = console.width - FIGURES - max((len(where(stream)) for stream in streams), default=0)
-    half = max(NAMES_LEAST, room // 2)
+    longest = max((len(_programme(stream)) for stream in streams), default=0)
+    names = max(NAMES_LEAST, min(room // 2, max(longest, len("programme"))))
+    codecs = max(NAMES_LEAST, room - names)
     table = Columns("group:port", "programme", "codecs", "bit/s>", "source>", "way>", "jitter>", "health")
     for stream in streams:
         table.row(
             where(stream),
-            short(_programme(stream), half),
-            short(some(stream["codecs"], half) or stream["kind"], half),
+            short(_programme(stream), names),
+            short(some(_codecs(stream), codecs) or stream["kind"], codecs),
             "" if stream["bitrate"] is None else amount(stream["bitrate"]),
             _count(stream, "source_errors"),
             _count(stream, "way_errors"),
@@ -112,6 +114,11 @@ def _programme(stream: Stream) -> str:
         return ""
     name = found[0]["name"] or f"programme {found[0]['number']}"
     return f"{name} +{len(found) - 1}" if len(found) > 1 else str(name)
+
+
+def _codecs(stream: Stream) -> list[str]:
+    """As people say them for short."""
+    return [name.removesuffix(" video").removesuffix(" audio") for name in stream["codecs"]]
 
 
 def _count(stream: Stream, key: str) -> str:

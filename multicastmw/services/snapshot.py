@@ -106,6 +106,7 @@ def _kernel(node: "NodeService") -> dict[str, int]:
         "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
         "routes_not_shown": max(0, len(node.router.routes()) - SHOWN_MAX),
         "streams_not_shown": node.health.not_shown,
+        "not_looked_at": node.health.monitor.unwatched_packets,
         "stops": node.waking.stops,
         "sleeps": node.waking.sleeps,
     } | {f"probing_{name}": count for name, count in node.probing.prober.counters.as_dict().items()}

@@ -81,7 +81,9 @@ class Monitor:
         doubled: Callable[[Channel], int] = lambda channel: 0,
         load: Callable[[Route], float] = lambda route: route.bytes,
     ) -> None:
-        self.unwatched_packets = 0  # of streams above the bound, and fragments that wait
+        self.unwatched_packets = (
+            0  # of streams above the bounds, and fragments whose siblings are missing yet
+        )
         self._router = router
         self._tell = tell
         self._drops = drops

@@ -69,6 +69,7 @@ class RtpStatus:
     ssrc_changes: int
     jitter: float  # RFC 3550, 6.4.1
     cname: str
+    goodbyes: int  # RTCP BYE
     reports: int  # of the sender (RTCP), and
     reported_sent: int  # between the first and the last of them
     reported_lost: int
@@ -213,6 +214,7 @@ def _rtp(stream: Stream) -> RtpStatus:
         ssrc_changes=rtp.ssrc_changes,
         jitter=round(rtp.jitter, 6),
         cname=rtp.cname,
+        goodbyes=rtp.goodbyes,
         reports=rtp.reports,
         reported_sent=rtp.reported_sent,
         reported_lost=rtp.reported_lost,

@@ -41,7 +41,7 @@ class Stream:
 
     __slots__ = (
         "_beside", "_headers", "_looks", "_next", "_order", "_room", "_ssrc", "_strange", "_syncs", "gap",
-        "heard", "kind", "largest", "port", "rate", "rtp", "since", "smallest", "strange", "ts", "way",
+        "heard", "kind", "largest", "port", "rate", "rtp", "since", "smallest", "ts", "way",
     )  # fmt: skip
 
     def __init__(self, port: int, way: Way, now: float, beside: Callable[[int], "Stream | None"]) -> None:
@@ -56,9 +56,8 @@ class Stream:
         self.gap = Extremes(now)  # seconds from one packet to the next
         self.ts: TransportStream | None = None
         self.rtp: RtpStream | None = None
-        self.strange = 0  # datagrams that are not what the stream is
         self._room = way.room
-        self._strange = 0  # of these, in a row
+        self._strange = 0  # datagrams in a row that are not what the stream is
         self._looks = self._headers = self._next = self._syncs = 0
         self._ssrc = -1
         self._order = Order()
@@ -133,7 +132,6 @@ class Stream:
 
     def _is_strange(self) -> None:
         """A datagram that is not what the stream is; after many the stream is something else."""
-        self.strange += 1
         self._strange += 1
         if self._strange >= STRANGE_MAX:
             self._become(Kind.UNKNOWN)

@@ -46,6 +46,7 @@ LOST_AFTER = 2  # wrong ones in a row that are none (5.2.1, 1.1)
 # What we chose.
 PID_LIMIT = 5.0  # the user's period of 1.6
 PIDS_MAX = 512  # of a stream; 8,192 can be named
+ADDED = 0.1  # of a limit: what the way has to add to be at fault for what exceeds it
 CHECK = 0.1  # seconds between two looks at what is overdue
 PCR_SHARE = 16  # of a new value in the jitter, as RFC 3550 has it
 NONE = -1
@@ -73,9 +74,14 @@ class Due:
     def is_overdue(self, now: float) -> bool:
         return now - self.at > self.limit
 
-    def is_of_way(self, sent: int, mark: int) -> bool:
+    def is_of_way(self, now: float, sent: int, mark: int) -> bool:
         """Was it lost or held up on the way?"""
-        return mark != self.mark or elapsed(self.sent, sent) <= self.limit
+        return mark != self.mark or was_held_up(self.limit, now - self.at, elapsed(self.sent, sent))
+
+
+def was_held_up(limit: float, here: float, at_origin: float) -> bool:
+    """In time when it came to the overlay, and much later here: a source at the limit is to blame itself."""
+    return at_origin <= limit and here - at_origin > ADDED * limit
 
 
 def elapsed(before: int, after: int) -> float:
@@ -260,7 +266,9 @@ class TransportStream:
             passed, at_origin = now - known.at, elapsed(known.sent, sent)
             lost = mark != known.mark
             if passed > PCR_LIMIT:
-                self.errors.count(names.PCR_REPETITION, lost or at_origin <= PCR_LIMIT, now)
+                self.errors.count(
+                    names.PCR_REPETITION, lost or was_held_up(PCR_LIMIT, passed, at_origin), now
+                )
             step = (value - known.value) % WRAP / CLOCK
             if jumps:
                 pass
@@ -341,7 +349,7 @@ class TransportStream:
     def _overdue(self, due: Due) -> None:
         """Counts what is late, once for each time that it would have had to come."""
         if due.is_overdue(self._now):
-            self.errors.count(due.name, due.is_of_way(self._sent, self._mark), self._now)
+            self.errors.count(due.name, due.is_of_way(self._now, self._sent, self._mark), self._now)
             due.came(self._now, self._sent, self._mark)
 
     # --- what is shown

@@ -94,6 +94,13 @@ class FilmTests(Case):
         self.passing.play(datagrams, (at, at + 1))
         self.assertEqual((1, 2), (self.rtp().lost_source, self.rtp().lost_way))
 
+    def test_what_the_way_lost_before_excuses_no_source(self) -> None:
+        datagrams = rtp_of(film().datagrams())
+        del datagrams[self.place(6)]
+        self.passing.play(datagrams, (self.place(4),))
+        self.assertEqual((1, 1), (self.rtp().lost_source, self.rtp().lost_way))
+        self.assertEqual((1, 1), errors(self.status())["Continuity_count_error"])
+
     def test_a_packet_that_is_missing_inside_is_the_sources_whatever_the_way_lost(self) -> None:
         """Another port's packet is missing on the way; this stream's numbers show that it lost none."""
         at = film().find(lambda packet: is_plain(packet, VIDEO), 4.0)

@@ -1,15 +1,18 @@
 """A film, and the same one damaged on purpose: what must be found, and no more."""
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.health.transport import PIDS_MAX, TransportStream
-from multicastmw.wire.mpegts import PACKET, PAT_PID, SDT_PID
+from multicastmw.wire.mpegts import PACKET, PAT_PID, SDT_PID, has_clock_reference
 from tests.core.health.film import (
     AUDIO,
     NAME,
     NULL,
+    PER_DATAGRAM,
     PROVIDER,
     VIDEO,
     Film,
@@ -25,6 +28,10 @@ from tests.core.health.film import (
 from tests.core.health.passing import Passing, errors
 
 PMT = 0x1000  # where ffmpeg puts it
+
+
+def has_clock(payload: bytes) -> bool:
+    return any(has_clock_reference(payload, at) for at in range(0, len(payload), PACKET))
 
 
 class FilmCase(SynchronousTestCase):
@@ -225,6 +232,23 @@ class OnTheWayTests(FilmCase):
         self.assertEqual({"Continuity_count_error": (1, 1)}, self.found(damaged, (lost,)))
         self.assertEqual("Continuity_count_error: the source 1, the way 1", self.passing.status().reason)
 
+    def test_a_hole_that_took_nothing_of_a_pid_excuses_nothing(self) -> None:
+        """The way loses something else; a moment later the source leaves out a piece of a picture."""
+        packets = film().packets
+        first = next(
+            at
+            for at in range(0, len(packets), PER_DATAGRAM)
+            if film().due[at] > 4
+            and all(is_plain(packet, VIDEO) for packet in packets[at : at + PER_DATAGRAM + 2])
+        )
+        damaged = film().without(first + PER_DATAGRAM)
+        self.passing = Passing()
+        for number, (due, payload) in enumerate(damaged.datagrams()):
+            if number == first // PER_DATAGRAM:
+                self.passing.send(b"lost", due, port=9)
+            self.passing.arrive(self.passing.send(payload, due), due)
+        self.assertEqual({"Continuity_count_error": (1, 0)}, errors(self.passing.status()))
+
     def test_a_datagram_that_the_way_brings_late(self) -> None:
         self.passing = Passing()
         datagrams = film().datagrams()
@@ -253,6 +277,17 @@ class OnTheWayTests(FilmCase):
         overlay = self.passing.status().overlay
         assert overlay
         self.assertAlmostEqual(0.8, overlay.delay_max, places=1)
+
+    def test_a_source_at_the_limit_is_not_made_the_ways_fault_by_a_little(self) -> None:
+        clocks = [due for due, payload in film().datagrams() if has_clock(payload)]
+        before, begin = next((a, b) for a, b in pairwise(clocks) if b > 4.0)
+        later = 0.098 - (begin - before)  # so that two of them are so far apart at the origin
+        for late, who in ((0.004, (1, 0)), (0.02, (0, 1))):
+            self.passing = Passing()
+            for due, payload in film().datagrams():
+                at = due + later if due >= begin else due
+                self.passing.arrive(self.passing.send(payload, at), at + (late if due >= begin else 0.0))
+            self.assertEqual({"PCR_repetition_error": who}, errors(self.passing.status()))
 
     def test_a_pause_that_the_source_makes_is_the_sources(self) -> None:
         self.passing = Passing()
