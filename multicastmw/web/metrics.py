@@ -1,6 +1,6 @@
 """/metrics for Prometheus: one status snapshot as families of samples, rendered a family a turn.
 
-Few series: of a peer some twenty, of everything else sums; groups and sources are no labels, as their number is
+Few series: of a peer some twenty, of all else sums; groups and sources are no labels, as their number is
 not ours to bound.  docs/metrics.rst names every metric, and a test holds it to what is served.  This is a
 list, hence its length.
 
