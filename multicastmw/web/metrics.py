@@ -1,7 +1,8 @@
 """/metrics for Prometheus: one status snapshot as families of samples, rendered a family a turn.
 
-Few series: of a peer a dozen, of everything else sums; groups and sources are no labels, as their number is
-not ours to bound.  docs/metrics.rst names every metric, and a test holds it to what is served.
+Few series: of a peer some twenty, of all else sums; groups and sources are no labels, as their number is
+not ours to bound.  docs/metrics.rst names every metric, and a test holds it to what is served.  This is a
+list, hence its length.
 
 A counter never falls.  What is lost does, when it comes late after all, so the highest is shown.
 """

@@ -13,7 +13,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from multicastmw.core.output import FIRST_WITHIN, VIEWERS_MAX, HttpOutput, Viewer, What, parse
+from multicastmw.core.output import FIRST_WITHIN, VIEWERS_MAX, HttpOutput, Viewer
+from multicastmw.core.payloads import What, parse
 from multicastmw.web.http import Folder, Refusal, abort, refuse, said
 
 TS = b"video/mp2t"

@@ -18,12 +18,9 @@ from multicastmw.core.output import (
     VIEWERS_MAX,
     HttpOutput,
     Viewer,
-    What,
-    looks_like_ts,
-    parse,
-    rtp_payload,
 )
 from multicastmw.core.packet import Packet
+from multicastmw.core.payloads import What, looks_like_ts, parse, rtp_payload
 from multicastmw.core.routing import Router
 from multicastmw.wire import ipv4
 from multicastmw.wire.data import HEADER_SIZE, SEALED
