@@ -40,7 +40,7 @@ name = hub
 [tap]
 device = mcmw0
 [control]
-socket = {folder}/s
+socket =
 [fastpath]
 mode = off
 """
@@ -69,7 +69,7 @@ class Nowhere:
 def large_node(folder: Path, peers: int = PEERS, groups: int = GROUPS, routes: int = ROUTES) -> NodeService:
     """A node with so much in its tables; it was never started, and has no socket."""
     ini = folder / "hub.ini"
-    ini.write_text(INI.format(folder=folder.absolute()))
+    ini.write_text(INI)
     clock = Clock()
     clock.rightNow = NOW
     node = NodeService(load(str(ini), "hub"), clock, Random(1))

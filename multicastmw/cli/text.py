@@ -85,7 +85,7 @@ class Columns:
     """A table in 80 columns, with colours on terminals only; figures stand to the right.
 
     What does not fit is the last column's to solve: it goes on in the next line, for it holds the reasons.
-    (rich's own Table takes half a millisecond a row, and a node may have a thousand.)
+    (rich's own Table takes forty times as long, and a node may have a thousand rows.)
     """
 
     def __init__(self, *titles: str) -> None:
