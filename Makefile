@@ -2,6 +2,7 @@
 # make test     sets up and passes all tests; whole nodes need root and /dev/net/tun, else they skip
 # make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
 # make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
+# make screenshots  the pictures of the page in docs/screenshots, from running nodes (root)
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make clean    takes away what these made
 #
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 RUNS ?= 20000
 BIN := .venv/bin
-TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client
+TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client chromium:chromium
 PACKAGES := vlc-plugin-base
 EBPF := multicastmw/ebpf
 TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
@@ -18,7 +19,7 @@ UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FIL
 AT_A_TIME := 3
 OBJECT := $(EBPF)/fastpath.bpf.o
 
-.PHONY: demo test lint unit whole soak bench fuzz tools compiled clean
+.PHONY: demo test lint unit whole screenshots soak bench fuzz tools compiled clean
 
 demo: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/mcmw demo $(ARGS)
@@ -39,6 +40,9 @@ unit: .venv/ready $(OBJECT) compiled
 whole: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m pytest tests/netns -m "not slow and not alone" -n $(AT_A_TIME) --dist loadgroup --durations=15
 	$(BIN)/python -m pytest tests/netns -m "not slow and alone" --durations=15
+
+screenshots: .venv/ready $(OBJECT) tools compiled
+	$(BIN)/python -m tests.netns.screenshots docs/screenshots
 
 soak: .venv/ready $(OBJECT) tools
 	$(BIN)/python -m pytest -m slow -s

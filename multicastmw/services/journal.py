@@ -57,6 +57,7 @@ class Journal:
         self.set_level(level)
         self.events: deque[tuple[float, Event]] = deque(maxlen=KEPT)
         self.sections: set[str] = set()  # names of [peer:NAME]
+        self.told = 0  # events kept so far; the last one has this number
         self._clock = clock
         self._log = Logger(namespace="mcmw")
         self._seen: dict[Kind, Repetition] = {}
@@ -68,10 +69,18 @@ class Journal:
 
     def recent(self) -> list[dict[str, Any]]:
         """The last events, the oldest first: `ago` in seconds, `kind`, `level`, and `text` for people."""
-        now = self._clock()
+        return [event for _, event in self.after(0)]
+
+    def after(self, number: int) -> list[tuple[int, dict[str, Any]]]:
+        """The same, each with its number, of those behind one; what is not kept any more is not among them."""
+        now, first = self._clock(), self.told - len(self.events)
         return [
-            {"ago": now - at, "kind": type(event).__name__, "level": event.level, "text": event.sentence()}
-            for at, event in self.events
+            (
+                first + place + 1,
+                {"ago": now - at, "kind": type(event).__name__, "level": event.level, "text": event.sentence()},
+            )
+            for place, (at, event) in enumerate(self.events)
+            if first + place >= number
         ]
 
     def set_level(self, level: str) -> None:
@@ -88,6 +97,7 @@ class Journal:
         if times & (times - 1):
             return
         self.events.append((now, event))
+        self.told += 1
         level = LogLevel.levelWithName(event.level)
         if level < self.level:
             return

@@ -1,0 +1,240 @@
+// What is known of one thing: a stream, a link, a node, a group or a session, with the user's name for it and, for
+// what flows, its charts.
+
+import { attribute, byId, el, keyed, text } from "./dom.js";
+import { amount, bitrate, milliseconds, packetrate, plain, span, whole } from "./format.js";
+import { ALIAS_LENGTH, alias, called, setAlias } from "./settings.js";
+import { Chart } from "./chart.js";
+import { asked, listeners, streamOf } from "./views.js";
+
+const lostUnit = (value) => amount(value);
+
+export class Inspector {
+  constructor(model, changedNames) {
+    this.model = model;
+    this.changedNames = changedNames;
+    this.host = byId("inspector");
+    this.title = byId("inspector-title");
+    this.kind = byId("inspector-kind");
+    this.facts = byId("inspector-facts");
+    this.charts = byId("inspector-charts");
+    this.form = byId("alias-form");
+    this.input = byId("alias");
+    this.input.maxLength = ALIAS_LENGTH;
+    this.form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.name(this.input.value);
+    });
+    byId("inspector-close").addEventListener("click", () => this.close());
+    this.selected = null;
+  }
+
+  /** Opens for something; `kind` is stream, link, node, group or session. */
+  open(kind, id) {
+    const before = this.selected;
+    this.from = this.host.hidden ? document.activeElement : this.from;
+    this.selected = { kind, id };
+    this.host.hidden = false;
+    document.body.dataset.inspecting = "yes";
+    if (before?.kind !== kind || before?.id !== id) {
+      this.charts.replaceChildren();
+      this.drawn = this.chartsOf(kind);
+      this.charts.append(...this.drawn.map((chart) => chart.node));
+    }
+    this.show();
+    const [aliasKind, aliasId] = this.aliasOf();
+    this.form.hidden = !aliasKind;
+    this.input.value = aliasKind ? alias(aliasKind, aliasId) : "";
+    byId("inspector-close").focus({ preventScroll: true });
+  }
+
+  close() {
+    if (this.host.hidden) return false;
+    this.host.hidden = true;
+    delete document.body.dataset.inspecting;
+    this.selected = null;
+    this.from?.isConnected && this.from.focus({ preventScroll: true });
+    return true;
+  }
+
+  name(value) {
+    const [kind, id] = this.aliasOf();
+    if (!kind) return;
+    setAlias(kind, id, value);
+    this.input.value = alias(kind, id);
+    text(byId("alias-said"), this.input.value ? "kept in this browser" : "its own name again");
+    this.changedNames();
+  }
+
+  /** Whose alias it is: a link has that of its node, a stream that of its group. */
+  aliasOf() {
+    const { kind, id } = this.selected ?? {};
+    if (kind === "node") return ["node", id];
+    if (kind === "link") return ["node", this.model.links.get(id)?.name ?? id];
+    if (kind === "stream" || kind === "group") return ["stream", id.split(" ")[0]];
+    return [];
+  }
+
+  chartsOf(kind) {
+    if (kind === "stream") {
+      return [
+        new Chart("rate", [{ name: "bits", title: "", colour: "--line-1" }], bitrate),
+        new Chart("lost on the way here", [{ name: "lost", title: "a look", colour: "--line-bad", className: "bad" }], lostUnit, 56),
+        new Chart("delay variation", [{ name: "delay", title: "jitter", colour: "--line-3", className: "three" }], milliseconds, 56),
+      ];
+    }
+    if (kind === "link") {
+      return [
+        new Chart("rate", [{ name: "out", title: "out", colour: "--line-1" }, { name: "in", title: "in", colour: "--line-2", className: "two" }], bitrate),
+        new Chart("round trip", [{ name: "rtt", title: "", colour: "--line-3", className: "three" }], milliseconds, 56),
+        new Chart("no room in a queue or socket", [{ name: "lost", title: "a look", colour: "--line-bad", className: "bad" }], lostUnit, 56),
+      ];
+    }
+    return [];
+  }
+
+  show() {
+    if (!this.selected || this.host.hidden) return;
+    const { kind, id } = this.selected;
+    const found = this[kind](id);
+    text(this.kind, kind);
+    text(this.title, found?.title ?? id);
+    const rows = found ? found.rows.filter(([, value]) => value !== "" && value != null) : [["", "it is not there any more"]];
+    keyed(this.facts, rows, ([label]) => label, ([label]) => {
+      const value = el("dd");
+      return { value, node: el("div", {}, el("dt", { text: label }), value) };
+    }, (entry, [, value, level]) => {
+      text(entry.value, value);
+      attribute(entry.value, "data-light", level ?? null);
+    });
+    if (found?.history) for (const chart of this.drawn) {
+      chart.node.hidden = chart.lines.every((line) => !(found.history.max(line.name) > 0)) && chart.title === "delay variation";
+      chart.draw(found.history, this.model.at);
+    }
+  }
+
+  // --- the kinds: {title, rows: [label, value, level], history}
+
+  stream(key) {
+    const stream = this.model.streams.get(key);
+    if (!stream) return null;
+    const { route } = stream;
+    return {
+      title: this.model.nameOf(stream), history: stream.history,
+      rows: [
+        ["state", stream.light[1], stream.light[0]],
+        ["group", stream.group], ["source", stream.source],
+        ["comes from", route.sent_from_here !== null ? "a program here" : stream.origins.map((name) => called("node", name)).join(", ")],
+        ["goes to", route.to.map((name) => called("node", name)).join(", ") || "nobody", route.to.length ? null : "warn"],
+        ["rate", `${bitrate(stream.bits)}, ${packetrate(stream.rate)}`],
+        ["packets", whole(route.packets)], ["bytes", whole(route.bytes)],
+        ["lost on the way", whole(stream.lostCount), stream.recentlyLost > 0 ? "warn" : null],
+        ["duplicates", whole(stream.duplicates)],
+        ["died of TTL", whole(route.died_of_ttl), stream.dies ? "bad" : null],
+        ["sent to nobody", whole(route.to_nobody), stream.toNobody ? "warn" : null],
+        ["forwarded by", route.fast ? "the kernel" : `Python${route.why_slow ? `: ${route.why_slow}` : ""}`],
+        ["denied here", route.denied ? "yes, by [groups]" : "", "warn"],
+        ...described(stream.health),
+      ],
+    };
+  }
+
+  link(key) {
+    const link = this.model.links.get(key);
+    if (!link) return null;
+    const { peer } = link;
+    const { counters } = peer;
+    return {
+      title: called("node", peer.name), history: link.history,
+      rows: [
+        ["state", peer.state, link.light[0]], ["why", peer.why, "bad"], ["for", span(this.model.at - peer.since)],
+        ["name", peer.name], ["id", peer.id], ["address", peer.address], ["dialled at", peer.endpoint], ["dialled by", peer.dialled_by],
+        ["attempts", peer.attempts ? whole(peer.attempts) : ""],
+        ["TLS", peer.tls === null ? "" : peer.tls ? "yes" : "no"],
+        ["data", peer.data ? `${peer.data.toUpperCase()}${peer.data_address ? ` to ${peer.data_address}` : ""}` : ""],
+        ["fell back to TCP", peer.falls ? `${whole(peer.falls)} times` : ""],
+        ["kernel serves it", peer.state === "up" ? (peer.fast ? "yes" : `no: ${peer.why_slow}`) : ""],
+        ["round trip", peer.rtt == null ? "" : milliseconds(peer.rtt)],
+        ["in", peer.state === "up" ? `${bitrate(link.in)}, ${whole(counters.received ?? 0)} packets` : ""],
+        ["out", peer.state === "up" ? `${bitrate(link.out)}, ${whole(counters.sent ?? 0)} packets` : ""],
+        ["waiting", peer.queue ? whole(peer.queue) : ""],
+        ["found no room", peer.state === "up" ? whole(link.lost) : "", link.recentlyLost > 0 ? "warn" : null],
+        ["wants", peer.state === "up" ? `${whole(peer.channels)} channels` : ""],
+        ["behind it", peer.nodes.filter((name) => name !== peer.name).map((name) => called("node", name)).join(", ")],
+      ],
+    };
+  }
+
+  node(name) {
+    const { document: doc } = this.model;
+    if (name === doc.node.name) return this.here();
+    const node = doc.nodes.find((each) => (each.name ?? each.id) === name);
+    const from = this.model.list_of_streams.filter((stream) => stream.origins.includes(name));
+    if (!node) return null;
+    return {
+      title: called("node", name),
+      rows: [
+        ["name", node.name], ["id", node.id], ["behind", node.via.map((each) => called("node", each)).join(", ")],
+        ["sends", from.map((stream) => this.model.nameOf(stream)).join(", ")],
+      ],
+    };
+  }
+
+  here() {
+    const { node, tap, querier, fastpath } = this.model.document;
+    return {
+      title: called("node", node.name),
+      rows: [
+        ["name", node.name], ["id", node.id], ["version", node.version], ["up for", span(this.model.at - node.uptime)],
+        ["listens", node.listening ?? "nowhere"], ["data", node.data_port ? `UDP port ${node.data_port}` : "on TCP only"],
+        ["TAP", `${tap.device} ${tap.state}`, tap.state === "up" ? null : "bad"], ["waits for", tap.state === "up" ? "" : tap.why],
+        ["address", tap.address], ["MTU", tap.mtu], ["TTL floor", tap.ttl_floor || "none"],
+        ["from programs", `${whole(tap.counters.received ?? 0)} packets`], ["to programs", `${whole(tap.counters.delivered ?? 0)} packets`],
+        ["querier", `IGMPv${querier.version}, ${querier.state}${querier.querier_name ? `: ${querier.querier_name}` : ""}`],
+        ["kernel forwards", fastpath.on ? `${whole(fastpath.routes)} routes (${fastpath.way})` : `nothing: ${fastpath.why}`],
+        ["certificate", node.tls ? `until ${node.tls.valid_until}` : ""], ["log", node.log_level],
+      ],
+    };
+  }
+
+  group(key) {
+    const group = this.model.document.groups.find((each) => `${each.group} ${each.source}` === key);
+    if (!group) return null;
+    return {
+      title: called("stream", group.group),
+      rows: [
+        ["group", group.group], ["source", group.source], ["denied", group.denied ? "yes, by [groups]: programs here do not get it" : "", "warn"],
+        ["wanted by", group.wanted_by.map((name) => called("node", name)).join(", ") || "nobody"], ["asked by", asked(group)], ["mode", group.mode],
+        ["hosts here", group.hosts.join(", ")], ["of", group.hosts_known > group.hosts.length ? whole(group.hosts_known) : ""],
+        ["last report", group.reporter], ["expires in", group.expires_in == null ? "" : span(group.expires_in - this.model.at)], ["pinned", group.pinned ? "yes" : ""],
+      ],
+    };
+  }
+
+  session(key) {
+    const session = this.model.sessions.find((each) => each.key === key);
+    if (!session) return null;
+    const stream = streamOf(this.model, session);
+    return {
+      title: session.name,
+      rows: [
+        ["state", stream ? stream.light[1] : "silent here", stream ? stream.light[0] : null],
+        ["address", session.address], ["from", session.from], ["rate", stream ? bitrate(stream.bits) : ""],
+        ["listeners", whole(listeners(this.model, session))],
+        ...described(session.raw),
+      ],
+    };
+  }
+}
+
+/** Figures that this page knows no words for, as they are: texts, numbers and what is nested in them. */
+function described(value, prefix = "") {
+  if (!value || typeof value !== "object") return [];
+  return Object.entries(value).flatMap(([name, inner]) => {
+    const label = `${prefix}${plain(name).replaceAll("_", " ")}`;
+    if (inner === null || inner === "" || ["group", "source"].includes(name)) return [];
+    if (Array.isArray(inner) && inner.every((each) => typeof each !== "object")) return inner.length ? [[label, inner.join(", ")]] : [];
+    if (typeof inner === "object") return described(inner, `${label} `);
+    return [[label, typeof inner === "boolean" ? (inner ? "yes" : "no") : String(inner)]];
+  });
+}

@@ -1,0 +1,147 @@
+"""The page before running nodes: what it shows is what `mcmw show --json` says, and what breaks is seen at once."""
+
+import json
+import time
+from typing import Any
+
+from multicastmw.cli.lab import Host, wait_until
+from tests import browser as browsers
+from tests.netns.kit import (
+    DEVICE,
+    PATIENCE,
+    NetnsTestCase,
+    Receiver,
+    Sender,
+    await_linked,
+    await_wanted,
+    mcmw,
+    node_ini,
+    why_not,
+)
+
+WEB = 8080
+SECTIONS = {"web": {"endpoint": f"tcp:{WEB}:interface=127.0.0.1"}}
+URL = f"http://127.0.0.1:{WEB}/"
+GROUP, ALONE, DYING = "239.1.1.1", "239.1.1.2", "239.1.1.3"
+MARKUP = "<b>c"  # a node's name
+SEEN_WITHIN = 2.0  # seconds
+
+
+class Page(NetnsTestCase):
+    """a and c dial b, and a browser on b looks at b's node."""
+
+    skip = why_not("setpriv") or browsers.why_not()
+
+    def setUp(self) -> None:
+        self.lab = self.make_lab("abc")
+        self.a, self.b, self.c = self.lab.hosts
+        self.starts(self.b)
+        self.starts(self.a)
+        self.starts(self.c, {"node": {"name": MARKUP}})
+        await_linked(self.b, ["a", MARKUP])
+        self.browser = browsers.Browser(self.b, self.lab.state_dir)
+        self.addCleanup(self.browser.close)
+        self.browser.go(URL)
+        self.browser.until("document.querySelectorAll('.lane').length === 2", "the links of b")
+
+    def starts(self, host: Host, sections: Any = None) -> None:
+        dials = () if host is self.b else (self.b,)
+        host.start_node(node_ini(host, dials, SECTIONS | (sections or {})))
+
+    def shown(self) -> dict[str, Any]:
+        code, out, _ = mcmw(self.b, "show", "--json")
+        assert code == 0
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def rows(self, tab: str) -> list[list[str]]:
+        """The cells of a view's first table, as they are seen."""
+        self.browser.click(f"#tab-{tab}")
+        found: list[list[str]] = self.browser.ask(
+            f"[...document.querySelector('#panel-{tab} table').querySelectorAll('tbody tr')]"
+            ".map(row => [...row.cells].map(cell => cell.innerText.trim()))"
+        )
+        return found
+
+    def play(self) -> Sender:
+        receiver = Receiver(self.c, GROUP)
+        await_wanted(self.b, {MARKUP}, GROUP)
+        await_wanted(self.a, {"b"}, GROUP)
+        sender = Sender(self.a, GROUP, rate=200)
+        receiver.await_state(lambda state: receiver.report(GROUP, sender.source)["received"] > 50, "a stream")
+        return sender
+
+    def test_what_it_shows_is_what_the_command_says(self) -> None:
+        self.play().stop()
+        self.browser.until(
+            f"(document.querySelector('#tab-streams').click(), document.querySelector('#panel-streams').innerText.includes('{GROUP}'))",
+            "the stream",
+        )
+
+        def agrees() -> bool:
+            """The counts stand still now, but those of the links' own messages do not count here."""
+            status = self.shown()
+            peers = {peer["name"]: peer["state"] for peer in status["peers"]}
+            links = {row[1]: row[2] for row in self.rows("nodes")}
+            groups = {(group["group"], ", ".join(group["wanted_by"])) for group in status["groups"]}
+            routes = {
+                (route["group"], route["source"], str(route["died_of_ttl"]), ", ".join(route["to"]))
+                for route in status["routes"]
+            }
+            return (
+                peers == links
+                and groups == {(row[0], row[2]) for row in self.rows("groups")}
+                and routes == {(row[1], row[2], row[8], row[11]) for row in self.rows("streams")}
+            )
+
+        wait_until(agrees, PATIENCE, "the page as the command has it")
+        route = next(route for route in self.shown()["routes"] if route["group"] == GROUP)
+        self.browser.click("#panel-streams tbody tr")
+        said = self.browser.until(
+            "(text => text.includes('packets') && text)(document.querySelector('#inspector-facts').innerText)", "the stream's figures"
+        )
+        self.assertIn(f"packets\n{route['packets']:,}", said)
+        self.assertIn(f"bytes\n{route['bytes']:,}", said)
+        self.assertEqual([], self.browser.complaints)
+
+    def test_a_link_that_breaks_is_seen_within_two_seconds(self) -> None:
+        self.a.kill_node()
+        began = time.monotonic()
+        self.browser.until(
+            "[...document.querySelectorAll('#attention-list li')].some(each => /a is down/.test(each.innerText))"
+            " || document.querySelectorAll('.lane').length === 1",
+            "that a is gone", SEEN_WITHIN,
+        )  # fmt: skip
+        self.measured("seconds until it was seen", round(time.monotonic() - began, 2))
+        self.starts(self.a)
+        self.browser.until("document.querySelectorAll('.lane[data-state=up]').length === 2", "that it is back")
+
+    def test_names_with_markup_are_text(self) -> None:
+        self.assertIn(MARKUP, self.browser.texts(".card.peer .name"))
+        self.assertEqual(0, self.browser.ask("[...document.querySelectorAll('main b b')].length"))
+        self.assertEqual([], self.browser.complaints)
+
+    def test_who_does_not_get_it_and_why(self) -> None:
+        Sender(self.b, ALONE, rate=50)
+        receiver = Receiver(self.c, DYING)
+        await_wanted(self.b, {MARKUP}, DYING)
+        Sender(self.b, DYING, rate=50, ttl=1)
+        self.browser.until(f"/{DYING} dies of its TTL/.test(document.querySelector('#attention-list').innerText)", "the TTL")
+        self.browser.until(f"/{ALONE} is sent to nobody/.test(document.querySelector('#attention-list').innerText)", "nobody")
+        self.assertEqual({}, receiver.streams())
+
+    def test_nothing_is_asked_of_anybody_but_the_node(self) -> None:
+        self.play()
+        self.browser.until("document.querySelectorAll('.strand').length", "a stream along the links")
+        for tab in ("sessions", "streams", "groups", "nodes", "events", "tree"):
+            self.browser.click(f"#tab-{tab}")
+        others = [url for url in self.browser.requests if not url.startswith((URL, "about:"))]
+        self.assertEqual([], others)
+        self.assertEqual([], self.browser.complaints)
+
+    def test_without_a_viewer_it_costs_nothing_and_a_reload_finds_the_events(self) -> None:
+        before = self.browser.until("document.querySelectorAll('#now-events li').length", "events")
+        self.browser.reload()
+        self.browser.until(f"document.querySelectorAll('#now-events li').length >= {before}", "the same events")
+        self.browser.click("#tab-tree")
+        self.assertIn(DEVICE, self.browser.text(".card.root"))

@@ -1,0 +1,136 @@
+"""A site with the page and a status that nobody's node has: many nodes, groups and streams, all in motion.
+
+`python -m tests.web.synthetic --nodes 300 --groups 500` serves it on a port of the loopback, which it prints; for
+tests of the page, and for bench/page.py.
+"""
+
+import argparse
+import random
+from typing import Any
+
+from multicastmw.web.events import Feed
+from multicastmw.web.files import mount
+
+PEERS = 12
+NASTY = '<img src=x onerror="document.title=1">\x1b[31m\u202e'
+BITS = 1_400_000
+CSP = b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self' blob:"
+
+
+class Node:
+    """A status that grows with time as a busy node's does."""
+
+    def __init__(self, nodes: int, groups: int, seed: int = 1) -> None:
+        self.nodes, self.groups = nodes, groups
+        self.random = random.Random(seed)
+        self.names = [NASTY, *(f"studio-{index:03}" for index in range(1, nodes))]
+        self.peers = self.names[: min(PEERS, nodes)]
+        self.behind = {peer: self.names[index :: len(self.peers)] for index, peer in enumerate(self.peers)}
+        self.told: list[dict[str, Any]] = []
+
+    def events(self, after: int) -> list[tuple[int, dict[str, Any]]]:
+        """One a call, as if something happened all the time."""
+        self.told.append({"level": self.random.choice(["info", "warn"]), "kind": "Note", "ago": 0.0,
+                          "text": f"number {len(self.told)} of {NASTY}"})  # fmt: skip
+        return [(number + 1, event) for number, event in enumerate(self.told) if number >= max(after, len(self.told) - 200)]
+
+    def status(self, now: float) -> dict[str, Any]:
+        self.now = now
+        return {
+            "node": {
+                "name": "master-control", "id": "00", "origin": "01", "version": "1", "engine": "static", "uptime": now,
+                "ready": True, "pid": 1, "listening": "tcp:4600", "data_port": 4600, "tls": None, "log_level": "info",
+            },
+            "tap": {
+                "device": "mcmw0", "state": "up", "why": "", "address": "10.88.0.1/24", "mtu": 1412, "longest": 1412,
+                "ttl_floor": 0, "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None,
+                "counters": {"received": int(now * 1000), "received_bytes": int(now * 1e6), "delivered": 0,
+                             "delivered_bytes": int(now * 2e6)},
+            },
+            "fastpath": {"mode": "auto", "on": True, "why": "", "way": "tcx", "uplinks": [], "routes": self.groups,
+                         "counters": {}},
+            "querier": {"state": "querier", "address": "10.88.0.254", "querier": "10.88.0.254", "querier_name": None,
+                        "version": 3, "counters": {}},
+            "peers": [self._peer(index, name) for index, name in enumerate(self.peers)],
+            "groups": [self._group(index) for index in range(self.groups)],
+            "routes": [self._route(index) for index in range(self.groups)],
+            "nodes": [{"name": name, "id": f"{index:016x}", "via": [peer]}
+                      for peer, names in self.behind.items() for index, name in enumerate(names)],
+            "counters": {}, "warnings": [f"a warning about {NASTY}"], "refused_reload": None,
+        }  # fmt: skip
+
+    def _group_of(self, index: int) -> str:
+        return f"239.{1 + index // 250}.1.{index % 250}"
+
+    def _peer(self, index: int, name: str) -> dict[str, Any]:
+        down = index == 1
+        sent = int(self.now * 2e5 * (index + 1))
+        return {
+            "name": name, "sections": [name], "id": None if down else f"{index:016x}", "state": "waiting" if down else "up",
+            "why": "connection refused" if down else "", "endpoint": "tcp:10.99.2.2:4600", "address": "10.99.2.2:4600",
+            "dialled_by": "us", "tls": False, "since": self.now, "data": None if down else "udp", "data_address": None,
+            "rtt": None if down else round(self.random.uniform(0.001, 0.002), 6), "attempts": 3 if down else 0,
+            "channels": self.groups, "nodes": [] if down else self.behind[name], "queue": 0,
+            "queue_drops": int(self.now) if index == 2 else 0, "kernel_drops": 0, "falls": 0, "fast": index % 2 == 0,
+            "why_slow": "", "counters": {} if down else {"sent": sent // 1316, "sent_bytes": sent, "received": sent // 2632,
+                                                         "received_bytes": sent // 2, "socket_full": 0},
+        }  # fmt: skip
+
+    def _group(self, index: int) -> dict[str, Any]:
+        return {
+            "group": self._group_of(index), "source": "any", "wanted_by": [self.peers[index % len(self.peers)], "mcmw0"],
+            "version": 3, "mode": "exclude", "reporter": "10.88.0.1", "hosts": ["10.88.0.1"], "hosts_known": 1,
+            "expires_in": 20 - (self.now + index) % 10, "pinned": False, "denied": index == 3,
+        }  # fmt: skip
+
+    def _route(self, index: int) -> dict[str, Any]:
+        size = int(self.now * BITS / 8 * (1 + index % 7 / 3))
+        origin = self.names[(index * 7) % len(self.names)]
+        return {
+            "group": self._group_of(index), "source": f"10.88.0.{1 + index % 200}",
+            "to": [self.peers[(index * 5) % len(self.peers)]] if index % 9 else [], "packets": size // 1316, "bytes": size,
+            "to_nobody": 0 if index % 9 else size // 1316, "died_of_ttl": int(self.now * 50) if index == 5 else 0,
+            "sent_from_here": None, "denied": False, "fast": index % 3 > 0, "why_slow": "",
+            "streams": [{"origin": f"{index:016x}", "node": origin, "received": size // 1316,
+                         "lost": int(self.now) if index == 7 else 0, "duplicates": 0, "reordered": 0, "late": 0}],
+        }  # fmt: skip
+
+
+def site(node: Node, clock: Any) -> Any:
+    from twisted.web.resource import Resource
+    from twisted.web.server import Site
+
+    class Strict(Site):
+        """With the policy that the web service has: nothing but what comes from here."""
+
+        def getResourceFor(self, request: Any) -> Any:
+            request.setHeader(b"content-security-policy", CSP)
+            return super().getResourceFor(request)
+
+        def log(self, request: object) -> None:
+            pass
+
+    root = Resource()
+    mount(root, Feed(lambda: node.status(clock.seconds()), node.events, clock))
+    return Strict(root)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nodes", type=int, default=300)
+    parser.add_argument("--groups", type=int, default=500)
+    parser.add_argument("--port", type=int, default=0)
+    told = parser.parse_args()
+    from twisted.internet import reactor
+
+    from multicastmw.net.clockwork import monotonic
+
+    port = reactor.listenTCP(  # type: ignore[attr-defined]
+        told.port, site(Node(told.nodes, told.groups), monotonic(reactor)), interface="127.0.0.1"
+    )
+    print(port.getHost().port, flush=True)
+    reactor.run()  # type: ignore[attr-defined]
+
+
+if __name__ == "__main__":
+    main()
