@@ -10,7 +10,7 @@ stays full is let go.  So nothing waits for a viewer here.
 
     event: status     {"at", "whole": document} or {"at", "change": change}
     event: happened   {"at", "kind", "level", "text"}; its id is RUN-NUMBER, and Last-Event-ID goes on behind it
-    event: tick       {"at"}: nothing changed for a while, and the node is there
+    event: tick       {"at"}: looked, and nothing changed
 
 `at` is on the node's clock, and so is every moment in the document.
 
@@ -46,7 +46,6 @@ TCP_USER_TIMEOUT = getattr(socket, "TCP_USER_TIMEOUT", 18)  # from <linux/tcp.h>
 # What we chose.
 STATUS_EVERY = 1.0  # seconds at least from one look at the status to the next
 EVENTS_EVERY = 0.25
-TICK_EVERY = 4.0  # seconds of silence until a tick
 SHARE = 20  # of the time at most one in so many is spent on looks
 VIEWERS_MAX = 32
 STUCK = 30.0  # seconds that a connection may be full, or nothing acknowledged
@@ -145,7 +144,6 @@ class Feed:
         self._taken = 0.0
         self._told: deque[tuple[int, Message]] = deque(maxlen=EVENTS_KEPT)
         self._next_status = 0.0
-        self._spoke = 0.0
 
     # --- who looks
 
@@ -204,8 +202,6 @@ class Feed:
             self._tell_status(now)
             cost = self._clock.seconds() - now
             self._next_status = now + max(STATUS_EVERY, SHARE * cost)
-        if now - self._spoke >= TICK_EVERY:
-            self._tell(Message("tick", {"at": round(now, 3)}), now)
 
     def _tell_events(self, now: float) -> None:
         last = self._told[-1][0] if self._told else 0
@@ -215,7 +211,6 @@ class Feed:
             del data["ago"]
             self._told.append((number, Message("happened", data, f"{self.run}-{number}")))
         if fresh:
-            self._spoke = now
             for viewer in self._free():
                 self._catch_up_events(viewer)
 
@@ -225,10 +220,10 @@ class Feed:
         if before is None:
             change = [document]
         elif (change := difference(before, document)) is None:
+            self._tell(Message("tick", {"at": round(now, 3)}))
             return
         self._version += 1
         self._whole = None
-        self._spoke = now
         message = Message("status", {"at": round(now, 3), "change": change})
         if len(message.plain) * 2 > self._whole_size:  # little is gained, or the first
             message = self._newest()
@@ -249,8 +244,7 @@ class Feed:
         """Those whose connection takes something."""
         return [viewer for viewer in self.viewers if viewer.full_since is None]
 
-    def _tell(self, message: Message, now: float) -> None:
-        self._spoke = now
+    def _tell(self, message: Message) -> None:
         for viewer in self._free():
             viewer.write(message)
 

@@ -22,7 +22,6 @@ from multicastmw.web.events import (
     SHARE,
     STATUS_EVERY,
     STUCK,
-    TICK_EVERY,
     VIEWERS_MAX,
     Feed,
     Live,
@@ -159,9 +158,9 @@ class Feeds(SynchronousTestCase):
         self.pass_time(1)
         self.assertIn("whole", viewer.statuses()[-1])
 
-    def test_where_nothing_but_time_passes_there_are_ticks(self) -> None:
+    def test_where_nothing_but_time_passes_a_look_is_a_tick(self) -> None:
         viewer = self.view()
-        self.pass_time(3 * TICK_EVERY)
+        self.pass_time(3 * STATUS_EVERY)
         self.assertEqual(["status", "tick", "tick", "tick"], [event["event"] for event in viewer.events()])
 
     def test_who_comes_later_gets_what_the_others_have(self) -> None:

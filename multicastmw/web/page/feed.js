@@ -1,6 +1,6 @@
 // The connection to the node: one stream of events (multicastmw/web/events.py), made again whenever it is lost.
 
-const SILENT = 12_000; // ms without a word, though the node says something every 4 s
+const SILENT = 12_000; // ms without a word, though the node says something at every look
 const AGAIN_FIRST = 500; // ms until the next try, doubling
 const AGAIN_MOST = 5_000;
 

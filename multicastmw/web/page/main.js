@@ -159,7 +159,7 @@ function planEvents() {
 
 // --- time and connection
 
-/** Nothing changed for a while: rates fall to nothing, ages go on. */
+/** Nothing changed: rates are nothing, and ages go on. */
 function again(at) {
   model.take(model.document, at);
   show();
@@ -186,7 +186,6 @@ setInterval(() => {
     text(byId("lost-words"), `No connection with the node for ${span((performance.now() - lostAt) / 1000)}. What is shown is as of then; it is tried again by itself.`);
   }
   if (!model.document) return;
-  if (connection === "live" && feed.now - model.at > 1.6) again(feed.now);
   text(byId("uptime"), span(feed.now - model.document.node.uptime));
 }, 1000);
 

@@ -46,6 +46,7 @@ export class Tree {
     this.host.addEventListener("keydown", (event) => this.keydown(event));
     this.host.addEventListener("focusin", (event) => this.focused(event.target));
     this.entries = [];
+    this.order = "";
   }
 
   show(model) {
@@ -55,7 +56,8 @@ export class Tree {
     showLight(this.rootLight, doc.tap.state === "up" ? ["good", "ready"] : ["bad", doc.tap.state]);
     text(this.rootFacts, `${doc.tap.device} ${doc.tap.address ?? ""} · IGMPv${doc.querier.version} ${doc.querier.state}`);
     text(this.rootFigures, `in ${bitrate(model.in)} · out ${bitrate(model.out)}`);
-    const before = this.entries.length;
+    const before = this.order;
+    this.order = model.list.map((link) => link.key).join("\n");
     this.entries = [];
     keyed(this.lanes, model.list, (link) => link.key, (link) => this.makeLane(link), (entry, link) => {
       this.entries.push(entry);
@@ -64,7 +66,7 @@ export class Tree {
     this.nobody.hidden = model.list.length > 0;
     const moving = this.entries.reduce((total, entry) => total + Math.min(entry.link.strands.length, STRANDS_MOST), 0);
     attribute(this.drawing, "data-still", moving > MOVING_MOST);
-    if (before !== this.entries.length) this.lay();
+    if (before !== this.order) this.lay();
     this.entries.forEach((entry) => this.colour(entry));
   }
 
