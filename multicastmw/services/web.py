@@ -86,6 +86,8 @@ class WebService(Service):
     # --- what is there: the one place where resources are mounted
 
     def _root(self) -> Any:
+        from multicastmw.web.events import Feed
+        from multicastmw.web.files import mount
         from multicastmw.web.http import Folder
         from multicastmw.web.metrics import Metrics
         from multicastmw.web.output import Streams
@@ -97,6 +99,7 @@ class WebService(Service):
         root.putChild(b"metrics", Metrics(recent.status, self._reactor))
         root.putChild(b"udp", Streams(self._outputs, self._reactor, is_rtp=False))
         root.putChild(b"rtp", Streams(self._outputs, self._reactor, is_rtp=True))
+        mount(root, Feed(lambda: self._node.status().as_dict(), self._node.journal.after, self._reactor))
         return root
 
     def _outputs(self) -> HttpOutput:

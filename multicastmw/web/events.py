@@ -36,6 +36,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
 from multicastmw.web.changes import difference, with_moments
+from multicastmw.web.http import abort, said
 
 LOG = Logger(namespace="mcmw")
 
@@ -104,7 +105,7 @@ class Viewer:
     def cut(self) -> None:
         """Lets it go with what is unsent."""
         if self._request.channel is not None:
-            self._request.channel.transport.abortConnection()
+            abort(self._request.channel)
 
     # --- IPushProducer: the connection's buffer is full, or empty again
 
@@ -278,10 +279,8 @@ class Live(Resource):
 
     def render_GET(self, request: Request) -> bytes | int:
         if self.feed.is_full:
-            request.setResponseCode(503)
-            request.setHeader(b"retry-after", b"5")
-            request.setHeader(b"content-type", b"text/plain; charset=utf-8")
-            return f"there are {VIEWERS_MAX} viewers, which is the bound\n".encode()
+            line = f"there are {VIEWERS_MAX} viewers, which is the bound"
+            return said(request, 503, line, ((b"retry-after", b"5"),))
         compressed = accepts_gzip(request)
         request.setHeader(b"content-type", b"text/event-stream")
         request.setHeader(b"cache-control", b"no-store")
@@ -313,7 +312,7 @@ def accepts_gzip(request: Request) -> bool:
 
 def notice_the_dead(request: Request) -> None:
     """Where nothing is acknowledged the kernel ends the connection, long before it would by itself."""
-    transport = request.channel.transport if request.channel is not None else None
+    transport = getattr(request.channel, "transport", None)
     if (get_handle := getattr(transport, "getHandle", None)) and (handle := get_handle()) is not None:
         if getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6):
             handle.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(STUCK * 1000))

@@ -16,6 +16,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from multicastmw.web.events import Feed, Live, accepts_gzip
+from multicastmw.web.http import Folder, said
 
 HERE = Path(__file__).parent / "page"
 INDEX = "index.html"
@@ -60,9 +61,7 @@ class PageFile(Resource):
 
     def render_GET(self, request: Request) -> bytes:
         if request.postpath and request.postpath != [b""]:
-            request.setResponseCode(404)
-            request.setHeader(b"content-type", TYPES[".txt"])
-            return b"not found\n"
+            return said(request, 404, "there is nothing here")
         compressed = accepts_gzip(request)
         request.setHeader(b"content-type", TYPES[self.path.suffix])
         request.setHeader(b"cache-control", b"no-cache")
@@ -80,7 +79,7 @@ class PageFile(Resource):
 
 def mount(root: Resource, feed: Feed) -> None:
     """Hangs the page into a site."""
-    folder = Resource()
+    folder = Folder()
     for name in NAMES:
         folder.putChild(name.encode(), PageFile(HERE / name))
     root.putChild(b"", PageFile(HERE / INDEX))
