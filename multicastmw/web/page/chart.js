@@ -21,6 +21,7 @@ export class Chart {
     this.unit = unit;
     this.top = 0;
     this.canvas = el("canvas", { role: "img", height });
+    this.canvas.style.height = `${height}px`; // whatever its pixels are
     this.height = height;
     this.most = el("span", { class: "most" });
     this.keys = lines.map((line) => ({ line, value: el("b", { class: "figure" }) }));

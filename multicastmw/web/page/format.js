@@ -30,7 +30,7 @@ export const packetrate = (rate) => (rate >= 0 ? `${amount(rate)}/s` : "–");
 /** Three figures, trailing zeros kept: columns do not jump. */
 const significant = (value) => (value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2));
 
-export const milliseconds = (seconds) => (seconds == null ? "–" : `${significant(seconds * 1000)} ms`);
+export const milliseconds = (seconds) => (seconds >= 0 && seconds !== null ? `${significant(seconds * 1000)} ms` : "–");
 
 /** A duration in its two largest units: 8 s, 3 min 5 s, 2 d 4 h. */
 export function span(seconds) {

@@ -79,7 +79,7 @@ export class Inspector {
     if (kind === "stream") {
       return [
         new Chart("rate", [{ name: "bits", title: "", colour: "--line-1" }], bitrate),
-        new Chart("lost on the way here", [{ name: "lost", title: "a look", colour: "--line-bad", className: "bad" }], lostUnit, 56),
+        new Chart("lost on the way here", [{ name: "lost", title: "in a second", colour: "--line-bad", className: "bad" }], lostUnit, 56),
         new Chart("delay variation", [{ name: "delay", title: "jitter", colour: "--line-3", className: "three" }], milliseconds, 56),
       ];
     }
@@ -87,7 +87,7 @@ export class Inspector {
       return [
         new Chart("rate", [{ name: "out", title: "out", colour: "--line-1" }, { name: "in", title: "in", colour: "--line-2", className: "two" }], bitrate),
         new Chart("round trip", [{ name: "rtt", title: "", colour: "--line-3", className: "three" }], milliseconds, 56),
-        new Chart("no room in a queue or socket", [{ name: "lost", title: "a look", colour: "--line-bad", className: "bad" }], lostUnit, 56),
+        new Chart("no room in a queue or socket", [{ name: "lost", title: "in a second", colour: "--line-bad", className: "bad" }], lostUnit, 56),
       ];
     }
     return [];
