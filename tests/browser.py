@@ -154,12 +154,18 @@ class Browser:
 
     def size(self, width: int, height: int, scale: float = 1.0) -> None:
         self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=width < 600
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=scale,
+            mobile=width < 600,
         )
 
     def prefers(self, **features: str) -> None:
         """Media features, as in color_scheme="dark"."""
-        told = [{"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()]
+        told = [
+            {"name": f"prefers-{name.replace('_', '-')}", "value": value} for name, value in features.items()
+        ]
         self.call("Emulation.setEmulatedMedia", features=told)
 
     def press(self, *keys: str, shift: bool = False) -> None:
@@ -171,7 +177,9 @@ class Browser:
             if len(key) == 1 or key == "Enter":
                 told["text"] = "\r" if key == "Enter" else key
             self.call("Input.dispatchKeyEvent", type="keyDown", **told)
-            self.call("Input.dispatchKeyEvent", type="keyUp", **{k: v for k, v in told.items() if k != "text"})
+            self.call(
+                "Input.dispatchKeyEvent", type="keyUp", **{k: v for k, v in told.items() if k != "text"}
+            )
 
     def type(self, text: str) -> None:
         self.call("Input.insertText", text=text)
@@ -182,7 +190,9 @@ class Browser:
         """The value of a JavaScript expression, awaited."""
         said = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         if details := said.get("exceptionDetails"):
-            raise BrowserError(f"{expression}: {details.get('exception', {}).get('description') or details['text']}")
+            raise BrowserError(
+                f"{expression}: {details.get('exception', {}).get('description') or details['text']}"
+            )
         return said["result"].get("value")
 
     def until(self, expression: str, what: str, timeout: float = PATIENCE) -> Any:

@@ -57,7 +57,7 @@ class Journal:
         self.set_level(level)
         self.events: deque[tuple[float, Event]] = deque(maxlen=KEPT)
         self.sections: set[str] = set()  # names of [peer:NAME]
-        self.told = 0  # events kept so far; the last one has this number
+        self.number = 0  # of the last event that was kept
         self._clock = clock
         self._log = Logger(namespace="mcmw")
         self._seen: dict[Kind, Repetition] = {}
@@ -73,11 +73,16 @@ class Journal:
 
     def after(self, number: int) -> list[tuple[int, dict[str, Any]]]:
         """The same, each with its number, of those behind one; what is not kept any more is not among them."""
-        now, first = self._clock(), self.told - len(self.events)
+        now, first = self._clock(), self.number - len(self.events)
         return [
             (
                 first + place + 1,
-                {"ago": now - at, "kind": type(event).__name__, "level": event.level, "text": event.sentence()},
+                {
+                    "ago": now - at,
+                    "kind": type(event).__name__,
+                    "level": event.level,
+                    "text": event.sentence(),
+                },
             )
             for place, (at, event) in enumerate(self.events)
             if first + place >= number
@@ -97,7 +102,7 @@ class Journal:
         if times & (times - 1):
             return
         self.events.append((now, event))
-        self.told += 1
+        self.number += 1
         level = LogLevel.levelWithName(event.level)
         if level < self.level:
             return

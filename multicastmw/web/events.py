@@ -125,7 +125,11 @@ class Feed:
     """Looks for all viewers, while there are some."""
 
     def __init__(
-        self, status: Callable[[], dict[str, Any]], events: Callable[[int], Numbered], clock: Any, run: str = ""
+        self,
+        status: Callable[[], dict[str, Any]],
+        events: Callable[[int], Numbered],
+        clock: Any,
+        run: str = "",
     ) -> None:
         """`events` gives those behind a number, each with its own, the oldest first; `run` names this count."""
         self.run = run or secrets.token_hex(4)
@@ -178,10 +182,7 @@ class Feed:
 
     def _look(self) -> None:
         self._call = self._clock.callLater(EVENTS_EVERY, self._look)
-        maybeDeferred(self._look_once).addCallbacks(self._worked, self._broke)
-
-    def _worked(self, _: object) -> None:
-        self._failed = False
+        maybeDeferred(self._look_once).addErrback(self._broke)
 
     def _broke(self, failure: Failure) -> None:
         """A mistake of ours: said once, and looked again."""
@@ -217,6 +218,7 @@ class Feed:
 
     def _tell_status(self, now: float) -> None:
         document = with_moments(self._status(), now)
+        self._failed = False
         before, self._document, self._taken = self._document, document, now
         if before is None:
             change = [document]
@@ -296,9 +298,15 @@ class Live(Resource):
 
     def _after(self, request: Request) -> int:
         """The event behind which a viewer goes on; one of another run goes on behind none."""
-        told = request.getHeader("last-event-id") or (request.args or {}).get(b"after", [b""])[0].decode("ascii", "replace")
+        told = request.getHeader("last-event-id") or (request.args or {}).get(b"after", [b""])[0].decode(
+            "ascii", "replace"
+        )
         run, _, number = told.rpartition("-")
-        return int(number) if run == self.feed.run and number.isascii() and number.isdecimal() and len(number) < 16 else 0
+        return (
+            int(number)
+            if run == self.feed.run and number.isascii() and number.isdecimal() and len(number) < 16
+            else 0
+        )
 
 
 def accepts_gzip(request: Request) -> bool:

@@ -44,7 +44,13 @@ def start(lab: Lab) -> None:
     a, b, c, d, e = lab.hosts
     web = {"web": {"endpoint": f"tcp:{WEB}:interface=127.0.0.1"}}
     sessions = {
-        "session:film": {"name": "The film", "group": FILM, "port": MEDIA, "protocol": "udp", "description": "in a loop"},
+        "session:film": {
+            "name": "The film",
+            "group": FILM,
+            "port": MEDIA,
+            "protocol": "udp",
+            "description": "in a loop",
+        },
         "session:news": {"name": "Evening news", "group": NEWS, "port": MEDIA, "protocol": "udp"},
     }
     e.start_node(node_ini(e))
@@ -88,7 +94,9 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     browser.until(f"performance.now() > {HISTORY * 1000}", "some history", HISTORY + 10)
     e.unplug()
     Sender(b, DYING, rate=40, ttl=1)
-    browser.until("/e is down/.test(document.querySelector('#attention-list').innerText)", "that e is down", 40)
+    browser.until(
+        "/e is down/.test(document.querySelector('#attention-list').innerText)", "that e is down", 40
+    )
     browser.until("/dies of its TTL/.test(document.querySelector('#attention-list').innerText)", "the TTL")
     browser.click("#tab-tree")
     picture("tree-dark")
@@ -118,7 +126,10 @@ def small(path: Path) -> None:
         return
     fewer = path.with_suffix(".new.png")
     palette = "split[a][b];[a]palettegen=max_colors=256[p];[b][p]paletteuse=dither=none"
-    subprocess.run([find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-i", str(path), "-vf", palette, str(fewer)], check=True)
+    subprocess.run(
+        [find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-i", str(path), "-vf", palette, str(fewer)],
+        check=True,
+    )
     fewer.replace(path)
 
 

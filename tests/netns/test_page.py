@@ -98,7 +98,8 @@ class Page(NetnsTestCase):
         route = next(route for route in self.shown()["routes"] if route["group"] == GROUP)
         self.browser.click("#panel-streams tbody tr")
         said = self.browser.until(
-            "(text => text.includes('packets') && text)(document.querySelector('#inspector-facts').innerText)", "the stream's figures"
+            "(text => text.includes('packets') && text)(document.querySelector('#inspector-facts').innerText)",
+            "the stream's figures",
         )
         self.assertIn(f"packets\n{route['packets']:,}", said)
         self.assertIn(f"bytes\n{route['bytes']:,}", said)
@@ -114,7 +115,9 @@ class Page(NetnsTestCase):
         )  # fmt: skip
         self.measured("seconds until it was seen", round(time.monotonic() - began, 2))
         self.starts(self.a)
-        self.browser.until("document.querySelectorAll('.lane[data-state=up]').length === 2", "that it is back")
+        self.browser.until(
+            "document.querySelectorAll('.lane[data-state=up]').length === 2", "that it is back"
+        )
 
     def test_names_with_markup_are_text(self) -> None:
         self.assertIn(MARKUP, self.browser.texts(".card.peer .name"))
@@ -126,8 +129,12 @@ class Page(NetnsTestCase):
         receiver = Receiver(self.c, DYING)
         await_wanted(self.b, {MARKUP}, DYING)
         Sender(self.b, DYING, rate=50, ttl=1)
-        self.browser.until(f"/{DYING} dies of its TTL/.test(document.querySelector('#attention-list').innerText)", "the TTL")
-        self.browser.until(f"/{ALONE} is sent to nobody/.test(document.querySelector('#attention-list').innerText)", "nobody")
+        self.browser.until(
+            f"/{DYING} dies of its TTL/.test(document.querySelector('#attention-list').innerText)", "the TTL"
+        )
+        self.browser.until(
+            f"/{ALONE} is sent to nobody/.test(document.querySelector('#attention-list').innerText)", "nobody"
+        )
         self.assertEqual({}, receiver.streams())
 
     def test_nothing_is_asked_of_anybody_but_the_node(self) -> None:
@@ -142,6 +149,8 @@ class Page(NetnsTestCase):
     def test_without_a_viewer_it_costs_nothing_and_a_reload_finds_the_events(self) -> None:
         before = self.browser.until("document.querySelectorAll('#now-events li').length", "events")
         self.browser.reload()
-        self.browser.until(f"document.querySelectorAll('#now-events li').length >= {before}", "the same events")
+        self.browser.until(
+            f"document.querySelectorAll('#now-events li').length >= {before}", "the same events"
+        )
         self.browser.click("#tab-tree")
         self.assertIn(DEVICE, self.browser.text(".card.root"))

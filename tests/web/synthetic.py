@@ -32,7 +32,11 @@ class Node:
         """One a call, as if something happened all the time."""
         self.told.append({"level": self.random.choice(["info", "warn"]), "kind": "Note", "ago": 0.0,
                           "text": f"number {len(self.told)} of {NASTY}"})  # fmt: skip
-        return [(number + 1, event) for number, event in enumerate(self.told) if number >= max(after, len(self.told) - 200)]
+        return [
+            (number + 1, event)
+            for number, event in enumerate(self.told)
+            if number >= max(after, len(self.told) - 200)
+        ]
 
     def status(self, now: float) -> dict[str, Any]:
         self.now = now

@@ -94,5 +94,6 @@ class Moments(SynchronousTestCase):
 
     def test_time_left_counts_the_other_way(self) -> None:
         self.assertEqual(
-            {name: 100.0 + way for name, way in AGEING.items()}, with_moments(dict.fromkeys(AGEING, 1.0), 100.0)
+            {name: 100.0 + way for name, way in AGEING.items()},
+            with_moments(dict.fromkeys(AGEING, 1.0), 100.0),
         )

@@ -148,9 +148,7 @@ class Feeds(SynchronousTestCase):
         self.pass_time(1)
         self.document["peers"] = [{"name": "b"}]
         self.pass_time(1)
-        self.assertEqual(
-            {"at": 2.0, "change": {"peers": [[{"name": "b"}]]}}, viewer.statuses()[-1]
-        )
+        self.assertEqual({"at": 2.0, "change": {"peers": [[{"name": "b"}]]}}, viewer.statuses()[-1])
 
     def test_a_change_as_large_as_the_document_is_the_document(self) -> None:
         viewer = self.view()

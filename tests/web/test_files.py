@@ -64,7 +64,9 @@ class Files(TestCase):
             for header in ({"if_none_match": tag}, {"if_modified_since": modified}):
                 code, body, _ = yield self.asks("/page/main.js", accept_encoding=encoding, **header)
                 self.assertEqual((304, b""), (code, body), (encoding, header))
-            code, body, _ = yield self.asks("/page/main.js", if_none_match='"another"', if_modified_since=modified)
+            code, body, _ = yield self.asks(
+                "/page/main.js", if_none_match='"another"', if_modified_since=modified
+            )
             self.assertEqual(200, code)
 
     @inlineCallbacks

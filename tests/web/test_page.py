@@ -22,7 +22,9 @@ from tests.web.synthetic import BITS, NASTY, Node
 
 ROOT = Path(__file__).parents[2]
 TABS = ("tree", "sessions", "streams", "groups", "nodes", "events")
-SHOWN = "Array.from(document.querySelectorAll('button, a[href], input')).filter(each => each.checkVisibility())"
+SHOWN = (
+    "Array.from(document.querySelectorAll('button, a[href], input')).filter(each => each.checkVisibility())"
+)
 # A name for whatever has the focus, the same for the same thing.
 WHO = """(() => { const at = document.activeElement;
     if (at === document.body) return 'body';
@@ -110,7 +112,9 @@ class Much(PageCase):
 
 class Seen(PageCase):
     def test_what_is_wrong_stands_on_top_with_its_reason(self) -> None:
-        self.browser.until("document.querySelector('#attention-list').innerText.includes('dies of its TTL')", "the TTL")
+        self.browser.until(
+            "document.querySelector('#attention-list').innerText.includes('dies of its TTL')", "the TTL"
+        )
         said = self.browser.text("#attention-list")
         for words in ("is down", "connection refused", "dies of its TTL", "ttl-floor", "is sent to nobody",
                       "no join for it has come", "is denied here", "loses packets", "a warning about"):  # fmt: skip
@@ -139,7 +143,12 @@ class Seen(PageCase):
         self.browser.click("#help-open")
         self.assertTrue(self.browser.requests)
         self.assertEqual(
-            [], [url for url in self.browser.requests if not url.startswith(self.served.url) and url != "about:blank"]
+            [],
+            [
+                url
+                for url in self.browser.requests
+                if not url.startswith(self.served.url) and url != "about:blank"
+            ],
         )
         self.assertEqual([], self.browser.complaints)
 
@@ -269,7 +278,10 @@ class Keyboard(PageCase):
         for number, name in enumerate(TABS, 1):
             self.browser.press(str(number))
             self.assertEqual(f"panel-{name}", self.browser.ask(shown))
-            self.assertEqual("true", self.browser.ask(f"document.querySelector('#tab-{name}').getAttribute('aria-selected')"))
+            self.assertEqual(
+                "true",
+                self.browser.ask(f"document.querySelector('#tab-{name}').getAttribute('aria-selected')"),
+            )
 
     def test_arrows_reach_every_link_and_every_node_of_the_tree(self) -> None:
         self.browser.ask("document.querySelector('.card.root').focus()")
@@ -278,7 +290,9 @@ class Keyboard(PageCase):
         for lane in range(lanes):
             self.browser.press("ArrowDown")
             seen.add(self.focus())
-            chips = self.browser.ask(f"document.querySelectorAll('.lane')[{lane}].querySelectorAll('.chip').length")
+            chips = self.browser.ask(
+                f"document.querySelectorAll('.lane')[{lane}].querySelectorAll('.chip').length"
+            )
             for _ in range(chips):
                 self.browser.press("ArrowRight")
                 seen.add(self.focus())
@@ -292,7 +306,10 @@ class Keyboard(PageCase):
         self.browser.press("ArrowDown", "ArrowDown")
         row = self.focus()
         self.browser.press("Enter")
-        self.assertEqual(self.browser.text("#panel-streams tbody tr:nth-child(3) .name"), self.browser.text("#inspector-title"))
+        self.assertEqual(
+            self.browser.text("#panel-streams tbody tr:nth-child(3) .name"),
+            self.browser.text("#inspector-title"),
+        )
         self.assertTrue(self.browser.ask("document.querySelectorAll('#inspector canvas').length > 1"))
         self.browser.press("Escape")
         self.assertTrue(self.browser.ask("document.querySelector('#inspector').hidden"))
@@ -304,11 +321,16 @@ class Keyboard(PageCase):
         self.browser.type("239.1.1.4")
         rows = "[...document.querySelectorAll('#panel-groups tbody tr')].map(each => each.querySelector('.name').innerText)"
         self.assertEqual(["239.1.1.4"], self.browser.ask(rows))
-        self.browser.ask("(field => { field.value = ''; field.dispatchEvent(new Event('input')); })(document.querySelector('#panel-groups .search'))")
+        self.browser.ask(
+            "(field => { field.value = ''; field.dispatchEvent(new Event('input')); })(document.querySelector('#panel-groups .search'))"
+        )
         before = self.browser.ask(rows)
         self.browser.click("#panel-groups .sort")
         self.assertEqual(before[::-1], self.browser.ask(rows))
-        self.assertEqual("descending", self.browser.ask("document.querySelector('#panel-groups [aria-sort]').getAttribute('aria-sort')"))
+        self.assertEqual(
+            "descending",
+            self.browser.ask("document.querySelector('#panel-groups [aria-sort]').getAttribute('aria-sort')"),
+        )
 
 
 class Modules(PageCase):
@@ -333,7 +355,9 @@ class Modules(PageCase):
             before, after = ({name: value(3) for name in draw.sample("abcdef", 4)} for _ in range(2))
             if (change := difference(before, copy.deepcopy(after))) is not None:
                 cases.append([before, change, after])
-        made = self.imports("feed.js", f"{json.dumps(cases)}.map(([before, change]) => m.changed(before, change))")
+        made = self.imports(
+            "feed.js", f"{json.dumps(cases)}.map(([before, change]) => m.changed(before, change))"
+        )
         self.assertEqual([json.loads(json.dumps(after)) for _, _, after in cases], made)
 
     def test_it_reads_which_codecs_are_in_a_transport_stream(self) -> None:
@@ -353,10 +377,15 @@ class Modules(PageCase):
         from multicastmw.cli.text import amount, plain, span
 
         counts = [0, 7, 9_999, 10_000, 12_345, 999_499, 999_500, 4_560_000, 12_300_000_000]
-        told = self.imports("format.js", f"{json.dumps(counts)}.map(m.amount).map(text => text.replace(/(\\.\\d*?)0+(?=\\D)/, '$1').replace('.k', 'k').replace('.M', 'M').replace('.G', 'G'))")
+        told = self.imports(
+            "format.js",
+            f"{json.dumps(counts)}.map(m.amount).map(text => text.replace(/(\\.\\d*?)0+(?=\\D)/, '$1').replace('.k', 'k').replace('.M', 'M').replace('.G', 'G'))",
+        )
         self.assertEqual([amount(count) for count in counts], told)
         spans = [0, 8, 185, 3_600, 187_200.5]
-        self.assertEqual([span(each) for each in spans], self.imports("format.js", f"{json.dumps(spans)}.map(m.span)"))
+        self.assertEqual(
+            [span(each) for each in spans], self.imports("format.js", f"{json.dumps(spans)}.map(m.span)")
+        )
         self.assertEqual(plain("a\x1b[31m\u202eb"), self.imports("format.js", r"m.plain('a\x1b[31m\u202eb')"))
 
 
@@ -373,4 +402,10 @@ def transport_stream(types: tuple[int, ...]) -> bytes:
         bytes((kind, 0xE1, index, 0xF0, 2, 0x0A, 0)) for index, kind in enumerate(types)
     )
     filler = packet(0x100, b"\x00")
-    return filler * 2 + packet(0, table(0, b"\x00\x00\xe0\x10\x00\x01\xf0\x00")) + filler + packet(0x1000, table(2, pmt)) + filler
+    return (
+        filler * 2
+        + packet(0, table(0, b"\x00\x00\xe0\x10\x00\x01\xf0\x00"))
+        + filler
+        + packet(0x1000, table(2, pmt))
+        + filler
+    )
