@@ -107,18 +107,16 @@ class Much(PageCase):
         for told, right in zip(rates, wanted, strict=True):
             value, unit = told.split()
             self.assertEqual("Mbit/s", unit)
-            self.assertAlmostEqual(right, float(value), delta=right * 0.05)
+            self.assertLess(abs(right - float(value)), right * 0.05)
 
 
 class Seen(PageCase):
     def test_what_is_wrong_stands_on_top_with_its_reason(self) -> None:
-        self.browser.until(
-            "document.querySelector('#attention-list').innerText.includes('dies of its TTL')", "the TTL"
-        )
-        said = self.browser.text("#attention-list")
         for words in ("is down", "connection refused", "dies of its TTL", "ttl-floor", "is sent to nobody",
                       "no join for it has come", "is denied here", "loses packets", "a warning about"):  # fmt: skip
-            self.assertIn(words, said)
+            self.browser.until(
+                f"document.querySelector('#attention-list').innerText.includes({json.dumps(words)})", words
+            )
         order = self.browser.ask(
             "[...document.querySelectorAll('#attention-list li')].map(each => each.dataset.light)"
         )
@@ -161,7 +159,7 @@ class Seen(PageCase):
             self.assertLessEqual(wide, 360, tab)
             outside = self.browser.ask(
                 "[...document.querySelectorAll('main *')].filter(each => each.checkVisibility() "
-                "&& each.getBoundingClientRect().right > 361 && !each.closest('svg')).map(each => each.className).slice(0, 5)"
+                "&& each.getBoundingClientRect().right > 361 && !each.closest('svg, td > *')).map(each => each.className).slice(0, 5)"
             )
             self.assertEqual([], outside, tab)
 
@@ -257,6 +255,8 @@ class Keyboard(PageCase):
     def test_what_has_the_focus_is_seen_to_have_it(self) -> None:
         for _ in range(12):
             self.browser.press("Tab")
+            if self.focus() == "body":  # the last one is behind us
+                continue
             style = self.browser.ask(
                 "(style => `${style.outlineStyle} ${style.outlineWidth}`)(getComputedStyle(document.activeElement))"
             )
