@@ -1,9 +1,9 @@
 """Pictures a second of the page while a large overlay's figures change each second.
 
-`python -m bench.page --nodes 300 --groups 500`: serves a status that nobody's node has, opens the page in Chromium
-without a screen, and counts requestAnimationFrame in each view, with a stream's charts open beside it.  The
-longest pause between two pictures is what a person would see as a jerk.  `empty` is a page with nothing in it in
-the same browser: what this machine can do at all.
+`python -m bench.page --nodes 300 --groups 500`: serves a status that nobody's node has, opens the page in
+Chromium without a screen, and counts requestAnimationFrame in each view, and with a stream's charts open.
+The longest pause between two pictures is what a person would see as a jerk.  `empty` is a page with nothing
+in it in the same browser: what this machine can do at all.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""Chromium without a screen, spoken to over two pipes (the DevTools protocol): what the page's tests look with.
+"""Chromium without a screen, spoken to over two pipes (DevTools protocol): what the page's tests look with.
 
-It runs as nobody, for it refuses to be root with its sandbox, in the network namespace of a host if one is given.
-Every request that it makes and everything that it complains of is kept.
+It runs as nobody, for it refuses to be root with its sandbox, in the network namespace of a host if one is
+given.  Every request that it makes and everything that it complains of is kept.
 """
 
 import base64
@@ -24,16 +24,20 @@ from multicastmw.cli.lab.process import Process
 PATIENCE = 30.0
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIRST_FREE = 10  # descriptors below are those of the pipes' other ends
-EXEC = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execvp(sys.argv[3], sys.argv[3:])"
+EXEC = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4);"
+    "os.execvp(sys.argv[3], sys.argv[3:])"
+)
 QUIET = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-    "--no-default-browser-check", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--disable-default-apps", "--disable-extensions", "--disable-domain-reliability", "--no-pings", "--no-proxy-server",
-    "--mute-audio", "--autoplay-policy=no-user-gesture-required", "--hide-scrollbars", "--remote-debugging-pipe",
+    "--no-default-browser-check", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-default-apps", "--disable-extensions", "--disable-domain-reliability",
+    "--no-pings", "--no-proxy-server", "--mute-audio", "--autoplay-policy=no-user-gesture-required",
+    "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 KEYS = {
-    "Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Home": 36,
-    "End": 35,
+    "Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
+    "Home": 36, "End": 35,
 }  # fmt: skip
 
 

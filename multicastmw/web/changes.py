@@ -1,17 +1,18 @@
 """What is different between two status documents, as little as says it.
 
-A change is JSON: `[value]` puts a value there, `[]` takes it away, `{name: change}` goes inside.  Inside a list
-the names are places; a list that grew or shrank is put whole.
+A change is JSON: `[value]` puts a value there, `[]` takes it away, `{name: change}` goes inside.  Inside a
+list the names are places; a list that grew or shrank is put whole.
 
-What merely became older is no change.  So documents are compared with moments in place of ages: `since` is the
-moment from which it counts, on the clock of whoever took the snapshot, and `expires_in` that of the end.
+What merely became older is no change.  So documents are compared with moments in place of ages: `since` is
+the moment from which it counts, on the clock of whoever took the snapshot, and `expires_in` that of the end.
 """
 
 from typing import Any
 
 # Figures of the snapshot that move by themselves, and which way.
 AGEING = {
-    "uptime": -1, "since": -1, "ago": -1, "age": -1, "heard_ago": -1, "watched_for": -1, "expires_in": 1, "lease_left": 1,
+    "uptime": -1, "since": -1, "ago": -1, "age": -1, "heard_ago": -1, "watched_for": -1,
+    "expires_in": 1, "lease_left": 1,
 }  # fmt: skip
 
 # What we chose.

@@ -4,12 +4,12 @@
                                  Feed ── the same bytes ┼─ Viewer
     events(n) ── 4 times ────────┘                      └─ Viewer (behind: skipped, then the newest whole)
 
-The feed looks while there are viewers, once for all of them, and says what changed (web/changes.py).  A viewer
-that comes, or comes back from where its connection was full, gets the whole document; one whose connection
-stays full is let go.  So nothing waits for a viewer here.
+The feed looks while there are viewers, once for all of them, and says what changed (web/changes.py).  A
+viewer that comes, or comes back from where its connection was full, gets the whole document; one whose
+connection stays full is let go.  So nothing waits for a viewer here.
 
     event: status     {"at", "whole": document} or {"at", "change": change}
-    event: happened   {"at", "kind", "level", "text"}; its id is RUN-NUMBER, and Last-Event-ID goes on behind it
+    event: happened   {"at", "kind", "level", "text"}; its id is RUN-NUMBER, and Last-Event-ID goes on behind
     event: tick       {"at"}: looked, and nothing changed
 
 `at` is on the node's clock, and so is every moment in the document.
@@ -131,7 +131,7 @@ class Feed:
         clock: Any,
         run: str = "",
     ) -> None:
-        """`events` gives those behind a number, each with its own, the oldest first; `run` names this count."""
+        """`events` gives those behind a number, each with its own, the oldest first; `run` names this run."""
         self.run = run or secrets.token_hex(4)
         self.viewers: set[Viewer] = set()
         self._status = status
@@ -320,7 +320,7 @@ def accepts_gzip(request: Request) -> bool:
 
 def notice_the_dead(request: Request) -> None:
     """Where nothing is acknowledged the kernel ends the connection, long before it would by itself."""
-    transport = getattr(request.channel, "transport", None)
-    if (get_handle := getattr(transport, "getHandle", None)) and (handle := get_handle()) is not None:
-        if getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6):
-            handle.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(STUCK * 1000))
+    get_handle = getattr(getattr(request.channel, "transport", None), "getHandle", None)
+    handle = get_handle() if get_handle else None
+    if getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6):
+        handle.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(STUCK * 1000))

@@ -1,7 +1,7 @@
 """Pictures of the page for docs/screenshots, from running nodes: `make screenshots`, as root.
 
-Figure 4's tree with a fifth node e.  a plays a film to c and d, b looks; then e's cable is pulled, and a program on
-b sends with TTL 1.  What is seen is what such nodes do, and nothing is drawn by hand.
+Figure 4's tree with a fifth node e.  a plays a film to c and d, b looks; then e's cable is pulled, and a
+program on b sends with TTL 1.  What is seen is what such nodes do, and nothing is drawn by hand.
 """
 
 import subprocess
@@ -26,17 +26,17 @@ def film(path: Path) -> None:
     subprocess.run(
         [find_ffmpeg(), "-nostdin", "-v", "error", "-y", "-f", "lavfi", "-i",
          "mandelbrot=size=640x360:rate=25:start_scale=3:end_scale=0.01:end_pts=500", "-f", "lavfi", "-i",
-         "sine=frequency=330:beep_factor=4", "-t", "20", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p",
-         "-b:v", "1200k", "-maxrate", "1400k", "-bufsize", "1400k", "-g", "25", "-c:a", "aac", "-b:a", "96k",
-         "-f", "mpegts", str(path)], check=True,
+         "sine=frequency=330:beep_factor=4", "-t", "20", "-c:v", "libx264", "-preset", "veryfast",
+         "-pix_fmt", "yuv420p", "-b:v", "1200k", "-maxrate", "1400k", "-bufsize", "1400k", "-g", "25",
+         "-c:a", "aac", "-b:a", "96k", "-f", "mpegts", str(path)], check=True,
     )  # fmt: skip
 
 
 def stream(host: Host, path: Path, group: str) -> None:
     url = f"udp://{group}:{MEDIA}?localaddr=10.88.0.{host.index}&ttl=16&pkt_size=1316"
     host.spawn(
-        [find_ffmpeg(), "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(path), "-c", "copy", "-f",
-         "mpegts", url], log=f"{host.name}-film-{group}",
+        [find_ffmpeg(), "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(path), "-c", "copy",
+         "-f", "mpegts", url], log=f"{host.name}-film-{group}",
     )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """A site with the page and a status that nobody's node has: many nodes, groups and streams, all in motion.
 
-`python -m tests.web.synthetic --nodes 300 --groups 500` serves it on a port of the loopback, which it prints; for
-tests of the page, and for bench/page.py.
+`python -m tests.web.synthetic --nodes 300 --groups 500` serves it on a port of the loopback, which it prints;
+for tests of the page, and for bench/page.py.
 """
 
 import argparse
@@ -10,11 +10,11 @@ from typing import Any
 
 from multicastmw.web.events import Feed
 from multicastmw.web.files import mount
+from multicastmw.web.guard import HEADERS
 
 PEERS = 12
 NASTY = '<img src=x onerror="document.title=1">\x1b[31m\u202e'
 BITS = 1_400_000
-CSP = b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self' blob:"
 
 
 class Node:
@@ -30,8 +30,14 @@ class Node:
 
     def events(self, after: int) -> list[tuple[int, dict[str, Any]]]:
         """One a call, as if something happened all the time."""
-        self.told.append({"level": self.random.choice(["info", "warn"]), "kind": "Note", "ago": 0.0,
-                          "text": f"number {len(self.told)} of {NASTY}"})  # fmt: skip
+        self.told.append(
+            {
+                "level": self.random.choice(["info", "warn"]),
+                "kind": "Note",
+                "ago": 0.0,
+                "text": f"number {len(self.told)} of {NASTY}",
+            }
+        )
         return [
             (number + 1, event)
             for number, event in enumerate(self.told)
@@ -42,26 +48,66 @@ class Node:
         self.now = now
         return {
             "node": {
-                "name": "master-control", "id": "00", "origin": "01", "version": "1", "engine": "static", "uptime": now,
-                "ready": True, "pid": 1, "listening": "tcp:4600", "data_port": 4600, "tls": None, "log_level": "info",
+                "name": "master-control",
+                "id": "00",
+                "origin": "01",
+                "version": "1",
+                "engine": "static",
+                "uptime": now,
+                "ready": True,
+                "pid": 1,
+                "listening": "tcp:4600",
+                "data_port": 4600,
+                "tls": None,
+                "log_level": "info",
             },
             "tap": {
-                "device": "mcmw0", "state": "up", "why": "", "address": "10.88.0.1/24", "mtu": 1412, "longest": 1412,
-                "ttl_floor": 0, "groups": ["224.0.0.0/4"], "kernel_drops": 0, "gateway": None,
-                "counters": {"received": int(now * 1000), "received_bytes": int(now * 1e6), "delivered": 0,
-                             "delivered_bytes": int(now * 2e6)},
+                "device": "mcmw0",
+                "state": "up",
+                "why": "",
+                "address": "10.88.0.1/24",
+                "mtu": 1412,
+                "longest": 1412,
+                "ttl_floor": 0,
+                "groups": ["224.0.0.0/4"],
+                "kernel_drops": 0,
+                "gateway": None,
+                "counters": {
+                    "received": int(now * 1000),
+                    "received_bytes": int(now * 1e6),
+                    "delivered": 0,
+                    "delivered_bytes": int(now * 2e6),
+                },
             },
-            "fastpath": {"mode": "auto", "on": True, "why": "", "way": "tcx", "uplinks": [], "routes": self.groups,
-                         "counters": {}},
-            "querier": {"state": "querier", "address": "10.88.0.254", "querier": "10.88.0.254", "querier_name": None,
-                        "version": 3, "counters": {}},
+            "fastpath": {
+                "mode": "auto",
+                "on": True,
+                "why": "",
+                "way": "tcx",
+                "uplinks": [],
+                "routes": self.groups,
+                "counters": {},
+            },
+            "querier": {
+                "state": "querier",
+                "address": "10.88.0.254",
+                "querier": "10.88.0.254",
+                "querier_name": None,
+                "version": 3,
+                "counters": {},
+            },
             "peers": [self._peer(index, name) for index, name in enumerate(self.peers)],
             "groups": [self._group(index) for index in range(self.groups)],
             "routes": [self._route(index) for index in range(self.groups)],
-            "nodes": [{"name": name, "id": f"{index:016x}", "via": [peer]}
-                      for peer, names in self.behind.items() for index, name in enumerate(names)],
-            "counters": {}, "warnings": [f"a warning about {NASTY}"], "refused_reload": None,
-        }  # fmt: skip
+            "nodes": [
+                {"name": name, "id": f"{index:016x}", "via": [peer]}
+                for peer, names in self.behind.items()
+                for index, name in enumerate(names)
+            ],
+            "counters": {},
+            "warnings": [f"a warning about {NASTY}"],
+            "refused_reload": None,
+        }
 
     def _group_of(self, index: int) -> str:
         return f"239.{1 + index // 250}.1.{index % 250}"
@@ -70,34 +116,81 @@ class Node:
         down = index == 1
         sent = int(self.now * 2e5 * (index + 1))
         return {
-            "name": name, "sections": [name], "id": None if down else f"{index:016x}", "state": "waiting" if down else "up",
-            "why": "connection refused" if down else "", "endpoint": "tcp:10.99.2.2:4600", "address": "10.99.2.2:4600",
-            "dialled_by": "us", "tls": False, "since": self.now, "data": None if down else "udp", "data_address": None,
-            "rtt": None if down else round(self.random.uniform(0.001, 0.002), 6), "attempts": 3 if down else 0,
-            "channels": self.groups, "nodes": [] if down else self.behind[name], "queue": 0,
-            "queue_drops": int(self.now) if index == 2 else 0, "kernel_drops": 0, "falls": 0, "fast": index % 2 == 0,
-            "why_slow": "", "counters": {} if down else {"sent": sent // 1316, "sent_bytes": sent, "received": sent // 2632,
-                                                         "received_bytes": sent // 2, "socket_full": 0},
-        }  # fmt: skip
+            "name": name,
+            "sections": [name],
+            "id": None if down else f"{index:016x}",
+            "state": "waiting" if down else "up",
+            "why": "connection refused" if down else "",
+            "endpoint": "tcp:10.99.2.2:4600",
+            "address": "10.99.2.2:4600",
+            "dialled_by": "us",
+            "tls": False,
+            "since": self.now,
+            "data": None if down else "udp",
+            "data_address": None,
+            "rtt": None if down else round(self.random.uniform(0.001, 0.002), 6),
+            "attempts": 3 if down else 0,
+            "channels": self.groups,
+            "nodes": [] if down else self.behind[name],
+            "queue": 0,
+            "queue_drops": int(self.now) if index == 2 else 0,
+            "kernel_drops": 0,
+            "falls": 0,
+            "fast": index % 2 == 0,
+            "why_slow": "",
+            "counters": {}
+            if down
+            else {
+                "sent": sent // 1316,
+                "sent_bytes": sent,
+                "received": sent // 2632,
+                "received_bytes": sent // 2,
+                "socket_full": 0,
+            },
+        }
 
     def _group(self, index: int) -> dict[str, Any]:
         return {
-            "group": self._group_of(index), "source": "any", "wanted_by": [self.peers[index % len(self.peers)], "mcmw0"],
-            "version": 3, "mode": "exclude", "reporter": "10.88.0.1", "hosts": ["10.88.0.1"], "hosts_known": 1,
-            "expires_in": 20 - (self.now + index) % 10, "pinned": False, "denied": index == 3,
-        }  # fmt: skip
+            "group": self._group_of(index),
+            "source": "any",
+            "wanted_by": [self.peers[index % len(self.peers)], "mcmw0"],
+            "version": 3,
+            "mode": "exclude",
+            "reporter": "10.88.0.1",
+            "hosts": ["10.88.0.1"],
+            "hosts_known": 1,
+            "expires_in": 20 - (self.now + index) % 10,
+            "pinned": False,
+            "denied": index == 3,
+        }
 
     def _route(self, index: int) -> dict[str, Any]:
         size = int(self.now * BITS / 8 * (1 + index % 7 / 3))
         origin = self.names[(index * 7) % len(self.names)]
         return {
-            "group": self._group_of(index), "source": f"10.88.0.{1 + index % 200}",
-            "to": [self.peers[(index * 5) % len(self.peers)]] if index % 9 else [], "packets": size // 1316, "bytes": size,
-            "to_nobody": 0 if index % 9 else size // 1316, "died_of_ttl": int(self.now * 50) if index == 5 else 0,
-            "sent_from_here": None, "denied": False, "fast": index % 3 > 0, "why_slow": "",
-            "streams": [{"origin": f"{index:016x}", "node": origin, "received": size // 1316,
-                         "lost": int(self.now) if index == 7 else 0, "duplicates": 0, "reordered": 0, "late": 0}],
-        }  # fmt: skip
+            "group": self._group_of(index),
+            "source": f"10.88.0.{1 + index % 200}",
+            "to": [self.peers[(index * 5) % len(self.peers)]] if index % 9 else [],
+            "packets": size // 1316,
+            "bytes": size,
+            "to_nobody": 0 if index % 9 else size // 1316,
+            "died_of_ttl": int(self.now * 50) if index == 5 else 0,
+            "sent_from_here": None,
+            "denied": False,
+            "fast": index % 3 > 0,
+            "why_slow": "",
+            "streams": [
+                {
+                    "origin": f"{index:016x}",
+                    "node": origin,
+                    "received": size // 1316,
+                    "lost": int(self.now) if index == 7 else 0,
+                    "duplicates": 0,
+                    "reordered": 0,
+                    "late": 0,
+                }
+            ],
+        }
 
 
 def site(node: Node, clock: Any) -> Any:
@@ -105,10 +198,11 @@ def site(node: Node, clock: Any) -> Any:
     from twisted.web.server import Site
 
     class Strict(Site):
-        """With the policy that the web service has: nothing but what comes from here."""
+        """With the headers that the web service has: nothing but what comes from here."""
 
         def getResourceFor(self, request: Any) -> Any:
-            request.setHeader(b"content-security-policy", CSP)
+            for name, value in HEADERS.items():
+                request.setHeader(name, value)
             return super().getResourceFor(request)
 
         def log(self, request: object) -> None:

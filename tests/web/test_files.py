@@ -81,7 +81,8 @@ class Files(TestCase):
     def test_no_path_leads_anywhere_else(self) -> Any:
         for path in (
             "/page/../files.py", "/page/%2e%2e/files.py", "/page/..%2ffiles.py", "/page/", "/page",
-            "/page/main.js/x", "/page//etc/passwd", "/page/%00", "/page/main.js%00.txt", "/files.py", "/page/.",
+            "/page/main.js/x", "/page//etc/passwd", "/page/%00", "/page/main.js%00.txt", "/files.py",
+            "/page/.",
         ):  # fmt: skip
             code, body, _ = yield self.asks(path)
             self.assertEqual(404, code, path)
@@ -105,8 +106,10 @@ class Contents(SynchronousTestCase):
         for name in NAMES:
             if name.endswith(".js") and not name.startswith("mpegts."):
                 source = (HERE / name).read_text()
-                for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function",
-                            "DOMParser", "createContextualFragment", "setHTML"):  # fmt: skip
+                for way in (
+                    "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function",
+                    "DOMParser", "createContextualFragment", "setHTML",
+                ):  # fmt: skip
                     self.assertNotIn(way, source, name)
 
     def test_no_style_and_no_script_stands_in_the_page_itself(self) -> None:
