@@ -220,9 +220,8 @@ class Feed:
         document = with_moments(self._status(), now)
         self._failed = False
         before, self._document, self._taken = self._document, document, now
-        if before is None:
-            change = [document]
-        elif (change := difference(before, document)) is None:
+        change = [document] if before is None else difference(before, document)
+        if change is None:
             self._tell(Message("tick", {"at": round(now, 3)}))
             return
         self._version += 1
@@ -322,5 +321,5 @@ def notice_the_dead(request: Request) -> None:
     """Where nothing is acknowledged the kernel ends the connection, long before it would by itself."""
     get_handle = getattr(getattr(request.channel, "transport", None), "getHandle", None)
     handle = get_handle() if get_handle else None
-    if getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6):
+    if handle is not None and getattr(handle, "family", None) in (socket.AF_INET, socket.AF_INET6):
         handle.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, int(STUCK * 1000))
