@@ -4,6 +4,7 @@ It runs as nobody, for it refuses to be root with its sandbox, in the network na
 given.  Every request that it makes and everything that it complains of is kept.
 """
 
+import atexit
 import base64
 import fcntl
 import json
@@ -39,6 +40,9 @@ KEYS = {
     "Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40,
     "Home": 36, "End": 35,
 }  # fmt: skip
+
+
+SHARED: "list[Browser]" = []
 
 
 class BrowserError(Exception):
@@ -91,11 +95,19 @@ class Browser:
         self._reader.start()
 
     def _open(self) -> None:
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=self._target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
         self.size(1440, 900)
+
+    def fresh(self) -> None:
+        """A new window, and nothing known of the old one's; what pages have kept stays, by their origins."""
+        self._session = ""
+        self.call("Target.closeTarget", targetId=self._target)
+        self.requests.clear()
+        self.complaints.clear()
+        self._open()
 
     # --- the protocol
 
@@ -243,6 +255,16 @@ class Browser:
             os.close(descriptor)
         if self._own:
             shutil.rmtree(self._own, ignore_errors=True)
+
+
+def shared() -> Browser:
+    """The one of this process, with a fresh window: starting one takes seconds."""
+    if not SHARED:
+        SHARED.append(Browser())
+        atexit.register(SHARED[0].close)
+    else:
+        SHARED[0].fresh()
+    return SHARED[0]
 
 
 def _pipe() -> tuple[int, int]:

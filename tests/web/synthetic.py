@@ -13,6 +13,7 @@ from multicastmw.web.files import mount
 from multicastmw.web.guard import HEADERS
 
 PEERS = 12
+SESSIONS = 40
 NASTY = '<img src=x onerror="document.title=1">\x1b[31m\u202e'
 BITS = 1_400_000
 
@@ -104,6 +105,8 @@ class Node:
                 for peer, names in self.behind.items()
                 for index, name in enumerate(names)
             ],
+            "sessions": [self._session(index) for index in range(min(SESSIONS, self.groups))],
+            "streams": [self._health(index) for index in range(min(SESSIONS, self.groups))],
             "counters": {},
             "warnings": [f"a warning about {NASTY}"],
             "refused_reload": None,
@@ -190,6 +193,38 @@ class Node:
                     "late": 0,
                 }
             ],
+        }
+
+    def _session(self, index: int) -> dict[str, Any]:
+        """As core/status.py's SessionStatus has it."""
+        medium = {"kind": "video", "group": self._group_of(index), "groups": 1, "port": 5004, "ports": 1}
+        return {
+            "id": f"s{index}",
+            "name": NASTY if index == 0 else f"Programme {index}",
+            "description": "",
+            "node": self.names[index % len(self.names)],
+            "source": "10.88.0.9",
+            "media": [{**medium, "protocol": "RTP/AVP" if index % 2 else "udp"}],
+            "age": self.now,
+            "heard_ago": 1.0,
+            "expires_in": 50.0,
+            "sdp": f"v=0\r\ns={NASTY}\r\n",
+        }
+
+    def _health(self, index: int) -> dict[str, Any]:
+        """As core/health/report.py's HealthStatus has it, as far as the page has words for it."""
+        health, reason = [("ok", ""), ("warn", "2 continuity errors on the way"), ("unknown", "")][index % 3]
+        return {
+            "group": self._group_of(index),
+            "source": f"10.88.0.{1 + index % 200}",
+            "port": 5004,
+            "kind": "ts",
+            "codecs": ["H.264", "AAC"],
+            "overlay": {"delay": self.random.uniform(0.001, 0.003)},
+            "health": health,
+            "reason": reason,
+            "watched_for": self.now,
+            "lease_left": 20.0,
         }
 
 

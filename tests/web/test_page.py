@@ -7,18 +7,17 @@ bench/page.py.
 import copy
 import json
 import random
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.web.changes import difference
-from tests.browser import Browser, why_not
+from tests.browser import shared, why_not
 from tests.web.synthetic import BITS, NASTY, Node
 
 ROOT = Path(__file__).parents[2]
@@ -59,12 +58,9 @@ class PageCase(SynchronousTestCase):
     nodes, groups = 30, 20
 
     def setUp(self) -> None:
-        folder = Path(tempfile.mkdtemp(prefix="mcmw-page-"))
-        self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         self.served = Served(self.nodes, self.groups)
         self.addCleanup(lambda: self.served.stop())  # noqa: PLW0108  a test may put another there
-        self.browser = Browser(folder=folder)
-        self.addCleanup(self.browser.close)
+        self.browser = shared()
         self.opens()
 
     def opens(self) -> None:
@@ -138,6 +134,33 @@ class Seen(PageCase):
         self.browser.until("!document.querySelector('#inspector').hidden", "the inspector")
         self.assertEqual(1, self.browser.ask("document.querySelectorAll('img').length"))
         self.assertEqual([], self.browser.complaints)
+
+    def test_a_session_is_there_with_its_light_its_preview_and_the_files_of_players(self) -> None:
+        self.tab("sessions")
+        row = "#panel-sessions tbody tr:nth-child(2)"
+        self.browser.until(
+            f"document.querySelector('{row}')?.innerText.includes('Mbit/s')", "a session's rate"
+        )
+        self.assertEqual("Programme 1 239.1.1.1:5004", self.browser.text(f"{row} td:nth-child(3)"))
+        self.assertEqual("2 continuity errors on the way", self.browser.ask(
+            f"document.querySelector('{row} .light').getAttribute('aria-label')"))  # fmt: skip
+        names, texts = self.browser.ask(
+            "(all => [all.map(each => each.download), all.map(each => each.href)])"
+            f"([...document.querySelectorAll('{row} a')])"
+        )
+        self.assertEqual(["Programme_1.sdp", "Programme_1.m3u"], names)
+        sdp, m3u = (unquote(text.partition(",")[2]) for text in texts)
+        self.assertEqual(f"v=0\r\ns={NASTY}\r\n", sdp)
+        self.assertEqual("#EXTM3U\n#EXTINF:-1,Programme 1\nrtp://@239.1.1.1:5004\n", m3u)
+
+    def test_a_preview_that_cannot_be_had_says_so(self) -> None:
+        self.tab("sessions")
+        self.browser.click("#panel-sessions tbody tr:nth-child(2) .play")
+        self.browser.until(
+            "/404/.test(document.querySelector('#preview-say').innerText)", "why there is no preview"
+        )
+        self.assertTrue(self.browser.ask("document.querySelector('#preview').open"))
+        self.assertTrue(self.browser.requests[-1].endswith("/rtp/239.1.1.1:5004"))
 
     def test_nothing_is_asked_of_anybody_else(self) -> None:
         for tab in TABS:
@@ -331,7 +354,7 @@ class Keyboard(PageCase):
         self.browser.press("/")
         self.browser.type("239.1.1.4")
         rows = "[...document.querySelectorAll('#panel-groups tbody .name')].map(each => each.innerText)"
-        self.assertEqual(["239.1.1.4"], self.browser.ask(rows))
+        self.assertEqual(["Programme 4"], self.browser.ask(rows))
         self.browser.ask(
             "(field => { field.value = ''; field.dispatchEvent(new Event('input')); })"
             "(document.querySelector('#panel-groups .search'))"

@@ -1,6 +1,6 @@
 // What somebody has to know or to mend, with its reason: why somebody does not get it.  The worst stands on top.
 
-import { amount, plural, some, span } from "./format.js";
+import { amount, percent, plural, some, span } from "./format.js";
 import { called } from "./settings.js";
 
 const RANK = { bad: 0, warn: 1, note: 2 };
@@ -57,6 +57,7 @@ function peers({ list, at }, say) {
       continue;
     }
     if (link.recentlyLost > 0) say("warn", `loss ${link.key}`, `the link with ${name} loses packets`, `${amount(link.recentlyLost)} in the last 10 s found no room in a queue or socket`, go);
+    if (link.isLossy) say("warn", `lossy ${link.key}`, `the way to ${name} loses packets`, `${percent(peer.loss)} of the last minute's probes were not answered`, go);
     if (peer.data === "tcp" && peer.falls) say("note", `tcp ${link.key}`, `data with ${name} go over TCP`, `UDP did not get through; fell back ${plural(peer.falls, "time")}`, go);
     for (const section of peer.sections) {
       if (section !== peer.name) say("warn", `section ${link.key} ${section}`, `[peer:${section}] reaches ${peer.name}`, `call the section [peer:${peer.name}]`, go);

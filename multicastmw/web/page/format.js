@@ -49,7 +49,7 @@ export function span(seconds) {
 /** The time of day of a Date, to the second. */
 export const clock = (date) => date.toTimeString().slice(0, 8);
 
-export const percent = (share) => (share > 0 && share < 0.0001 ? "<0.01 %" : `${(share * 100).toFixed(2)} %`);
+export const percent = (share) => (!(share >= 0) || share === null ? "–" : share > 0 && share < 0.0001 ? "<0.01 %" : `${(share * 100).toFixed(2)} %`);
 
 export const plural = (count, one, many = `${one}s`) => `${whole(count)} ${count === 1 ? one : many}`;
 

@@ -2,7 +2,7 @@
 // what flows, its charts.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
-import { amount, bitrate, milliseconds, packetrate, plain, span, whole } from "./format.js";
+import { amount, bitrate, milliseconds, packetrate, percent, plain, span, whole } from "./format.js";
 import { ALIAS_LENGTH, alias, called, setAlias } from "./settings.js";
 import { Chart } from "./chart.js";
 import { asked, listeners, streamOf } from "./views.js";
@@ -10,7 +10,7 @@ import { asked, listeners, streamOf } from "./views.js";
 const lostUnit = (value) => amount(value);
 
 export class Inspector {
-  constructor(model, changedNames) {
+  constructor(model, changedNames, play) {
     this.model = model;
     this.changedNames = changedNames;
     this.host = byId("inspector");
@@ -27,6 +27,8 @@ export class Inspector {
     });
     byId("inspector-close").addEventListener("click", () => this.close());
     this.selected = null;
+    this.play = byId("inspector-play");
+    this.play.addEventListener("click", () => play(this.playable));
   }
 
   /** Opens for something; `kind` is stream, link, node, group or session. */
@@ -87,6 +89,7 @@ export class Inspector {
       return [
         new Chart("rate", [{ name: "out", title: "out", colour: "--line-1" }, { name: "in", title: "in", colour: "--line-2", className: "two" }], bitrate),
         new Chart("round trip", [{ name: "rtt", title: "", colour: "--line-3", className: "three" }], milliseconds, 56),
+        new Chart("probes not answered", [{ name: "loss", title: "of the last minute", colour: "--line-bad", className: "bad" }], percent, 56),
         new Chart("no room in a queue or socket", [{ name: "lost", title: "in a second", colour: "--line-bad", className: "bad" }], lostUnit, 56),
       ];
     }
@@ -99,6 +102,8 @@ export class Inspector {
     const found = this[kind](id);
     text(this.kind, kind);
     text(this.title, found?.title ?? id);
+    this.playable = found?.plays ?? null;
+    this.play.hidden = !this.playable;
     const rows = found ? found.rows.filter(([, value]) => value !== "" && value != null) : [["", "it is not there any more"]];
     keyed(this.facts, rows, ([label]) => label, ([label]) => {
       const value = el("dd");
@@ -120,7 +125,7 @@ export class Inspector {
     if (!stream) return null;
     const { route } = stream;
     return {
-      title: this.model.nameOf(stream), history: stream.history,
+      title: this.model.nameOf(stream), history: stream.history, plays: this.model.playableOf(stream),
       rows: [
         ["state", stream.light[1], stream.light[0]],
         ["group", stream.group], ["source", stream.source],
@@ -154,7 +159,8 @@ export class Inspector {
         ["data", peer.data ? `${peer.data.toUpperCase()}${peer.data_address ? ` to ${peer.data_address}` : ""}` : ""],
         ["fell back to TCP", peer.falls ? `${whole(peer.falls)} times` : ""],
         ["kernel serves it", peer.state === "up" ? (peer.fast ? "yes" : `no: ${peer.why_slow}`) : ""],
-        ["round trip", peer.rtt == null ? "" : milliseconds(peer.rtt)],
+        ["round trip", peer.rtt == null ? "" : `${milliseconds(peer.rtt)}${peer.jitter == null ? "" : `, jitter ${milliseconds(peer.jitter)}`}`],
+        ["probes lost", peer.loss == null ? "" : `${percent(peer.loss)} of the last minute's`, link.isLossy ? "warn" : null],
         ["in", peer.state === "up" ? `${bitrate(link.in)}, ${whole(counters.received ?? 0)} packets` : ""],
         ["out", peer.state === "up" ? `${bitrate(link.out)}, ${whole(counters.sent ?? 0)} packets` : ""],
         ["waiting", peer.queue ? whole(peer.queue) : ""],
@@ -216,7 +222,7 @@ export class Inspector {
     if (!session) return null;
     const stream = streamOf(this.model, session);
     return {
-      title: session.name,
+      title: session.name, plays: session.url ? session : null,
       rows: [
         ["state", stream ? stream.light[1] : "silent here", stream ? stream.light[0] : null],
         ["address", session.address], ["from", session.from], ["rate", stream ? bitrate(stream.bits) : ""],

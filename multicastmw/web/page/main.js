@@ -34,7 +34,7 @@ const feed = new Feed("live", {
   state: showConnection,
 });
 const events = new Events(feed);
-const inspector = new Inspector(model, () => show());
+const inspector = new Inspector(model, () => show(), play);
 const tree = new Tree(select);
 const totals = new Chart("all traffic here", [{ name: "in", title: "in", colour: "--line-2", className: "two" }, { name: "out", title: "out", colour: "--line-1" }], bitrate, 72);
 byId("totals").append(totals.node);

@@ -1,12 +1,14 @@
 // What the documents say, over time: rates, what grew just now, which stream runs along which link.
 
 import { History } from "./history.js";
+import { plain } from "./format.js";
 import { called } from "./settings.js";
 
 const STEP_LEAST = 0.4; // seconds between two samples, else rates are noise
 const SMOOTH = 3; // samples that a shown rate is the mean of
 const RECENT = 10; // seconds in which a count that grew is news
 const COLOURS = 8;
+export const LOSSY = 0.02; // the share of probes from which on a link's losses are a warning
 
 const sum = (items, value) => items.reduce((total, item) => total + (value(item) ?? 0), 0);
 const per = (now, before, seconds) => (now >= before ? (now - before) / seconds : NaN);
@@ -38,8 +40,9 @@ class Stream {
       if (grown.packets > 0) this.flowedAt = at;
     }
     if (!this.before || seconds) this.before = now;
-    this.bits = this.history.mean("bits", SMOOTH);
-    this.rate = this.history.mean("packets", SMOOTH);
+    // What is said is the node's own figure, as everywhere; the charts have every second of it.
+    this.bits = route.rate ?? this.history.mean("bits", SMOOTH);
+    this.rate = route.packet_rate ?? this.history.mean("packets", SMOOTH);
     this.recentlyLost = this.history.sum("lost", at, RECENT);
     this.flows = this.flowedAt !== undefined && at - this.flowedAt < 3;
     this.dies = this.diedAt !== undefined && at - this.diedAt < RECENT;
@@ -63,7 +66,7 @@ class Stream {
 class Link {
   constructor(key) {
     this.key = key;
-    this.history = new History("in", "out", "rtt", "lost");
+    this.history = new History("in", "out", "rtt", "lost", "loss");
     this.before = null;
   }
 
@@ -79,12 +82,14 @@ class Link {
         out: per(now.out, this.before.out, seconds) * 8,
         lost: per(now.lost, this.before.lost, 1),
         rtt: peer.rtt ?? NaN,
+        loss: peer.loss ?? NaN,
       });
     }
     if (!this.before || seconds) this.before = now;
-    this.in = this.history.mean("in", SMOOTH);
-    this.out = this.history.mean("out", SMOOTH);
+    this.in = peer.rate_received ?? this.history.mean("in", SMOOTH);
+    this.out = peer.rate_sent ?? this.history.mean("out", SMOOTH);
     this.recentlyLost = this.history.sum("lost", at, RECENT);
+    this.isLossy = (peer.loss ?? 0) > LOSSY;
     this.strands = [];
     this.light = this.judge();
   }
@@ -93,7 +98,7 @@ class Link {
     const peer = this.peer;
     if (peer.state === "standby") return ["warn", "standby"];
     if (peer.state !== "up") return ["bad", peer.state];
-    if (this.recentlyLost > 0) return ["warn", "loses packets"];
+    if (this.recentlyLost > 0 || this.isLossy) return ["warn", "loses packets"];
     return ["good", "up"];
   }
 }
@@ -205,6 +210,17 @@ export class Model {
     return [...this.streams.values()];
   }
 
+  /** What the preview plays of a stream: as its session has it, else where the monitor has seen it; null: unknown. */
+  playableOf(stream) {
+    const session = this.sessionOfGroup.get(stream.group);
+    if (session?.url) return session;
+    const { port, kind } = stream.health ?? {};
+    if (!port) return null;
+    const address = `${stream.group}:${port}`;
+    const scheme = kind === "rtp" ? "rtp" : "udp";
+    return { name: this.nameOf(stream), url: `${scheme}/${address}`, files: filesOf(address, "", `${scheme}://@${address}`) };
+  }
+
   /** The user's name for a stream, else its session's, else its group. */
   nameOf(stream) {
     const own = called("stream", stream.group);
@@ -239,12 +255,20 @@ function sessionOf(session) {
   const medium = session.media?.find((each) => each.port) ?? session.media?.[0] ?? {};
   const group = medium.port ? medium.group : "";
   const address = group ? `${group}:${medium.port}` : "";
-  const isRtp = /rtp/i.test(medium.protocol ?? "");
-  const id = encodeURIComponent(session.id);
+  const scheme = /rtp/i.test(medium.protocol ?? "") ? "rtp" : "udp";
+  const name = session.name || address || session.id;
   return {
-    key: session.id, raw: session, name: session.name || address || session.id, group, address,
-    from: session.node ?? session.source ?? "",
-    url: `${isRtp ? "rtp" : "udp"}/${address}`,
-    files: [{ title: ".sdp", href: `session/${id}.sdp` }, { title: ".m3u", href: `session/${id}.m3u` }],
+    key: session.id, raw: session, name, group, address, from: session.node ?? session.source ?? "",
+    url: address && `${scheme}/${address}`, files: filesOf(name, session.sdp, address && `${scheme}://@${address}`),
   };
+}
+
+/** What a player opens, made here of what was announced: {title, name, href}. */
+function filesOf(name, sdp, address) {
+  const stem = name.replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 60) || "session";
+  const file = (ending, type, text) => ({ title: `.${ending}`, name: `${stem}.${ending}`, href: `data:${type};charset=utf-8,${encodeURIComponent(text)}` });
+  const files = [];
+  if (sdp) files.push(file("sdp", "application/sdp", sdp));
+  if (address) files.push(file("m3u", "audio/x-mpegurl", `#EXTM3U\n#EXTINF:-1,${plain(name)}\n${address}\n`));
+  return files;
 }

@@ -89,7 +89,7 @@ export class Preview {
   async open(session) {
     this.stop();
     text(byId("preview-title"), session.name);
-    byId("preview-links").replaceChildren(...session.files.map((file) => el("a", { href: file.href, text: file.title, download: "" })));
+    byId("preview-links").replaceChildren(...session.files.map((file) => el("a", { href: file.href, text: file.title, download: file.name })));
     this.video.hidden = true;
     this.tell("looking at the stream …");
     this.dialog.showModal();

@@ -4,7 +4,7 @@
 // moved, and otherwise only the strands' colours and paces change.
 
 import { attribute, byId, el, keyed, svg, text } from "./dom.js";
-import { amount, bitrate, milliseconds, plain, plural } from "./format.js";
+import { bitrate, milliseconds, percent, plain, plural } from "./format.js";
 import { called } from "./settings.js";
 
 const STRANDS_MOST = 6; // drawn a link; the rest is in its list
@@ -83,7 +83,7 @@ export class Tree {
       el("span", { class: "top" }, entry.light, entry.name, entry.way, entry.fast), entry.state,
       el("span", { class: "figures" },
         el("span", { title: "to it" }, el("i", { text: "out" }), entry.out), el("span", { title: "from it" }, el("i", { text: "in" }), entry.in),
-        el("span", { title: "round trip" }, el("i", { text: "RTT" }), entry.rtt), el("span", { title: "found no room in a queue or socket" }, el("i", { text: "lost" }), entry.lost)));
+        el("span", { title: "round trip" }, el("i", { text: "RTT" }), entry.rtt), el("span", { title: "probes of the last minute that nobody answered" }, el("i", { text: "loss" }), entry.lost)));
     entry.node = el("li", { class: "lane" }, entry.card, el("div", { class: "beside" }, entry.keys, entry.behind));
     entry.group = svg("g");
     entry.base = svg("path", { class: "base" });
@@ -106,8 +106,8 @@ export class Tree {
     text(entry.out, up ? bitrate(link.out) : "–");
     text(entry.in, up ? bitrate(link.in) : "–");
     text(entry.rtt, up ? milliseconds(peer.rtt) : "–");
-    text(entry.lost, amount(link.lost));
-    attribute(entry.lost, "data-grows", link.recentlyLost > 0);
+    text(entry.lost, up ? percent(peer.loss) : "–");
+    attribute(entry.lost, "data-grows", link.isLossy);
     this.showKeys(entry, link, model);
     this.showBehind(entry, peer);
   }

@@ -1,7 +1,7 @@
 // The tables: streams, sessions, groups, links and nodes, events.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
-import { amount, bitrate, clock, milliseconds, packetrate, plain, some, span, whole } from "./format.js";
+import { amount, bitrate, clock, milliseconds, packetrate, percent, plain, some, span, whole } from "./format.js";
 import { alias, called } from "./settings.js";
 import { Spark } from "./chart.js";
 import { Table } from "./table.js";
@@ -12,8 +12,11 @@ const right = "number";
 
 /** A name, and below it what it is really called. */
 function showName(cell, name, real) {
-  cell.first ??= cell.appendChild(el("b", { class: "name" }));
-  cell.second ??= cell.appendChild(el("span", { class: "real" }));
+  if (!cell.first) {
+    cell.first = el("b", { class: "name" });
+    cell.second = el("span", { class: "real" });
+    cell.append(cell.first, " ", cell.second);
+  }
   text(cell.first, name);
   text(cell.second, name === real ? "" : real);
 }
@@ -93,9 +96,10 @@ export function nodesView(model, select) {
       { title: "for", className: `${right} wider`, width: "w-rate", value: (link) => span(model.at - link.peer.since), sort: (link) => -link.peer.since },
       { title: "data", className: "wide", width: "w-short", value: (link) => (link.peer.data ?? "").toUpperCase(), sort: (link) => link.peer.data ?? "" },
       { title: "RTT", className: right, width: "w-rate", value: (link) => milliseconds(link.peer.rtt), sort: (link) => link.peer.rtt ?? Infinity },
+      { title: "loss", className: `${right} wide`, width: "w-count", value: (link) => percent(link.peer.loss), sort: (link) => link.peer.loss ?? -1 },
       { title: "in", className: `${right} wide`, width: "w-rate", value: (link) => bitrate(link.in), sort: (link) => link.in },
       { title: "out", className: `${right} wide`, width: "w-rate", value: (link) => bitrate(link.out), sort: (link) => link.out },
-      { title: "lost", className: right, width: "w-count", value: (link) => amount(link.lost), sort: (link) => link.lost },
+      { title: "no room", className: right, width: "w-count", value: (link) => amount(link.lost), sort: (link) => link.lost },
       { title: "wants", className: `${right} wider`, width: "w-count", value: (link) => amount(link.peer.channels), sort: (link) => link.peer.channels },
       { title: "why not, or why slow", className: "wide", value: (link) => link.peer.why || link.peer.why_slow },
     ],
@@ -210,10 +214,13 @@ function showPlay(cell, session, model, play) {
   cell.session = session;
   cell.button ??= cell.appendChild(el("button", { type: "button", class: "play", text: "▶", on: { click: () => play(cell.session) } }));
   attribute(cell.button, "aria-label", `play ${plain(session.name)}`);
-  attribute(cell.button, "disabled", !session.group);
+  attribute(cell.button, "disabled", !session.url);
 }
 
 function showLinks(cell, session) {
   cell.links ??= cell.appendChild(el("span", { class: "links-out" }));
-  keyed(cell.links, session.files, (file) => file.title, (file) => ({ node: el("a", { text: file.title, download: "" }) }), (entry, file) => attribute(entry.node, "href", file.href));
+  keyed(cell.links, session.files, (file) => file.title, (file) => ({ node: el("a", { text: file.title }) }), (entry, file) => {
+    attribute(entry.node, "href", file.href);
+    attribute(entry.node, "download", file.name);
+  });
 }
