@@ -58,6 +58,16 @@ class Thinning(SynchronousTestCase):
             self.journal.tell(SameNodeTwice(name, "at 192.0.2.1 and at 192.0.2.2"))
         self.assertEqual([(e["peer"], e["times"]) for e in self.printed], [("b", 1), ("c", 1)])
 
+    def test_events_behind_a_number_are_those_that_came_since_as_far_as_they_are_kept(self) -> None:
+        self.assertEqual([], self.journal.after(0))
+        for index in range(KEPT + 5):
+            self.journal.tell(Note(f"number {index + 1}"))
+        texts = {number: event["text"] for number, event in self.journal.after(0)}
+        self.assertEqual({number: f"number {number}" for number in range(6, KEPT + 6)}, texts)
+        self.assertEqual([KEPT + 5], [number for number, _ in self.journal.after(KEPT + 4)])
+        self.assertEqual([], self.journal.after(KEPT + 5))
+        self.assertEqual([event for _, event in self.journal.after(0)], self.journal.recent())
+
     def test_what_only_this_node_decides_is_always_printed(self) -> None:
         for _ in range(5):
             self.journal.tell(TapUp("mcmw0", "10.88.0.1/24", 1412))
