@@ -72,7 +72,7 @@ class Journal:
         return [event for _, event in self.after(0)]
 
     def after(self, number: int) -> list[tuple[int, dict[str, Any]]]:
-        """The same, each with its number, of those behind one; what is not kept any more is not among them."""
+        """The same, each with its number, of those behind one, as far as they are kept."""
         now, first = self._clock(), self.number - len(self.events)
         return [
             (

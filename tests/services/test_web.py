@@ -164,7 +164,16 @@ class Serving(Case):
     @inlineCallbacks
     def test_what_is_not_there_is_one_line_and_no_list(self) -> Any:
         self.serves()
-        for path in ("/", "/nothing", "/udp", "/udp/", "/status/x", "/udp/239.1.1.1:5004/x", "/metrics.html"):
+        for path in (
+            "/nothing",
+            "/page",
+            "/page/x.js",
+            "/udp",
+            "/udp/",
+            "/status/x",
+            "/udp/239.1.1.1:5004/x",
+            "/metrics.html",
+        ):
             answer = yield self.asks(path)
             self.assertEqual((404, "there is nothing here"), (answer.code, answer.line), path)
 

@@ -41,8 +41,8 @@ class Stream {
     }
     if (!this.before || seconds) this.before = now;
     // What is said is the node's own figure, as everywhere; the charts have every second of it.
-    this.bits = route.rate ?? this.history.mean("bits", SMOOTH);
-    this.rate = route.packet_rate ?? this.history.mean("packets", SMOOTH);
+    this.bits = route.rate;
+    this.rate = route.packet_rate;
     this.recentlyLost = this.history.sum("lost", at, RECENT);
     this.flows = this.flowedAt !== undefined && at - this.flowedAt < 3;
     this.dies = this.diedAt !== undefined && at - this.diedAt < RECENT;
@@ -86,8 +86,8 @@ class Link {
       });
     }
     if (!this.before || seconds) this.before = now;
-    this.in = peer.rate_received ?? this.history.mean("in", SMOOTH);
-    this.out = peer.rate_sent ?? this.history.mean("out", SMOOTH);
+    this.in = peer.rate_received;
+    this.out = peer.rate_sent;
     this.recentlyLost = this.history.sum("lost", at, RECENT);
     this.isLossy = (peer.loss ?? 0) > LOSSY;
     this.strands = [];
