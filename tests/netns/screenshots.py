@@ -4,6 +4,7 @@ Figure 4's tree with a fifth node e.  a plays a film to c and d, b looks; then e
 program on b sends with TTL 1.  What is seen is what such nodes do, and nothing is drawn by hand.
 """
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -33,10 +34,10 @@ def film(path: Path) -> None:
 
 
 def stream(host: Host, path: Path, group: str) -> None:
-    url = f"udp://{group}:{MEDIA}?localaddr=10.88.0.{host.index}&ttl=16&pkt_size=1316"
+    url = f"rtp://{group}:{MEDIA}?localaddr=10.88.0.{host.index}&ttl=16&pkt_size=1328"
     host.spawn(
         [find_ffmpeg(), "-nostdin", "-v", "error", "-re", "-stream_loop", "-1", "-i", str(path), "-c", "copy",
-         "-f", "mpegts", url], log=f"{host.name}-film-{group}",
+         "-f", "rtp_mpegts", url], log=f"{host.name}-film-{group}",
     )  # fmt: skip
 
 
@@ -48,10 +49,9 @@ def start(lab: Lab) -> None:
             "name": "The film",
             "group": FILM,
             "port": MEDIA,
-            "protocol": "udp",
             "description": "in a loop",
         },
-        "session:news": {"name": "Evening news", "group": NEWS, "port": MEDIA, "protocol": "udp"},
+        "session:news": {"name": "Evening news", "group": NEWS, "port": MEDIA},
     }
     e.start_node(node_ini(e))
     b.start_node(node_ini(b, (e,), web))
@@ -108,12 +108,15 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     picture("stream-light")
     browser.press("Escape")
     browser.prefers(color_scheme="dark")
+    browser.click("#tab-sessions")
     if browser.ask("document.querySelectorAll('.play').length"):
-        browser.click("#tab-sessions")
         browser.click(".play")
-        browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
-        picture("preview-dark")
-        browser.press("Escape")
+    else:
+        session = {"name": FILM, "url": f"rtp/{FILM}:{MEDIA}", "files": []}
+        browser.ask(f"import('/page/preview.js').then(m => void new m.Preview().open({json.dumps(session)}))")
+    browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
+    picture("preview-dark")
+    browser.press("Escape")
     browser.size(360, 740, 2)
     browser.click("#tab-tree")
     browser.until("document.querySelector('#tree').hasAttribute('data-down')", "the narrow tree")
