@@ -149,6 +149,17 @@ class Seen(PageCase):
         self.assertEqual(f"v=0\r\ns={NASTY}\r\n", sdp)
         self.assertEqual("#EXTM3U\n#EXTINF:-1,Programme 1\nrtp://@239.1.1.1:5004\n", m3u)
 
+    def test_the_health_of_a_stream_says_whose_fault_it_is(self) -> None:
+        self.tab("streams")
+        self.browser.click("#panel-streams tbody tr:nth-child(2)")
+        said = self.browser.text("#inspector-facts")
+        for words in (
+            "warn: 2 continuity errors on the way", "H.264, AAC", "Continuity_count_error",
+            "2 at the source, 3 on the way, the last", NASTY[:20],
+        ):  # fmt: skip
+            self.assertIn(words, said)
+        self.assertTrue(self.browser.ask("document.querySelector('#inspector-play').checkVisibility()"))
+
     def test_a_preview_that_cannot_be_had_says_so(self) -> None:
         self.tab("sessions")
         self.browser.click("#panel-sessions tbody tr:nth-child(2) .play")

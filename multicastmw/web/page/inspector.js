@@ -139,9 +139,22 @@ export class Inspector {
         ["sent to nobody", whole(route.to_nobody), stream.toNobody ? "warn" : null],
         ["forwarded by", route.fast ? "the kernel" : `Python${route.why_slow ? `: ${route.why_slow}` : ""}`],
         ["denied here", route.denied ? "yes, by [groups]" : "", "warn"],
-        ...described(stream.health),
+        ...this.healthRows(stream.health),
       ],
     };
+  }
+
+  /** What the stream monitor has found, and whose fault it is. */
+  healthRows(health) {
+    if (!health) return [];
+    const errors = (health.errors ?? []).map((each) => [each.name, `${whole(each.source)} at the source, ${whole(each.way)} on the way, the last ${span(this.model.at - each.ago)} ago`, "warn"]);
+    const programmes = (health.programmes ?? []).map((each) => each.name || `number ${each.number}`);
+    return [
+      ["health", health.reason ? `${health.health}: ${health.reason}` : health.health], ["port", health.port], ["is", health.kind],
+      ["codecs", (health.codecs ?? []).join(", ")], ["programmes", programmes.join(", ")],
+      ["errors", health.source_errors == null ? "" : `${whole(health.source_errors)} at the source, ${whole(health.way_errors)} on the way`],
+      ...errors, ...described(health.transport), ...described(health.rtp, "RTP "), ...described(health.overlay, "overlay "),
+    ];
   }
 
   link(key) {
@@ -240,6 +253,7 @@ function described(value, prefix = "") {
     const label = `${prefix}${plain(name).replaceAll("_", " ")}`;
     if (inner === null || inner === "" || ["group", "source"].includes(name)) return [];
     if (Array.isArray(inner) && inner.every((each) => typeof each !== "object")) return inner.length ? [[label, inner.join(", ")]] : [];
+    if (name === "pids" || name === "sdp") return [];
     if (typeof inner === "object") return described(inner, `${label} `);
     return [[label, typeof inner === "boolean" ? (inner ? "yes" : "no") : String(inner)]];
   });
