@@ -6,6 +6,7 @@ for tests of the page, and for bench/page.py.
 
 import argparse
 import random
+from pathlib import Path
 from typing import Any
 
 from multicastmw.web.events import Feed
@@ -13,6 +14,7 @@ from multicastmw.web.files import mount
 from multicastmw.web.guard import HEADERS
 
 PEERS = 12
+PACKET = 188
 SESSIONS = 40
 NASTY = '<img src=x onerror="document.title=1">\x1b[31m\u202e'
 BITS = 1_400_000
@@ -238,7 +240,34 @@ class Node:
         }
 
 
-def site(node: Node, clock: Any) -> Any:
+def film(path: Path, clock: Any) -> Any:
+    """The file over and over, at the pace of ten seconds each time."""
+    from twisted.web.resource import Resource
+    from twisted.web.server import NOT_DONE_YET, Request
+
+    content = path.read_bytes()
+    piece = len(content) // 100 // PACKET * PACKET
+
+    class Film(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: Request) -> int:
+            request.setHeader(b"content-type", b"video/mp2t")
+            gone: list[object] = []
+            request.notifyFinish().addBoth(gone.append)
+
+            def go_on(at: int) -> None:
+                if not gone:
+                    request.write(content[at : at + piece])
+                    clock.callLater(0.1, go_on, at + piece if at + piece < len(content) else 0)
+
+            go_on(0)
+            return NOT_DONE_YET
+
+    return Film()
+
+
+def site(node: Node, clock: Any, films: dict[str, str]) -> Any:
     from twisted.web.resource import Resource
     from twisted.web.server import Site
 
@@ -255,6 +284,8 @@ def site(node: Node, clock: Any) -> Any:
 
     root = Resource()
     mount(root, Feed(lambda: node.status(clock.seconds()), node.events, clock))
+    for folder, path in films.items():
+        root.putChild(folder.encode(), film(Path(path), clock))
     return Strict(root)
 
 
@@ -263,13 +294,16 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--groups", type=int, default=500)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--udp", default="", help="a transport stream that is served for every group")
+    parser.add_argument("--rtp", default="")
     told = parser.parse_args()
+    films = {name: path for name, path in (("udp", told.udp), ("rtp", told.rtp)) if path}
     from twisted.internet import reactor
 
     from multicastmw.net.clockwork import monotonic
 
     port = reactor.listenTCP(  # type: ignore[attr-defined]
-        told.port, site(Node(told.nodes, told.groups), monotonic(reactor)), interface="127.0.0.1"
+        told.port, site(Node(told.nodes, told.groups), monotonic(reactor), films), interface="127.0.0.1"
     )
     print(port.getHost().port, flush=True)
     reactor.run()  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.cli.film import find_ffmpeg
 from multicastmw.web.changes import difference
 from tests.browser import shared, why_not
 from tests.web.synthetic import BITS, NASTY, Node
@@ -36,8 +37,8 @@ WHO = f"(at => at === document.body ? 'body' : {NAME}(at))(document.activeElemen
 class Served:
     """The synthetic site, as a process of its own."""
 
-    def __init__(self, nodes: int, groups: int, port: int = 0) -> None:
-        told = ["--nodes", str(nodes), "--groups", str(groups), "--port", str(port)]
+    def __init__(self, nodes: int, groups: int, port: int = 0, *more: str) -> None:
+        told = ["--nodes", str(nodes), "--groups", str(groups), "--port", str(port), *more]
         command = [sys.executable, "-m", "tests.web.synthetic", *told]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout
@@ -58,10 +59,14 @@ class PageCase(SynchronousTestCase):
     nodes, groups = 30, 20
 
     def setUp(self) -> None:
-        self.served = Served(self.nodes, self.groups)
+        self.served = Served(self.nodes, self.groups, 0, *self.more())
         self.addCleanup(lambda: self.served.stop())  # noqa: PLW0108  a test may put another there
         self.browser = shared()
         self.opens()
+
+    def more(self) -> list[str]:
+        """What the site is told besides."""
+        return []
 
     def opens(self) -> None:
         self.browser.go(self.served.url)
@@ -273,6 +278,66 @@ class Seen(PageCase):
         self.served = Served(self.nodes, self.groups, port)
         self.browser.until("document.body.dataset.connection === 'live'", "that it is back", 15)
         self.assertFalse(self.browser.ask("document.querySelector('#lost').checkVisibility()"))
+
+
+class Previews(PageCase):
+    """Films of two kinds, as the node's HTTP output would have them."""
+
+    def more(self) -> list[str]:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        told = []
+        for name, codecs in {
+            "udp": [
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-g",
+                "25",
+                "-pix_fmt",
+                "yuv420p",
+                "-c:a",
+                "aac",
+            ],
+            "rtp": ["-c:v", "mpeg1video", "-c:a", "mp2"],
+        }.items():
+            path = folder.absolute() / f"{name}.ts"
+            subprocess.run(
+                [find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25",
+                 "-f", "lavfi", "-i", "sine=frequency=330", "-t", "10", *codecs, "-f", "mpegts", str(path)],
+                check=True,
+            )  # fmt: skip
+            told += [f"--{name}", str(path)]
+        return told
+
+    def test_a_film_is_played_where_the_browser_has_its_codecs(self) -> None:
+        self.tab("sessions")
+        self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
+        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+        self.browser.until(
+            "/H.264 and AAC, [0-9]/.test(document.querySelector('#preview-say').innerText)", "its rate"
+        )
+        self.assertEqual(180, self.browser.ask("document.querySelector('#preview-video').videoHeight"))
+        self.browser.press("Escape")
+        self.assertFalse(self.browser.ask("document.querySelector('#preview').open"))
+        self.assertEqual([], self.browser.complaints)
+        ours = (
+            self.served.url,
+            "about:",
+            "data:",
+            "blob:http://127",
+        )  # data: pictures of the browser's player
+        self.assertEqual([], [url for url in self.browser.requests if not url.startswith(ours)])
+
+    def test_a_film_that_it_cannot_show_is_said_to_be_one(self) -> None:
+        self.tab("sessions")
+        self.browser.click("#panel-sessions tbody tr:nth-child(2) .play")
+        self.browser.until(
+            "document.querySelector('#preview-say').innerText.includes('does not show')", "why not"
+        )
+        self.assertIn("MPEG-1 or MPEG-2 video and MPEG-1 audio", self.browser.text("#preview-say"))
+        self.assertFalse(self.browser.ask("document.querySelector('#preview-video').checkVisibility()"))
 
 
 class Keyboard(PageCase):

@@ -10,7 +10,7 @@ import { bitrate, plain } from "./format.js";
 const PACKET = 188;
 const SYNC = 0x47;
 const TYPES = {
-  0x01: ["MPEG-1 video", null], 0x02: ["MPEG-2 video", null], 0x03: ["MPEG-1 audio", "audio/mpeg"], 0x04: ["MPEG-2 audio", "audio/mpeg"],
+  0x01: ["MPEG-1 video", null], 0x02: ["MPEG-1 or MPEG-2 video", null], 0x03: ["MPEG-1 audio", "audio/mpeg"], 0x04: ["MPEG-2 audio", "audio/mpeg"],
   0x0f: ["AAC", 'audio/mp4; codecs="mp4a.40.2"'], 0x11: ["AAC (LATM)", 'audio/mp4; codecs="mp4a.40.2"'], 0x10: ["MPEG-4 video", null],
   0x1b: ["H.264", 'video/mp4; codecs="avc1.64001f"'], 0x24: ["H.265", 'video/mp4; codecs="hvc1.1.6.L93.B0"'], 0x81: ["AC-3", 'audio/mp4; codecs="ac-3"'],
 };
