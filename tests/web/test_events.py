@@ -189,6 +189,14 @@ class Feeds(SynchronousTestCase):
         for told in ("other-2", "run-", "run-x", "run-\u00b2", "-1", "run--1", "run-" + "9" * 20, ""):
             self.assertEqual(["one", "two"], self.view(last_event_id=told).happened(), told)
 
+    def test_of_very_many_events_the_last_are_kept(self) -> None:
+        viewer = self.view()
+        for number in range(3 * EVENTS_KEPT):
+            self.log.append(f"event {number}")
+            self.clock.advance(0.25)
+        self.assertEqual(self.log, viewer.happened())
+        self.assertEqual(self.log[-EVENTS_KEPT:], self.view().happened())
+
     def test_a_mistake_of_ours_is_logged_once_and_looked_again(self) -> None:
         def broken() -> dict[str, Any]:
             raise ZeroDivisionError

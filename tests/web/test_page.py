@@ -304,8 +304,8 @@ class Previews(PageCase):
         }.items():
             path = folder.absolute() / f"{name}.ts"
             subprocess.run(
-                [find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i", "testsrc=size=320x180:rate=25",
-                 "-f", "lavfi", "-i", "sine=frequency=330", "-t", "10", *codecs, "-f", "mpegts", str(path)],
+                [find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i",
+                 "testsrc=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=330", "-t", "10", *codecs, "-f", "mpegts", str(path)],
                 check=True,
             )  # fmt: skip
             told += [f"--{name}", str(path)]
