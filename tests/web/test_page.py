@@ -303,11 +303,10 @@ class Previews(PageCase):
             "rtp": ["-c:v", "mpeg1video", "-c:a", "mp2"],
         }.items():
             path = folder.absolute() / f"{name}.ts"
-            subprocess.run(
-                [find_ffmpeg(), "-nostdin", "-v", "error", "-f", "lavfi", "-i",
-                 "testsrc=size=320x180:rate=25", "-f", "lavfi", "-i", "sine=frequency=330", "-t", "10", *codecs, "-f", "mpegts", str(path)],
-                check=True,
-            )  # fmt: skip
+            picture, sound = "testsrc=size=320x180:rate=25", "sine=frequency=330"
+            inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-t", "10"]
+            quiet = [find_ffmpeg(), "-nostdin", "-v", "error"]
+            subprocess.run([*quiet, *inputs, *codecs, "-f", "mpegts", str(path)], check=True)
             told += [f"--{name}", str(path)]
         return told
 
