@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.browser import Browser
@@ -21,10 +22,11 @@ COUNT = """new Promise(done => {
   const look = now => { frames += 1; longest = Math.max(longest, now - last); last = now;
     now - began < %d ? requestAnimationFrame(look) : done([frames * 1000 / (now - began), longest]); };
   requestAnimationFrame(look); })"""
+SETTLE = "new Promise(done => setTimeout(done, 2000))"  # a view is made once, and then kept up to date
 VIEWS = ("tree", "streams", "groups", "nodes", "events")
 
 
-def measure(nodes: int, groups: int, seconds: float) -> dict[str, dict[str, float]]:
+def measure(nodes: int, groups: int, seconds: float, views: Sequence[str]) -> dict[str, dict[str, float]]:
     serving = subprocess.Popen(
         [sys.executable, "-m", "tests.web.synthetic", "--nodes", str(nodes), "--groups", str(groups)],
         stdout=subprocess.PIPE, text=True,
@@ -39,11 +41,13 @@ def measure(nodes: int, groups: int, seconds: float) -> dict[str, dict[str, floa
             found["empty"] = browser.ask(count)
             browser.go(url)
             browser.until("document.querySelectorAll('.lane').length", "the tree")
-            for view in VIEWS:
+            for view in views:
                 browser.click(f"#tab-{view}")
+                browser.ask(SETTLE)
                 found[view] = browser.ask(count)
             browser.click("#tab-streams")
             browser.click("#panel-streams tbody tr")
+            browser.ask(SETTLE)
             found["streams and charts"] = browser.ask(count)
         finally:
             browser.close()
@@ -59,9 +63,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--groups", type=int, default=500)
+    parser.add_argument("--view", choices=VIEWS, action="append", help="only these")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each view is counted")
     told = parser.parse_args()
-    print(json.dumps(measure(told.nodes, told.groups, told.seconds), indent=1))
+    print(json.dumps(measure(told.nodes, told.groups, told.seconds, told.view or VIEWS), indent=1))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ const KEYS_MOST = 4; // streams that a lane names
 const BEHIND_MOST = 400; // nodes that a lane shows
 const APART = 4; // px between strands
 const PHONE = 720; // px; below it the links run down on the left
-const MOVING_MOST = 120; // strands; of more none moves
+const MOVING_MOST = 40; // strands; of more none moves, as it costs each picture, and says nothing any more
 
 const MARKS = { good: "●", warn: "▲", bad: "■", off: "○" };
 
