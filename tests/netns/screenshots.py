@@ -19,7 +19,7 @@ from tests.netns.kit import MEDIA, Receiver, Sender, await_linked, node_ini
 WEB = 8080
 FILM, NEWS, DYING = "239.1.1.1", "239.1.1.2", "239.1.1.7"
 LARGEST = 200 << 10  # bytes of a picture
-HISTORY = 60.0  # seconds of the stream that its charts show
+HISTORY = 45.0  # seconds of the stream that its charts show
 
 
 def film(path: Path) -> None:
