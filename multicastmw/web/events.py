@@ -198,12 +198,12 @@ class Feed:
                 viewer.cut()
         if not self.viewers:
             return
-        self._tell_events(now)
-        if now >= self._next_status:
+        if now >= self._next_status:  # first, for it tells the time that events are at
             self._next_status = now + STATUS_EVERY
             self._tell_status(now)
             cost = self._clock.seconds() - now
             self._next_status = now + max(STATUS_EVERY, SHARE * cost)
+        self._tell_events(now)
 
     def _tell_events(self, now: float) -> None:
         last = self._told[-1][0] if self._told else 0

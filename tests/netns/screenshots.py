@@ -19,7 +19,7 @@ from tests.netns.kit import MEDIA, Receiver, Sender, await_linked, node_ini
 WEB = 8080
 FILM, NEWS, DYING = "239.1.1.1", "239.1.1.2", "239.1.1.7"
 LARGEST = 200 << 10  # bytes of a picture
-HISTORY = 75.0  # seconds of the stream that its charts show
+HISTORY = 45.0  # seconds of the stream that its charts show
 
 
 def film(path: Path) -> None:
@@ -114,7 +114,10 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     else:
         session = {"name": FILM, "url": f"rtp/{FILM}:{MEDIA}", "files": []}
         browser.ask(f"import('/page/preview.js').then(m => void new m.Preview().open({json.dumps(session)}))")
-    browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
+    try:
+        browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; the page says: {browser.text('#preview')}") from error
     picture("preview-dark")
     browser.press("Escape")
     browser.size(360, 740, 2)

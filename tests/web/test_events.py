@@ -169,6 +169,12 @@ class Feeds(SynchronousTestCase):
         self.assertEqual([{"name": "b"}], late.statuses()[0]["whole"]["peers"])
         self.assertEqual(looks, self.looks)
 
+    def test_the_time_is_told_before_the_events_that_were_there_already(self) -> None:
+        self.log += ["one", "two"]
+        kinds = ["status", "happened", "happened"]
+        for _ in range(2):  # the first viewer, and one who comes later
+            self.assertEqual(kinds, [event["event"] for event in self.view().events()])
+
     def test_events_come_within_a_quarter_of_a_second_each_with_a_number(self) -> None:
         viewer = self.view()
         self.log.append("b is up")

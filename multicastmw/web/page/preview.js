@@ -17,7 +17,7 @@ const TYPES = {
 const VIDEO = new Set([0x01, 0x02, 0x10, 0x1b, 0x24]);
 
 const LOOK_MOST = 4 << 20; // bytes until the table must have come
-const LOOK_TIME = 8_000; // ms
+const LOOK_TIME = 12_000; // ms; the node itself gives up after 10 s, and says why
 const SCRIPT = new URL("mpegts.js", import.meta.url).href;
 
 /** The stream types in a transport stream's first PMT, null while there is none in these bytes. */
@@ -113,7 +113,7 @@ export class Preview {
   /** Reads until the stream has said what is in it. */
   async look(url, looking) {
     const late = setTimeout(() => looking.abort("late"), LOOK_TIME);
-    const nothing = new Error("Nothing came within 8 s: nobody sends, or it does not get here (see what needs attention).");
+    const nothing = new Error("Nothing came within 12 s: nobody sends, or it does not get here (see what needs attention).");
     let bytes = new Uint8Array(0);
     try {
       const answer = await fetch(url, { signal: looking.signal, cache: "no-store" });
