@@ -19,6 +19,7 @@ def get(path: str, sessions: list[dict[str, Any]]) -> tuple[int, str, str]:
     mount(root, lambda: sessions)
     request = DummyRequest([part.encode() for part in path.split("/")])
     request.method = b"GET"
+    request.isSecure = lambda: False
     request.requestHeaders.setRawHeaders(b"host", [b"localhost:8080"])
     resource: Any = root
     while request.postpath and not resource.isLeaf:
