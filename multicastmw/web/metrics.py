@@ -31,6 +31,7 @@ TAP_DROPS = (
     "link_local",
     "malformed",
     "not_ip_multicast",
+    "reserved",
     "stood_by_from_lan",
     "stood_by_to_lan",
     "unknown_kind",
@@ -62,6 +63,34 @@ PEER_TROUBLES = (
     "unknown_objects",
 )
 WEB_REFUSALS = ("foreign_host", "other_site", "sent_away", "turned_away", "wrong_token")
+SAP = (
+    "announced",
+    "deleted",
+    "deletions_unknown",
+    "encrypted",
+    "evicted",
+    "expired",
+    "malformed",
+    "not_read",
+    "other_types",
+    "received",
+    "refused",
+    "replayed",
+)
+QUESTIONS = (
+    "answers",
+    "forged",
+    "malformed",
+    "not_for_us",
+    "not_sent",
+    "over_rate",
+    "questions",
+    "refused",
+    "repeated",
+    "sent",
+    "unknown_kind",
+)
+HEALTH = ("ok", "warn", "bad", "unknown")
 STATES = ("up", "dialling", "waiting", "standby")
 QUERIER_STATES = ("querier", "standing by", "off")
 
@@ -131,6 +160,7 @@ def families(status: Status, highest: Highest) -> Iterator[Metric]:
     yield from fastpath(status)
     yield from peers(status.peers)
     yield from traffic(status, highest)
+    yield from inside(status)
     yield from web(status)
 
 
@@ -189,6 +219,11 @@ def node(status: Status) -> Iterator[Metric]:
         of(status.counters, DOOR),
     )
     yield counter("mcmw_opened_links_total", "Links that came up.", status.counters["opened"])
+    yield counter(
+        "mcmw_dialled_in_links_total",
+        "Links that came up and that other hosts had dialled: the port is reached.",
+        status.counters["dialled_in"],
+    )
 
 
 def tap(status: Status) -> Iterator[Metric]:
@@ -438,6 +473,40 @@ def traffic(status: Status, highest: Highest) -> Iterator[Metric]:
         "Packets and datagrams that went no further than this node's door.",
         ("reason",),
         of(counts, DROPS),
+    )
+
+
+def inside(status: Status) -> Iterator[Metric]:
+    """What wants streams, or looks at them, in this process."""
+    counts = status.counters
+    yield gauge(
+        "mcmw_sessions", "Sessions that are announced, as far as they are kept.", len(status.sessions)
+    )
+    yield counters(
+        "mcmw_sap_total",
+        "Announcements and sessions, by what became of them.",
+        ("outcome",),
+        of(counts, SAP, "sap_"),
+    )
+    yield gauges(
+        "mcmw_watched_streams",
+        "Streams that somebody looks at, by their health.",
+        ("health",),
+        [
+            ((kind,), sum(each.health == kind and each.lease_left > 0 for each in status.streams))
+            for kind in HEALTH
+        ],
+    )
+    yield counter(
+        "mcmw_monitor_skipped_packets_total",
+        "Packets of watched streams that were not looked at, above the bound.",
+        counts["not_looked_at"],
+    )
+    yield counters(
+        "mcmw_questions_total",
+        "Questions between nodes (ping, matrix, trace) and answers, by what became of them.",
+        ("outcome",),
+        of(counts, QUESTIONS, "probing_"),
     )
 
 

@@ -35,7 +35,7 @@ PAGE = TOP / "docs" / "metrics.rst"
 NASTY = 'b"\\\n<script>é'
 ENDINGS = {"counter": "_total", "info": "_info"}
 # What is in a snapshot and in no metric, for it is said by others.
-SAID_OTHERWISE = {"groups_not_shown", "routes_not_shown"}
+SAID_OTHERWISE = {"groups_not_shown", "routes_not_shown", "streams_not_shown"}
 
 
 def peer(name: str, state: str = "up", **more: Any) -> PeerStatus:
@@ -178,7 +178,10 @@ class Values(Case):
         status = self.status
         self.assertEqual(
             set(status.counters),
-            {*metrics.DROPS, *metrics.DOOR, "opened", "stops", "sleeps"} | SAID_OTHERWISE,
+            {*metrics.DROPS, *metrics.DOOR, "opened", "dialled_in", "stops", "sleeps", "not_looked_at"}
+            | {f"sap_{name}" for name in metrics.SAP}
+            | {f"probing_{name}" for name in metrics.QUESTIONS}
+            | SAID_OTHERWISE,
         )
         both = {"received", "received_bytes", "delivered", "delivered_bytes"}
         rest = {"ttl_raised", "fragments_made", "igmp"}
