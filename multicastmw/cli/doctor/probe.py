@@ -16,6 +16,7 @@ from typing import Any
 
 from multicastmw.cli.lab.waiting import TimedOut, wait_until
 from multicastmw.wire.ipv4 import checksum
+from multicastmw.wire.probe import GROUP as RESERVED  # which programs cannot join
 
 Look = Callable[[], dict[str, Any]]
 
@@ -70,7 +71,7 @@ def probe(device: str, look: Look) -> Heard:
 
 def _free(status: dict[str, Any]) -> IPv4Address:
     """One that the node has not heard of: of another it could not be told when it hears of it."""
-    groups = [GROUP + number for number in range(GROUPS)]
+    groups = [GROUP + number for number in range(GROUPS) if int(GROUP + number) != RESERVED]
     return next((group for group in groups if not _is_known(status, group)), GROUP)
 
 
