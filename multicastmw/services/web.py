@@ -24,6 +24,7 @@ from multicastmw.core.status import WebStatus, unfolded
 from multicastmw.endpoints import is_loopback, is_same_port, is_usual, unix_socket
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.sections import WebConfig
+from multicastmw.services.control import steering_resource
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.peers import reason
 from multicastmw.services.unixsocket import UnixSocket
@@ -100,6 +101,9 @@ class WebService(Service):
         root.putChild(b"udp", Streams(self._outputs, self._reactor, is_rtp=False))
         root.putChild(b"rtp", Streams(self._outputs, self._reactor, is_rtp=True))
         sessions.mount(root, lambda: list(unfolded(recent.status().sessions)))
+        looks = Folder()
+        looks.putChild(b"watch", steering_resource(self._node.health.actions()["streams/watch"]))
+        root.putChild(b"streams", looks)
         feed = Feed(lambda: self._node.status().as_dict(), self._node.journal.after, self._reactor)
         files.mount(root, feed)
         return root

@@ -107,6 +107,22 @@ class Page(NetnsTestCase):
         self.assertIn(f"bytes\n{route['bytes']:,}", said)
         self.assertEqual([], self.browser.complaints)
 
+    def test_a_stream_that_is_opened_is_looked_at_and_its_health_is_said(self) -> None:
+        sender = self.play()
+        self.assertEqual([0], [each["watched_for"] or 0 for each in self.streams()])
+        self.browser.click("#tab-streams")
+        self.browser.until("document.querySelector('#panel-streams tbody tr')", "the stream")
+        self.browser.click("#panel-streams tbody tr")
+        self.browser.until(
+            "/health\\s+ok/.test(document.querySelector('#inspector-facts').innerText)", "that it is well"
+        )
+        self.assertEqual(["ok"], [each["health"] for each in self.streams()])
+        self.assertTrue(self.shown()["routes"] and not sender.process.poll())
+        self.assertEqual([], self.browser.complaints)
+
+    def streams(self) -> list[dict[str, Any]]:
+        return [each for each in self.shown()["streams"] if each["group"] == GROUP]
+
     def test_a_link_that_breaks_is_seen_within_two_seconds(self) -> None:
         self.a.kill_node()
         began = time.monotonic()

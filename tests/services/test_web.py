@@ -94,14 +94,15 @@ class Case(ReloadCase):
         return talk
 
     @inlineCallbacks
-    def asks(self, path: str = "/status", method: str = "GET", **headers: str) -> Any:
+    def asks(self, path: str = "/status", method: str = "GET", body: str = "", **headers: str) -> Any:
         given = {
             "Host": f"127.0.0.1:{self.port}",
             "Connection": "close",
+            **({"Content-Length": str(len(body))} if body else {}),
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         lines = "".join(f"{name}: {value}\r\n" for name, value in given.items())
-        talk = yield self.calls(f"{method} {path} HTTP/1.1\r\n{lines}\r\n".encode("latin-1"))
+        talk = yield self.calls(f"{method} {path} HTTP/1.1\r\n{lines}\r\n{body}".encode("latin-1"))
         raw = yield talk.over
         return Answer(raw)
 
@@ -204,6 +205,16 @@ class Serving(Case):
         self.patch(node_module, "take", lambda node, now: taken.append(now) or take(node, now))
         yield gatherResults([self.asks() for _ in range(8)])
         self.assertLess(len(taken), 8)
+
+    @inlineCallbacks
+    def test_a_page_of_ours_has_a_stream_looked_at_and_another_site_s_has_not(self) -> Any:
+        self.serves()
+        said = '{"group": "239.1.1.1", "seconds": "10"}'
+        for site, code in (("same-origin", 200), ("same-site", 403), ("cross-site", 403)):
+            answer = yield self.asks("/streams/watch", "POST", said, Sec_Fetch_Site=site)
+            self.assertEqual(code, answer.code, site)
+        answer = yield self.asks("/streams/watch", "POST", "[]", Sec_Fetch_Site="same-origin")
+        self.assertEqual((422, {"error"}), (answer.code, set(json.loads(answer.body))))
 
     def test_off_it_is_not_there(self) -> None:
         web = self.makes().web

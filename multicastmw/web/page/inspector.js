@@ -9,6 +9,10 @@ import { asked, listeners, streamOf } from "./views.js";
 
 const lostUnit = (value) => amount(value);
 
+// Whether a stream is well costs the node some microseconds a packet, so it looks while one is open here.
+const LOOK_EVERY = 4_000; // ms
+const LOOK = "10"; // seconds
+
 export class Inspector {
   constructor(model, changedNames, play) {
     this.model = model;
@@ -42,12 +46,22 @@ export class Inspector {
       this.charts.replaceChildren();
       this.drawn = this.chartsOf(kind);
       this.charts.append(...this.drawn.map((chart) => chart.node));
+      this.lookedAt = -Infinity;
     }
     this.show();
     const [aliasKind, aliasId] = this.aliasOf();
     this.form.hidden = !aliasKind;
     this.input.value = aliasKind ? alias(aliasKind, aliasId) : "";
     byId("inspector-close").focus({ preventScroll: true });
+  }
+
+  /** Has the node look at the group's streams, and go on for a while. */
+  look(group) {
+    const now = performance.now();
+    if (now - this.lookedAt < LOOK_EVERY) return;
+    this.lookedAt = now;
+    const body = JSON.stringify({ group, seconds: LOOK });
+    fetch("streams/watch", { method: "POST", body }).catch(() => {}); // that it is gone is shown anyway
   }
 
   close() {
@@ -99,6 +113,7 @@ export class Inspector {
   show() {
     if (!this.selected || this.host.hidden) return;
     const { kind, id } = this.selected;
+    if (kind === "stream") this.look(id.split(" ")[0]);
     const found = this[kind](id);
     text(this.kind, kind);
     text(this.title, found?.title ?? id);
