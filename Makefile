@@ -16,6 +16,7 @@ PREFIX ?= /usr/local
 BIN := .venv/bin
 TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client chromium:chromium
 PACKAGES := vlc-plugin-base fonts-dejavu-core
+DEMO_TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg
 EBPF := multicastmw/ebpf
 TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
 UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FILES))))
@@ -24,6 +25,8 @@ OBJECT := $(EBPF)/fastpath.bpf.o
 
 .PHONY: demo test lint unit whole screenshots soak bench fuzz man install-man deb try-deb tools compiled clean
 
+demo: TOOLS := $(DEMO_TOOLS)
+demo: PACKAGES :=
 demo: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/mcmw demo $(ARGS)
 
@@ -94,8 +97,9 @@ $(OBJECT): $(EBPF)/fastpath.c $(EBPF)/fastpath.h $(EBPF)/kernel.h $(EBPF)/compil
 tools:
 	@missing=""; for tool in $(TOOLS); do command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		echo "installing$$missing"; apt-get update -qq && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing $(PACKAGES) >/dev/null; \
+		echo "installing$$missing"; apt-get update -qq; for package in $$missing $(PACKAGES); do \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$package >/dev/null || \
+		echo "not installed: $$package"; done; \
 	elif [ -n "$$missing" ]; then echo "not installed:$$missing"; fi
 
 # A node starts in two thirds of the time, where Python is told to write no such files by itself.

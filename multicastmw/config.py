@@ -217,7 +217,8 @@ class _NodeIni:
         lines = text.split("\n")
         for line in lines[1:]:
             if about.parse not in LISTS or LIKE_AN_OPTION.match(line):
-                why = f"the indented line {shown(line)} continues this value; options begin at the margin"
+                what = "an indented line" if about.secret else f"the indented line {shown(line)}"
+                why = f"{what} continues this value; options begin at the margin"
                 raise self._wrong(title, option, why)
         if about.parse is not literals.free and INLINE_COMMENT.search(text):
             what = "what is behind it" if about.secret else shown(text)
@@ -344,12 +345,19 @@ def _syntax(error: configparser.Error, lines: list[str]) -> str:
         case configparser.DuplicateOptionError():
             return f"[{_cut(error.section)}] {_cut(error.option)}: a second time, in line {error.lineno}"
         case configparser.MissingSectionHeaderError():
-            return f"line {error.lineno}: {shown(lines[error.lineno - 1].strip())} comes before any [section]"
+            return f"line {error.lineno}: {_quoted(lines[error.lineno - 1])} comes before any [section]"
         case configparser.ParsingError():
             at = error.errors[0][0]
-            return f"line {at}: {shown(lines[at - 1].strip())} is neither [section] nor option = value"
+            return f"line {at}: {_quoted(lines[at - 1])} is neither [section] nor option = value"
         case _:
             return str(error)
+
+
+def _quoted(line: str) -> str:
+    """A line that is wrong, or only its first word where that is the name of a secret."""
+    first = (line.split() or [""])[0].strip("=:").lower()
+    secret = {name for section in SECTIONS.values() for name, _, about in options(section) if about.secret}
+    return f"{shown(first)} with something behind it" if first in secret else shown(line.strip())
 
 
 def _right_title(wrong: str) -> str:

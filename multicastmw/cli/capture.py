@@ -5,8 +5,8 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import BinaryIO
+from contextlib import closing, contextmanager
+from typing import BinaryIO, Protocol
 from urllib.parse import urlencode
 
 import click
@@ -66,10 +66,38 @@ def capture(target: Target, channel: dict[str, str] | None, path: str, count: in
         click.echo(f"{written.packets:,} packets, {amount(written.bytes)}B into {path}{lost}", err=True)
 
 
+class Later:
+    """A file that is made when there is something for it: what is there stays, where nothing comes."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def write(self, data: bytes) -> None:
+        if self._file is None:
+            self._file = open(self._path, "wb")  # noqa: SIM115  closed by close()
+        self._file.write(data)
+
+    def flush(self) -> None:
+        if self._file:
+            self._file.flush()
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+
+
+class Out(Protocol):
+    """Where blocks go."""
+
+    def write(self, data: bytes, /) -> object: ...
+    def flush(self) -> object: ...
+
+
 class Written:
     """The file as it grows: whole blocks only, so that it can be read at any time."""
 
-    def __init__(self, out: BinaryIO, most: int) -> None:
+    def __init__(self, out: Out, most: int) -> None:
         self.packets = self.bytes = 0
         self._out = out
         self._most = most
@@ -100,13 +128,13 @@ class Written:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[BinaryIO]:
+def _opened(path: str) -> Iterator[Out]:
     if path == STDOUT:
         if sys.stdout.isatty():
             raise Failure("a capture is nothing for a terminal: -w FILE, or pipe it")
         yield sys.stdout.buffer
         return
-    with open(path, "wb") as out:
+    with closing(Later(path)) as out:
         yield out
 
 

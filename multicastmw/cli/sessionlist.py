@@ -26,6 +26,8 @@ def draw(console: Console, status: dict[str, Any]) -> None:
             table.row(*cells, format_of(media), where(media))
             cells = [""] * len(cells)
     console.print(table if sessions else "nobody announces a session")
+    if more := status["counters"].get("sessions_not_shown", 0):
+        console.print(f"and {more:,} more")
 
 
 def ago(seconds: float) -> str:

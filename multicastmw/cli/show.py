@@ -115,6 +115,9 @@ def _document(status: Status, part: str | None) -> Any:
         return {key: status[key] for key in NODE_KEYS}
     if part in MADE:
         return {part: MADE[part](status)}
+    if part == "streams":
+        refused, more = status["streams_besides"]
+        return {"streams": status["streams"], "not_looked_at": refused, "not_shown": more}
     return {part: status[part]}
 
 

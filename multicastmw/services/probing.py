@@ -88,6 +88,9 @@ class ProbingService(Service):
 
     def _send(self, payload: bytes, now: float) -> None:
         """As a program's packet would go, from the TAP's address or one of the node's own."""
+        if not self.prober.is_open:  # a question of our own goes on, and [groups] keeps it in by now
+            self.prober.counters.not_sent += 1
+            return
         packet, source = self._packet, self._source()
         inner = probe.wrap(payload, source)
         packet.now, packet.length = now, len(inner)
@@ -273,14 +276,22 @@ class Lines:
     def tell(self, line: dict[str, Any]) -> None:
         assert self._flow
         if not self._flow.write(json.dumps(line).encode() + b"\n"):
-            self._stop()
+            self._cut()
         elif "end" in line:
             self.end()
 
     def _sign_of_life(self) -> None:
         self._quiet = self._service.reactor.callLater(QUIET, self._sign_of_life)
         if not (self._flow and self._flow.write(b"\n")):
-            self._stop()
+            self._cut()
+
+    def _cut(self) -> None:
+        """Nobody reads: what waits for him is not kept, nor is his place."""
+        self._stop()
+        if self._flow and not self._flow.is_over:
+            from multicastmw.web.http import abort
+
+            abort(self._request.channel)
 
     def _stop(self) -> None:
         """It is over, or nobody reads."""

@@ -104,6 +104,7 @@ def _kernel(node: "NodeService") -> dict[str, int]:
     return {
         "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
         "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
+        "sessions_not_shown": sessionstatus.not_shown(node),
         "routes_not_shown": max(0, len(node.router.routes()) - SHOWN_MAX),
         "streams_not_shown": node.health.not_shown,
         "not_looked_at": node.health.monitor.unwatched_packets,

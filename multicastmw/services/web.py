@@ -77,6 +77,7 @@ class WebService(Service):
         self.guard: Guard | None = None
         self.why = ""  # nothing is served, though something should be
         self._drawn = secrets.token_urlsafe(TOKEN_BYTES)
+        self._salt = secrets.token_bytes(TOKEN_BYTES)
         self._node = node
         self._reactor = node.reactor
         self._port: IListeningPort | UnixSocket | None = None
@@ -212,7 +213,8 @@ class WebService(Service):
 
         before = self.guard
         identity = f"{self._node.room.here.node:016x}"
-        self.guard = Guard(self.is_here, self.token, identity, isinstance(self._port, UnixSocket))
+        is_socket = isinstance(self._port, UnixSocket)
+        self.guard = Guard(self.is_here, self.token, identity, is_socket, self._salt)
         if before and before.token != self.guard.token and self._site:
             self._site.close()
 

@@ -33,11 +33,11 @@ def as_json(sessions: Iterable[Session]) -> str:
     return json.dumps({"sessions": list(sessions)}) + "\n"
 
 
-def m3u(sessions: Iterable[Session], base: str = "") -> str:
+def m3u(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
     """A playlist: for each session a line with its name, and one with its address."""
     lines = ["#EXTM3U"]
     for session in sessions:
-        address = address_of(session, base)
+        address = address_of(session, base, query)
         if address is None:
             lines.append(f"# {title(session)}: is played by its SDP, of id {session['id']}")
             continue
@@ -47,7 +47,7 @@ def m3u(sessions: Iterable[Session], base: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def xspf(sessions: Iterable[Session], base: str = "") -> str:
+def xspf(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
     """The same in XML (XSPF 1)."""
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -56,7 +56,7 @@ def xspf(sessions: Iterable[Session], base: str = "") -> str:
         "  <trackList>",
     ]
     for session in sessions:
-        if address := address_of(session, base):
+        if address := address_of(session, base, query):
             lines += ["    <track>", *_track(session, address), "    </track>"]
     return "\n".join([*lines, "  </trackList>", "</playlist>", ""])
 
@@ -87,12 +87,15 @@ def find(sessions: Iterable[Session], wanted: str) -> list[Session]:
 # --- addresses
 
 
-def address_of(session: Session, base: str = "") -> str | None:
-    """What a player opens: a URL of the stream, else of its SDP; None: without a base there is none."""
+def address_of(session: Session, base: str = "", query: str = "") -> str | None:
+    """What a player opens: a URL of the stream, else of its SDP; None: without a base there is none.
+
+    `query` is what has to stand behind that URL: a token.
+    """
     streams = [media for media in session["media"] if media["port"]]
     if len(streams) == 1 and _says_what_it_is(streams[0]):
         return url(streams[0])
-    return f"{base.rstrip('/')}/session/{session['id']}.sdp" if base and streams else None
+    return f"{base.rstrip('/')}/session/{session['id']}.sdp{query}" if base and streams else None
 
 
 def url(media: Media) -> str:

@@ -14,6 +14,7 @@ The door is either *here* (the loopback, a UNIX socket: only this host reaches i
 import hmac
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote_to_bytes, urlencode
@@ -25,7 +26,8 @@ SAME_ORIGIN = "same-origin"  # Sec-Fetch-Site
 
 # What we chose.
 URI_MAX = 2_048  # bytes
-STREAMS = (b"/udp/", b"/rtp/")  # whose URL keeps its token: players follow no redirection with a cookie
+# Whose URL keeps its token: players follow no redirection with a cookie.
+STREAMS = (b"/udp/", b"/rtp/", b"/sessions.", b"/session/")
 
 HEADERS = {
     b"content-security-policy": (
@@ -78,10 +80,17 @@ class Guard:
     token: str
     node: str
     is_socket: bool = False  # no browser reaches it, so a Host says nothing
+    salt: bytes = b""  # drawn when the node starts
 
     @property
     def cookie(self) -> str:
         return f"mcmw-{self.node}"
+
+    @property
+    def ticket(self) -> str:
+        """What the cookie holds: a browser shows it to whatever else is served on this host, so it is not the
+        token, and good for nothing when this node has ended."""
+        return hmac.new(self.salt, self.token.encode(), sha256).hexdigest()
 
     def judge(self, asked: Asked) -> Refused | None:
         """None where it may pass."""
@@ -113,7 +122,8 @@ class Guard:
         borne = _borne(asked.authorization)
         queried = _queried(asked.uri) if asked.method in SAFE and not borne else ""
         given = borne or queried or asked.cookie
-        if given and hmac.compare_digest(given.encode("utf-8", "replace"), self.token.encode()):
+        wanted = self.token if borne or queried else self.ticket
+        if given and hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode()):
             is_stream = asked.uri.startswith(STREAMS)
             return self._enter(asked) if queried and not is_stream else None
         what, why = ("the token is wrong", "wrong_token") if given else ("a token is needed", "")
@@ -123,7 +133,7 @@ class Guard:
     def _enter(self, asked: Asked) -> Refused:
         """To the same without the token, with a cookie; the token is in no history and no Referer then."""
         secure = "; Secure" if asked.is_secure else ""
-        cookie = f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict{secure}"
+        cookie = f"{self.cookie}={self.ticket}; Path=/; HttpOnly; SameSite=Strict{secure}"
         headers = ((b"location", without_token(asked.uri)), (b"set-cookie", cookie.encode()))
         return Refused(303, "the token is taken; go on without it", "", headers)
 

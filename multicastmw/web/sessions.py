@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -29,7 +30,7 @@ class Playlist(Leaf):
             text = exports.as_json(sessions)
         else:
             make = exports.m3u if self._kind == "m3u" else exports.xspf
-            text = make(sessions, base_of(request))
+            text = make(sessions, base_of(request), token_of(request))
         request.setHeader(b"content-type", exports.TYPES[self._kind].encode())
         return text.encode()
 
@@ -64,6 +65,12 @@ def base_of(request: Request) -> str:
     scheme = "https" if request.isSecure() else "http"
     host = (request.getHeader(b"host") or b"").decode("ascii", "replace")
     return f"{scheme}://{host}" if host else ""
+
+
+def token_of(request: Request) -> str:
+    """Who asked with it in the URL can show it in no other way."""
+    found = [value for name, value in parse_qsl(request.uri.partition(b"?")[2]) if name == b"token"]
+    return "?" + urlencode({"token": found[0]}) if found else ""
 
 
 def mount(root: Resource, sessions: Sessions) -> None:

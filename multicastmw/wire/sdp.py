@@ -258,8 +258,9 @@ def _parts(lines: list[Line]) -> tuple[list[Line], list[list[Line]]]:
         if line[0] == "m":
             parts.append([])
         parts[-1].append(line)
-    if len(parts) > MEDIA_MAX + 1:
-        raise Malformed(f"SDP with {len(parts) - 1} media")
+    addresses = sum(letter == "c" for letter, _ in lines)
+    if len(parts) > MEDIA_MAX + 1 or addresses > MEDIA_MAX + 1:
+        raise Malformed(f"SDP with {len(parts) - 1} media at {addresses} addresses")
     return parts[0], parts[1:]
 
 

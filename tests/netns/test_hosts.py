@@ -65,9 +65,8 @@ class VersionTests(NetnsTestCase):
         receivers = {version: Receiver(host, GROUP, igmp=version) for version, host in hosts.items()}
         tree.await_demand(GROUP, "cd")
         for version, host in hosts.items():
-            (group,) = host.await_status(lambda s: [g for g in s["groups"] if g["version"]], 10, "it")[
-                "groups"
-            ]
+            status = host.await_status(lambda s: [g for g in s["groups"] if g["version"]], 10, "it")
+            (group,) = (g for g in status["groups"] if g["group"] == GROUP)
             self.assertEqual(version, group["version"])
         sender = Sender(tree.a, GROUP, rate=500)
         for receiver in receivers.values():

@@ -209,6 +209,7 @@ class Serving(Case):
     @inlineCallbacks
     def test_a_page_of_ours_has_a_stream_looked_at_and_another_site_s_has_not(self) -> Any:
         self.serves()
+        self.addCleanup(self.node.health.stopService)
         said = '{"group": "239.1.1.1", "seconds": "10"}'
         for site, code in (("same-origin", 200), ("same-site", 403), ("cross-site", 403)):
             answer = yield self.asks("/streams/watch", "POST", said, Sec_Fetch_Site=site)

@@ -189,15 +189,21 @@ class Tokens(Case):
         headers = dict(refused.headers)
         self.assertEqual((303, b"/a/b?x=1&y="), (refused.code, headers[b"location"]))
         self.assertEqual(
-            f"mcmw-00ff={TOKEN}; Path=/; HttpOnly; SameSite=Strict".encode(), headers[b"set-cookie"]
+            f"mcmw-00ff={OPEN.ticket}; Path=/; HttpOnly; SameSite=Strict".encode(), headers[b"set-cookie"]
         )
         secure = OPEN.judge(replace(GET, uri=f"/?token={TOKEN}".encode(), is_secure=True))
         assert secure
         self.assertTrue(dict(secure.headers)[b"set-cookie"].endswith(b"; Secure"))
-        self.assertEqual(200, self.code(OPEN, replace(GET, cookie=TOKEN)))
+        self.assertEqual(200, self.code(OPEN, replace(GET, cookie=OPEN.ticket)))
+
+    def test_the_cookie_is_no_token_and_ends_with_the_node(self) -> None:
+        self.assertEqual("wrong_token", self.why(OPEN, replace(GET, cookie=TOKEN)))
+        self.assertEqual("wrong_token", self.why(OPEN, replace(GET, authorization=f"Bearer {OPEN.ticket}")))
+        started_anew = replace(OPEN, salt=b"another")
+        self.assertEqual("wrong_token", self.why(started_anew, replace(GET, cookie=OPEN.ticket)))
 
     def test_a_player_follows_no_such_way_so_a_streams_url_keeps_it(self) -> None:
-        for path in ("/udp/239.1.1.1:5004", "/rtp/239.1.1.1:5004"):
+        for path in ("/udp/239.1.1.1:5004", "/rtp/239.1.1.1:5004", "/sessions.m3u", "/session/00ff.sdp"):
             self.assertEqual(200, self.code(OPEN, replace(GET, uri=f"{path}?token={TOKEN}".encode())))
 
     def test_in_the_url_of_what_changes_something_it_counts_for_nothing(self) -> None:
@@ -211,8 +217,8 @@ class Tokens(Case):
     def test_one_that_is_given_is_asked_for_on_the_loopback_too(self) -> None:
         guard = replace(HERE, token=TOKEN)
         self.assertEqual(401, self.code(guard, GET))
-        self.assertEqual(200, self.code(guard, replace(GET, cookie=TOKEN)))
-        self.assertEqual(421, self.code(guard, replace(GET, cookie=TOKEN, hosts=("evil.example",))))
+        self.assertEqual(200, self.code(guard, replace(GET, cookie=OPEN.ticket)))
+        self.assertEqual(421, self.code(guard, replace(GET, cookie=OPEN.ticket, hosts=("evil.example",))))
 
 
 class Origins(Case):
@@ -241,7 +247,7 @@ class Origins(Case):
 
     def test_nor_does_a_token_alone_do(self) -> None:
         self.assertEqual(403, self.code(OPEN, replace(POST, authorization=f"Bearer {TOKEN}")))
-        self.assertEqual(200, self.code(OPEN, replace(POST, cookie=TOKEN, fetch_site="same-origin")))
+        self.assertEqual(200, self.code(OPEN, replace(POST, cookie=OPEN.ticket, fetch_site="same-origin")))
 
     def test_another_sites_page_embeds_nothing_of_ours_yet_a_link_may_be_followed(self) -> None:
         embedded = replace(

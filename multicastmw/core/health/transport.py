@@ -124,8 +124,9 @@ class TransportStream:
     """One transport stream, of which whole packets are given in datagrams."""
 
     __slots__ = (
-        "_bad", "_check_at", "_elementary", "_good", "_mark", "_now", "_pat", "_pids", "_pmts",
-        "_sent", "errors", "nulls", "over_bound", "packets", "pid_limit", "synced", "tables",
+        "_bad", "_check_at", "_elementary", "_follow_at", "_good", "_is_new", "_mark", "_now", "_pat",
+        "_pids", "_pmts", "_sent", "errors", "nulls", "over_bound", "packets", "pid_limit", "synced",
+        "tables",
     )  # fmt: skip
 
     def __init__(self, now: float, sent: int, mark: int, pid_limit: float = PID_LIMIT) -> None:
@@ -142,6 +143,7 @@ class TransportStream:
         self._pmts: dict[int, Due] = {}
         self._elementary: dict[int, Elementary] = {}  # what may not pause, by PID
         self._check_at = now + CHECK
+        self._is_new, self._follow_at = False, now  # the tables say something that was not followed yet
         for pid in (PAT_PID, SDT_PID):
             self._begin(pid).joiner = Joiner()
 
@@ -308,11 +310,16 @@ class TransportStream:
         if due is not None:
             self._overdue(due)
             due.came(self._now, self._sent, self._mark)
-        if self.tables.changed:
+        self._is_new = self._is_new or self.tables.changed
+        if self._is_new and self._now >= self._follow_at:
             self._follow()
 
     def _follow(self) -> None:
-        """The tables say something new: these PIDs have tables, and these may not pause."""
+        """The tables say something new: these PIDs have tables, and these may not pause.
+
+        Not for each section: a stream may say something else in every one of them.
+        """
+        self._is_new, self._follow_at = False, self._now + CHECK
         now, sent, mark = self._now, self._sent, self._mark
         self._pmts = {
             number: self._pmts.get(number) or Due(names.PMT, TABLE_LIMIT, now, sent, mark)
@@ -337,6 +344,8 @@ class TransportStream:
 
     def _check(self) -> None:
         self._check_at = self._now + CHECK
+        if self._is_new:
+            self._follow()
         self._overdue(self._pat)
         for due in self._pmts.values():
             self._overdue(due)

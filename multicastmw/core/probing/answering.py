@@ -11,6 +11,7 @@ from struct import Struct as Twin
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib import crc32
 
+from multicastmw.core.probing.survey import PROBES_A_SECOND
 from multicastmw.core.probing.survey import Survey as Part
 from multicastmw.wire.probe import (
     ENTRIES_MAX,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
 # What we chose.
 SPREAD_MAX = 5.0  # seconds that an answer waits at most
+SPREAD_LEAST = 0.001  # seconds a node, whatever the question says
+LENIENCE = 2  # who asks may know of fewer nodes
 KNOWN_MAX = 1_024  # questions that were heard, so that one said twice is answered once
 SURVEYS_MAX = 4  # at a time
 ROUTES_MAX = 16  # of one group, in answers to a trace
@@ -96,7 +99,7 @@ class Answering:
         self._heard[question] = None
         if len(self._heard) > KNOWN_MAX:
             self._heard.popitem(last=False)
-        spread = min(SPREAD_MAX, head.time / MICRO)
+        spread = min(SPREAD_MAX, max(head.time / MICRO, self._crowd * SPREAD_LEAST))
         at = now + spread * place(self._node, head.asker, head.run)
         match body:
             case Ping():
@@ -107,6 +110,11 @@ class Answering:
                 self._survey(head, body, now)
             case Collect():
                 self._collect(head, body, now, at)
+
+    @property
+    def _crowd(self) -> int:
+        """Nodes that may answer."""
+        return len(self._facts.known()) + 1
 
     def _is_asked(self, nodes: tuple[int, ...]) -> bool:
         return not nodes or self._node in nodes
@@ -135,8 +143,10 @@ class Answering:
         if len(self._surveys) >= SURVEYS_MAX:
             for key in [key for key, part in self._surveys.items() if part.ends_at <= now]:
                 del self._surveys[key]
-        part = Part(survey, now, self._pick)
-        if len(self._surveys) >= SURVEYS_MAX or not part.is_modest:
+        part, run = Part(survey, now, self._pick), (head.asker, head.run)
+        # Who asks keeps to the rate of all together; a forged question need not.
+        is_flood = self._crowd > survey.interval / 1000 * PROBES_A_SECOND * LENIENCE
+        if run in self._surveys or len(self._surveys) >= SURVEYS_MAX or is_flood or not part.is_modest:
             self._counters.refused += 1
             return
         self._surveys[head.asker, head.run] = part

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from multicastmw.core.addressing import key_text
 from multicastmw.core.identity import node_of
 from multicastmw.core.probing.answering import SPREAD_MAX, Facts
-from multicastmw.core.probing.survey import INTERVAL_MIN, LASTS_MAX, PROBES_MAX, SETTLE
+from multicastmw.core.probing.survey import INTERVAL_MIN, LASTS_MAX, PROBES_A_SECOND, PROBES_MAX, SETTLE
 from multicastmw.wire.probe import (
     ENTRIES_MAX,
     NODES_MAX,
@@ -35,7 +35,6 @@ SPREAD_A_NODE = 0.002  # seconds, so that nobody has to read more than 500 answe
 NEARLY = 0.5  # seconds that an answer may take beside that
 SURVEY_TOLD = (0.0, 0.08, 0.16)  # seconds; who hears none of the three takes no part
 TRIES = 5  # times that who does not answer is asked again
-PROBES_A_SECOND = 500  # of all nodes together, which every node gets
 ANSWERERS_MAX = 1_024  # nodes whose answers are told; what a stranger invents above is not
 KNOWN_MAX = 16_384  # nodes that one question knows of, those that have gone among them
 SAMPLE = 16  # rounds of a trace's sample

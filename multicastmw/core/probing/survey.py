@@ -15,6 +15,7 @@ PROBES_MAX = 100
 INTERVAL_MIN, LASTS_MAX = 0.02, 60.0  # seconds, between probes and of all of them
 KEPT = 30.0  # seconds after the last probe, within which reports are asked for
 NODES_MAX = 1_024  # nodes that are counted
+PROBES_A_SECOND = 500  # of all nodes together, which every node gets
 
 CLOCK = 1 << 32
 HALF = CLOCK >> 1

@@ -81,8 +81,8 @@ class Session:
     """One that is kept.  `message` is the SAP packet as it came, `text` its SDP."""
 
     __slots__ = (
-        "cost", "description", "hash", "heard", "id", "key", "message", "origin", "period", "scopes", "since",
-        "text", "times",
+        "cost", "description", "hash", "heard", "id", "key", "message", "origin", "period", "scopes", "shown",
+        "since", "text", "times",
     )  # fmt: skip
 
     def __init__(self, key: Key, now: float) -> None:
@@ -95,6 +95,7 @@ class Session:
         self.origin = 0
         self.description: Description
         self.hash, self.message, self.text, self.cost = 0, b"", b"", 0
+        self.shown: object = None  # what is made of it for people, once
 
     @property
     def source(self) -> int:
@@ -113,7 +114,7 @@ class Session:
 
     def holds(self, message: bytes, number: int, text: bytes, description: Description) -> None:
         self.message, self.hash, self.text, self.description = message, number, text, description
-        self.cost = cost_of(message, text)
+        self.cost, self.shown = cost_of(message, text), None
 
     def heard_again(self, arrival: Arrival) -> None:
         before = self.scopes.get(arrival.group)
@@ -177,8 +178,10 @@ class Directory:
             self._tell(SessionRefused(ip(arrival.source), str(error)))
 
     def _again(self, session: Session, arrival: Arrival) -> None:
+        before = session.scopes.get(arrival.group)
+        if before is not None and arrival.now - before > SAME_TIME:  # two at once are one said twice
+            self._once.pop(session.key, None)
         session.heard_again(arrival)
-        self._once.pop(session.key, None)
 
     def _accept_new(self, announcement: Announcement, message: bytes, arrival: Arrival) -> None:
         if announcement.encrypted:

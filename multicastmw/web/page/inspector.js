@@ -255,6 +255,9 @@ export class Inspector {
         ["state", stream ? stream.light[1] : "silent here", stream ? stream.light[0] : null],
         ["address", session.address], ["from", session.from], ["rate", stream ? bitrate(stream.bits) : ""],
         ["listeners", whole(listeners(this.model, session))],
+        ["announced for", span(this.model.at - session.raw.age)],
+        ["heard last", `${span(this.model.at - session.raw.heard_ago)} ago`],
+        ["goes in", span(session.raw.expires_in - this.model.at)],
         ...described(session.raw),
       ],
     };
@@ -268,7 +271,7 @@ function described(value, prefix = "") {
     const label = `${prefix}${plain(name).replaceAll("_", " ")}`;
     if (inner === null || inner === "" || ["group", "source"].includes(name)) return [];
     if (Array.isArray(inner) && inner.every((each) => typeof each !== "object")) return inner.length ? [[label, inner.join(", ")]] : [];
-    if (name === "pids" || name === "sdp") return [];
+    if (["pids", "sdp", "age", "heard_ago", "expires_in"].includes(name)) return [];
     if (typeof inner === "object") return described(inner, `${label} `);
     return [[label, typeof inner === "boolean" ? (inner ? "yes" : "no") : String(inner)]];
   });

@@ -257,9 +257,11 @@ function sessionOf(session) {
   const address = group ? `${group}:${medium.port}` : "";
   const scheme = /rtp/i.test(medium.protocol ?? "") ? "rtp" : "udp";
   const name = session.name || address || session.id;
+  const source = medium.sources?.length === 1 ? medium.sources[0] : ""; // SSM: nobody else's packets
   return {
     key: session.id, raw: session, name, group, address, from: session.node ?? session.source ?? "",
-    url: address && `${scheme}/${address}`, files: filesOf(name, session.sdp, address && `${scheme}://@${address}`),
+    url: address && `${scheme}/${address}${source ? `?source=${encodeURIComponent(source)}` : ""}`,
+    files: filesOf(name, session.sdp, address && `${scheme}://${source}@${address}`),
   };
 }
 

@@ -100,7 +100,7 @@ export class Preview {
       const { can, what } = playable(types);
       if (!can) return this.tell(`This stream is ${what}, which this browser does not show. VLC does: open the .m3u.`);
       this.tell(`${what}: starting …`);
-      await this.play(session.url, what);
+      await this.play(session.url, what, looking.signal);
     } catch (error) {
       if (!looking.signal.aborted) this.tell(plain(error.message));
     }
@@ -140,10 +140,14 @@ export class Preview {
     }
   }
 
-  async play(url, what) {
+  async play(url, what, signal) {
     await script();
+    if (signal.aborted) return; // closed meanwhile, or another one was opened
     const { mpegts } = window;
-    if (!mpegts?.isSupported()) return this.tell("This browser has no Media Source Extensions: open the .m3u with VLC.");
+    if (!mpegts?.isSupported()) {
+      this.tell("This browser has no Media Source Extensions: open the .m3u with VLC.");
+      return;
+    }
     this.video.hidden = false;
     const player = (this.player = mpegts.createPlayer(
       { type: "mpegts", isLive: true, url: new URL(url, location.href).href },
@@ -154,7 +158,6 @@ export class Preview {
     player.attachMediaElement(this.video);
     player.load();
     await this.video.play().catch(() => this.tell(`${what}: press play`));
-    return undefined;
   }
 
   stop() {
@@ -178,7 +181,10 @@ function script() {
   loaded ??= new Promise((resolve, reject) => {
     const node = el("script", { src: SCRIPT });
     node.onload = resolve;
-    node.onerror = () => reject(new Error("The player could not be fetched from the node."));
+    node.onerror = () => {
+      loaded = undefined; // so that it is tried again
+      reject(new Error("The player could not be fetched from the node."));
+    };
     document.head.append(node);
   });
   return loaded;

@@ -192,6 +192,23 @@ class Surveys(Tree):
         self.world.run(1)
         self.assertEqual((7, 2 * SURVEYS_MAX), (counters.refused, counters.sent))
 
+    def test_one_that_goes_on_under_the_same_number_is_refused(self) -> None:
+        for number in range(5):
+            head = Head(Kind.SURVEY, 9, self.a.node.id, number)
+            self.a.send(encode(head, Survey(2, 50)), self.world.now)
+        self.world.run(1)
+        self.assertEqual((4, 2), (self.b.prober.counters.refused, self.b.prober.counters.sent))
+
+    def test_so_quick_a_one_that_all_nodes_together_flood_the_tree_is_refused(self) -> None:
+        others = {number << 16: str(number) for number in range(100)}
+        self.b.known = lambda: others
+        for number, interval in enumerate((100, 101)):
+            self.a.send(
+                encode(Head(Kind.SURVEY, number, self.a.node.id), Survey(2, interval)), self.world.now
+            )
+        self.world.run(2)
+        self.assertEqual((1, 2), (self.b.prober.counters.refused, self.b.prober.counters.sent))
+
     def test_a_survey_is_forgotten_and_makes_room(self) -> None:
         for number in range(SURVEYS_MAX + 1):
             self.a.send(encode(Head(Kind.SURVEY, number, self.a.node.id), Survey(2, 50)), self.world.now)
