@@ -301,6 +301,17 @@ class MistakeTests(ConfigCase):
 
 
 class EndpointTests(ConfigCase):
+    def test_no_error_repeats_a_secret(self) -> None:
+        secret = "correct-horse-battery"
+        for text in (
+            f"[web]\ntoken =\n    {secret}\n",
+            f"[web]\ntoken {secret}\n",
+            f"token {secret}\n",
+            f"[web]\ntoken = {secret} # mine\n",
+            f"[web]\ntoken = {secret} x\n",
+        ):
+            self.assertNotIn(secret, self.mistake(text), text)
+
     def test_two_that_want_one_port_are_told_from_two_that_do_not(self) -> None:
         for one, other, same in (
             ("tcp:4600", "tcp:4600:interface=127.0.0.1", True),

@@ -266,6 +266,9 @@ class Refusing(SynchronousTestCase):
         self.refused(*good, *["a=b"] * (LINES_MAX - 4))
         parsed(*good, *["m=video 1 udp 33"] * 32)
         self.assertIn("33 media", self.refused(*good, *["m=video 1 udp 33"] * 33))
+        media = [*good, "m=video 1 udp 33"]
+        parsed(*media, *["c=IN IP4 239.1.1.1/1"] * 32)
+        self.assertIn("34 addresses", self.refused(*media, *["c=IN IP4 239.1.1.1/1"] * 33))
         self.refused(*good, "a=b:" + "x" * LONGEST)
         self.assertIn("formats", self.refused(*good, "m=video 1 RTP/AVP" + " 33" * 33))
 
