@@ -111,7 +111,7 @@ class Page(NetnsTestCase):
         sender = self.play()
         self.assertEqual([0], [each["watched_for"] or 0 for each in self.streams()])
         self.browser.click("#tab-streams")
-        self.browser.until("document.querySelector('#panel-streams tbody tr')", "the stream")
+        self.browser.until("!!document.querySelector('#panel-streams tbody tr')", "the stream")
         self.browser.click("#panel-streams tbody tr")
         self.browser.until(
             "/health\\s+ok/.test(document.querySelector('#inspector-facts').innerText)", "that it is well"
