@@ -28,7 +28,7 @@ def session(*streams: dict[str, Any], **changed: Any) -> dict[str, Any]:
 class Table(SynchronousTestCase):
     def drawn(self, *sessions: dict[str, Any]) -> list[str]:
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
-        draw(console, {"sessions": list(sessions)})
+        draw(console, {"sessions": list(sessions), "counters": {"sessions_not_shown": 0}})
         lines = [line.rstrip() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
         self.assertLessEqual(max(map(len, lines)), WIDTH)
         self.assertTrue(all(line.isprintable() for line in lines))

@@ -99,7 +99,7 @@ class Answering:
         self._heard[question] = None
         if len(self._heard) > KNOWN_MAX:
             self._heard.popitem(last=False)
-        spread = min(SPREAD_MAX, max(head.time / MICRO, self._crowd * SPREAD_LEAST))
+        spread = min(SPREAD_MAX, max(head.time / MICRO, (self._crowd - 1) * SPREAD_LEAST))
         at = now + spread * place(self._node, head.asker, head.run)
         match body:
             case Ping():
