@@ -23,12 +23,12 @@ from multicastmw.core.routing import Router
 from multicastmw.core.status import OutputStatus
 from multicastmw.wire.data import HEADER_SIZE, IPV4
 from multicastmw.wire.ipv4 import Buffer, text
+from multicastmw.wire.udp import PROTOCOL_UDP
 
 IPV4_TWIN = Twin("!BBHHHBBHII")
 UDP_TWIN = Twin("!HHHH")
 
 # What the specifications say.
-PROTOCOL_UDP = 17
 
 # What we chose.
 VIEWERS_MAX = 32  # at a time

@@ -4,11 +4,12 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from multicastmw.core.addressing import ANY, Channel, ipv4
+from multicastmw.core.tap import FIRST_FORWARDED
+from multicastmw.wire import rtp
+from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer, text
 
 # What the specifications say.
-FIRST_FORWARDED = 0xE0000100  # 224.0.0.0/24 never leaves its link (RFC 5771, 4)
-RTP_HEADER = 12  # bytes, without what may follow (RFC 3550, 5.1)
 RTCP_TYPES = range(192, 224)  # the second byte of RTCP where it comes to RTP's port (RFC 5761, 4)
 TS_PACKET, TS_SYNC = 188, 0x47
 
@@ -55,21 +56,16 @@ def _address(address: str, what: str) -> int:
 
 def rtp_payload(datagram: Buffer) -> bytes | None:
     """What an RTP packet carries, None if it is none; empty for RTCP (RFC 3550, 5.1 and 5.3.1)."""
-    if len(datagram) < RTP_HEADER or datagram[0] >> 6 != 2:
+    end = len(datagram)
+    if end < rtp.HEADER.size or datagram[0] >> 6 != rtp.VERSION:
         return None
     if datagram[1] in RTCP_TYPES:
         return b""
-    first, end = datagram[0], len(datagram)
-    start = RTP_HEADER + 4 * (first & 0x0F)  # CSRC
-    if first & 0x10:  # extension
-        if start + 4 > end:
-            return None
-        start += 4 + 4 * (datagram[start + 2] << 8 | datagram[start + 3])
-    if first & 0x20:  # padding
-        if not 1 <= datagram[end - 1] <= end - start:
-            return None
-        end -= datagram[end - 1]
-    return bytes(datagram[start:end]) if start <= end else None
+    try:
+        start = rtp.payload_start(datagram, 0, end)
+        return bytes(datagram[start : rtp.payload_end(datagram, 0, end, start)])
+    except Malformed:
+        return None
 
 
 def looks_like_ts(payload: bytes) -> bool:

@@ -33,7 +33,8 @@ from construct import (
 )
 
 from multicastmw.wire.errors import Malformed
-from multicastmw.wire.ipv4 import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Buffer, Header, checksum
+from multicastmw.wire.ipv4 import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Buffer, Header
+from multicastmw.wire.udp import PROTOCOL_UDP, sum_of
 
 # What we chose, and every node has to know.
 GROUP = 0xEFFF4D44  # 239.255.77.68: of this organisation alone (RFC 2365), "MD", next to the doctor's
@@ -47,7 +48,6 @@ TAKERS_MAX = 48
 STREAMS_MAX = 6
 ENTRIES_MAX = 48  # of a report's part
 
-PROTOCOL_UDP = 17
 UDP = Struct("source" / Int16ub, "port" / Int16ub, "length" / Int16ub, "checksum" / Int16ub)
 BEGINS = b"MP\x01"
 
@@ -344,7 +344,7 @@ def wrap(payload: bytes, source: int) -> bytes:
     """The IPv4 packet around a payload, from this address (32 bits)."""
     udp = UDP.build({"source": PORT, "port": PORT, "length": UDP.sizeof() + len(payload), "checksum": 0})
     datagram = bytearray(udp + payload)
-    datagram[6:8] = (_sum(source, GROUP, datagram) or 0xFFFF).to_bytes(2, "big")
+    datagram[6:8] = (sum_of(source, GROUP, datagram) or 0xFFFF).to_bytes(2, "big")
     size = 20 + len(datagram)
     return Header(0, size, 0, DONT_FRAGMENT, TTL, PROTOCOL_UDP, source, GROUP).build() + datagram
 
@@ -360,12 +360,6 @@ def unwrap(packet: Buffer) -> bytes:
     _, port, length, checksum_ = UDP_TWIN.unpack_from(datagram)
     if port != PORT or length != len(datagram):
         raise Malformed(f"UDP to port {port}, {length} bytes of {len(datagram)}")
-    if checksum_ and _sum(header.source, header.destination, datagram):
+    if checksum_ and sum_of(header.source, header.destination, datagram):
         raise Malformed("a wrong checksum")
     return datagram[UDP_TWIN.size :]
-
-
-def _sum(source: int, group: int, datagram: Buffer) -> int:
-    """The checksum over the pseudo header and all of the datagram (RFC 768)."""
-    pseudo = source.to_bytes(4, "big") + group.to_bytes(4, "big") + bytes((0, PROTOCOL_UDP))
-    return checksum(pseudo + len(datagram).to_bytes(2, "big") + bytes(datagram))

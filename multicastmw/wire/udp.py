@@ -41,7 +41,7 @@ class Datagram(NamedTuple):
         if not HEADER.size <= length <= len(datagram):
             raise Malformed(f"UDP length {length} of {len(datagram)} bytes")
         datagram = datagram[:length]
-        if check and checksum(_pseudo(ip.source, ip.destination, length) + datagram):
+        if check and sum_of(ip.source, ip.destination, datagram):
             raise Malformed("UDP checksum is wrong")
         return cls(ip.source, source_port, ip.destination, port, datagram[HEADER.size :])
 
@@ -51,11 +51,13 @@ class Datagram(NamedTuple):
         if len(self.payload) > LONGEST:
             raise ValueError(f"a datagram of {len(self.payload)} bytes")
         head = HEADER.pack(self.source_port, self.port, length, 0)
-        check = checksum(_pseudo(self.source, self.destination, length) + head + self.payload) or 0xFFFF
+        check = sum_of(self.source, self.destination, head + self.payload) or 0xFFFF
         head = HEADER.pack(self.source_port, self.port, length, check)
         ip = Header(0, 20 + length, identification, 0, ttl, PROTOCOL_UDP, self.source, self.destination)
         return ip.build() + head + self.payload
 
 
-def _pseudo(source: int, destination: int, length: int) -> bytes:
-    return PSEUDO.pack(source, destination, 0, PROTOCOL_UDP, length)
+def sum_of(source: int, destination: int, datagram: Buffer) -> int:
+    """The checksum over the pseudo header and all of the datagram (RFC 768); over one that has it, 0."""
+    pseudo = PSEUDO.pack(source, destination, 0, PROTOCOL_UDP, len(datagram))
+    return checksum(pseudo + bytes(datagram))

@@ -21,6 +21,7 @@ from multicastmw.core.routing import Route, Router
 from multicastmw.core.window import Budget
 from multicastmw.wire.data import HEADER_SIZE, IPV4
 from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, Buffer
+from multicastmw.wire.udp import PROTOCOL_UDP
 
 # Of an IP Data message: origin, group key, source key, sequence, origin time, flags.
 ORIGIN_OFFSET = 20
@@ -28,7 +29,6 @@ NUMBERS = Twin("!QQQII2xB")
 # The inner packet, if its header has no options: the lengths and the port are all that is asked of it.
 INNER = Twin("!BxH2xHxB10xHHH")
 UDP_HEADER = Twin("!HHH")
-PROTOCOL_UDP = 17
 IP_SIZE, UDP_SIZE = 20, 8
 FIRST_PLAIN = 0x45
 

@@ -17,6 +17,7 @@ from math import inf
 from typing import NamedTuple, Protocol
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.bucket import Bucket
 from multicastmw.core.counters import Counters
 from multicastmw.core.identity import node_of
 from multicastmw.core.packet import Packet
@@ -61,25 +62,6 @@ class ProbeCounters(Counters):
 
 class Busy(Exception):
     """Why a question is not asked now."""
-
-
-class Rate:
-    """So many a second, and so many at once."""
-
-    def __init__(self, a_second: float, at_once: float) -> None:
-        self._a_second = a_second
-        self._at_once = self._left = at_once
-        self._at = -inf
-
-    def allows(self, now: float) -> bool:
-        """Is there one left?  Takes it."""
-        if now > self._at:
-            self._left = min(self._at_once, self._left + (now - self._at) * self._a_second)
-            self._at = now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 class Said(NamedTuple):
@@ -133,9 +115,9 @@ class Prober:
         self._asking: dict[int, Asker] = {}
         self._waiting: list[tuple[float, int, Said]] = []
         self._order = count()
-        self._may_read = Rate(READ_A_SECOND, READ_AT_ONCE)
-        self._may_be_asked = Rate(ASKED_A_SECOND, ASKED_AT_ONCE)
-        self._may_send = Rate(SENT_A_SECOND, SENT_AT_ONCE)
+        self._may_read = Bucket(READ_A_SECOND, READ_AT_ONCE)
+        self._may_be_asked = Bucket(ASKED_A_SECOND, ASKED_AT_ONCE)
+        self._may_send = Bucket(SENT_A_SECOND, SENT_AT_ONCE)
         router.attach(self)
 
     # --- its place in the overlay

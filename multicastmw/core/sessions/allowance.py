@@ -5,6 +5,8 @@ everybody's together, and each source has one besides, so that a single one cann
 are forgotten, the longest silent first: a newcomer begins with a full one either way.
 """
 
+from multicastmw.core.bucket import Bucket
+
 # What we chose: some 0.1 ms a piece, so everybody together may take a tenth of a core.
 A_PIECE = 512  # bytes; an ordinary session is one
 A_SECOND = 1_000.0
@@ -17,37 +19,19 @@ def pieces(size: int) -> int:
     return 1 + size // A_PIECE
 
 
-class Allowance:
-    """A bucket that fills by `rate` a second, up to a second's worth."""
-
-    __slots__ = ("_at", "_left", "_rate")
-
-    def __init__(self, rate: float, now: float) -> None:
-        self._rate = self._left = rate
-        self._at = now
-
-    def allow(self, amount: int, now: float) -> bool:
-        self._left = min(self._rate, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < amount:
-            return False
-        self._left -= amount
-        return True
-
-
 class Allowances:
     """Everybody's, and each source's own."""
 
-    def __init__(self, now: float) -> None:
-        self._all = Allowance(A_SECOND, now)
-        self._of: dict[int, Allowance] = {}
+    def __init__(self) -> None:
+        self._all = Bucket(A_SECOND, A_SECOND)
+        self._of: dict[int, Bucket] = {}
 
     def __len__(self) -> int:
         return len(self._of)
 
     def allow(self, source: int, amount: int, now: float) -> bool:
-        own = self._of.pop(source, None) or Allowance(OF_ONE_SOURCE, now)
+        own = self._of.pop(source, None) or Bucket(OF_ONE_SOURCE, OF_ONE_SOURCE)
         self._of[source] = own  # now the last to be forgotten
         if len(self._of) > SOURCES_MAX:
             del self._of[next(iter(self._of))]
-        return own.allow(amount, now) and self._all.allow(amount, now)
+        return own.allows(now, amount) and self._all.allows(now, amount)

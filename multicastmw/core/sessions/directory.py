@@ -143,7 +143,7 @@ class Directory:
         self._same: dict[tuple[int, bytes], Session] = {}  # by source and SAP packet
         self._once: dict[Key, None] = {}  # heard once so far, the earliest first
         self._of_source: Counter[int] = Counter()
-        self._allowances = Allowances(now)
+        self._allowances = Allowances()
         self._sweep_at = now + SWEEP
 
     def __len__(self) -> int:

@@ -15,7 +15,6 @@ from multicastmw.core.probing.prober import (
     SENT_AT_ONCE,
     WAITING_MAX,
     Busy,
-    Rate,
 )
 from multicastmw.core.probing.survey import Heard
 from multicastmw.core.probing.survey import Survey as Part
@@ -411,12 +410,6 @@ class Spreading(SynchronousTestCase):
         for tenth in range(10):
             share = sum(tenth / 10 <= each < (tenth + 1) / 10 for each in places)
             self.assertTrue(60 < share < 140, share)
-
-    def test_a_rate_allows_what_it_says(self) -> None:
-        rate = Rate(10, 5)
-        self.assertEqual(5, sum(rate.allows(100.0) for _ in range(50)))
-        self.assertEqual(3, sum(rate.allows(100.3001) for _ in range(50)))
-        self.assertEqual(5, sum(rate.allows(200.0) for _ in range(50)))
 
 
 class Crowd(SynchronousTestCase):

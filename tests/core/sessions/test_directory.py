@@ -256,7 +256,7 @@ class Bounds(Case):
             self.assertLessEqual(self.directory.cost, COST_MAX)
 
     def test_one_source_has_a_part_of_the_reading(self) -> None:
-        allowances = Allowances(0.0)
+        allowances = Allowances()
         self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 0.0) for _ in range(5_000)))
         self.assertTrue(allowances.allow(2, 1, 0.0))
         self.assertEqual(

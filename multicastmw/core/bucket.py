@@ -1,0 +1,24 @@
+"""How often something may be done: so much a second, and so much at once."""
+
+from math import inf
+
+
+class Bucket:
+    """Fills by `a_second`, up to `at_once`; it is full when it is first asked."""
+
+    __slots__ = ("_a_second", "_at", "_at_once", "_left")
+
+    def __init__(self, a_second: float, at_once: float) -> None:
+        self._a_second = a_second
+        self._at_once = self._left = at_once
+        self._at = -inf
+
+    def allows(self, now: float, amount: float = 1) -> bool:
+        """Is there so much left?  Takes it."""
+        if now > self._at:
+            self._left = min(self._at_once, self._left + (now - self._at) * self._a_second)
+            self._at = now
+        if self._left < amount:
+            return False
+        self._left -= amount
+        return True
