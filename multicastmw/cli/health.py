@@ -47,7 +47,9 @@ def health(ctx: click.Context, /, *, peers: int, within: float, as_json: bool) -
         ctx.exit(1 if why else 0)
     if why:
         raise Failure(f"{plain(status['node']['name'])} is not well: {plain('; '.join(why))}")
-    click.echo(f"{plain(status['node']['name'])} is well: {up(status)} links are up")
+    links = up(status)
+    said = "1 link is up" if links == 1 else f"{links} links are up"
+    click.echo(f"{plain(status['node']['name'])} is well: {said}")
 
 
 def ailments(status: Status, peers: int) -> list[str]:

@@ -12,6 +12,7 @@ from multicastmw import __version__, literals
 from multicastmw.core.capture import SNAPLEN, SNAPLEN_MIN, Capture
 from multicastmw.core.routing import EVERY
 from multicastmw.net.clockwork import Clockwork, clock_ahead
+from multicastmw.services.control import answered
 from multicastmw.services.outflow import Outflow
 
 if TYPE_CHECKING:
@@ -91,8 +92,6 @@ def capture_resource(service: CaptureService) -> Any:
     from twisted.web.resource import Resource
     from twisted.web.server import NOT_DONE_YET, Request
 
-    from multicastmw.services.probing import refuse
-
     class Leaf(Resource):
         isLeaf = True
 
@@ -106,7 +105,7 @@ def capture_resource(service: CaptureService) -> Any:
                     literals.whole(SNAPLEN_MIN, SNAPLEN)(snaplen) if snaplen else SNAPLEN,
                 )
             except ValueError as error:
-                return refuse(request, str(error))
+                return answered(request, {"error": str(error)})
             return NOT_DONE_YET
 
     return Leaf()

@@ -128,7 +128,6 @@ def steering_resource(action: Callable[[Mapping[str, str]], Any]) -> Any:
         isLeaf = True
 
         def render_POST(self, request: Request) -> bytes:
-            request.setHeader(b"content-type", b"application/json")
             assert request.content is not None
             try:
                 outcome = action(texts(request.content.read()))
@@ -138,10 +137,16 @@ def steering_resource(action: Callable[[Mapping[str, str]], Any]) -> Any:
                 document = {"error": f"{missing.args[0]} is missing"}
             else:
                 document = outcome.document()
-            request.setResponseCode(422 if "error" in document else 200)
-            return json.dumps(document).encode() + b"\n"
+            return answered(request, document)
 
     return Leaf()
+
+
+def answered(request: Any, document: dict[str, Any]) -> bytes:
+    """As JSON; what is understood and wrong has an `error`."""
+    request.setHeader(b"content-type", b"application/json")
+    request.setResponseCode(422 if "error" in document else 200)
+    return json.dumps(document).encode() + b"\n"
 
 
 def texts(body: bytes) -> dict[str, str]:

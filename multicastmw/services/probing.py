@@ -23,7 +23,7 @@ from multicastmw.core.probing.asking import Here, PingAsking, SurveyAsking, Tell
 from multicastmw.core.probing.prober import Asker, Busy, Prober
 from multicastmw.core.routing import Destination
 from multicastmw.net.clockwork import Clockwork, wall_us
-from multicastmw.services.control import texts
+from multicastmw.services.control import answered, texts
 from multicastmw.services.outflow import Outflow
 from multicastmw.services.snapshot import routes_of
 from multicastmw.wire import probe
@@ -235,20 +235,13 @@ def asking_resource(begin: Begin, service: ProbingService) -> Any:
                 asker = begin(texts(request.content.read()), lines.tell)
                 service.prober.ask(asker)
             except (ValueError, Busy) as error:
-                return refuse(request, str(error))
+                return answered(request, {"error": str(error)})
             except KeyError as missing:
-                return refuse(request, f"{missing.args[0]} is missing")
+                return answered(request, {"error": f"{missing.args[0]} is missing"})
             lines.begin(asker)
             return NOT_DONE_YET
 
     return Leaf()
-
-
-def refuse(request: Any, why: str) -> bytes:
-    """The answer to what is understood and wrong."""
-    request.setHeader(b"content-type", b"application/json")
-    request.setResponseCode(422)
-    return json.dumps({"error": why}).encode() + b"\n"
 
 
 class Lines:

@@ -79,7 +79,8 @@ def show(console: Console, found: list[Check], everything: bool) -> None:
 
 def lines(check: Check, width: int) -> Iterator[str]:
     """As people read it; the mend stands in one line, to be copied."""
-    yield from _entry(f"{check.status:<5}{check.id}", check.what, width)
+    name = f"{check.status:<5}{check.id}"
+    yield from _entry(f"{name:<{NAME - 1}} ", check.what, width)
     if check.why:
         yield from _entry("", check.why, width)
     if check.mend:
