@@ -129,8 +129,10 @@ class ThreeTests(NetnsTestCase):
         sender.stop()
         for name, receiver in receivers.items():
             report = receiver.stop()["streams"][f"{GROUP} {S}"]
-            self.assertEqual((0, 0), (report["duplicates"], report["disordered"]), name)
+            self.assertEqual((0, 0), (report["duplicates"], report["damaged"]), name)
+            # A new link's data goes from TCP to UDP: on a busy machine they may overtake.
             self.measured(f"gap at {name}, seconds", round(report["gap"], 3))
+            self.measured(f"out of order at {name}", report["disordered"])
 
 
 @pytest.mark.slow
