@@ -28,6 +28,7 @@ PARTS = {
     "unicast; and with the garbage collector switched off.",
     "idle": "Memory, CPU and start-up of a node without traffic.",
     "show": "The snapshot of a node of 300 peers, 500 groups and 500 routes, and `mcmw show` of it.",
+    "watched": "Delay and CPU of a relay while a page, a scraper and a terminal watch it, against nobody.",
     "crowd": "Memory and CPU of a hub with --links links and no traffic.",
     "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
     "health": "Looking at a stream: microseconds a packet, in the process and with the kernel's copies.",
@@ -43,7 +44,7 @@ def measurement(name: str, parts: tuple[str, ...], about: str) -> click.Command:
     @click.option("--bursts", type=click.IntRange(min=1), default=200, show_default=True,
                   help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
     @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
-                  help="delay: seconds of each path and round, at 1,000 packets a second.")  # fmt: skip
+                  help="delay, watched: seconds of a way and round, at 1,000 packets a second.")  # fmt: skip
     @click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
                   help="crowd: peers of the hub.")  # fmt: skip
     @click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
@@ -78,6 +79,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = delay(rounds, seconds, say)
             elif part == "show":
                 document[part] = looked_at(rounds, say)
+            elif part == "watched":
+                document[part] = watched_at(rounds, seconds, say)
             elif part == "health":
                 document[part] = health(rounds, say)
             elif part == "idle":
@@ -170,6 +173,12 @@ def looked_at(rounds: int, say: Say) -> dict[str, Any]:
     return part.measure(rounds, lambda text: say(f"  {text}"))
 
 
+def watched_at(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
+    from bench import watched as part
+
+    return part.measure(rounds, seconds, lambda text: say(f"  {text}"))
+
+
 def sealed(rounds: int, say: Say) -> dict[str, Any]:
     from bench import tls as part
 
@@ -202,6 +211,7 @@ def show(document: dict[str, Any]) -> None:
     for part, print_part in (
         ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls), ("show", show_looks), ("health", show_health),
+        ("watched", show_watched),
         ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
@@ -294,6 +304,19 @@ def show_looks(console: Console, found: dict[str, Any]) -> None:
     for name, row in found.items():
         if name.endswith("_ms"):
             table.row(name.removesuffix("_ms"), *(f"{row[q]:.1f}" for q in ("median", "least", "most")))
+    console.print(table)
+
+
+def show_watched(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"One-way delay at {found['rate']:,} packets/s through a relay that is watched, "
+                  f"microseconds,\nand of its process a packet; "
+                  f"{found['rounds']} rounds of {found['sent_a_round']:,} packets")  # fmt: skip
+    table = Columns("forwards", "looked at", "p50>", "p99>", "p99.9>", "lost>", "us of b>")
+    for way, row in found["ways"].items():
+        for look in ("bare", "watched"):
+            times = (f"{row[look][f'{q}_us']:,.0f}" for q in ("p50", "p99", "p99.9"))
+            table.row(way, look, *times, row[look]["lost"], f"{row[look]['b_us']:.1f}")
+        table.row(way, "ratio", *(f"{row['ratios'][q]:.2f}" for q in ("p50", "p99", "p99.9")), "", "")
     console.print(table)
 
 

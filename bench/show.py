@@ -6,7 +6,6 @@ control socket is a process of its own (`python -m bench.show serve ...`), and i
 What a bare `python -c pass` takes stands beside it, as most of a short command is that.
 """
 
-import json
 import statistics
 import subprocess
 import sys
@@ -22,9 +21,8 @@ from twisted.internet.task import Clock
 
 from multicastmw.config import load
 from multicastmw.core.link import Link
-from multicastmw.core.status import Status
 from multicastmw.services.node import NodeService
-from multicastmw.services.snapshot import take
+from multicastmw.services.snapshot import Snapshots
 from multicastmw.wire import data
 from multicastmw.wire.messages import AddRoute, DataPort, Group, Open, encode
 from multicastmw.wire.messages import Node as Reached
@@ -74,34 +72,34 @@ def large_node(folder: Path, peers: int = PEERS, groups: int = GROUPS, routes: i
     clock.rightNow = NOW
     node = NodeService(load(str(ini), "hub"), clock, Random(1))
     node.room.open_datagrams = lambda *_: None
-    links = [_link(node, number) for number in range(peers)]
+    links = [link(node, number) for number in range(peers)]
     for number in range(groups):
         wanters = {(number * WANTED_BY + each) % peers for each in range(WANTED_BY)} if peers else set()
         for wanter in wanters:
             message = encode(AddRoute((Group(FIRST_GROUP + number, 0),)))
             links[wanter].bytes_received(message, NOW)
-    _settle(node)
+    settle(node)
     sequences = count()
     for number in range(routes if links else 0):
-        _packet(node, links[number % peers], FIRST_GROUP + number % groups, FIRST_SOURCE + number, sequences)
+        packet(node, links[number % peers], FIRST_GROUP + number % groups, FIRST_SOURCE + number, sequences)
     return node
 
 
-def _link(node: NodeService, number: int) -> Link:
-    link = Link(node.room, Nowhere(f"198.51.{number >> 8}.{number & 255}"), None, NOW)
-    node.room.enter(link)
-    link.start(NOW)
+def link(node: NodeService, number: int) -> Link:
+    made = Link(node.room, Nowhere(f"198.51.{number >> 8}.{number & 255}"), None, NOW)
+    node.room.enter(made)
+    made.start(NOW)
     name = f"studio{number}.example.net"
     opened = Open(name, _id(number), 10, DataPort(4600, number + 1))
-    link.bytes_received(encode(opened) + encode(AddRoute((Reached(_id(number), name),))), NOW)
-    return link
+    made.bytes_received(encode(opened) + encode(AddRoute((Reached(_id(number), name),))), NOW)
+    return made
 
 
 def _id(number: int) -> int:
     return number + 1 << 16
 
 
-def _settle(node: NodeService) -> None:
+def settle(node: NodeService) -> None:
     """Work that is done in turns is done."""
     turns = node.room.turns
     for _ in range(100_000):
@@ -111,17 +109,17 @@ def _settle(node: NodeService) -> None:
     raise AssertionError("the turns do not end")
 
 
-def _packet(node: NodeService, link: Link, group: int, source: int, sequences: "count[int]") -> None:
+def packet(node: NodeService, over: Link, group: int, source: int, sequences: "count[int]") -> None:
     """One packet of a stream comes over the link."""
     inner = bytes(120)  # which a relay does not look at
     message = data.build(
-        inner, token=0, origin=link.node | 1, group=group, source=source, sequence=next(sequences),
+        inner, token=0, origin=over.node | 1, group=group, source=source, sequence=next(sequences),
         origin_time=0, hop_limit=15,
     )  # fmt: skip
-    packet = node.room.packet
-    packet.buffer[: len(message)] = message
-    packet.now = NOW
-    node.forwarder.relay(packet, len(message), link)
+    into = node.room.packet
+    into.buffer[: len(message)] = message
+    into.now = NOW
+    node.forwarder.relay(into, len(message), over)
 
 
 def measure(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -137,15 +135,27 @@ def measure(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
 
 def inside(node: NodeService, rounds: int) -> dict[str, Any]:
     """Milliseconds of the node's own process."""
-    status = take(node, NOW)
-    document = status.as_dict()
+    status = node.snapshots.take(NOW)
     return {
         "shown": [len(status.peers), len(status.groups), len(status.routes)],
-        "snapshot_ms": _each(rounds, lambda: take(node, NOW)),
-        "as_dict_ms": _each(rounds, status.as_dict),
-        "json_ms": _each(rounds, lambda: json.dumps(document)),
-        "bytes": len(json.dumps(document)),
+        "snapshot_ms": _each(rounds, lambda: node.snapshots.take(NOW)),
+        "snapshot_moving_ms": _each(rounds, lambda: node.snapshots.take(NOW), lambda: move(node)),
+        "first_snapshot_ms": _each(rounds, lambda: Snapshots(node).take(NOW)),
+        "json_ms": _each(rounds, status.json),
+        "bytes": len(status.json()),
     }
+
+
+def move(node: NodeService) -> None:
+    """Every counter of a link and of a route, as where streams play everywhere."""
+    for link in node.room.by_node.values():
+        link.since -= 1
+        link.queue.dropped += 1
+    for route in node.router.routes():
+        route.packets += 1
+        route.bytes += 1_316
+        for flow in node.fastpath.mirror.flows.of_route(route):
+            flow.passed += 1
 
 
 def asked(folder: Path, rounds: int) -> dict[str, Any]:
@@ -173,10 +183,14 @@ def _run(command: list[str], fails: bool = False) -> None:
     subprocess.run(command, check=not fails, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _each(rounds: int, do: Callable[[], object]) -> dict[str, float]:
+def _each(
+    rounds: int, do: Callable[[], object], before: Callable[[], object] = lambda: None
+) -> dict[str, float]:
+    """Of some times; `before` each of them something is done that does not count."""
     do()
     took = []
     for _ in range(max(rounds, TIMES)):
+        before()
         began = time.perf_counter()
         do()
         took.append((time.perf_counter() - began) * 1000)
@@ -190,14 +204,10 @@ def serve(folder: Path, path: str) -> None:
     from multicastmw.services.control import ControlService
 
     node = large_node(folder)
-    control = ControlService(path, lambda: status_of(node).as_dict(), reactor)
+    control = ControlService(path, lambda: vars(node.snapshots.take(NOW)), reactor)
     control.privilegedStartService()
     control.startService()
     reactor.run()
-
-
-def status_of(node: NodeService) -> Status:
-    return take(node, NOW)
 
 
 if __name__ == "__main__":

@@ -55,6 +55,8 @@ def report(found: dict[str, Any]) -> Iterator[str]:
     for name, text in LOST.items():
         if count := found["counters"][name]:
             yield f"{amount(count)} copies lost: {text}"
+    if count := found["counters"]["not_copied"]:
+        yield f"{amount(count)} packets not shown to who looks at them here: the node's process was too slow"
 
 
 def state(found: dict[str, Any]) -> str:

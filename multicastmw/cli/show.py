@@ -21,6 +21,7 @@ from multicastmw.cli.which import control_of, unanswered
 Status = dict[str, Any]
 
 HOSTS_SHOWN = 2  # of a group, by address
+SCREENFUL = 20  # rows of each table where all are shown together
 NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their room
 
 NODE_KEYS = (
@@ -66,7 +67,8 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
 
-    Without an argument the first four.
+    Without an argument the first four, and of each table at most 20 lines:
+    peers that are not up, and the fastest routes, come first.
     """
     control = control_of(target)
     console, told = screen(), as_json
@@ -101,10 +103,25 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
 
 
 def _draw(console: Console, status: Status, part: str | None) -> None:
-    for index, name in enumerate([part] if part else SCREEN):
-        if index:
-            console.print()
-        RENDER[name](console, status)
+    if part:
+        RENDER[part](console, status)
+        return
+    _node(console, status)
+    for name, first in FIRST.items():
+        console.print()
+        rows = sorted(status[name], key=first)
+        unseen = {f"{each}_not_shown": 0 for each in FIRST}
+        RENDER[name](console, status | {name: rows[:SCREENFUL], "counters": status["counters"] | unseen})
+        besides = len(rows) - SCREENFUL + status["counters"].get(f"{name}_not_shown", 0)
+        _and_more(console, besides, f": mcmw show {name}")
+
+
+# What of each table comes first where not all is shown; the rest keeps its order.
+FIRST: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "peers": lambda peer: peer["state"] == "up",
+    "groups": lambda group: False,
+    "routes": lambda route: -route["rate"],
+}
 
 
 def _document(status: Status, part: str | None) -> Any:
@@ -330,16 +347,20 @@ def _routes(console: Console, status: Status) -> None:
         )
     console.print(table if status["routes"] else "no packet has come yet")
     if status["fastpath"]["on"]:
-        for route in status["routes"]:
-            if not route["fast"]:
-                console.print(Text(f"{route['group']} from {route['source']}: {plain(route['why_slow'])}"))
+        slow = [
+            f"{route['group']} from {route['source']}: {plain(route['why_slow'])}"
+            for route in status["routes"]
+            if not route["fast"]
+        ]
+        if slow:
+            console.print(Text("\n".join(slow)))
     _and_more(console, status["counters"].get("routes_not_shown", 0))
 
 
-def _and_more(console: Console, count: int) -> None:
+def _and_more(console: Console, count: int, where: str = "") -> None:
     """Of very many the first ones are listed."""
-    if count:
-        console.print(f"and {count:,} more")
+    if count > 0:
+        console.print(f"and {count:,} more{where}")
 
 
 def branches(status: Status) -> list[dict[str, Any]]:

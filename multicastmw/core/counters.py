@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
+from typing import TypeVar
 
 
 class Counters:
@@ -16,6 +17,18 @@ class Counters:
 
     def as_dict(self) -> dict[str, int]:
         return dict(zip(self.__slots__, reader(self.__slots__)(self), strict=True))
+
+
+C = TypeVar("C", bound=Counters)
+
+
+def summed(totals: C, counted: Iterable[object]) -> C:
+    """Adds the counts of all of these, which have the same names, to `totals`."""
+    names = totals.__slots__
+    columns = zip(*map(reader(names), counted), strict=True)
+    for name, column in zip(names, columns, strict=False):  # where there is nothing, there are no columns
+        setattr(totals, name, getattr(totals, name) + sum(column))
+    return totals
 
 
 @cache

@@ -13,7 +13,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.counters import Counters
+from multicastmw.core.counters import Counters, summed
 from multicastmw.core.events import Limit, Tell
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Destination, Route, Router
@@ -410,9 +410,7 @@ class Forwarder:
         """What became of those that came here, the forgotten ones among them."""
         totals = StreamTotals()
         totals.add(self._forgotten)
-        for stream in self._streams.values():
-            totals.add(stream.window)
-        return totals
+        return summed(totals, [stream.window for stream in self._streams.values()])
 
     def streams(self) -> list[Stream]:
         return list(self._streams.values())

@@ -29,6 +29,7 @@ class Reach(Generic[L]):
         self._gone = gone
         self._doubled = doubled
         self._names: dict[int, str] = {}
+        self.version = 0  # another one whenever anything here is another
         self.moved: Callable[[int], None] = lambda node: None  # told of a node that other links lead to
 
     def __len__(self) -> int:
@@ -50,6 +51,7 @@ class Reach(Generic[L]):
 
     def part(self, link: L) -> None:
         """The link is gone: nothing is reached over it from now on, and `release` tells so."""
+        self.version += 1
         self._claims.part(link)
 
     def release(self, link: L, most: int) -> None:
@@ -59,6 +61,7 @@ class Reach(Generic[L]):
 
     def add(self, link: L, node: int, name: str | None) -> bool:
         """True if the node was not known behind this link."""
+        self.version += 1
         if name is not None:
             self._names[node] = name
         is_new = self._claims.add(link, node)
@@ -71,6 +74,7 @@ class Reach(Generic[L]):
             self._look_after(node)
 
     def _look_after(self, node: int) -> None:
+        self.version += 1
         self.moved(node)
         left = len(self._claims.holders(node))
         if not left:

@@ -9,12 +9,12 @@ The table answers once and the answer is cached: a Route is the fan-out of one (
 is mended in place when a subscription changes, so whoever holds a Route never looks anything up.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Protocol
 
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.claims import Claims
-from multicastmw.core.counters import Counters
+from multicastmw.core.counters import Counters, summed
 from multicastmw.core.packet import Packet
 
 EVERY = 0  # the group of an observer of all of them
@@ -262,13 +262,11 @@ class Router:
     def routes(self) -> list[Route]:
         return [route for routes in self._routes.values() for route in routes.values()]
 
-    def totals(self) -> RouteTotals:
-        """Of all routes, those that are forgotten among them."""
+    def totals(self, routes: Iterable[Route] | None = None) -> RouteTotals:
+        """Of all routes (these), those that are forgotten among them."""
         totals = RouteTotals()
         totals.add(self._forgotten)
-        for route in self.routes():
-            totals.add(route)
-        return totals
+        return summed(totals, self.routes() if routes is None else routes)
 
     def wanted(self) -> list[tuple[Channel, tuple[Destination, ...]]]:
         """Every channel that somebody wants, and who."""

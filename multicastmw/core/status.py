@@ -4,24 +4,26 @@ Addresses and ids are texts as people read them; times are seconds; rates are of
 """
 
 import json
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, dataclass_transform
+from dataclasses import dataclass, is_dataclass
+from typing import Any, TypeVar
 
 from multicastmw.core.health.report import HealthStatus
 
 T = TypeVar("T")
 
 
-@dataclass_transform(frozen_default=True)
-def frozen(kind: type[T]) -> type[T]:
-    """dataclass(frozen=True) for what a snapshot makes hundreds of, at half of the cost."""
-    made: Any = dataclass(frozen=True)(kind)
-    names = [field.name for field in fields(made)]
-    lines = [f"def __init__(self, {', '.join(names)}):", " here = self.__dict__"]
-    scope: dict[str, Any] = {}
-    exec("\n".join([*lines, *(f" here[{name!r}] = {name}" for name in names)]), scope)
-    made.__init__ = scope["__init__"]
-    return kind
+def renewed(before: T, **fields: Any) -> T:
+    """The same with these fields; itself where nothing differs.
+
+    A snapshot has hundreds of values of which a few figures change: this is dataclasses.replace() at a
+    tenth of its cost.
+    """
+    was = before.__dict__
+    if fields.items() <= was.items():
+        return before
+    after = object.__new__(type(before))
+    after.__dict__.update(was, **fields)
+    return after
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ class QuerierView:
     counters: dict[str, int]
 
 
-@frozen
+@dataclass(frozen=True)
 class PeerStatus:
     """`state` is up, dialling, waiting (for the next dial) or standby; `why` it is not up.
 
@@ -141,7 +143,7 @@ class PeerStatus:
     counters: dict[str, int]
 
 
-@frozen
+@dataclass(frozen=True)
 class GroupStatus:
     """A channel that somebody wants, or programs here would if it were not `denied`."""
 
@@ -158,7 +160,7 @@ class GroupStatus:
     denied: bool  # by [groups], which is of this node's TAP and not of what passes between its peers
 
 
-@frozen
+@dataclass(frozen=True)
 class StreamStatus:
     """One origin's packets of a route, counted against their sequence numbers; but for `received`, what the
     kernel forwarded is not among them."""
@@ -172,7 +174,7 @@ class StreamStatus:
     late: int
 
 
-@frozen
+@dataclass(frozen=True)
 class RouteStatus:
     """An (S, G) that packets came along; where it starts here and is `denied`, no more of them do."""
 
@@ -232,7 +234,7 @@ class WebStatus:
     counters: dict[str, int]
 
 
-@frozen
+@dataclass(frozen=True)
 class ReachStatus:
     """A node of the overlay, and the peer behind which it is."""
 

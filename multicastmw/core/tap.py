@@ -100,7 +100,8 @@ class TapDestination:
     `write` puts (Ethernet header, IP packet) onto the device and raises OSError where it cannot; it is there
     while the device is open.  `igmp` and `pim` take such a packet and the time, `of_a_gateway` is told that
     another node has written to our LAN, `woke` that frames are waiting, `done` that they were taken.
-    `copied` takes a frame of the kernel's copies, with its size, and says whether it is one (copies.py).
+    `copied` takes a frame of the kernel's copies, with its size, and says whether it is one; `began` and
+    `ended` are told of the reader's turns for their sake (copies.py).
     `longest` is the longest IP packet (bytes) that fits every link's datagram.
     """
 
@@ -133,6 +134,8 @@ class TapDestination:
         self.pim: Callable[[bytes, float], None] = lambda packet, now: None
         self.of_a_gateway: Callable[[float], None] = lambda now: None
         self.copied: Callable[[Packet, int], bool] = lambda packet, size: False
+        self.began: Callable[[], None] = lambda: None
+        self.ended: Callable[[bool], None] = lambda drained: None
         self.woke: Callable[[float], None] = lambda now: None
         self.done: Callable[[], None] = lambda: None
         self.forwards = True
@@ -248,6 +251,11 @@ class TapDestination:
             for source in sources
             if group in self._mapping
         }
+
+    @property
+    def has_lists(self) -> bool:
+        """May `denies` say yes?"""
+        return self._admission.has_lists
 
     def denies(self, channel: Channel) -> bool:
         """Do the lists keep it out?  Under a mapping whose keys are no addresses nobody can tell."""

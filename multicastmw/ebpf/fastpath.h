@@ -99,7 +99,11 @@ struct gate {
 };
 _Static_assert(sizeof(struct gate) == 8, "");
 #define GATE_OF_LINK ROUTES
-#define GATES (ROUTES + PEERS)
+/* And one more that shuts nothing: copies that were put into the TAP's queue, and of these, how many have come
+ * to user space or were lost.  No more than so many wait there, so that IGMP finds a place in it. */
+#define GATE_OF_COPIES (ROUTES + PEERS)
+#define GATES (GATE_OF_COPIES + 1)
+#define COPIES_WAITING 256
 
 /* One of `windows`: which numbers have come of one count of a route, by its slot and by who numbered.
  *
@@ -150,11 +154,12 @@ enum reason {
 	TO_NOBODY,
 	DIED_OF_TTL,
 	NOT_NEW,
-	/* a copy, or a packet that had been changed already, was lost */
+	/* a copy, or a packet that had been changed already, was lost; NOT_COPIED to who looks at it here alone */
 	NO_PEER,
 	TOO_LONG_FOR_PEER,
 	NOT_SENT,
 	FAILED,
+	NOT_COPIED,
 	/* left to user space */
 	USER_LEASE,
 	USER_UNKNOWN_LINK,

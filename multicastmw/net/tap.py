@@ -30,6 +30,14 @@ class FrameTaker(Protocol):
     def done(self) -> Callable[[], None]:
         """Called after them."""
 
+    @property
+    def began(self) -> Callable[[], None]:
+        """Called before the first of them is read."""
+
+    @property
+    def ended(self) -> Callable[[bool], None]:
+        """Called after the last; is there no other?"""
+
     def frame_received(self, packet: Packet, size: int, origin_time: int) -> None: ...
 
 
@@ -103,14 +111,17 @@ class TapReader:
         self._taker.woke(packet.now)
         origin_time = wall_us()
         readv = os.readv
+        drained = False
+        self._taker.began()
         try:
             for _ in range(BATCH):
                 take(packet, readv(descriptor, where), origin_time)
         except BlockingIOError:
-            pass
+            drained = True
         except OSError as error:
             self.stop()
             self._broken(error.strerror or str(error))
+        self._taker.ended(drained)
         self._taker.done()
 
     def connectionLost(self, reason: Failure) -> None:

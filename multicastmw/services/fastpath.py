@@ -110,6 +110,7 @@ class FastPathService(Service):
     def stopService(self) -> None:
         super().stopService()
         self._clockwork.stop()
+        self._node.copies.stop()
         if self._look and self._look.active():
             self._look.cancel()
         if self._detaching and self._detaching.active():
@@ -181,6 +182,7 @@ class FastPathService(Service):
         self.why = ""
         self._merge(False)
         self.mirror.start(self._tables, device, self._reactor.seconds())
+        self._node.copies.start(self._tables)
         self._node.tell(FastPathOn(self._node.tap.config.device, self._tap_hook.way))
 
     def _attached(self) -> Device:
@@ -229,6 +231,7 @@ class FastPathService(Service):
     def _broken(self, why: str) -> None:
         """At once, and not tried again before somebody says so."""
         self.wanted = False
+        self._node.copies.stop()
         self._let_go()
         self.mirror.abandon()
         if self._tables:

@@ -9,6 +9,7 @@ from twisted.application.service import Service
 
 from multicastmw import literals
 from multicastmw.core.addressing import Channel, key_text
+from multicastmw.core.fastpath.tables import Reason
 from multicastmw.core.forwarding import Stream
 from multicastmw.core.health.monitor import LEASE_MAX, Monitor
 from multicastmw.core.health.report import HealthStatus, not_watched
@@ -43,7 +44,7 @@ class HealthService(Service):
     def __init__(self, node: "NodeService") -> None:
         self._node = node
         self.not_shown = 0  # streams that pass and were not in the last snapshot
-        self.monitor = Monitor(node.router, node.tell, node.tap.kernel_drops, self._doubled, self._load)
+        self.monitor = Monitor(node.router, node.tell, self._not_seen, self._doubled, self._load)
         self._clockwork = Clockwork(node.reactor, self.monitor)
         self.monitor.wound = self._clockwork.wind
 
@@ -91,6 +92,11 @@ class HealthService(Service):
         if origin == node.forwarder.origin:
             return node.room.here.name
         return node.room.reach.name(node_of(origin))
+
+    def _not_seen(self) -> int:
+        """Packets that may have passed without the monitor."""
+        node = self._node
+        return node.tap.kernel_drops() + node.fastpath.mirror.counts.reasons[Reason.NOT_COPIED]
 
     def _doubled(self, channel: Channel) -> int:
         """Duplicates of an (S, G) that the node has dropped, in the kernel or here."""

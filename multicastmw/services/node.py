@@ -59,7 +59,7 @@ from multicastmw.services.peers import DataPortService, Diallers, DiallingServic
 from multicastmw.services.probing import ProbingService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.sessions import SessionsService
-from multicastmw.services.snapshot import take
+from multicastmw.services.snapshot import Snapshots
 from multicastmw.services.steering import Steering
 from multicastmw.services.tap import TapService
 from multicastmw.services.web import WebService
@@ -142,6 +142,7 @@ class NodeService(MultiService):
         """Who wants streams, or looks at them, in this process."""
         self.sessions = SessionsService(self, self._rng.uniform)
         self.health = HealthService(self)
+        self.snapshots = Snapshots(self)
         self.probing = ProbingService(self, self._rng.uniform, lambda: self._rng.getrandbits(32))
         self.captures = CaptureService(self)
         self.web = WebService(self.config.web, self)
@@ -234,6 +235,7 @@ class NodeService(MultiService):
         secret = self._rng.getrandbits(8 * SECRET_SIZE).to_bytes(SECRET_SIZE, "big")
         copies = Copies(self.router, self.forwarder.origin, self.destination, secret)
         self.destination.copied = copies.accept
+        self.destination.began, self.destination.ended = copies.begin, copies.end
         return copies
 
     def _make_clocks(self) -> None:
@@ -478,7 +480,7 @@ class NodeService(MultiService):
     def status(self) -> Status:
         """The one snapshot that everything shown is rendered from."""
         self.fastpath.refresh()
-        return take(self, self.reactor.seconds())
+        return self.snapshots.take(self.reactor.seconds())
 
 
 def links_allowed(most: int) -> int:

@@ -25,7 +25,6 @@ from multicastmw.core.routing import Destination
 from multicastmw.net.clockwork import Clockwork, wall_us
 from multicastmw.services.control import answered, texts
 from multicastmw.services.outflow import Outflow
-from multicastmw.services.snapshot import routes_of
 from multicastmw.wire import probe
 from multicastmw.wire.data import HEADER_SIZE
 from multicastmw.wire.probe import GROUP, TTL, Flag, StreamSeen, Taker, TraceAnswer
@@ -118,7 +117,7 @@ class ProbingService(Service):
         if now - self._refreshed_at >= FRESH:
             self._refreshed_at = now
             node.fastpath.refresh()
-        found = routes_of(node, Channel(group, source), ROUTES_MAX)
+        found = node.snapshots.routes.of(Channel(group, source), ROUTES_MAX)
         answers = [self._route(route.channel.source, status, route.takers) for route, status in found]
         return answers or [self._wanted(group, source)]
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.show import NOW, WANTED_BY, inside, large_node
-from multicastmw.services.snapshot import take
 
 
 class LargeNode(SynchronousTestCase):
@@ -13,7 +12,7 @@ class LargeNode(SynchronousTestCase):
         folder = Path(self.mktemp())
         folder.mkdir()
         node = large_node(folder, peers=20, groups=30, routes=40)
-        status = take(node, NOW)
+        status = node.snapshots.take(NOW)
         self.assertEqual((20, 30, 40), (len(status.peers), len(status.groups), len(status.routes)))
         self.assertEqual({"up"}, {peer.state for peer in status.peers})
         self.assertEqual(20, len(status.nodes))

@@ -6,9 +6,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.copies import ETHERTYPE_COPY, SECRET_SIZE, Copies
+from multicastmw.core.fastpath.tables import GATE_OF_COPIES
 from multicastmw.core.packet import FRAME_START, Packet
 from multicastmw.core.routing import EVERY, Router
 from multicastmw.wire import data
+from tests.core.fastpath.memory import MemoryTables
 
 GROUP, SOURCE = 0xEF010101, 0x0A580002
 HERE, THERE = 0x1111_2222_3333_0001, 0x4444_5555_6666_0002
@@ -38,7 +40,7 @@ def frame(message: bytes, secret: bytes = SECRET) -> bytes:
     return bytes(6) + secret + ETHERTYPE_COPY.to_bytes(2, "big") + bytes(28) + message
 
 
-class ACopy(SynchronousTestCase):
+class Case(SynchronousTestCase):
     def setUp(self) -> None:
         self.router = Router()
         self.tap, self.here, self.observer = (
@@ -60,6 +62,8 @@ class ACopy(SynchronousTestCase):
         told = {"token": 0, "origin": origin, "group": GROUP, "source": SOURCE, "sequence": 5, "hop_limit": 9}
         return data.build(INNER, **(told | more))
 
+
+class ACopy(Case):
     def test_goes_to_who_wants_it_or_looks_in_this_process_and_to_nobody_else(self) -> None:
         self.assertTrue(self.accept(self.message()))
         expected = [(THERE, 5, 9, INNER, data.IPV4)]
@@ -93,3 +97,45 @@ class ACopy(SynchronousTestCase):
         self.router.observe(self.here, EVERY)
         self.accept(self.message())
         self.assertEqual(1, len(self.here.got))
+
+
+class ATurnOfTheReader(Case):
+    """How many have come, the kernel is told after each."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.tables = MemoryTables(lambda: 0.0)
+        self.tables.left[GATE_OF_COPIES] = 7  # of an earlier time
+        self.copies.start(self.tables)
+
+    def put(self, count: int) -> None:
+        self.tables.left[GATE_OF_COPIES] += count
+
+    def turn(self, come: int, drained: bool, meanwhile: int = 0) -> int:
+        """How many the kernel takes to wait yet after one that read so many."""
+        self.copies.begin()
+        for _ in range(come):
+            self.assertTrue(self.accept(self.message()))
+        self.put(meanwhile)
+        self.copies.end(drained)
+        return self.tables.left[GATE_OF_COPIES] - self.tables.seen[GATE_OF_COPIES]
+
+    def test_at_first_none_waits(self) -> None:
+        self.assertFalse(self.tables.is_shut(GATE_OF_COPIES))
+
+    def test_counts_what_came(self) -> None:
+        self.put(100)
+        self.assertEqual([60, 20, 0], [self.turn(40, False), self.turn(40, False), self.turn(20, True)])
+
+    def test_takes_for_lost_what_was_put_there_before_it_found_nothing_any_more(self) -> None:
+        self.put(100)
+        self.assertEqual(0, self.turn(30, True))
+
+    def test_waits_for_what_was_put_there_meanwhile(self) -> None:
+        self.put(10)
+        self.assertEqual([3, 0], [self.turn(10, True, meanwhile=3), self.turn(3, True)])
+
+    def test_is_told_to_nobody_while_the_fast_path_is_off(self) -> None:
+        self.copies.stop()
+        self.put(5)
+        self.assertEqual(5, self.turn(5, True))

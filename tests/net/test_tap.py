@@ -50,6 +50,10 @@ class Taker:
         self.packets: list[bytes] = []
         self.times: list[float] = []
         self.origin_times: list[int] = []
+        self.turns: list[bool] = []  # was nothing left after it?
+        self.ended = self.turns.append
+
+    def began(self) -> None: ...
 
     def woke(self, now: float) -> None: ...
 
@@ -122,7 +126,7 @@ class TapTests:
         taker = self.read()
         self.reader.doRead()
         self.reader.doRead()
-        self.assertEqual((self.of_ours(taker.packets), self.broken), ([], []))
+        self.assertEqual((self.of_ours(taker.packets), self.broken, taker.turns), ([], [], [True, True]))
         self.assertEqual(self.reactor.readers, [self.reader])
 
     def test_one_wake_up_reads_many_frames_but_not_all_day(self) -> None:

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.fastpath.tables import Reason
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
 from multicastmw.services.health import HealthService
@@ -28,7 +29,10 @@ class HealthTests(SynchronousTestCase):
             tap=SimpleNamespace(kernel_drops=lambda: 0),
             forwarder=SimpleNamespace(origin=1 << 16),
             fastpath=SimpleNamespace(
-                mirror=SimpleNamespace(flows=SimpleNamespace(of_route=lambda route: []))
+                mirror=SimpleNamespace(
+                    flows=SimpleNamespace(of_route=lambda route: []),
+                    counts=SimpleNamespace(reasons={Reason.NOT_COPIED: 0}),
+                )
             ),
             route_rates=SimpleNamespace(of=lambda route: (2.0, route.bytes)),
             room=SimpleNamespace(

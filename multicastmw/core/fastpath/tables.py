@@ -17,6 +17,8 @@ LINKS = 512
 ROUTES = 4096
 FAN_OUT = 64
 GATE_OF_LINK = ROUTES  # and its peer's index; a route's gate is its slot
+GATE_OF_COPIES = ROUTES + PEERS  # shuts nothing: copies put into the TAP's queue, and those that have left it
+COPIES_WAITING = 256
 LINK_ANY = 0xFFFF
 LINK_TAP = 0xFFFE
 MARK = 0x4D434D00
@@ -60,6 +62,7 @@ class Reason(IntEnum):
     TOO_LONG_FOR_PEER = auto()
     NOT_SENT = auto()
     FAILED = auto()
+    NOT_COPIED = auto()
     USER_LEASE = auto()
     USER_UNKNOWN_LINK = auto()
     USER_OTHER_MESSAGE = auto()

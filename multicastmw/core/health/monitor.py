@@ -65,7 +65,7 @@ class Watch:
 class Monitor:
     """The one of a node.
 
-    `drops` says how many frames the TAP's queue had no room for, copies among them; `doubled` how many
+    `drops` says how many frames and copies the TAP's queue had no room for; `doubled` how many
     packets of an (S, G) the node has dropped because they had come before, which are never seen here; `load`
     how much comes along a route.
     """
@@ -267,7 +267,7 @@ class Monitor:
         self._tick_at = now + PAUSE
         self._reassembler.tick(now)
         dropped = self._drops()
-        if dropped > self._dropped:  # the kernel's copies among them: what is missing may not be missing
+        if dropped > self._dropped:  # what is missing here may not be missing
             self._unseen_at = now
         self._dropped = dropped
         for watch in list(self._watches.values()):

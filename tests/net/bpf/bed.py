@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from multicastmw.core.addressing import ipv4
 from multicastmw.core.fastpath.tables import (
+    GATE_OF_COPIES,
     GATE_OF_LINK,
     Cfg,
     LinkKey,
@@ -341,8 +342,10 @@ class Bed:
                 return found
 
     def copied(self) -> list[bytes]:
-        """Those of them that are copies of what the kernel forwarded."""
-        return [frame for frame in self.from_tap() if frame[12:14] == b"\x88\xb5"]
+        """Copies of what the kernel forwarded, among them; it is told that they have come."""
+        found = [frame for frame in self.from_tap() if frame[12:14] == b"\x88\xb5"]
+        self.tables.open_gate(GATE_OF_COPIES, self.tables.left_at(GATE_OF_COPIES))
+        return found
 
     def reasons(self) -> dict[Reason, int]:
         """Counts that are not 0."""

@@ -13,7 +13,17 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.fastpath.tables import FAN_OUT, GATE_OF_LINK, MARK, RECEIVED, SENT, Reason, RouteFlag
+from multicastmw.core.fastpath.tables import (
+    COPIES_WAITING,
+    FAN_OUT,
+    GATE_OF_COPIES,
+    GATE_OF_LINK,
+    MARK,
+    RECEIVED,
+    SENT,
+    Reason,
+    RouteFlag,
+)
 from multicastmw.net.bpf.hooks import INGRESS, attach
 from multicastmw.net.bpf.kernel import CAPABILITIES, NoFastPath
 from multicastmw.net.bpf.loading import shipped_object, verifier_statistics
@@ -426,6 +436,21 @@ class ManyPeers(Case):
 
 class Guards(Case):
     """What is not in that list, and matters."""
+
+    def test_no_more_copies_wait_in_the_tap_s_queue_than_leave_room_for_igmp(self) -> None:
+        """Whoever looks at a stream and is too slow for it misses some; who receives it does not."""
+        self.bed.route(1, flags=RouteFlag.COPY)
+        tables = self.bed.tables
+
+        def came(first: int, count: int) -> dict[Reason, int]:
+            return self.bed.moved(lambda: [self.arrives(message(first + n)) for n in range(count)])
+
+        left = tables.left_at(GATE_OF_COPIES)
+        self.assertEqual({Reason.COPIED: COPIES_WAITING, Reason.NOT_COPIED: 10}, came(1, COPIES_WAITING + 10))
+        tables.open_gate(GATE_OF_COPIES, left + 5)
+        self.assertEqual({Reason.COPIED: 5, Reason.NOT_COPIED: 3}, came(1_000, 8))
+        self.assertEqual(COPIES_WAITING + 5, tables.left_at(GATE_OF_COPIES) - left)
+        self.assertEqual(COPIES_WAITING + 18, tables.counts()[SENT + 1].packets)
 
     def test_when_the_lease_ends_everything_goes_up(self) -> None:
         self.bed.route(1)

@@ -133,8 +133,10 @@ class Twins(SynchronousTestCase):
     def test_constants_are_the_same(self) -> None:
         found = dict(re.findall(r"#define (\w+) (\w+)", header("fastpath.h")))
         for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX",
-                     "GATE_OF_LINK", "WINDOW_SIZE", "WINDOW_WORDS"):  # fmt: skip
+                     "GATE_OF_LINK", "COPIES_WAITING", "WINDOW_SIZE", "WINDOW_WORDS"):  # fmt: skip
             self.assertEqual(int(found.get(found[name], found[name]), 0), getattr(values, name), name)
+        self.assertIn("#define GATE_OF_COPIES (ROUTES + PEERS)", header("fastpath.h"))
+        self.assertEqual(values.ROUTES + values.PEERS, values.GATE_OF_COPIES)
         for flag in RouteFlag:
             self.assertEqual(int(found[f"ROUTE_{flag.name}"]), flag)
         for bit in values.PeerFlag:
