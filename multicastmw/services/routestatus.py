@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from heapq import nsmallest
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multicastmw.core.addressing import ANY, Channel, key_text
 from multicastmw.core.fastpath.flows import Flow
@@ -76,12 +76,16 @@ def group_status(
     )
 
 
-# What of a route is in its status, as one list: where it is as before, so is the status.
-Look = list[Any]
+class Look(NamedTuple):
+    """What of a route is in its status: where it is as before, so is the status."""
 
-of_route = attrgetter("takers", "packets", "bytes", "to_nobody", "died_of_ttl")
-of_flow = attrgetter("value", "why", "numbered", "passed", "lost", "duplicates", "reordered", "late")
-of_window = attrgetter("received", "duplicates", "reordered", "late")  # `lost` changes with one of them
+    still: list[Any]  # texts follow from it, and where the packets go
+    moving: list[Any]  # figures
+
+
+figures_of = attrgetter("packets", "bytes", "to_nobody", "died_of_ttl")
+figures_of_flow = attrgetter("passed", "numbered", "lost", "duplicates", "reordered", "late")
+figures_of_window = attrgetter("received", "duplicates", "reordered", "late")  # `lost` goes with one of them
 
 
 class Routes:
@@ -101,7 +105,8 @@ class Routes:
         for route in nsmallest(SHOWN_MAX, routes, key=by_channel):
             look, last = self._look(route, sent.get(route)), before.get(route)
             if last is None or last[0] != look:
-                last = look, self._status(route, sent.get(route), last and last[1])
+                same = last is not None and last[0].still == look.still
+                last = look, self._status(route, sent.get(route), last[1] if last and same else None)
             self._last[route] = last
             found.append(last[1])
         return tuple(found)
@@ -123,42 +128,62 @@ class Routes:
     def _look(self, route: Route, sent: int | None) -> Look:
         """Without calls where it can be: most of a large node's routes are idle."""
         node, mirror = self._node, self._node.fastpath.mirror
-        look = [sent, node.room.reach.version, node.route_rates.of(route), *of_route(route)]
+        still = [sent is None, node.room.reach.version, route.takers]
+        moving = [sent, node.route_rates.of(route), *figures_of(route)]
         if self._listed:
-            look.append(node.destination.denies(route.channel))
+            still.append(node.destination.denies(route.channel))
         for flow in mirror.flows.of_route(route):
-            look += of_flow(flow)
-            if flow.value is not None:
-                look.append(mirror.why_slow(flow))
+            still += flow, flow.why, flow.value is not None and mirror.why_slow(flow)
+            moving += figures_of_flow(flow)
             for stream in flow.streams:
                 if isinstance(stream, Stream):
-                    look += of_window(stream.window)
-        return look
+                    moving += figures_of_window(stream.window)
+        return Look(still, moving)
 
     def _status(self, route: Route, sent: int | None, last: RouteStatus | None) -> RouteStatus:
-        mirror, denies = self._node.fastpath.mirror, self._node.destination.denies
-        flows = mirror.flows.of_route(route)
-        others = [flow for flow in flows if not mirror.flows.is_ours(flow)]
-        denied = denies(route.channel)
-        stopped = (
-            denied and sent is not None and not others
-        )  # it starts here, and goes no further than the TAP
-        slow = [why for flow in flows if (why := mirror.why_slow(flow))]
+        """`last` is one of the same texts."""
+        flows = self._node.fastpath.mirror.flows
         packet_rate, byte_rate = self._node.route_rates.of(route)
+        here, streams = sent, []
+        for flow in flows.of_route(route):
+            if here is not None:
+                here += flow.numbered
+            if not flows.is_ours(flow):
+                streams.append(self._stream(flow))
         return renewed(
-            last or _first(route.channel),
-            to=() if stopped else tuple([destination.name for destination in route.takers]),
+            last or self._first(route, sent is not None, not streams),
             packets=route.packets,
             bytes=route.bytes,
             rate=round(8 * byte_rate),
             packet_rate=round(packet_rate, 1),
             to_nobody=route.to_nobody,
             died_of_ttl=route.died_of_ttl,
-            sent_from_here=None if sent is None else sent + sum([flow.numbered for flow in flows]),
+            sent_from_here=here,
+            streams=tuple(streams),
+        )
+
+    def _first(self, route: Route, from_here: bool, only: bool) -> RouteStatus:
+        """What seldom changes; the rest is put in."""
+        mirror, channel = self._node.fastpath.mirror, route.channel
+        flows = mirror.flows.of_route(route)
+        denied = self._node.destination.denies(channel)
+        stopped = denied and from_here and only  # it goes no further than the TAP
+        slow = [why for flow in flows if (why := mirror.why_slow(flow))]
+        return RouteStatus(
+            group=key_text(channel.group),
+            source=key_text(channel.source),
+            to=() if stopped else tuple([destination.name for destination in route.takers]),
+            packets=0,
+            bytes=0,
+            rate=0,
+            packet_rate=0.0,
+            to_nobody=0,
+            died_of_ttl=0,
+            sent_from_here=None,
             denied=denied,
             fast=bool(flows) and not slow,
             why_slow=slow[0] if slow else "",
-            streams=tuple([self._stream(flow) for flow in others]),
+            streams=(),
         )
 
     def _stream(self, flow: Flow) -> StreamStatus:
@@ -173,36 +198,5 @@ class Routes:
                 duplicates += window.duplicates
                 reordered += window.reordered
                 late += window.late
-        return renewed(
-            NO_STREAM,
-            origin=f"{flow.origin:016x}",
-            node=self._node.room.reach.name(node_of(flow.origin)),
-            received=received,
-            lost=lost,
-            duplicates=duplicates,
-            reordered=reordered,
-            late=late,
-        )
-
-
-NO_STREAM = StreamStatus("", None, 0, 0, 0, 0, 0)
-
-
-def _first(channel: Channel) -> RouteStatus:
-    """Of a route that nothing came along."""
-    return RouteStatus(
-        group=key_text(channel.group),
-        source=key_text(channel.source),
-        to=(),
-        packets=0,
-        bytes=0,
-        rate=0,
-        packet_rate=0.0,
-        to_nobody=0,
-        died_of_ttl=0,
-        sent_from_here=None,
-        denied=False,
-        fast=False,
-        why_slow="",
-        streams=(),
-    )
+        name = self._node.room.reach.name(node_of(flow.origin))
+        return StreamStatus(f"{flow.origin:016x}", name, received, lost, duplicates, reordered, late)
