@@ -23,6 +23,8 @@ from multicastmw.config import load
 from multicastmw.core.link import Link
 from multicastmw.services.node import NodeService
 from multicastmw.services.snapshot import Snapshots
+from multicastmw.web.changes import Documents, difference
+from multicastmw.web.events import Message
 from multicastmw.wire import data
 from multicastmw.wire.messages import AddRoute, DataPort, Group, Open, encode
 from multicastmw.wire.messages import Node as Reached
@@ -141,9 +143,24 @@ def inside(node: NodeService, rounds: int) -> dict[str, Any]:
         "snapshot_ms": _each(rounds, lambda: node.snapshots.take(NOW)),
         "snapshot_moving_ms": _each(rounds, lambda: node.snapshots.take(NOW), lambda: move(node)),
         "first_snapshot_ms": _each(rounds, lambda: Snapshots(node).take(NOW)),
+        "page_ms": _each(rounds, page(node)),
+        "page_moving_ms": _each(rounds, page(node), lambda: move(node)),
         "json_ms": _each(rounds, status.json),
         "bytes": len(status.json()),
     }
+
+
+def page(node: NodeService) -> Callable[[], object]:
+    """A look for the page: what is different since the last one."""
+    documents, seconds = Documents(), count()
+    shown: list[Any] = [documents.of(node.snapshots.take(NOW), NOW)]
+
+    def look() -> object:
+        now = NOW + next(seconds)
+        shown.append(documents.of(node.snapshots.take(now), now))
+        return Message("status", {"change": difference(shown.pop(0), shown[0])})
+
+    return look
 
 
 def move(node: NodeService) -> None:

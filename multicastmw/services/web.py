@@ -105,7 +105,7 @@ class WebService(Service):
         looks = Folder()
         looks.putChild(b"watch", steering_resource(self._node.health.actions()["streams/watch"]))
         root.putChild(b"streams", looks)
-        feed = Feed(lambda: self._node.status().as_dict(), self._node.journal.after, self._reactor)
+        feed = Feed(self._node.status, self._node.journal.after, self._reactor)
         files.mount(root, feed)
         return root
 

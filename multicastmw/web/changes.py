@@ -7,7 +7,10 @@ What merely became older is no change.  So documents are compared with moments i
 the moment from which it counts, on the clock of whoever took the snapshot, and `expires_in` that of the end.
 """
 
+from dataclasses import is_dataclass
 from typing import Any
+
+from multicastmw.core.status import ATOMS
 
 # Figures of the snapshot that move by themselves, and which way.
 AGEING = {
@@ -21,18 +24,49 @@ SAME_MOMENT = 0.25  # seconds within which two looks at one moment lie; the page
 Change = list[Any] | dict[str, Any]
 
 
-def with_moments(value: Any, now: float) -> Any:
-    """A copy of a document taken at `now`, with moments in place of ages."""
-    if isinstance(value, dict):
-        return {
-            name: round(now + AGEING[name] * inner, 3)
-            if name in AGEING and _is_number(inner)
-            else with_moments(inner, now)
-            for name, inner in value.items()
+class Documents:
+    """Snapshots as documents, with moments in place of ages.
+
+    Snapshots are frozen.  What is the same object in one and in the next is so in their documents, so that
+    `difference` has nothing to look for in it.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Any, Any]] = {}  # by id: what has no moment in it, and its document
+        self._moments = 0  # that were made so far
+
+    def of(self, snapshot: Any, now: float) -> Any:
+        """A copy of a snapshot that was taken at `now`."""
+        before, self._kept = self._kept, {}
+        return self._of(snapshot, now, before)
+
+    def _of(self, value: Any, now: float, before: dict[int, tuple[Any, Any]]) -> Any:
+        last = before.get(id(value))
+        if last is None or last[0] is not value:
+            moments = self._moments
+            last = value, self._made(value, now, before)
+            if moments != self._moments:
+                return last[1]
+        self._kept[id(value)] = last
+        return last[1]
+
+    def _made(self, value: Any, now: float, before: dict[int, tuple[Any, Any]]) -> Any:
+        if isinstance(value, dict):
+            return self._of_object(value, now, before)
+        if isinstance(value, list | tuple):
+            return [inner if type(inner) in ATOMS else self._of(inner, now, before) for inner in value]
+        return self._of_object(vars(value), now, before) if is_dataclass(value) else value
+
+    def _of_object(self, fields: dict[str, Any], now: float, before: dict[int, tuple[Any, Any]]) -> Any:
+        found = {
+            name: inner if type(inner) in ATOMS else self._of(inner, now, before)
+            for name, inner in fields.items()
         }
-    if isinstance(value, list | tuple):
-        return [with_moments(inner, now) for inner in value]
-    return value
+        for name in AGEING.keys() & found.keys():
+            if _is_number(found[name]):
+                found[name] = round(now + AGEING[name] * found[name], 3)
+                self._moments += 1
+        return found
 
 
 def difference(before: Any, after: Any) -> Change | None:
@@ -40,6 +74,8 @@ def difference(before: Any, after: Any) -> Change | None:
 
     A moment that is the same as before but for the look at the clock is made just that in `after`.
     """
+    if before is after:
+        return None
     if isinstance(before, dict) and isinstance(after, dict):
         return _of_objects(before, after)
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
@@ -58,6 +94,8 @@ def _of_objects(before: dict[str, Any], after: dict[str, Any]) -> Change | None:
             inside[name] = [new]
             continue
         old = before[name]
+        if old is new:
+            continue
         if name in AGEING and _is_number(old) and _is_number(new) and abs(new - old) <= SAME_MOMENT:
             after[name] = old
         elif (change := difference(old, new)) is not None:

@@ -35,7 +35,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 from zope.interface import implementer
 
-from multicastmw.web.changes import difference, with_moments
+from multicastmw.web.changes import Documents, difference
 from multicastmw.web.http import abort, said
 
 LOG = Logger(namespace="mcmw")
@@ -126,12 +126,13 @@ class Feed:
 
     def __init__(
         self,
-        status: Callable[[], dict[str, Any]],
+        status: Callable[[], Any],
         events: Callable[[int], Numbered],
         clock: Any,
         run: str = "",
     ) -> None:
-        """`events` gives those behind a number, each with its own, the oldest first; `run` names this run."""
+        """`status` gives a snapshot, `events` those behind a number, each with its own, the oldest first;
+        `run` names this run."""
         self.run = run or secrets.token_hex(4)
         self.viewers: set[Viewer] = set()
         self._status = status
@@ -142,6 +143,7 @@ class Feed:
         self._forget()
 
     def _forget(self) -> None:
+        self._documents = Documents()
         self._document: Any = None
         self._version = 0
         self._whole: Message | None = None
@@ -217,7 +219,7 @@ class Feed:
                 self._catch_up_events(viewer)
 
     def _tell_status(self, now: float) -> None:
-        document = with_moments(self._status(), now)
+        document = self._documents.of(self._status(), now)
         self._failed = False
         before, self._document, self._taken = self._document, document, now
         change = [document] if before is None else difference(before, document)

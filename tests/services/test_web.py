@@ -14,7 +14,6 @@ from twisted.trial.unittest import TestCase
 from multicastmw.core import output as output_module
 from multicastmw.core.events import WebRefused
 from multicastmw.core.output import VIEWERS_MAX
-from multicastmw.services import node as node_module
 from multicastmw.services import web as module
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.web import CALLERS_MAX, CALLERS_OF_ONE, WebService
@@ -191,7 +190,7 @@ class Serving(Case):
     @inlineCallbacks
     def test_a_mistake_of_ours_is_one_line_and_its_traceback_is_for_the_log(self) -> Any:
         self.serves()
-        self.patch(node_module, "take", lambda node, now: 1 // 0)
+        self.patch(self.node.snapshots, "take", lambda now: 1 // 0)
         for path in ("/status", "/metrics", "/status"):
             answer = yield self.asks(path)
             self.assertEqual((500, "the node failed at it, and its log says why"), (answer.code, answer.line))
@@ -201,8 +200,8 @@ class Serving(Case):
     def test_many_who_ask_at_once_share_a_snapshot(self) -> Any:
         self.serves()
         taken: list[float] = []
-        take = node_module.take
-        self.patch(node_module, "take", lambda node, now: taken.append(now) or take(node, now))
+        take = self.node.snapshots.take
+        self.patch(self.node.snapshots, "take", lambda now: taken.append(now) or take(now))
         yield gatherResults([self.asks() for _ in range(8)])
         self.assertLess(len(taken), 8)
 

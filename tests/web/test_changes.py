@@ -2,13 +2,23 @@
 
 import copy
 import json
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.web.changes import AGEING, SAME_MOMENT, difference, with_moments
+from multicastmw.core.status import ReachStatus
+from multicastmw.web.changes import AGEING, SAME_MOMENT, Documents, difference
+
+
+@dataclass(frozen=True)
+class Aged:
+    """Has been so for some seconds."""
+
+    since: float
+
 
 NAMES = st.sampled_from(["a", "b", "peers", "name", "state"])
 VALUES = st.recursive(
@@ -62,7 +72,7 @@ class Difference(SynchronousTestCase):
 
 class Moments(SynchronousTestCase):
     def at(self, now: float, **ages: float) -> Any:
-        return with_moments({"node": {"name": "a"} | ages}, now)
+        return Documents().of({"node": {"name": "a"} | ages}, now)
 
     def test_what_only_became_older_is_no_change(self) -> None:
         before = self.at(100.0, uptime=50.0, since=3.0, ago=1.0, expires_in=20.0)
@@ -88,12 +98,21 @@ class Moments(SynchronousTestCase):
         document = {"peers": ({"since": 2.5, "name": "b"},), "refused_reload": None, "expires_in": None}
         self.assertEqual(
             {"peers": [{"since": 97.5, "name": "b"}], "refused_reload": None, "expires_in": None},
-            with_moments(document, 100.0),
+            Documents().of(document, 100.0),
         )
         self.assertEqual({"since": 2.5, "name": "b"}, document["peers"][0])  # type: ignore[index]
+
+    def test_what_is_the_same_object_in_two_snapshots_is_so_in_the_documents(self) -> None:
+        still, older = ReachStatus("b", "1", ("b",)), Aged(5.0)
+        documents = Documents()
+        first = documents.of({"nodes": (still, older)}, 100.0)["nodes"]
+        second = documents.of({"nodes": (still, older)}, 101.0)["nodes"]
+        self.assertIs(first[0], second[0])
+        self.assertEqual({"name": "b", "id": "1", "via": ["b"]}, first[0])
+        self.assertEqual([{"since": 95.0}, {"since": 96.0}], [first[1], second[1]])
 
     def test_time_left_counts_the_other_way(self) -> None:
         self.assertEqual(
             {name: 100.0 + way for name, way in AGEING.items()},
-            with_moments(dict.fromkeys(AGEING, 1.0), 100.0),
+            Documents().of(dict.fromkeys(AGEING, 1.0), 100.0),
         )
