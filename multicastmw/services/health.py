@@ -43,6 +43,8 @@ class HealthService(Service):
 
     def __init__(self, node: "NodeService") -> None:
         self._node = node
+        self._last: dict[Route, tuple[Any, HealthStatus]] = {}  # those that nobody looks at, a snapshot ago
+        self._said: dict[Route, tuple[Any, HealthStatus]] = {}
         self.not_shown = 0  # streams that pass and were not in the last snapshot
         self.monitor = Monitor(node.router, node.tell, self._not_seen, self._doubled, self._load)
         self._clockwork = Clockwork(node.reactor, self.monitor)
@@ -71,6 +73,7 @@ class HealthService(Service):
         others = [route for route in self._node.router.routes() if not self.monitor.watches(route.channel)]
         self.not_shown = max(0, len(others) - UNWATCHED_MAX)
         first = nlargest(UNWATCHED_MAX, others, key=self._load)
+        self._last, self._said = self._said, {}
         found = [*self.monitor.status(now, self._name), *(self._unwatched(route, now) for route in first)]
         return tuple(sorted(found, key=lambda each: (each.group, each.source, each.port or 0)))
 
@@ -78,11 +81,14 @@ class HealthService(Service):
         group, source = route.channel
         flows = self._node.fastpath.mirror.flows.of_route(route)
         node = self._name(flows[-1].origin) if flows else None
-        reason = self.monitor.why_not(group, now) or "nobody looks at it"
         packets, octets = self._node.route_rates.of(route)
-        return not_watched(
-            key_text(group), key_text(source), node, reason, round(8 * octets, 1), round(packets, 1)
-        )
+        why = self.monitor.why_not(group, now) or "nobody looks at it"
+        said = node, why, round(8 * octets, 1), round(packets, 1)
+        last = self._last.get(route)
+        if last is None or last[0] != said:
+            last = said, not_watched(key_text(group), key_text(source), *said)
+        self._said[route] = last
+        return last[1]
 
     def _load(self, route: Route) -> float:
         return self._node.route_rates.of(route)[1]

@@ -3,7 +3,8 @@
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from multicastmw.core.link import Link
+from multicastmw.core.counters import reader
+from multicastmw.core.link import Link, LinkCounters
 from multicastmw.core.status import PeerStatus, renewed
 
 if TYPE_CHECKING:
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
     from multicastmw.services.peers import DiallingService
 
 Diallers = tuple["DiallingService", ...]
-Last = tuple[Any, PeerStatus]
+Last = tuple[Any, PeerStatus, Any]
 by_name = attrgetter("name")
+counts_of = reader(LinkCounters.__slots__)
 of_link = attrgetter("name", "section", "on_udp", "data_address")
 
 
@@ -43,11 +45,13 @@ class Peers:
             *of_link(link), self._node.room.reach.version, fast, why_slow, diallers,
             [each.dialler.backoff.attempts for each in diallers] if diallers else (),
         )  # fmt: skip
-        first = last[1] if last and last[0] == still else self._first(link, diallers, fast, why_slow)
-        path, queue, counters = link.path, link.queue, link.counters.as_dict()
+        if last is None or last[0] != still:
+            last = still, self._first(link, diallers, fast, why_slow), None
+        _, status, counted = last
+        path, queue, counts = link.path, link.queue, counts_of(link.counters)
         sent, received = self._node.link_rates.of(link)
         status = renewed(
-            first,
+            status,
             since=round(now - link.since, 3),
             rtt=path.rtt if path else None,
             jitter=path.jitter if path else None,
@@ -59,9 +63,9 @@ class Peers:
             queue_drops=queue.dropped,
             kernel_drops=link.kernel_drops,
             falls=path.falls if path else 0,
-            counters=counters if counters != first.counters else first.counters,
+            counters=status.counters if counts == counted else link.counters.as_dict(),
         )
-        self._last[link] = still, status
+        self._last[link] = still, status, counts
         return status
 
     def _served(self, link: Link) -> tuple[bool, str]:

@@ -40,7 +40,7 @@ class Snapshots:
         self._peers = Peers(node)
         self._groups = Groups(node)
         self.routes = Routes(node)
-        self._nodes: dict[int, ReachStatus] = {}
+        self._nodes: tuple[int, tuple[ReachStatus, ...]] = -1, ()
 
     def take(self, now: float) -> Status:
         node = self._node
@@ -79,15 +79,15 @@ class Snapshots:
 
     def _reached(self) -> tuple[ReachStatus, ...]:
         reach = self._node.room.reach
-        before, self._nodes = self._nodes, {}
-        for n in reach.nodes():
-            name, links = reach.name(n), reach.links(n)
-            last = before.get(n)
-            via = (links[0].name,) if len(links) == 1 else tuple([link.name for link in links])
-            if last is None or last.name != name or last.via != via:
-                last = ReachStatus(name, f"{n:016x}", via)
-            self._nodes[n] = last
-        return tuple(sorted(self._nodes.values(), key=_by_name))
+        version, found = self._nodes
+        if version != reach.version:
+            nodes = [
+                ReachStatus(reach.name(n), f"{n:016x}", tuple([link.name for link in reach.links(n)]))
+                for n in reach.nodes()
+            ]
+            found = tuple(sorted(nodes, key=_by_name))
+            self._nodes = reach.version, found
+        return found
 
 
 def _by_name(node: ReachStatus) -> str:
