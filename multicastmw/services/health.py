@@ -104,6 +104,10 @@ class HealthService(Service):
         node = self._node
         return node.tap.kernel_drops() + node.fastpath.mirror.counts.reasons[Reason.NOT_COPIED]
 
+    def counters(self) -> dict[str, int]:
+        """What was not looked at, by names that say so."""
+        return {f"monitor_{name}": count for name, count in self.monitor.limits.counters.as_dict().items()}
+
     def _doubled(self, channel: Channel) -> int:
         """Duplicates of an (S, G) that the node has dropped, in the kernel or here."""
         route = self._node.router.known(channel)

@@ -63,7 +63,8 @@ class Snapshots:
             counters=node.room.counters.as_dict()
             | node.forwarder.drops.as_dict()
             | _kernel(node, len(routes))
-            | sessionstatus.counters(node),
+            | sessionstatus.counters(node)
+            | node.health.counters(),
             event_counts=dict(node.journal.told),
             warnings=(
                 node.config.warnings

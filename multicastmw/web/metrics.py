@@ -90,6 +90,7 @@ QUESTIONS = (
     "sent",
     "unknown_kind",
 )
+MONITOR = ("reports_not_read", "tables_cut", "tables_not_read")
 HEALTH = ("ok", "warn", "bad", "unknown")
 STATES = ("up", "dialling", "waiting", "standby")
 QUERIER_STATES = ("querier", "standing by", "off")
@@ -501,6 +502,12 @@ def inside(status: Status) -> Iterator[Metric]:
         "mcmw_monitor_skipped_packets_total",
         "Packets of watched streams that were not looked at, above the bound.",
         counts["not_looked_at"],
+    )
+    yield counters(
+        "mcmw_monitor_not_read_total",
+        "What was in packets of watched streams and was not read, above the bounds.",
+        ("what",),
+        of(counts, MONITOR, "monitor_"),
     )
     yield counters(
         "mcmw_questions_total",

@@ -37,6 +37,7 @@ CLOCK = 27_000_000  # Hz
 BASE_CLOCK = 90_000
 WRAP = (1 << 33) * 300
 LONGEST_SECTION = 1024  # of these three tables: 3 bytes and 1,021 (2.4.4.4, EN 300 468, 5.1.1)
+SHORTEST_SECTION = 12  # head and check sum
 
 # The first word's bits.
 TEI, PUSI, PID_BITS = 0x800000, 0x400000, 0x1FFF00
@@ -151,7 +152,7 @@ def section_length(data: Buffer) -> int:
 
 def parse_section(data: bytes) -> Section:
     """Raises Malformed where a length or the check sum is wrong."""
-    if len(data) < SECTION_HEAD.size + CRC_SIZE or section_length(data) != len(data):
+    if len(data) < SHORTEST_SECTION or section_length(data) != len(data):
         raise Malformed(f"a section of {len(data)} bytes")
     if not crc_is_right(data):
         raise Malformed("a section whose check sum is wrong")

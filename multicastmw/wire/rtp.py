@@ -33,10 +33,18 @@ PADDED, EXTENDED, SOURCES = 0x20, 0x10, 0x0F
 SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE, LAST_RTCP = 200, 201, 202, 203, 207
 CNAME = 1
 
+# What we chose, so that a packet full of tiny parts is as quickly read as an ordinary one.
+PARTS_MAX = 16  # of a compound packet: reports of 500 sources, and what else there is
+ITEMS_MAX = 16  # of a source description; RFC 3550, 6.5 has eight kinds
+
 HEADER = Struct("!BBHII")
 EXTENSION = Struct("!HH")
 RTCP_HEADER = Struct("!BBHI")
 SENDER_INFO = Struct("!IIIII")
+
+
+class TooManyParts(Malformed):
+    """An RTCP packet that would take long to read."""
 
 
 class Rtcp(NamedTuple):
@@ -93,8 +101,11 @@ def parse_rtcp(data: Buffer) -> Rtcp:
     if not is_rtcp(data, 0, len(data)):
         raise Malformed("not an RTCP packet")
     found = Rtcp(RTCP_HEADER.unpack_from(data)[3])
-    at = 0
+    at = parts = 0
     while at < len(data):
+        parts += 1
+        if parts > PARTS_MAX:
+            raise TooManyParts(f"an RTCP packet of more than {PARTS_MAX} parts")
         if at + RTCP_HEADER.size - 4 > len(data) or data[at] >> 6 != VERSION:
             raise Malformed("not an RTCP packet")
         end = at + 4 + 4 * (data[at + 2] << 8 | data[at + 3])
@@ -124,7 +135,9 @@ def _with(found: Rtcp, first: int, kind: int, body: bytes) -> Rtcp:
 def _cname(items: bytes) -> str:
     """Of the first chunk's items: type, length, text, until a null octet (6.5)."""
     at = 0
-    while at + 2 <= len(items) and items[at]:
+    for _ in range(ITEMS_MAX):
+        if at + 2 > len(items) or not items[at]:
+            break
         kind, size = items[at], items[at + 1]
         if kind == CNAME:
             return items[at + 2 : at + 2 + size].decode("utf-8", "replace")

@@ -181,6 +181,7 @@ class Values(Case):
             {*metrics.DROPS, *metrics.DOOR, "opened", "dialled_in", "stops", "sleeps", "not_looked_at"}
             | {f"sap_{name}" for name in metrics.SAP}
             | {f"probing_{name}" for name in metrics.QUESTIONS}
+            | {f"monitor_{name}" for name in metrics.MONITOR}
             | SAID_OTHERWISE,
         )
         both = {"received", "received_bytes", "delivered", "delivered_bytes"}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from multicastmw.core.addressing import Channel, key_text
 from multicastmw.core.events import Limit, Tell
 from multicastmw.core.fragments import Reassembler
+from multicastmw.core.health.limits import Limits
 from multicastmw.core.health.report import HealthStatus, not_watched, watched
 from multicastmw.core.health.stream import Stream
 from multicastmw.core.health.way import LATE, REPEATED, Way
@@ -37,6 +38,7 @@ GROUPS_MAX = 32  # watched at a time
 STREAMS_MAX = 64  # (S, G, port) that are looked at
 WAYS_MAX = 64  # (S, G)
 PACKETS_MAX = 10_000  # a second over all: a sixth of a core (docs/health.rst)
+LONGER = 1_501  # bytes; a packet from there on counts as two, from twice as many on as three, ...
 LEASE_MAX = 300.0
 REFUSED_FOR = 30.0  # seconds that a group is not watched after it was too much
 FORGET = 60.0  # a stream unheard for so long makes room
@@ -84,6 +86,7 @@ class Monitor:
         self.unwatched_packets = (
             0  # of streams above the bounds, and fragments whose siblings are missing yet
         )
+        self.limits = Limits()
         self._router = router
         self._tell = tell
         self._drops = drops
@@ -176,7 +179,7 @@ class Monitor:
             return
         if now >= self._second_at:
             self._second_at, self._taken = now + 1.0, 0
-        self._taken += 1
+        self._taken += 1 + packet.length // LONGER
         if self._taken > PACKETS_MAX:
             self._too_much(now)
             return
@@ -234,7 +237,9 @@ class Monitor:
             return None
         self._streams += 1
         streams = watch.streams
-        stream = streams[source, port] = Stream(port, way, now, lambda port: streams.get((source, port)))
+        stream = streams[source, port] = Stream(
+            port, way, now, lambda port: streams.get((source, port)), self.limits
+        )
         return stream
 
     def _full(self, now: float, what: str) -> None:

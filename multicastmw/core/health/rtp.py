@@ -1,13 +1,14 @@
 """What is wrong with an RTP stream (RFC 3550): loss, order, repetition, jitter; and what its sender reports.
 
-Numbers that were passed over are remembered, with who is at fault, until they come or are forgotten: one that
-comes after all was late and is taken back, and one that is not among them came twice.
+Numbers that were passed over are remembered (missing.py), with who is at fault, until they come or are
+forgotten: one that comes after all was late and is taken back, and one that is not among them came twice.
 
 A source that was restarted draws new numbers, and often a new SSRC: a step of more than MAX_DROPOUT is that,
 and no loss (RFC 3550, A.1).
 """
 
 from multicastmw.core.health.figures import SHARE
+from multicastmw.core.health.missing import Missing
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer
 from multicastmw.wire.rtp import CLOCK, CLOCKS, HEADER, PADDED, VERSION, Rtcp, payload_end, payload_start
@@ -17,7 +18,6 @@ MAX_DROPOUT = 3000
 
 # What we chose.
 MAX_MISORDER = 1000  # ten times as much as the RFC has: at 5,000 packets/s a tenth of a second is 500
-REMEMBERED = 1024  # numbers that were passed over
 PLAIN = VERSION << 6  # a header without CSRC, extension and padding
 
 # What a packet was.
@@ -51,7 +51,7 @@ class RtpStream:
         self._clock = CLOCK
         self._at = 0.0
         self._timestamp = 0
-        self._missing: dict[int, bool] = {}  # number: is the way at fault?
+        self._missing = Missing()
         self._report: tuple[int, int] | None = None  # sent, and come, at the last report
 
     def accept(self, buffer: Buffer, start: int, end: int, now: float, holes: int, late: bool) -> int:
@@ -101,7 +101,7 @@ class RtpStream:
         if number >= self._first and number not in self._missing:
             self.duplicates += 1
             return REPEATED
-        by_way = self._missing.pop(number, None)
+        by_way = self._missing.pop(number)
         self.lost_way -= by_way is True
         self.lost_source -= by_way is False
         self.late_at = now
@@ -118,11 +118,7 @@ class RtpStream:
         self.lost_way += by_way
         self.lost_source += count - by_way
         self.mark += by_way > 0
-        first = self.number + 1
-        for index in range(max(0, count - REMEMBERED), count):
-            self._missing[first + index] = index < by_way
-        while len(self._missing) > REMEMBERED:
-            del self._missing[next(iter(self._missing))]
+        self._missing.add(self.number + 1, count, by_way)
 
     def _restart(self, sequence: int) -> None:
         """The numbers go on elsewhere; the extended one is past all that was."""

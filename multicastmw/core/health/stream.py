@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from multicastmw.core.health.figures import Extremes, Rate
+from multicastmw.core.health.limits import Limits
 from multicastmw.core.health.order import Held, Order
 from multicastmw.core.health.rtp import GAP, IN_TURN, LATE, REPEATED, RESTART, RtpStream
 from multicastmw.core.health.transport import ACQUIRED, TransportStream
@@ -16,7 +17,16 @@ from multicastmw.core.health.way import Way
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer
 from multicastmw.wire.mpegts import PACKET, SYNC
-from multicastmw.wire.rtp import HEADER, PT_MP2T, VERSION, is_rtcp, parse_rtcp, payload_start
+from multicastmw.wire.rtp import (
+    HEADER,
+    PT_MP2T,
+    VERSION,
+    Rtcp,
+    TooManyParts,
+    is_rtcp,
+    parse_rtcp,
+    payload_start,
+)
 
 # What we chose.
 HEADERS = 3  # RTP headers in a row that are believed without sync bytes behind them
@@ -40,13 +50,16 @@ class Stream:
     """One (S, G, port)."""
 
     __slots__ = (
-        "_beside", "_headers", "_looks", "_next", "_order", "_room", "_ssrc", "_strange", "_syncs", "gap",
-        "heard", "kind", "largest", "port", "rate", "rtp", "since", "smallest", "ts", "way",
+        "_beside", "_headers", "_limits", "_looks", "_next", "_order", "_room", "_ssrc", "_strange", "_syncs",
+        "gap", "heard", "kind", "largest", "port", "rate", "rtp", "since", "smallest", "ts", "way",
     )  # fmt: skip
 
-    def __init__(self, port: int, way: Way, now: float, beside: Callable[[int], "Stream | None"]) -> None:
+    def __init__(
+        self, port: int, way: Way, now: float, beside: Callable[[int], "Stream | None"], limits: Limits
+    ) -> None:
         """`beside` gives the stream of the same (S, G) on another port."""
         self._beside = beside
+        self._limits = limits
         self.port = port
         self.way = way
         self.since = self.heard = now
@@ -80,7 +93,7 @@ class Stream:
         elif kind is Kind.RTP:
             self._rtp(buffer, start, end, now, sent, late)
         elif kind is Kind.RTCP:
-            self._report(buffer, start, end)
+            self._report(self._report_of(buffer, start, end))
         elif kind is Kind.UDP:
             self._looks += 1
             if self._looks >= AGAIN:
@@ -91,11 +104,11 @@ class Stream:
 
     def _guess(self, buffer: Buffer, start: int, end: int, now: float, sent: int) -> Kind:
         self._looks += 1
-        if is_report(buffer, start, end):
+        if self._report_of(buffer, start, end):
             self._become(Kind.RTCP)
         elif self._in_sync(sync_bytes(buffer, start, end)) >= ACQUIRED:
             self._become(Kind.TS)
-            self.ts = TransportStream(now, sent, self.way.breaks)
+            self.ts = TransportStream(now, sent, self.way.breaks, self._limits)
         elif self._looks_like_rtp(buffer, start, end):
             self._become(Kind.RTP)
             self.rtp = self.rtp or RtpStream()
@@ -149,8 +162,8 @@ class Stream:
     def _rtp(self, buffer: Buffer, start: int, end: int, now: float, sent: int, late: bool) -> None:
         rtp = self.rtp
         assert rtp
-        if is_report(buffer, start, end):  # on the same port (RFC 5761)
-            self._report(buffer, start, end)
+        if said := self._report_of(buffer, start, end):  # on the same port (RFC 5761)
+            self._report(said)
             return
         try:
             before = rtp.number
@@ -166,7 +179,7 @@ class Stream:
         if ts is None:
             if rtp.payload_type != PT_MP2T and sync_bytes(buffer, begin, end) < ACQUIRED:
                 return
-            ts = self.ts = TransportStream(now, sent, rtp.mark)
+            ts = self.ts = TransportStream(now, sent, rtp.mark, self._limits)
         if verdict == IN_TURN and not self._order.is_waiting:
             ts.accept(buffer, begin, end, now, sent, rtp.mark)
         elif verdict != LATE or self._order.is_waiting:  # what was given up is not looked at
@@ -185,29 +198,28 @@ class Stream:
         for each in ready:
             ts.accept(each.payload, 0, len(each.payload), each.now, each.sent, each.mark)
 
-    def _report(self, buffer: Buffer, start: int, end: int) -> None:
+    def _report_of(self, buffer: Buffer, start: int, end: int) -> Rtcp | None:
+        """What it says, where it is RTCP, as a whole."""
+        if not is_rtcp(buffer, start, end):
+            return None
+        try:
+            return parse_rtcp(buffer[start:end])
+        except TooManyParts:
+            self._limits.counters.reports_not_read += 1
+        except Malformed:
+            pass
+        return None
+
+    def _report(self, said: Rtcp | None) -> None:
         """Of the stream on the port below, or on this one."""
         below = self._beside(self.port - 1)
         told = self.rtp or (below.rtp if below else None)
-        try:
-            said = parse_rtcp(buffer[start:end])
-        except Malformed:
+        if said is None:
             self._is_strange()
             return
         self._strange = 0
         if told:
             told.report(said)
-
-
-def is_report(buffer: Buffer, start: int, end: int) -> bool:
-    """Is it RTCP, as a whole?"""
-    if not is_rtcp(buffer, start, end):
-        return False
-    try:
-        parse_rtcp(buffer[start:end])
-    except Malformed:
-        return False
-    return True
 
 
 def sync_bytes(buffer: Buffer, start: int, end: int) -> int:

@@ -3,9 +3,10 @@
 A section is read only when its bytes differ from those that came before in its place.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from multicastmw.wire.errors import Malformed
 from multicastmw.wire.mpegts import (
     PAT_PID,
     PAT_TABLE,
@@ -13,6 +14,7 @@ from multicastmw.wire.mpegts import (
     PROGRAMMES_MAX,
     SDT_PID,
     SDT_TABLE,
+    SHORTEST_SECTION,
     Pmt,
     Section,
     Service,
@@ -24,11 +26,14 @@ from multicastmw.wire.mpegts import (
 )
 
 T = TypeVar("T")
+Place = tuple[int, bytes, int, int]  # PID, table id extension, is it current, number
 
 # What we chose.
 KEPT_MAX = 512  # sections that are known by their bytes
+ELEMENTARY_MAX = 1_024  # elementary streams of all programmes together; a multiplex has some hundred
 STUFFING = 0xFF  # behind the last section of a packet (ISO/IEC 13818-1, 2.4.4)
 
+CURRENT = 1  # in the byte of the version
 ITS_TABLE = {PAT_PID: PAT_TABLE, SDT_PID: SDT_TABLE}  # every other PID that is read has PMTs
 
 
@@ -76,10 +81,12 @@ class Joiner:
 class Tables:
     """PAT, PMTs and SDT as they are now.  `changed` after a section says that one of them differs."""
 
-    __slots__ = ("_known", "changed", "pmt_pids", "pmts", "services")
+    __slots__ = ("_known", "_may_read", "changed", "pmt_pids", "pmts", "services")
 
-    def __init__(self) -> None:
-        self._known: dict[tuple[int, int, int], bytes] = {}  # by PID, table and number
+    def __init__(self, may_read: Callable[[int], bool] = lambda size: True) -> None:
+        """`may_read` is asked before a section of that size is read that is new."""
+        self._may_read = may_read
+        self._known: dict[Place, tuple[bytes, Section]] = {}
         self.pmt_pids: dict[int, int] = {}  # by programme
         self.pmts: dict[int, Pmt] = {}
         self.services: dict[int, Service] = {}
@@ -88,22 +95,27 @@ class Tables:
     def accept(self, pid: int, data: bytes) -> Section | None:
         """A section of a PID; its header where it is one of ours, None where it is another table's.
 
-        Raises Malformed where its check sum, or what is in it, is wrong.
+        Raises Malformed where its check sum, or what is in it, is wrong.  What came before, byte for byte, is
+        not checked again.
         """
         self.changed = False
         if data[0] != ITS_TABLE.get(pid, PMT_TABLE):
             return None
-        section = parse_section(data)
-        if not section.current:
-            return None
-        place = (pid, section.id, section.number)
-        if self._known.get(place) != data:
-            self._read(pid, section)
+        if len(data) < SHORTEST_SECTION:
+            raise Malformed(f"a section of {len(data)} bytes")
+        place = pid, data[3:5], data[5] & CURRENT, data[6]
+        known = self._known.get(place)
+        if known is None or known[0] != data:
+            if not self._may_read(len(data)):
+                return None
+            section = parse_section(data)
+            if section.current:
+                self._read(pid, section)
+                self.changed = True
             if len(self._known) >= KEPT_MAX:
                 self._known.clear()
-            self._known[place] = data
-            self.changed = True
-        return section
+            known = self._known[place] = data, section._replace(body=b"")
+        return known[1] if known[1].current else None
 
     def _read(self, pid: int, section: Section) -> None:
         if section.table == PAT_TABLE:
@@ -113,9 +125,14 @@ class Tables:
             self.pmts = {number: pmt for number, pmt in self.pmts.items() if number in self.pmt_pids}
         elif section.table == PMT_TABLE:
             if self.pmt_pids.get(section.id) == pid:
-                self.pmts[section.id] = parse_pmt(section.body)
+                self._keep(section.id, parse_pmt(section.body))
         else:
             self.services = self._joined(self.services, parse_sdt(section.body))
+
+    def _keep(self, programme: int, pmt: Pmt) -> None:
+        """What it is made of, as far as there is room."""
+        others = sum(len(each.streams) for number, each in self.pmts.items() if number != programme)
+        self.pmts[programme] = pmt._replace(streams=pmt.streams[: max(0, ELEMENTARY_MAX - others)])
 
     @staticmethod
     def _joined(known: dict[int, T], news: dict[int, T]) -> dict[int, T]:

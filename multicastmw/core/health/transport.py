@@ -10,6 +10,7 @@ both clocks: by the origin's time stamps, too late is the source's; by ours alon
 
 from multicastmw.core.health import errors as names
 from multicastmw.core.health.errors import Errors
+from multicastmw.core.health.limits import Limits
 from multicastmw.core.health.tables import Joiner, Tables
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer
@@ -47,7 +48,11 @@ LOST_AFTER = 2  # wrong ones in a row that are none (5.2.1, 1.1)
 PID_LIMIT = 5.0  # the user's period of 1.6
 PIDS_MAX = 512  # of a stream; 8,192 can be named
 ADDED = 0.1  # of a limit: what the way has to add to be at fault for what exceeds it
-CHECK = 0.1  # seconds between two looks at what is overdue
+CHECK = 0.1  # seconds between two looks at what is overdue, of so many PIDs:
+LOOKS = 64  # where there are more, it is as much longer
+AT_ONCE = 7  # packets, as many as a datagram of Ethernet has; of these
+SECTIONS_MAX = 16  # sections of tables are looked at (an ordinary one has a packet of its own, or more), and
+READS_MAX = 4  # read, of those that are new
 PCR_SHARE = 16  # of a new value in the jitter, as RFC 3550 has it
 NONE = -1
 MASK = 0xFFFFFFFF
@@ -124,14 +129,20 @@ class TransportStream:
     """One transport stream, of which whole packets are given in datagrams."""
 
     __slots__ = (
-        "_bad", "_check_at", "_elementary", "_follow_at", "_good", "_is_new", "_mark", "_now", "_pat",
-        "_pids", "_pmts", "_sent", "errors", "nulls", "over_bound", "packets", "pid_limit", "synced",
-        "tables",
+        "_bad", "_check_at", "_elementary", "_follow_at", "_good", "_is_new", "_left_at", "_limits", "_mark",
+        "_now", "_pat", "_pids", "_pmts", "_readings", "_reads", "_sections", "_sent", "errors", "nulls",
+        "over_bound", "packets", "pid_limit", "synced", "tables",
     )  # fmt: skip
 
-    def __init__(self, now: float, sent: int, mark: int, pid_limit: float = PID_LIMIT) -> None:
+    def __init__(
+        self, now: float, sent: int, mark: int, limits: Limits | None = None, pid_limit: float = PID_LIMIT
+    ) -> None:
         self.errors = Errors()
-        self.tables = Tables()
+        self.tables = Tables(self._may_read)
+        self._limits = limits or Limits()
+        self._readings = self._limits.of_a_stream()
+        self._sections, self._reads = SECTIONS_MAX, READS_MAX  # that are left of these packets
+        self._left_at = float("-inf")  # when tables came that were not looked at, so nothing is missing
         self.pid_limit = pid_limit
         self.packets = self.nulls = self.over_bound = 0
         self.synced = True
@@ -154,13 +165,14 @@ class TransportStream:
         self._now, self._sent, self._mark = now, sent, mark
         if now >= self._check_at:
             self._check()
-        while end - start > 7 * PACKET:
-            self._accept(buffer, start, 7)
-            start += 7 * PACKET
+        while end - start > AT_ONCE * PACKET:
+            self._accept(buffer, start, AT_ONCE)
+            start += AT_ONCE * PACKET
         self._accept(buffer, start, max(0, (end - start) // PACKET))
 
     def _accept(self, buffer: Buffer, at: int, count: int) -> None:
         pids, now, mark = self._pids, self._now, self._mark
+        self._sections = SECTIONS_MAX
         if not self.synced:
             pids = {}  # each is looked at
         for word in WORDS[count].unpack_from(buffer, at):
@@ -291,7 +303,23 @@ class TransportStream:
                 self.errors.count(name, False, self._now)
             return
         for data in pid.joiner.accept(payload, bool(word & PUSI)):
+            if not self._sections:
+                self._limits.counters.tables_cut += 1
+                self._left_at = self._now
+                pid.joiner.lose()
+                return
+            if self._sections == SECTIONS_MAX:
+                self._reads = READS_MAX
+            self._sections -= 1
             self._section(pid, data)
+
+    def _may_read(self, size: int) -> bool:
+        if self._reads and self._limits.may_read(self._readings, size, self._now):
+            self._reads -= 1
+            return True
+        self._limits.counters.tables_not_read += 1
+        self._left_at = self._now
+        return False
 
     def _section(self, pid: Pid, data: bytes) -> None:
         if pid.number == PAT_PID and data[0] != PAT_TABLE:
@@ -319,7 +347,7 @@ class TransportStream:
 
         Not for each section: a stream may say something else in every one of them.
         """
-        self._is_new, self._follow_at = False, self._now + CHECK
+        self._is_new, self._follow_at = False, self._next_look()
         now, sent, mark = self._now, self._sent, self._mark
         self._pmts = {
             number: self._pmts.get(number) or Due(names.PMT, TABLE_LIMIT, now, sent, mark)
@@ -343,7 +371,7 @@ class TransportStream:
     # --- what does not come
 
     def _check(self) -> None:
-        self._check_at = self._now + CHECK
+        self._check_at = self._next_look()
         if self._is_new:
             self._follow()
         self._overdue(self._pat)
@@ -355,10 +383,15 @@ class TransportStream:
                 self.errors.count(names.PID, pid.mark != self._mark, self._now)
                 pid.heard, pid.mark = self._now, self._mark
 
+    def _next_look(self) -> float:
+        """The more there is to look at, the later: a stream may name hundreds of PIDs."""
+        return self._now + CHECK * max(1.0, (len(self._pmts) + len(self._elementary)) / LOOKS)
+
     def _overdue(self, due: Due) -> None:
         """Counts what is late, once for each time that it would have had to come."""
         if due.is_overdue(self._now):
-            self.errors.count(due.name, due.is_of_way(self._now, self._sent, self._mark), self._now)
+            if self._now - self._left_at > due.limit:
+                self.errors.count(due.name, due.is_of_way(self._now, self._sent, self._mark), self._now)
             due.came(self._now, self._sent, self._mark)
 
     # --- what is shown

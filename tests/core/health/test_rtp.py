@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.rtp import Farewell, Packet
+from multicastmw.core.health.missing import REMEMBERED
 from multicastmw.core.health.order import HELD_MAX, Held, Order
 from multicastmw.core.health.report import HealthStatus, RtpStatus
-from multicastmw.core.health.rtp import IN_TURN, REMEMBERED, REPEATED, RtpStream
+from multicastmw.core.health.rtp import IN_TURN, REPEATED, RtpStream
 from tests.core.health.film import NAME, VIDEO, Film, continuity_breaks, film, is_plain, why_not
 from tests.core.health.passing import PORT, Passing, errors
 
