@@ -236,8 +236,8 @@ class ReloadService(Service):
         if plan.touches("igmp"):
             node.tap.ask_by(*node.igmp_settings())
         if plan.touches("groups"):
+            node.sessions.admit_by(config.groups)  # its last words reach programs here, too
             self._change_groups(before.groups, config.groups)
-            node.sessions.admit_by(config.groups)
         if before.sessions != config.sessions:
             node.sessions.announce(config.sessions)
         if plan.touches("fastpath"):

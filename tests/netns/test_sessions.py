@@ -180,6 +180,23 @@ class Announced(Case):
         self.assertEqual(0, done.returncode, done.stderr)
         return sorted({stream["codec_name"] for stream in json.loads(done.stdout)["streams"]})
 
+    def test_a_program_of_its_own_host_hears_that_it_goes(self) -> None:
+        """Once as its section goes, and once as [groups] shuts the scope that it was announced in."""
+        log = self.lab.state_dir / "b-listener.out"
+        self.b.spawn(["python3", "-c", LISTENER, DEVICE, GLOBAL], log="b-listener")
+
+        def await_heard(line: str) -> None:
+            wait_until(lambda: log.exists() and line in log.read_text().splitlines(), PATIENCE, line)
+
+        await_heard(f"announced {NAME}")
+        rewrite(self.b, node_ini(self.b, (), {"session:sport": SECTION | {"name": "Sport"}}))
+        self.assertEqual(0, mcmw(self.b, "reload")[0])
+        await_heard(f"deleted {NAME}")
+        await_heard("announced Sport")
+        rewrite(self.b, node_ini(self.b, (), {"groups": {"deny": f"{GLOBAL}/32"}}))
+        self.assertEqual(0, mcmw(self.b, "reload")[0])
+        await_heard("deleted Sport")
+
     def test_it_goes_with_its_section_and_with_its_node(self) -> None:
         await_listed(self.c)
         rewrite(self.b, node_ini(self.b, (), {"session:sport": SECTION | {"name": "Sport"}}))
@@ -245,6 +262,19 @@ class Denied(Case):
         rewrite(host, ini)
         self.assertEqual(0, mcmw(host, "reload")[0])
 
+
+LISTENER = """
+import socket, sys
+device, group = sys.argv[1:]
+hears = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+hears.bind((group, 9875))
+index = socket.if_nametoindex(device).to_bytes(4, sys.byteorder)
+hears.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + bytes(4) + index)
+while True:
+    message = hears.recv(9000)
+    name = message.partition(b"s=")[2].splitlines()[0].decode()
+    print("deleted" if message[0] & 4 else "announced", name, flush=True)
+"""
 
 FLOOD = """
 import socket, struct, sys

@@ -26,6 +26,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from multicastmw.config import load
 from multicastmw.core.addressing import Channel
 from multicastmw.core.events import CertificateAge, NotReloaded
+from multicastmw.core.sessions.scopes import GLOBAL
 from multicastmw.net.clockwork import monotonic, wall
 from multicastmw.net.tls import Credentials, Files
 from multicastmw.services import reload as module
@@ -33,6 +34,8 @@ from multicastmw.services.certificate import LOOK, CertificateService
 from multicastmw.services.node import NodeService
 from multicastmw.services.reload import Outcome, ReloadService
 from multicastmw.wire import ipv4
+from multicastmw.wire.sap import Announcement
+from multicastmw.wire.udp import Datagram
 from tests.net.test_tls import DAY, LAB, NOW, Authority, key_pem
 
 HEAD = "[node]\nname = a\n[control]\nsocket =\n"
@@ -383,3 +386,28 @@ class Certificates(SynchronousTestCase):
         put(300)
         self.assertTrue(service.look())
         self.assertEqual((service.warnings(), service.not_renewed), ((), ""))
+
+
+class Announced(Case):
+    """[session:NAME], of which a program of this host hears the last words, too."""
+
+    TAP = "[tap]\naddress = 10.88.0.2/24\n"
+    NEWS = "[session:news]\ngroup = 239.1.1.1\nport = 5004\nname = The news\n"
+    SHUT = "[groups]\ndeny = 224.2.127.254/32\n"
+
+    @inlineCallbacks
+    def test_the_deletion_is_said_before_its_way_is_shut(self) -> Any:
+        for after in ("", self.SHUT, self.SHUT + self.NEWS, "[groups]\ndeny = 239.1.1.0/24\n" + self.NEWS):
+            node = self.makes(self.TAP + self.NEWS)
+            heard: list[bytes] = []
+            node.destination.longest = 1_412
+            node.destination.write = lambda frame, heard=heard: heard.append(bytes(frame[1]))
+            node.destination.want(GLOBAL, 0)
+            node.sessions.startService()
+            self.addCleanup(node.sessions.stopService)
+            node.sessions.destination.announcer.tick(node.reactor.seconds() + 1)
+            outcome = yield self.reloads(self.TAP + after)
+            self.assertEqual("", outcome.error)
+            said = [Announcement.parse(Datagram.parse(each).payload) for each in heard]
+            self.assertEqual([False, True], [each.deletion for each in said], after)
+            self.assertIn(b"The news", said[-1].payload)
