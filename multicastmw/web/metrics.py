@@ -67,6 +67,7 @@ SAP = (
     "announced",
     "deleted",
     "deletions_unknown",
+    "displaced",
     "encrypted",
     "evicted",
     "expired",

@@ -6,14 +6,17 @@ is new is parsed, as much of it as an allowance permits: some 0.1 ms each.
 
     heard again      the period is measured; it goes when unheard for ten of them, an hour at least
     deleted          by its announcer: then it goes at once (VLC waits for the hour)
-    full             what was heard only once makes room, the earliest first; where all were heard again, what
-                     is new is refused.  So a flood never pushes out what is really there.
+    full             the node from whose part of the overlay most of it comes makes room: what was heard only
+                     once, then what was heard again last (shares.py).  What is new of that node itself takes
+                     the place of what was heard once, or is refused.  So a flood never pushes out what is
+                     really there, be it at its own node.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import blake2b
+from operator import attrgetter
 from typing import NamedTuple
 
 from multicastmw.core.counters import Counters
@@ -25,7 +28,9 @@ from multicastmw.core.events import (
     SessionRefused,
     Tell,
 )
+from multicastmw.core.identity import node_of
 from multicastmw.core.sessions.allowance import Allowances, pieces
+from multicastmw.core.sessions.shares import Share, Use
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import text as ip
 from multicastmw.wire.sap import SDP, Announcement, longest_payload
@@ -45,18 +50,20 @@ SAME_TIME = 0.2  # seconds within which a repetition is a copy, and no period
 SMOOTHED = 4  # the period follows a change by a quarter each time
 
 Key = tuple[int, bytes, tuple[str, str, str, str]]
+SESSIONS, COST = attrgetter("sessions"), attrgetter("cost")  # of a share, and of what is wanted
 
 
 class SapCounters(Counters):
     """What became of SAP packets."""
 
     __slots__ = (
-        "announced", "deleted", "deletions_unknown", "encrypted", "evicted", "expired", "malformed",
-        "not_read", "other_types", "received", "refused", "replayed",
+        "announced", "deleted", "deletions_unknown", "displaced", "encrypted", "evicted", "expired",
+        "malformed", "not_read", "other_types", "received", "refused", "replayed",
     )  # fmt: skip
     announced: int  # by this node, for [session:NAME]
     deleted: int
     deletions_unknown: int  # of what is not here, or is another's
+    displaced: int  # heard again, and made room, as their node had most
     encrypted: int
     evicted: int  # heard only once, and made room
     expired: int
@@ -81,12 +88,13 @@ class Session:
     """One that is kept.  `message` is the SAP packet as it came, `text` its SDP."""
 
     __slots__ = (
-        "cost", "description", "hash", "heard", "id", "key", "message", "origin", "period", "scopes", "shown",
-        "since", "text", "times",
+        "cost", "description", "hash", "heard", "home", "id", "key", "message", "origin", "period", "scopes",
+        "shown", "since", "text", "times",
     )  # fmt: skip
 
-    def __init__(self, key: Key, now: float) -> None:
+    def __init__(self, key: Key, home: int, now: float) -> None:
         self.key = key
+        self.home = home  # the node in whose share it is, wherever it comes from later
         self.id = blake2b(repr(key).encode(), digest_size=6).hexdigest()
         self.since = self.heard = now
         self.period: float | None = None
@@ -141,7 +149,7 @@ class Directory:
         self._tell = tell
         self._sessions: dict[Key, Session] = {}
         self._same: dict[tuple[int, bytes], Session] = {}  # by source and SAP packet
-        self._once: dict[Key, None] = {}  # heard once so far, the earliest first
+        self._shares: dict[int, Share[Key]] = {}  # by node
         self._of_source: Counter[int] = Counter()
         self._allowances = Allowances()
         self._sweep_at = now + SWEEP
@@ -168,7 +176,7 @@ class Directory:
         if known:
             self._again(known, arrival)
             return
-        if not self._allowances.allow(arrival.source, pieces(longest_payload(message)), arrival.now):
+        if not self._may_read(message, arrival):
             self.counters.not_read += 1
             return
         try:
@@ -177,10 +185,15 @@ class Directory:
             self.counters.malformed += 1
             self._tell(SessionRefused(ip(arrival.source), str(error)))
 
+    def _may_read(self, message: bytes, arrival: Arrival) -> bool:
+        return self._allowances.allow(
+            arrival.source, node_of(arrival.origin), pieces(longest_payload(message)), arrival.now
+        )
+
     def _again(self, session: Session, arrival: Arrival) -> None:
         before = session.scopes.get(arrival.group)
         if before is not None and arrival.now - before > SAME_TIME:  # two at once are one said twice
-            self._once.pop(session.key, None)
+            self._shares[session.home].heard_again(session.key)
         session.heard_again(arrival)
 
     def _accept_new(self, announcement: Announcement, message: bytes, arrival: Arrival) -> None:
@@ -207,11 +220,12 @@ class Directory:
                 f"{OF_ONE_SOURCE} sessions are kept that {ip(arrival.source)} announces, and no more"
             )
             return
-        if not self._make_room(cost_of(message, announcement.payload)):
+        home = node_of(arrival.origin)
+        if not self._make_room(home, Use(1, cost_of(message, announcement.payload))):
             self._refuse(f"{len(self)} sessions are kept, and no further ones")
             return
-        session = self._sessions[key] = Session(key, arrival.now)
-        self._once[key] = None
+        session = self._sessions[key] = Session(key, home, arrival.now)
+        self._shares.setdefault(home, Share()).add(key)
         self._of_source[arrival.source] += 1
         self._hold(session, announcement, message, description)
         session.heard_again(arrival)
@@ -231,8 +245,8 @@ class Directory:
         self._let_go(session)
         self._hold(session, announcement, message, description)
         self._again(session, arrival)
-        if not self._is_within():
-            self._make_room(0, spared=session)
+        if not self._make_room(session.home, Use(0, 0), spared=session):
+            self._remove(session, "its description has grown, and there is no room for it")
         if session in self and _without_version(before) != _without_version(description):
             self._tell(SessionChanged(ip(session.source), session.name))
 
@@ -241,10 +255,12 @@ class Directory:
     ) -> None:
         session.holds(message, announcement.hash, announcement.payload, description)
         self.cost += session.cost
+        self._shares[session.home].cost += session.cost
         self._same[session.source, message] = session
 
     def _let_go(self, session: Session) -> None:
         self.cost -= session.cost
+        self._shares[session.home].cost -= session.cost
         self._same.pop((session.source, session.message), None)
 
     def _delete(self, announcement: Announcement, arrival: Arrival) -> None:
@@ -261,15 +277,35 @@ class Directory:
     def _is_within(self, sessions: int = 0, cost: int = 0) -> bool:
         return len(self) + sessions <= SESSIONS_MAX and self.cost + cost <= COST_MAX
 
-    def _make_room(self, cost: int, spared: Session | None = None) -> bool:
-        """For one more of this cost; or, where one has grown, for that."""
-        sessions = 0 if spared else 1
-        while self._once and not self._is_within(sessions, cost):
+    def _make_room(self, home: int, wanted: Use, spared: Session | None = None) -> bool:
+        """For one more of this node, or for one of its that has grown: see shares.py."""
+        while not self._is_within(*wanted) and (found := self._who_goes(home, wanted, spared)):
+            victim, why = found
+            self._remove(victim, why)
+        return self._is_within(*wanted)
+
+    def _who_goes(self, home: int, wanted: Use, spared: Session | None) -> tuple[Session, str] | None:
+        """One that makes room, and why; None where nobody has to."""
+        share, key = self._giver(home, wanted), spared.key if spared else None
+        if share is None:
+            return None
+        if (once := share.was_once(key)) is not None:
             self.counters.evicted += 1
-            self._remove(self._sessions[next(iter(self._once))], "it was heard once, and made room")
-        if spared and not self._is_within():
-            self._remove(spared, "its description has grown, and there is no room for it")
-        return self._is_within(sessions, cost)
+            return self._sessions[once], "it was heard once, and made room"
+        is_newcomers = share is self._shares.get(home) and not spared
+        junior = None if is_newcomers else share.junior(key)
+        if junior is None:
+            return None
+        self.counters.displaced += 1
+        return self._sessions[junior], "most sessions come from its node, and it made room"
+
+    def _giver(self, home: int, wanted: Use) -> Share[Key] | None:
+        """The largest share of what there is too much of, where it is larger than this node's would be."""
+        of = SESSIONS if len(self) + wanted.sessions > SESSIONS_MAX else COST
+        own = self._shares.get(home)
+        most = max(self._shares.values(), key=of, default=None)
+        its = of(wanted) + (of(own) if own else 0)
+        return most if most and of(most) > its else own
 
     def _refuse(self, why: str) -> None:
         self.counters.refused += 1
@@ -278,7 +314,10 @@ class Directory:
     def _remove(self, session: Session, why: str) -> None:
         del self._sessions[session.key]
         self._let_go(session)
-        self._once.pop(session.key, None)
+        share = self._shares[session.home]
+        share.remove(session.key)
+        if not share.sessions:
+            del self._shares[session.home]
         self._of_source[session.source] -= 1
         if not self._of_source[session.source]:
             del self._of_source[session.source]

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, SessionChanged, SessionGone, SessionNew, SessionRefused
-from multicastmw.core.sessions.allowance import A_SECOND, SOURCES_MAX, Allowances, pieces
+from multicastmw.core.sessions.allowance import A_SECOND, OF_ONE_NODE, SOURCES_MAX, Allowances, pieces
 from multicastmw.core.sessions.allowance import OF_ONE_SOURCE as READ_OF_ONE
 from multicastmw.core.sessions.directory import (
     AN_HOUR,
@@ -48,8 +48,8 @@ class Case(SynchronousTestCase):
         self.told: list[Any] = []
         self.directory = Directory(self.now, self.told.append)
 
-    def hears(self, message: bytes, source: int = SOURCE, group: int = GLOBAL) -> None:
-        self.directory.accept(message, Arrival(group, source, ORIGIN, self.now))
+    def hears(self, message: bytes, source: int = SOURCE, group: int = GLOBAL, origin: int = ORIGIN) -> None:
+        self.directory.accept(message, Arrival(group, source, origin, self.now))
 
     def passes(self, seconds: float) -> None:
         until = self.now + seconds
@@ -257,13 +257,13 @@ class Bounds(Case):
 
     def test_one_source_has_a_part_of_the_reading(self) -> None:
         allowances = Allowances()
-        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 0.0) for _ in range(5_000)))
-        self.assertTrue(allowances.allow(2, 1, 0.0))
+        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 1, 0.0) for _ in range(5_000)))
+        self.assertTrue(allowances.allow(2, 1, 1, 0.0))
         self.assertEqual(
-            A_SECOND - READ_OF_ONE - 1, sum(allowances.allow(n, 1, 0.0) for n in range(3, 5_000))
+            A_SECOND - READ_OF_ONE - 1, sum(allowances.allow(n, n, 1, 0.0) for n in range(3, 5_000))
         )
-        self.assertEqual(SOURCES_MAX, len(allowances))
-        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 100.0) for _ in range(5_000)))
+        self.assertEqual((SOURCES_MAX, SOURCES_MAX), (len(allowances.sources), len(allowances.nodes)))
+        self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 1, 100.0) for _ in range(5_000)))
 
     def test_what_is_long_takes_more_of_it(self) -> None:
         for number in range(1_000):
@@ -279,6 +279,98 @@ class Bounds(Case):
             )
         read = 1_000 - (self.directory.counters.not_read - before)
         self.assertEqual(READ_OF_ONE // pieces(LONGEST_PAYLOAD), read)
+
+
+class Shares(Case):
+    """Who makes room for whom, by the node where an announcement comes in."""
+
+    FLOODER, ELSEWHERE, THIRD = 0x2222_0001, 0x3333_0001, 0x4444_0001
+
+    def comes(self, name: str, number: int, origin: int, times: int = 1, more: str = "") -> None:
+        """From an address of its own, as often as that."""
+        for _ in range(times):
+            message = packet(text(name, session=number, more=more))
+            self.hears(message, source=0x0A00_0000 + number, origin=origin)
+            self.now += 0.3
+
+    def forged(self, count: int, origin: int, more: str = "") -> None:
+        """So many, all of which are said twice, from as many addresses."""
+        for begin in range(0, count, 100):
+            for _ in range(2):
+                for number in range(begin, min(count, begin + 100)):
+                    message = packet(text(f"forged {number}", session=number, more=more))
+                    self.hears(message, source=0x0B00_0000 + (origin & 0xFF0000) * 4 + number, origin=origin)
+                self.now += 0.3
+
+    def of(self, origin: int) -> list[str]:
+        return [each.name for each in self.directory.sessions() if each.origin == origin]
+
+    def test_10_000_forged_ones_of_a_node_leave_in_place_what_was_there(self) -> None:
+        honest = (
+            {f"elsewhere {n}" for n in range(30)} | {f"on its LAN {n}" for n in range(30)} | {"heard once"}
+        )
+        for number, name in enumerate(sorted(honest)):
+            origin = self.FLOODER if "LAN" in name else self.ELSEWHERE
+            self.comes(name, number, origin, times=1 if name == "heard once" else 2)
+        self.forged(10_000, self.FLOODER)
+        self.assertEqual(SESSIONS_MAX, len(self.directory))
+        self.assertEqual(set(), honest - set(self.names()))
+        counters = self.directory.counters
+        self.assertGreater(counters.refused + counters.evicted, 8_000)
+        self.comes("new elsewhere", 900, self.ELSEWHERE)
+        self.comes("new at a third", 901, self.THIRD)
+        self.assertEqual(set(), {"new elsewhere", "new at a third"} - set(self.names()))
+        self.assertEqual(set(), honest - set(self.names()))
+
+    def test_who_floods_first_gives_way_to_whoever_comes_later(self) -> None:
+        self.forged(2_000, self.FLOODER)
+        for number in range(400):
+            self.comes(f"later {number}", number, self.ELSEWHERE, times=2)
+        self.assertEqual(400, len(self.of(self.ELSEWHERE)))
+        self.assertEqual(SESSIONS_MAX, len(self.directory))
+
+    def test_each_of_three_that_flood_has_a_third(self) -> None:
+        for _ in range(3):
+            for origin in (self.FLOODER, self.ELSEWHERE, self.THIRD):
+                self.forged(1_000, origin)
+        for origin in (self.FLOODER, self.ELSEWHERE, self.THIRD):
+            self.assertIn(len(self.of(origin)), (SESSIONS_MAX // 3, SESSIONS_MAX // 3 + 1))
+
+    def test_shares_are_of_bytes_too(self) -> None:
+        self.forged(200, self.FLOODER, more="a=x:y z\r\n" * 490)
+        few = len(self.of(self.FLOODER))
+        for number in range(few):
+            self.comes(f"long {number}", number, self.ELSEWHERE, times=2, more="a=x:y z\r\n" * 490)
+        self.assertLessEqual(self.directory.cost, COST_MAX)
+        self.assertApproximates(few / 2, len(self.of(self.ELSEWHERE)), 1)
+
+    def test_what_was_heard_again_last_goes_first(self) -> None:
+        for number in range(SESSIONS_MAX):
+            self.comes(f"s{number}", number, self.FLOODER, times=2)
+        self.comes("new", 5_000, self.ELSEWHERE)
+        self.assertNotIn(f"s{SESSIONS_MAX - 1}", self.names())
+        self.assertIn("s0", self.names())
+
+    def test_one_that_grows_takes_the_place_of_a_junior_at_its_own_node(self) -> None:
+        self.comes("old", 1, self.FLOODER, times=2)
+        self.forged(200, self.FLOODER, more="a=x:y z\r\n" * 490)
+        self.comes("old", 1, self.FLOODER, more="a=x:y z\r\n" * 490)
+        self.assertIn("old", self.names())
+        self.assertLessEqual(self.directory.cost, COST_MAX)
+
+    def test_a_session_stays_in_the_share_of_the_node_where_it_was_heard_first(self) -> None:
+        """Else who says another's again would take it into its own share, and push it out there."""
+        self.comes("ours", 1, self.ELSEWHERE, times=2)
+        self.comes("ours", 1, self.FLOODER, times=2)
+        self.forged(3_000, self.FLOODER)
+        self.assertIn("ours", self.names())
+
+    def test_one_node_leaves_half_of_the_reading_to_the_others(self) -> None:
+        for number in range(3_000):
+            self.hears(packet(text(f"x{number}", session=number)), source=number, origin=self.FLOODER)
+        self.assertEqual(3_000 - OF_ONE_NODE, self.directory.counters.not_read)
+        self.hears(packet(text("other")), source=9, origin=self.ELSEWHERE)
+        self.assertIn("other", self.names())
 
 
 @settings(max_examples=30, stateful_step_count=40)
@@ -330,6 +422,10 @@ class Life(RuleBasedStateMachine):
         found = {(s.source, int(s.key[2][1])): s.name for s in self.directory.sessions()}
         assert found == {key: name for key, (name, _) in self.kept.items()}
         assert self.directory.cost == sum(s.cost for s in self.directory.sessions())
+        shares = [share.use for share in self.directory._shares.values()]
+        assert (len(self.directory), self.directory.cost) == (
+            sum(use.sessions for use in shares), sum(use.cost for use in shares)
+        )  # fmt: skip
 
 
 class LifeTest(SynchronousTestCase):
