@@ -104,7 +104,7 @@ class SessionsService(Service):
         before, self._users = self._users, listeners.users(tap.lan.bridge or tap.config.device, SAP_GROUPS)
         for group, count in self._users.items():
             if count > before.get(group, count):
-                self.destination.replays.joined(group, self._reactor.seconds())
+                self.destination.program_came(group, self._reactor.seconds())
 
 
 def _admission(groups: GroupsConfig) -> Admission:

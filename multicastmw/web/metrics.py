@@ -77,6 +77,7 @@ SAP = (
     "received",
     "refused",
     "replayed",
+    "replays_refused",
 )
 QUESTIONS = (
     "answers",

@@ -65,7 +65,7 @@ class SessionsDestination:
         self._wall_us = wall_us
         self.announcer = Announcer(node, self._address, self._announce, self._bytes_of, pick)
         self.replays = Replays(directory.announced_at, self._replay)
-        self._joins = Joins(SAP_GROUPS)
+        self._joins = Joins(SAP_GROUPS, directory.counters)
         self._offers: tuple[Offer, ...] = ()
         self._pieces = Reassembler(PIECES_OF, PIECES_BYTES)
         self._packet = Packet()
@@ -129,6 +129,11 @@ class SessionsDestination:
     def igmp_heard(self, packet: bytes, now: float) -> None:
         """From the TAP: perhaps somebody joins a SAP group."""
         for group in self._joins.heard(packet, now):
+            self.replays.joined(group, now)
+
+    def program_came(self, group: int, now: float) -> None:
+        """One more on this host listens to a SAP group, which IGMP does not say."""
+        if self._joins.program_came(group, now):
             self.replays.joined(group, now)
 
     # --- what goes

@@ -58,7 +58,7 @@ class SapCounters(Counters):
 
     __slots__ = (
         "announced", "deleted", "deletions_unknown", "displaced", "encrypted", "evicted", "expired",
-        "malformed", "not_read", "other_types", "received", "refused", "replayed",
+        "malformed", "not_read", "other_types", "received", "refused", "replayed", "replays_refused",
     )  # fmt: skip
     announced: int  # by this node, for [session:NAME]
     deleted: int
@@ -73,6 +73,7 @@ class SapCounters(Counters):
     received: int
     refused: int  # above the bounds
     replayed: int
+    replays_refused: int  # to hosts that come and go
 
 
 class Arrival(NamedTuple):

@@ -12,8 +12,12 @@ from multicastmw.core.sessions.directory import Session
 # What we chose: all of SESSIONS_MAX within 0.7 s, and no more than a default socket buffer holds in 50 ms.
 BATCH = 16
 EVERY = 0.01
-REST = 1.0  # seconds from the beginning of one replay to that of the next in the same group
+REST = 1.0  # seconds from the beginning of one round to that of the next in the same group
 ROUNDS = 2
+# However many join, under whatever addresses: so many rounds of a group without a pause, and one more every
+# so many seconds.  Who joins meanwhile is not forgotten, and has to wait for the next.
+ROUNDS_AT_ONCE = 16
+ROUND_EVERY = 5.0
 
 
 class Replays:
@@ -30,14 +34,20 @@ class Replays:
         self._left: Counter[int] = Counter()  # of these by group
         self._next_at = 0.0
         self._began: dict[int, float] = {}
+        self._paid_until: dict[int, float] = {}  # a round costs ROUND_EVERY
         self._due: dict[int, float] = {}  # groups that somebody has joined
         self._rounds: Counter[int] = Counter()  # that are still to begin
 
     def joined(self, group: int, now: float) -> None:
-        """Somebody joins: what is kept is said, now or when the last time is REST ago, and once more."""
+        """Somebody joins: what is kept is said, now or as soon as it may be, and once more."""
         self._rounds[group] = ROUNDS
-        self._due.setdefault(group, max(now, self._began.get(group, now - REST) + REST))
+        if group not in self._due:
+            self._due[group] = self._may_begin(group, now)
         self.wake()
+
+    def _may_begin(self, group: int, now: float) -> float:
+        rested = self._began.get(group, now - REST) + REST
+        return max(now, rested, self._paid_until.get(group, now) - (ROUNDS_AT_ONCE - 1) * ROUND_EVERY)
 
     def deadline(self) -> float:
         due = min((at for group, at in self._due.items() if not self._left[group]), default=float("inf"))
@@ -46,9 +56,10 @@ class Replays:
     def tick(self, now: float) -> None:
         for group in [g for g, at in self._due.items() if at <= now and not self._left[g]]:
             self._began[group] = now
+            self._paid_until[group] = max(now, self._paid_until.get(group, now)) + ROUND_EVERY
             self._rounds[group] -= 1
             if self._rounds[group]:
-                self._due[group] = now + REST
+                self._due[group] = self._may_begin(group, now)
             else:
                 del self._due[group]
             sessions = list(self._kept(group))

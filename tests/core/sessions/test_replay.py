@@ -2,8 +2,17 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.sessions.joins import LATELY, MEMBERS_MAX, REPEATED, Joins
-from multicastmw.core.sessions.replay import BATCH, EVERY, REST, Replays
+from multicastmw.core.sessions.directory import SapCounters
+from multicastmw.core.sessions.joins import AT_ONCE, LATELY, MEMBERS_MAX, MORE_EVERY, REPEATED, Joins
+from multicastmw.core.sessions.replay import (
+    BATCH,
+    EVERY,
+    REST,
+    ROUND_EVERY,
+    ROUNDS,
+    ROUNDS_AT_ONCE,
+    Replays,
+)
 from multicastmw.core.sessions.scopes import GLOBAL, LOCAL, SAP_GROUPS
 from multicastmw.wire.igmp import ALL_ROUTERS, ALL_V3_ROUTERS, Kind, Leave, Record, Report, ReportV3, pack
 
@@ -12,7 +21,8 @@ HOST, OTHER = 0x0A580001, 0x0A580009
 
 class WhoJoins(SynchronousTestCase):
     def setUp(self) -> None:
-        self.joins = Joins(SAP_GROUPS)
+        self.counters = SapCounters()
+        self.joins = Joins(SAP_GROUPS, self.counters)
         self.now = 1000.0
 
     def v3(self, kind: Kind, *sources: int, group: int = GLOBAL, host: int = HOST) -> set[int]:
@@ -54,6 +64,39 @@ class WhoJoins(SynchronousTestCase):
         self.assertEqual((set(), {GLOBAL}), (self.v2(), self.v2(host=OTHER)))
         self.joins.heard(pack(Leave(GLOBAL), HOST, ALL_ROUTERS), self.now)
         self.assertEqual({GLOBAL}, self.v2())
+
+    def test_a_host_that_comes_and_goes_is_replied_to_rarely_and_another_one_at_once(self) -> None:
+        replies = 0
+        for _ in range(600):
+            replies += bool(self.v3(Kind.TO_EX))
+            self.now += 0.5
+            self.v3(Kind.TO_IN)
+            self.now += 0.5
+        self.assertIn(replies - AT_ONCE, (600 // MORE_EVERY - 1, 600 // MORE_EVERY))
+        self.assertEqual(600 - replies, self.counters.replays_refused)
+        self.assertEqual({GLOBAL}, self.v3(Kind.TO_EX, host=OTHER))
+        self.assertEqual({LOCAL}, self.v3(Kind.TO_EX, group=LOCAL))
+        self.now += MORE_EVERY
+        self.assertEqual({GLOBAL}, self.v3(Kind.TO_EX))
+
+    def test_version_2_that_comes_and_goes(self) -> None:
+        replies = 0
+        for _ in range(100):
+            replies += bool(self.v2())
+            self.joins.heard(pack(Leave(GLOBAL), HOST, ALL_ROUTERS), self.now)
+            self.now += 0.1
+        self.assertEqual(AT_ONCE, replies)
+
+    def test_programs_of_this_host_that_come_and_go(self) -> None:
+        came = [self.joins.program_came(GLOBAL, self.now) for _ in range(50)]
+        self.assertEqual(AT_ONCE, sum(came))
+
+    def test_who_joins_above_the_bound_is_replied_to_though_not_remembered(self) -> None:
+        for n in range(MEMBERS_MAX):
+            self.v3(Kind.TO_EX, host=HOST + n)
+        self.assertEqual({GLOBAL}, self.v3(Kind.TO_EX, host=HOST + 3000))
+        self.assertTrue(self.joins.program_came(GLOBAL, self.now))
+        self.assertEqual(MEMBERS_MAX, len(self.joins._members))
 
     def test_other_groups_and_noise(self) -> None:
         self.assertEqual((set(), set()), (self.v2(0xEF010101), self.joins.heard(b"noise", self.now)))
@@ -124,3 +167,28 @@ class Saying(SynchronousTestCase):
             self.runs(0.1)
         self.assertLessEqual(len(self.replays._waiting), 5_000)
         self.assertLessEqual(len(self.said), 10 * BATCH / EVERY + 2 * BATCH)
+
+    def test_whoever_comes_and_goes_for_an_hour_the_list_is_said_so_often(self) -> None:
+        self.sessions = {LOCAL: [Session()]}
+        for _ in range(3_600):
+            self.replays.joined(LOCAL, self.now)
+            self.runs(1.0)
+        self.assertLessEqual(len(self.said), ROUNDS_AT_ONCE + 3_600 / ROUND_EVERY + 1)
+        self.assertGreater(len(self.said), 3_600 / ROUND_EVERY)
+
+    def test_who_joins_then_waits_for_a_moment_and_is_not_forgotten(self) -> None:
+        self.sessions = {LOCAL: [Session()]}
+        for _ in range(60):
+            self.replays.joined(LOCAL, self.now)
+            self.runs(1.0)
+        self.runs(2 * ROUND_EVERY)
+        before, joins_at = len(self.said), self.now
+        self.replays.joined(LOCAL, self.now)
+        self.runs(60.0)
+        times = [at for at, _, _ in self.said[before:]]
+        self.assertEqual(ROUNDS, len(times))
+        self.assertLessEqual(times[0] - joins_at, ROUND_EVERY)
+        self.runs(ROUNDS_AT_ONCE * ROUND_EVERY)
+        self.replays.joined(LOCAL, self.now)
+        self.runs(0.0)
+        self.assertEqual(self.now, self.said[-1][0])
