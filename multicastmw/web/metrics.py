@@ -81,10 +81,12 @@ SAP = (
 )
 QUESTIONS = (
     "answers",
+    "answers_over_rate",
     "forged",
     "malformed",
     "not_for_us",
     "not_sent",
+    "our_own_not_sent",
     "over_rate",
     "questions",
     "refused",

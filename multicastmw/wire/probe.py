@@ -349,6 +349,15 @@ def wrap(payload: bytes, source: int) -> bytes:
     return Header(0, size, 0, DONT_FRAGMENT, TTL, PROTOCOL_UDP, source, GROUP).build() + datagram
 
 
+def glance(packet: Buffer) -> tuple[int, int] | None:
+    """Run and asker as they seem to stand in a packet that nobody has checked; None where it is short."""
+    at = (packet[0] & 15) * 4 + UDP_TWIN.size + len(BEGINS) if packet else 0
+    if len(packet) < at + HEAD_TWIN.size:
+        return None
+    _, run, asker, *_ = HEAD_TWIN.unpack_from(packet, at)
+    return run, asker
+
+
 def unwrap(packet: Buffer) -> bytes:
     """The payload; raises Malformed for what is no whole UDP datagram to our port."""
     header = Header.parse(packet)

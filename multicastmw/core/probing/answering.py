@@ -36,7 +36,7 @@ SPREAD_MAX = 5.0  # seconds that an answer waits at most
 SPREAD_LEAST = 0.001  # seconds a node, whatever the question says
 LENIENCE = 2  # who asks may know of fewer nodes
 KNOWN_MAX = 1_024  # questions that were heard, so that one said twice is answered once
-SURVEYS_MAX = 4  # at a time
+SURVEYS_MAX = 4  # of others, at a time
 ROUTES_MAX = 16  # of one group, in answers to a trace
 PLACE = Twin("!QQI")
 MICRO = 1_000_000
@@ -146,12 +146,17 @@ class Answering:
         part, run = Part(survey, now, self._pick), (head.asker, head.run)
         # Who asks keeps to the rate of all together; a forged question need not.
         is_flood = self._crowd > survey.interval / 1000 * PROBES_A_SECOND * LENIENCE
-        if run in self._surveys or len(self._surveys) >= SURVEYS_MAX or is_flood or not part.is_modest:
+        if run in self._surveys or not self._has_room(head.asker) or is_flood or not part.is_modest:
             self._counters.refused += 1
             return
         self._surveys[head.asker, head.run] = part
         for number, at in enumerate(part.times):
             self._say(head._replace(kind=Kind.PROBE, time=0), Probe(number), at, stamped=True)
+
+    def _has_room(self, asker: int) -> bool:
+        """Our own people's surveys are not counted with the others': the prober bounds them."""
+        others = sum(each != self._node for each, _ in self._surveys)
+        return asker == self._node or others < SURVEYS_MAX
 
     def _collect(self, head: Head, collect: Collect, now: float, at: float) -> None:
         part = self._surveys.get((head.asker, head.run))

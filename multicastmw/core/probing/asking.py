@@ -35,7 +35,7 @@ SPREAD_A_NODE = 0.002  # seconds, so that nobody has to read more than 500 answe
 NEARLY = 0.5  # seconds that an answer may take beside that
 SURVEY_TOLD = (0.0, 0.08, 0.16)  # seconds; who hears none of the three takes no part
 TRIES = 5  # times that who does not answer is asked again
-ANSWERERS_MAX = 1_024  # nodes whose answers are told; what a stranger invents above is not
+ANSWERERS_MAX = 1_024  # nodes whose answers are told, beside those that are known
 KNOWN_MAX = 16_384  # nodes that one question knows of, those that have gone among them
 SAMPLE = 16  # rounds of a trace's sample
 NOBODY = (0,)
@@ -96,8 +96,9 @@ class _Asking:
         return min(SPREAD_MAX, len(self._known) * a_node)
 
     def _is_welcome(self, node: int) -> bool:
-        """Is there room for what that node says?"""
-        return node in self._answered or len(self._answered) < ANSWERERS_MAX
+        """Is there room for what that node says?  For one that we know of there is, whoever else answers."""
+        known = node in self._known or node == self._here.node or node in self._answered
+        return known or len(self._answered) < ANSWERERS_MAX
 
     def _came(self, node: int, head: Head) -> bool:
         """A part of a node's answer: False where it has come before, or there is no room."""

@@ -7,7 +7,9 @@
 Nothing is sent while a packet is delivered: what is said waits, if only for the next turn, and an answer
 tells how long it was held back, so that the asker's round trip is the way's alone.
 
-Whatever a stranger or a broken node asks, this node reads so many datagrams a second and sends so many.
+Whatever a stranger or a broken node asks, this node reads so many datagrams a second and sends so many.  What
+our own people ask has shares of its own in all of it: what is read of their answers, what waits and what is
+sent.  So whoever asks us too much takes nothing from them.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,10 +27,10 @@ from multicastmw.core.probing.answering import Answering, Facts
 from multicastmw.core.routing import Router
 from multicastmw.wire.data import HEADER_SIZE, IPV4, TWIN
 from multicastmw.wire.errors import Malformed
-from multicastmw.wire.ipv4 import TTL_OFFSET
-from multicastmw.wire.probe import GROUP, Body, Head, Kind, body_of, encode, head_of, unwrap
+from multicastmw.wire.ipv4 import TTL_OFFSET, Buffer
+from multicastmw.wire.probe import GROUP, Body, Head, Kind, body_of, encode, glance, head_of, unwrap
 
-# What we chose: of one node, a second.
+# What we chose: of one node, a second; of our own people's questions the same once more.
 READ_A_SECOND, READ_AT_ONCE = 1_000, 4_000  # datagrams; what 500 nodes answer at once
 SENT_A_SECOND, SENT_AT_ONCE = 100, 200
 ASKED_A_SECOND, ASKED_AT_ONCE = 50, 200  # questions that are looked at
@@ -44,14 +46,16 @@ class ProbeCounters(Counters):
     """What came, what was said, and what was not."""
 
     __slots__ = (
-        "answers", "forged", "malformed", "not_for_us", "not_sent", "over_rate", "questions", "refused",
-        "repeated", "sent", "unknown_kind",
+        "answers", "answers_over_rate", "forged", "malformed", "not_for_us", "not_sent", "our_own_not_sent",
+        "over_rate", "questions", "refused", "repeated", "sent", "unknown_kind",
     )  # fmt: skip
     answers: int  # to questions of ours
+    answers_over_rate: int  # of these, not read
     forged: int  # questions in another node's name
     malformed: int
     not_for_us: int  # answers that others asked for
     not_sent: int  # above the rate, or too much waits
+    our_own_not_sent: int  # of our own people's questions, for the same reasons
     over_rate: int  # not read
     questions: int
     refused: int  # surveys above the bound
@@ -71,6 +75,37 @@ class Said(NamedTuple):
     body: Body
     held: float | None = None
     is_stamped: bool = False
+
+
+class Outlet:
+    """Datagrams that wait for their time: so many, and so many a second go out."""
+
+    __slots__ = ("_may_send", "_order", "_waiting")
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[float, int, Said]] = []
+        self._order = count()
+        self._may_send = Bucket(SENT_A_SECOND, SENT_AT_ONCE)
+
+    def put(self, said: Said, at: float) -> bool:
+        """False where too much waits."""
+        if len(self._waiting) >= WAITING_MAX:
+            return False
+        heappush(self._waiting, (at, next(self._order), said))
+        return True
+
+    def deadline(self) -> float:
+        return self._waiting[0][0] if self._waiting else inf
+
+    def due(self, now: float) -> Iterator[Said]:
+        while self._waiting and self._waiting[0][0] <= now:
+            yield heappop(self._waiting)[2]
+
+    def may_send(self, now: float) -> bool:
+        return self._may_send.allows(now)
+
+    def clear(self) -> None:
+        self._waiting.clear()
 
 
 class Asker(Protocol):
@@ -113,11 +148,10 @@ class Prober:
         self._clock = clock
         self._answering = Answering(node, facts, self.say, pick, self.counters)
         self._asking: dict[int, Asker] = {}
-        self._waiting: list[tuple[float, int, Said]] = []
-        self._order = count()
+        self._ours, self._others = Outlet(), Outlet()
         self._may_read = Bucket(READ_A_SECOND, READ_AT_ONCE)
+        self._may_read_ours = Bucket(READ_A_SECOND, READ_AT_ONCE)
         self._may_be_asked = Bucket(ASKED_A_SECOND, ASKED_AT_ONCE)
-        self._may_send = Bucket(SENT_A_SECOND, SENT_AT_ONCE)
         router.attach(self)
 
     # --- its place in the overlay
@@ -131,7 +165,8 @@ class Prober:
         """Takes part no longer."""
         self.is_open = False
         self._router.unsubscribe(self, Channel(GROUP))
-        self._waiting.clear()
+        self._ours.clear()
+        self._others.clear()
 
     def others_changed(self, channel: Channel) -> None:
         """Who wants our group makes no difference."""
@@ -139,10 +174,9 @@ class Prober:
     def deliver(self, packet: Packet) -> None:
         if not self.is_open:
             return
-        if not self._may_read.allows(packet.now):
-            self.counters.over_rate += 1
-            return
         inner = packet.view[HEADER_SIZE : HEADER_SIZE + packet.length]
+        if not self._is_read(inner, packet.now):
+            return
         try:
             if packet.kind != IPV4:
                 raise Malformed("not IPv4")
@@ -162,9 +196,22 @@ class Prober:
         hops = max(0, inner[TTL_OFFSET] - packet.hop_limit)
         self._take(head, body, node_of(origin), hops, self._clock())
 
+    def _is_read(self, inner: Buffer, now: float) -> bool:
+        """What seems to be of our own questions is not counted with the rest."""
+        run, asker = (self._asking and glance(inner)) or (0, 0)
+        if asker == self.node and run in self._asking:
+            if self._may_read_ours.allows(now):
+                return True
+            self.counters.answers_over_rate += 1
+            return False
+        if self._may_read.allows(now):
+            return True
+        self.counters.over_rate += 1
+        return False
+
     def _take(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         if head.kind in QUESTIONS:
-            if head.kind != Kind.PROBE and head.asker != node:
+            if head.kind != Kind.PROBE and (head.asker != node or node == self.node):
                 self.counters.forged += 1
                 return
             if head.kind != Kind.PROBE:
@@ -184,15 +231,21 @@ class Prober:
         self, head: Head, body: Body, at: float, held: float | None = None, stamped: bool = False
     ) -> None:
         """At that time, if there is room; `held` is since when it could have been said."""
-        if len(self._waiting) >= WAITING_MAX:
+        outlet = self._ours if head.asker == self.node else self._others
+        if outlet.put(Said(head, body, held, stamped), at):
+            self.wake()
+        else:
+            self._not_sent(outlet)
+
+    def _not_sent(self, outlet: Outlet) -> None:
+        if outlet is self._ours:
+            self.counters.our_own_not_sent += 1
+        else:
             self.counters.not_sent += 1
-            return
-        heappush(self._waiting, (at, next(self._order), Said(head, body, held, stamped)))
-        self.wake()
 
     def deadline(self) -> float:
-        first = self._waiting[0][0] if self._waiting else inf
-        return min([first, *(asker.deadline() for asker in self._asking.values())])
+        askers = (asker.deadline() for asker in self._asking.values())
+        return min(self._ours.deadline(), self._others.deadline(), *askers)
 
     def tick(self, now: float) -> None:
         for asker in list(self._asking.values()):
@@ -200,15 +253,16 @@ class Prober:
                 self._ask(head, body, now)
             if asker.is_over:
                 self._asking.pop(asker.run, None)
-        while self._waiting and self._waiting[0][0] <= now:
-            self._say_now(heappop(self._waiting)[2], now)
+        for outlet in (self._ours, self._others):
+            for said in outlet.due(now):
+                self._say_now(said, outlet, now)
 
     def _ask(self, head: Head, body: Body, now: float) -> None:
         """A question of ours goes out, and is this node's to answer, too."""
         self.say(head, body, now)
         self._answering.accept(head, body, self.node, 0, now)
 
-    def _say_now(self, said: Said, now: float) -> None:
+    def _say_now(self, said: Said, outlet: Outlet, now: float) -> None:
         head = said.head
         if said.held is not None:
             head = head._replace(time=min(CLOCK_MASK, max(0, int((now - said.held) * MICRO))))
@@ -218,8 +272,8 @@ class Prober:
             if asker := self._asking.get(head.run):
                 asker.accept(head, said.body, self.node, 0, now)
             return
-        if not self._may_send.allows(now):
-            self.counters.not_sent += 1
+        if not outlet.may_send(now):
+            self._not_sent(outlet)
             return
         self.counters.sent += 1
         self._send(encode(head, said.body), now)

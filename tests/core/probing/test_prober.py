@@ -6,7 +6,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.packet import Packet
-from multicastmw.core.probing.answering import KNOWN_MAX, SURVEYS_MAX, place
+from multicastmw.core.probing.answering import KNOWN_MAX, ROUTES_MAX, SURVEYS_MAX, place
 from multicastmw.core.probing.path import Answers
 from multicastmw.core.probing.prober import (
     ASKED_AT_ONCE,
@@ -21,7 +21,21 @@ from multicastmw.core.probing.survey import Survey as Part
 from multicastmw.core.probing.table import Table
 from multicastmw.wire import probe
 from multicastmw.wire.data import build
-from multicastmw.wire.probe import GROUP, Collect, Entry, Head, Kind, Ping, Probe, Survey, encode, wrap
+from multicastmw.wire.probe import (
+    GROUP,
+    Collect,
+    Entry,
+    Head,
+    Kind,
+    Ping,
+    PingAnswer,
+    Probe,
+    Survey,
+    Trace,
+    TraceAnswer,
+    encode,
+    wrap,
+)
 from tests.core.cable import World
 from tests.core.probing.ends import End, ends
 
@@ -46,6 +60,16 @@ class Tree(SynchronousTestCase):
     def lossy(self, one: End, other: End, loss: float) -> None:
         """What goes from one to the other, in this direction alone."""
         self.world.air.way(one.node, other.node).loss = loss
+
+    def arrives(self, end: End, payload: bytes, node: int = 0x1234_0000) -> None:
+        """As from a stranger."""
+        inner = wrap(payload, 9)
+        message = build(inner, token=0, origin=node, group=GROUP, source=9, sequence=1, hop_limit=5)
+        packet = Packet()
+        packet.buffer[: len(message)] = message
+        packet.length, packet.hop_limit = len(inner), 5
+        packet.now = self.world.now
+        end.prober.deliver(packet)
 
 
 class Pings(Tree):
@@ -314,16 +338,6 @@ class Traces(Tree):
 
 
 class Bounds(Tree):
-    def arrives(self, end: End, payload: bytes, node: int = 0x1234_0000) -> None:
-        """As from a stranger."""
-        inner = wrap(payload, 9)
-        message = build(inner, token=0, origin=node, group=GROUP, source=9, sequence=1, hop_limit=5)
-        packet = Packet()
-        packet.buffer[: len(message)] = message
-        packet.length, packet.hop_limit = len(inner), 5
-        packet.now = self.world.now
-        end.prober.deliver(packet)
-
     def test_noise_is_counted_and_nothing_else(self) -> None:
         random = Random(7)
         for _ in range(500):
@@ -401,6 +415,89 @@ class Bounds(Tree):
             head = Head(Kind.PING_ANSWER, asker.run, self.a.node.id)
             self.arrives(self.a, encode(head, probe.PingAnswer(0, 0)), node=(0x5000 + number) << 16)
         self.assertLessEqual(len(self.a.said("answer")), 1_024)
+
+
+class OurOwn(Tree):
+    """What our own people ask, while a stranger asks this node as much as he can."""
+
+    STRANGER = 0x1234_0000
+
+    def flood(self, seconds: float) -> None:
+        """Traces, each of which has as many answers as there can be: far more than the rate."""
+        self.b.routes = lambda group, source, now: [TraceAnswer(0, 1, 0)] * ROUTES_MAX  # type: ignore[method-assign]
+        until = self.world.now + seconds
+        while self.world.now < until:
+            for _ in range(5):
+                self.count = getattr(self, "count", 0) + 1
+                self.arrives(self.b, encode(Head(Kind.TRACE, self.count, self.STRANGER), Trace(STREAM, 0)))
+            self.world.run(0.02)
+
+    def test_is_sent(self) -> None:
+        self.flood(3.0)
+        self.b.ping(STREAM, count=4, interval=0.5)
+        self.flood(5.0)
+        counters = self.b.prober.counters
+        self.assertGreater(counters.not_sent, 1_000)
+        self.assertEqual(0, counters.our_own_not_sent)
+        self.assertEqual(set("abcd"), {each["name"] for each in self.b.said("answer")})
+        self.assertTrue(self.b.is_done)
+
+    def test_is_sent_though_as_many_answers_wait_as_may(self) -> None:
+        later = self.world.now + 100
+        for _ in range(WAITING_MAX + 5):
+            self.b.prober.say(Head(Kind.PING_ANSWER, 1, 7), PingAnswer(0, 0), later)
+        self.b.ping(STREAM, count=1)
+        self.run_until_done(self.b)
+        self.assertEqual(set("abcd"), {each["name"] for each in self.b.said("answer")})
+
+    def test_is_bounded_as_well(self) -> None:
+        for number in range(SENT_AT_ONCE + 50):
+            self.b.prober.say(Head(Kind.PING, number, self.b.node.id), Ping(STREAM), self.world.now)
+        self.world.run(0.001)
+        self.assertEqual((50, 0), (self.b.prober.counters.our_own_not_sent, self.b.prober.counters.not_sent))
+
+    def test_has_its_answers_read(self) -> None:
+        for _ in range(READ_AT_ONCE + 100):
+            self.arrives(self.b, b"x")
+        self.b.ping(STREAM, count=1)
+        for _ in range(1_000):
+            for _ in range(3):
+                self.arrives(self.b, b"x")
+            self.world.run(0.001)
+        self.assertEqual(set("abcd"), {each["name"] for each in self.b.said("answer")})
+
+    def test_has_answers_read_to_a_bound(self) -> None:
+        asker = self.b.ping(STREAM, count=0)
+        self.world.run(0.1)
+        before = self.b.prober.counters.answers
+        head = Head(Kind.PING_ANSWER, asker.run, self.b.node.id)
+        for _ in range(READ_AT_ONCE + 100):
+            self.arrives(self.b, encode(head, PingAnswer(0, 0)))
+        counters = self.b.prober.counters
+        self.assertApproximates(100 + before, counters.answers_over_rate, before + 5)
+        self.arrives(self.b, encode(Head(Kind.PING, 1, self.STRANGER), Ping(STREAM)))
+        self.assertEqual((0, 1), (counters.over_rate, counters.questions))
+
+    def test_is_answered_by_who_is_known_though_strangers_answer_first(self) -> None:
+        asker = self.b.ping(STREAM, count=1)
+        self.b.prober.tick(self.world.now)
+        for number in range(2_000):
+            head = Head(Kind.PING_ANSWER, asker.run, self.b.node.id)
+            self.arrives(self.b, encode(head, PingAnswer(0, 0)), node=(0x5000 + number) << 16)
+        self.run_until_done(self.b)
+        self.assertTrue({each["name"] for each in self.b.said("answer")}.issuperset("abcd"))
+
+    def test_has_a_survey_of_its_own(self) -> None:
+        for number in range(SURVEYS_MAX + 1):
+            self.arrives(self.b, encode(Head(Kind.SURVEY, number, self.STRANGER), Survey(2, 1_000)))
+        self.assertEqual(1, self.b.prober.counters.refused)
+        self.b.survey(probes=5)
+        self.run_until_done(self.b)
+        self.assertIn("b", {each["name"] for each in self.b.said("report")})
+
+    def test_a_question_in_our_own_name_is_forged(self) -> None:
+        self.arrives(self.b, encode(Head(Kind.PING, 1, self.b.node.id), Ping(STREAM)), node=self.b.node.id)
+        self.assertEqual(1, self.b.prober.counters.forged)
 
 
 class Spreading(SynchronousTestCase):
