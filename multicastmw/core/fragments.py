@@ -48,6 +48,9 @@ LIFETIME = 1.0
 PIECE_COST = 128  # what a piece takes beside its bytes: object, offset, slots (measured: 80 to 90)
 SET_COST = 768  # what a set takes without pieces: key, header, lists, dict entry (measured: 600)
 
+# What became of a packet in pieces; all but the first are losses.
+OUTCOMES = ("joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize")
+
 
 def split(packet: Buffer, mtu: int, identification: Callable[[], int]) -> list[bytes]:
     """The packet in pieces of at most `mtu` bytes; one that fits is returned as it is.
@@ -255,6 +258,10 @@ class Reassembler:
             return bytes(packet)
         return self._accept_piece(header, memoryview(packet)[header.size : header.total_length], now)
 
+    def counts(self) -> dict[str, int]:
+        """What became of packets and pieces so far."""
+        return {name: getattr(self, name) for name in OUTCOMES}
+
     def deadline(self) -> float:
         """When the oldest set expires; infinity without one."""
         for oldest in self._sets.values():
@@ -263,7 +270,7 @@ class Reassembler:
 
     def tick(self, now: float) -> None:
         """Drops the sets that have lived long enough; `accept` of a fragment does it too."""
-        while self.deadline() <= now:
+        while self._sets and self.deadline() <= now:
             if not self._drop_oldest().dead:
                 self.expired += 1
 

@@ -201,6 +201,11 @@ class HttpOutput:
     def status(self) -> tuple[OutputStatus, ...]:
         return tuple(watched.status() for watched in sorted(self._all(), key=lambda each: each.what))
 
+    def counts(self) -> dict[str, int]:
+        """What came, and what of it came in pieces."""
+        pieces = self._reassembler.counts().items()
+        return self.counters.as_dict() | {f"reassembly_{name}": count for name, count in pieces}
+
     def known(self, what: What) -> Watched | None:
         """What is watched already."""
         return self._watched.get(what.group, {}).get(what)

@@ -106,7 +106,9 @@ class HealthService(Service):
 
     def counters(self) -> dict[str, int]:
         """What was not looked at, by names that say so."""
-        return {f"monitor_{name}": count for name, count in self.monitor.limits.counters.as_dict().items()}
+        counts = {f"monitor_{name}": count for name, count in self.monitor.limits.counters.as_dict().items()}
+        pieces = self.monitor.pieces().items()
+        return counts | {f"monitor_reassembly_{name}": count for name, count in pieces}
 
     def _doubled(self, channel: Channel) -> int:
         """Duplicates of an (S, G) that the node has dropped, in the kernel or here."""

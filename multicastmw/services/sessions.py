@@ -97,6 +97,7 @@ class SessionsService(Service):
 
     def _look_at_listeners(self) -> None:
         """A program that joins as the second one of this host is told by nothing but the kernel's count."""
+        self.destination.tick(self._reactor.seconds())
         tap = self._node.tap
         if not any(map(self._node.destination.wants, SAP_GROUPS)):
             self._users = {}

@@ -48,7 +48,11 @@ def take(node: "NodeService", now: float) -> tuple[SessionStatus, ...]:
 
 def counters(node: "NodeService") -> dict[str, int]:
     """What became of SAP packets, by names that say so."""
-    return {f"sap_{name}": count for name, count in node.sessions.directory.counters.as_dict().items()}
+    counts = node.sessions.directory.counters.as_dict().items()
+    pieces = node.sessions.destination.pieces().items()
+    return {f"sap_{name}": count for name, count in counts} | {
+        f"sessions_reassembly_{name}": count for name, count in pieces
+    }
 
 
 def _session(session: Session, node: str | None, ours: bool, now: float) -> SessionStatus:

@@ -4,7 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from multicastmw import __version__
-from multicastmw.core.fragments import Reassembler
+from multicastmw.core.fragments import OUTCOMES, Reassembler
 from multicastmw.core.igmp_values import QuerierStatus
 from multicastmw.core.routing import Route
 from multicastmw.core.status import (
@@ -26,10 +26,7 @@ from multicastmw.wire import ipv4
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
-REASSEMBLY = (
-    "joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize",
-    "held_sets", "held_bytes",
-)  # fmt: skip
+REASSEMBLY = (*OUTCOMES, "held_sets", "held_bytes")
 
 
 class Snapshots:

@@ -274,7 +274,7 @@ class WebService(Service):
     # --- what is said of it
 
     def status(self) -> WebStatus:
-        output = self.output.counters.as_dict() if self.output else {}
+        output = self.output.counts() if self.output else {}
         return WebStatus(
             endpoint=self.config.endpoint,
             why=self.why,

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
+from multicastmw.core.fragments import OUTCOMES as REASSEMBLY
 from multicastmw.core.status import PeerStatus, Status
 from multicastmw.web.http import Leaf
 
@@ -48,7 +49,7 @@ DROPS = (
     "unwanted",
 )
 DOOR = ("cycles_refused", "links_refused", "turned_away")
-REASSEMBLY = ("joined", "expired", "evicted", "overlapped", "duplicates", "refused", "malformed", "oversize")
+INSIDE = ("sessions", "monitor")  # who joins fragments for itself, beside the TAP and HTTP output
 PEER_TROUBLES = (
     "bad_probes",
     "channels_refused",
@@ -484,6 +485,7 @@ def traffic(status: Status, highest: Highest) -> Iterator[Metric]:
 def inside(status: Status) -> Iterator[Metric]:
     """What wants streams, or looks at them, in this process."""
     counts = status.counters
+    on_http = status.web.counters
     yield gauge(
         "mcmw_sessions", "Sessions that are announced, as far as they are kept.", len(status.sessions)
     )
@@ -492,6 +494,13 @@ def inside(status: Status) -> Iterator[Metric]:
         "Announcements and sessions, by what became of them.",
         ("outcome",),
         of(counts, SAP, "sap_"),
+    )
+    yield counters(
+        "mcmw_inside_reassembly_outcomes_total",
+        "Packets in pieces that were joined for parts of this process, and pieces and sets that were not.",
+        ("part", "outcome"),
+        [((part, name), counts[f"{part}_reassembly_{name}"]) for part in INSIDE for name in REASSEMBLY]
+        + [(("http", name), on_http.get(f"output_reassembly_{name}", 0)) for name in REASSEMBLY],
     )
     yield gauges(
         "mcmw_watched_streams",

@@ -182,6 +182,7 @@ class Values(Case):
             | {f"sap_{name}" for name in metrics.SAP}
             | {f"probing_{name}" for name in metrics.QUESTIONS}
             | {f"monitor_{name}" for name in metrics.MONITOR}
+            | {f"{part}_reassembly_{name}" for part in metrics.INSIDE for name in metrics.REASSEMBLY}
             | SAID_OTHERWISE,
         )
         both = {"received", "received_bytes", "delivered", "delivered_bytes"}

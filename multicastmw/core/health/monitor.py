@@ -83,9 +83,7 @@ class Monitor:
         doubled: Callable[[Channel], int] = lambda channel: 0,
         load: Callable[[Route], float] = lambda route: route.bytes,
     ) -> None:
-        self.unwatched_packets = (
-            0  # of streams above the bounds, and fragments whose siblings are missing yet
-        )
+        self.unwatched_packets = 0  # of streams above the bounds
         self.limits = Limits()
         self._router = router
         self._tell = tell
@@ -164,6 +162,7 @@ class Monitor:
             way.close()
         if not self._watches:
             self._tick_at = float("inf")
+            self._reassembler.tick(self._tick_at)  # nothing more comes of what is not whole
 
     # --- what passes
 
@@ -209,7 +208,6 @@ class Monitor:
         if int.from_bytes(inner[6:8], "big") & (MORE_FRAGMENTS | OFFSET_MASK):
             whole = self._reassembler.accept(inner, packet.now)
             if whole is None:
-                self.unwatched_packets += 1
                 return
             inner = whole
         header = (inner[0] & 15) * 4
@@ -291,6 +289,10 @@ class Monitor:
             self._ways -= 1
 
     # --- what is shown
+
+    def pieces(self) -> dict[str, int]:
+        """What became of packets that came in pieces."""
+        return self._reassembler.counts()
 
     def status(self, now: float, name_of: Callable[[int], str | None]) -> tuple[HealthStatus, ...]:
         """The streams that are looked at, and of watched groups that nothing comes of, that."""

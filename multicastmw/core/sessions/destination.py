@@ -126,6 +126,14 @@ class SessionsDestination:
             arrival = Arrival(datagram.destination, datagram.source, origin, packet.now)
             self.directory.accept(datagram.payload, arrival)
 
+    def tick(self, now: float) -> None:
+        """To be called now and then: what waits for its missing pieces has an end."""
+        self._pieces.tick(now)
+
+    def pieces(self) -> dict[str, int]:
+        """What became of announcements that came in pieces."""
+        return self._pieces.counts()
+
     def igmp_heard(self, packet: bytes, now: float) -> None:
         """From the TAP: perhaps somebody joins a SAP group."""
         for group in self._joins.heard(packet, now):

@@ -179,6 +179,19 @@ class PacketTests(SynchronousTestCase):
         status = self.passing.status()
         self.assertEqual((2004, 2004), (status.smallest, status.largest))
 
+    def test_what_is_lost_of_fragments_is_counted_and_what_waits_is_not(self) -> None:
+        head = Header(0, 28 + 2000, 7, 0, 16, 17, SOURCE, GROUP).build()
+        parts = split(head + pack("!HHHH", 1, 5004, 2008, 0) + bytes(2000), 1000, lambda: 0)
+        monitor = self.passing.monitor
+        self.passing.arrive(self.passing.wrap(parts[0], 0.0), 0.0)
+        self.assertEqual((0, 0), (sum(monitor.pieces().values()), monitor.unwatched_packets))
+        for at in (2.0, 2.1):
+            self.passing.arrive(self.passing.wrap(parts[1], at), at)
+        monitor.tick(START + 400.0)  # nobody looks any more
+        counts = {name: count for name, count in monitor.pieces().items() if count}
+        self.assertEqual({"expired": 2, "duplicates": 1}, counts)
+        self.assertEqual((0, float("inf")), (monitor.unwatched_packets, monitor.deadline()))
+
     def test_headers_with_options_are_stepped_over(self) -> None:
         payload = b"x" * 50
         options = b"\x94\x04\0\0"

@@ -119,6 +119,16 @@ class Taking(Case):
             self.peer_sends(piece)
         self.assertEqual(["News"], self.names())
 
+    def test_what_is_lost_of_pieces_is_counted(self) -> None:
+        pieces = split(self.announced(text(more="a=x:y\r\n" * 300)), 576, lambda: 9)
+        self.peer_sends(pieces[0])
+        self.sessions.tick(self.now + 2.0)
+        self.now += 3.0
+        for piece in (*pieces, pieces[0][:-3]):
+            self.peer_sends(piece)
+        counts = {name: count for name, count in self.sessions.pieces().items() if count}
+        self.assertEqual({"expired": 1, "joined": 1, "malformed": 1}, counts)
+
     def test_what_is_no_announcement(self) -> None:
         self.peer_sends(self.announced(text(), port=5004))
         damaged = bytearray(self.announced(text()))
