@@ -12,8 +12,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from multicastmw.wire.ipv4 import Buffer
-from multicastmw.wire.mpegts import CLOCK, PACKET, SYNC, WRAP, clock_reference, has_clock_reference
+from multicastmw.wire.mpegts import (
+    CLOCK,
+    PACKET,
+    SYNC,
+    WRAP,
+    clock_reference,
+    has_clock_reference,
+    sync_bytes,
+)
 
+FIRST = 8  # packets that tell what a file is
 CUT = 1.0  # seconds; references come at least ten times a second, so two further apart are a cut
 
 
@@ -30,7 +39,7 @@ class Mark(NamedTuple):
 
 def looks_like_ts(data: Buffer) -> bool:
     """Sync bytes where they belong in the first packets."""
-    return len(data) >= PACKET and all(byte == SYNC for byte in data[: PACKET * 8 : PACKET])
+    return bool(sync_bytes(data, 0, min(len(data) // PACKET, FIRST) * PACKET))
 
 
 def marks(stream: Buffer) -> Iterator[Mark]:

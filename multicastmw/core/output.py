@@ -1,6 +1,6 @@
 """Streams for players that have no multicast: payloads of UDP datagrams, as they come, to whoever watches.
 
-    the routing service ── HttpOutput ── Watched: one (group, port, source, with or without RTP's header)
+    the routing service ── HttpOutput ── OutputStream: one (group, port, source, with or without RTP's header)
                             a destination        └── Viewer, Viewer, ...: a bounded queue each
 
 While somebody watches, the channel is subscribed to; with the last one it is left.  A viewer that is slower
@@ -18,17 +18,16 @@ from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.counters import Counters
 from multicastmw.core.fragments import FRAGMENT, Reassembler
 from multicastmw.core.packet import Packet
-from multicastmw.core.payloads import What, looks_like_ts, rtp_payload
+from multicastmw.core.payloads import What, rtp_payload
 from multicastmw.core.routing import Router
 from multicastmw.core.status import OutputStatus
 from multicastmw.wire.data import HEADER_SIZE, IPV4
+from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer, text
-from multicastmw.wire.udp import PROTOCOL_UDP
+from multicastmw.wire.mpegts import sync_bytes
+from multicastmw.wire.udp import PROTOCOL_UDP, payload_in
 
 IPV4_TWIN = Twin("!BBHHHBBHII")
-UDP_TWIN = Twin("!HHHH")
-
-# What the specifications say.
 
 # What we chose.
 VIEWERS_MAX = 32  # at a time
@@ -76,7 +75,7 @@ class Viewer:
 
     __slots__ = ("_bytes", "_client", "_is_paused", "_waiting", "lost", "sent", "took_at", "watched")
 
-    def __init__(self, watched: "Watched", client: Client, now: float) -> None:
+    def __init__(self, watched: "OutputStream", client: Client, now: float) -> None:
         self.watched = watched
         self.sent = self.lost = 0
         self.took_at = now
@@ -131,7 +130,7 @@ class Viewer:
         self._client.end(why)
 
 
-class Watched:
+class OutputStream:
     """One stream that somebody watches."""
 
     def __init__(self, what: What, counters: OutputCounters, now: float) -> None:
@@ -152,7 +151,7 @@ class Watched:
         if not payload:
             return
         if self.is_ts is None:
-            self.is_ts = looks_like_ts(payload)
+            self.is_ts = bool(sync_bytes(payload, 0, len(payload)))
         self.heard = now
         self.packets += 1
         self.bytes += len(payload)
@@ -183,7 +182,7 @@ class HttpOutput:
         self.counters = OutputCounters()
         self._router = router
         self._admits = admits
-        self._watched: dict[int, dict[What, Watched]] = {}
+        self._watched: dict[int, dict[What, OutputStream]] = {}
         self._reassembler = Reassembler()
         self._is_attached = False
         self._look_at = inf
@@ -195,7 +194,7 @@ class HttpOutput:
     def viewers(self) -> int:
         return sum(len(watched.viewers) for watched in self._all())
 
-    def _all(self) -> list[Watched]:
+    def _all(self) -> list[OutputStream]:
         return [watched for group in self._watched.values() for watched in group.values()]
 
     def status(self) -> tuple[OutputStatus, ...]:
@@ -206,7 +205,7 @@ class HttpOutput:
         pieces = self._reassembler.counts().items()
         return self.counters.as_dict() | {f"reassembly_{name}": count for name, count in pieces}
 
-    def known(self, what: What) -> Watched | None:
+    def known(self, what: What) -> OutputStream | None:
         """What is watched already."""
         return self._watched.get(what.group, {}).get(what)
 
@@ -228,7 +227,7 @@ class HttpOutput:
             self._router.attach(self)
         watched = self.known(what)
         if watched is None:
-            watched = Watched(what, self.counters, now)
+            watched = OutputStream(what, self.counters, now)
             if not self._watched:
                 self._look_at = now + LOOK
             self._watched.setdefault(what.group, {})[what] = watched
@@ -296,16 +295,14 @@ class HttpOutput:
         self._datagram(watched, inner, start, source, packet.now)
 
     def _datagram(
-        self, watched: dict[What, Watched], inner: Buffer, start: int, source: int, now: float
+        self, watched: dict[What, OutputStream], inner: Buffer, start: int, source: int, now: float
     ) -> None:
-        if len(inner) < start + UDP_TWIN.size:
+        try:
+            port, begin, end = payload_in(inner, start, len(inner))
+        except Malformed:
             self.counters.malformed += 1
             return
-        _, port, size, _ = UDP_TWIN.unpack_from(inner, start)
-        if not UDP_TWIN.size <= size <= len(inner) - start:
-            self.counters.malformed += 1
-            return
-        payload = inner[start + UDP_TWIN.size : start + size]
+        payload = inner[begin:end]
         for what, each in tuple(watched.items()):
             if what.port == port and what.source in (ANY, source):
                 each.put(payload, now)

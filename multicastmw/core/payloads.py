@@ -11,7 +11,6 @@ from multicastmw.wire.ipv4 import Buffer, text
 
 # What the specifications say.
 RTCP_TYPES = range(192, 224)  # the second byte of RTCP where it comes to RTP's port (RFC 5761, 4)
-TS_PACKET, TS_SYNC = 188, 0x47
 
 
 class What(NamedTuple):
@@ -66,8 +65,3 @@ def rtp_payload(datagram: Buffer) -> bytes | None:
         return bytes(datagram[start : rtp.payload_end(datagram, 0, end, start)])
     except Malformed:
         return None
-
-
-def looks_like_ts(payload: bytes) -> bool:
-    """Whole packets of an MPEG transport stream."""
-    return not len(payload) % TS_PACKET and all(sync == TS_SYNC for sync in payload[::TS_PACKET])

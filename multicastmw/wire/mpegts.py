@@ -127,6 +127,14 @@ def clock_reference(buffer: Buffer, at: int) -> int:
     return int((high << 1 | low >> 15) * 300 + (low & 0x1FF))
 
 
+def sync_bytes(buffer: Buffer, start: int, end: int) -> int:
+    """How many packets of a transport stream there are; 0 where they are not all whole and in sync."""
+    count, rest = divmod(end - start, PACKET)
+    if rest or any(buffer[at] != SYNC for at in range(start, end, PACKET)):
+        return 0
+    return count
+
+
 def has_clock_reference(buffer: Buffer, at: int) -> bool:
     """Does the packet that begins at `at` hold a PCR?"""
     return bool(buffer[at + 3] & ADAPTATION and buffer[at + 4] >= 7 and buffer[at + 5] & PCR_FLAG)

@@ -33,8 +33,9 @@ from construct import (
 )
 
 from multicastmw.wire.errors import Malformed
-from multicastmw.wire.ipv4 import DONT_FRAGMENT, MORE_FRAGMENTS, OFFSET_MASK, Buffer, Header
-from multicastmw.wire.udp import PROTOCOL_UDP, sum_of
+from multicastmw.wire.ipv4 import DONT_FRAGMENT, Buffer, Header
+from multicastmw.wire.udp import HEADER as UDP_HEADER
+from multicastmw.wire.udp import PROTOCOL_UDP, Datagram, sum_of
 
 # What we chose, and every node has to know.
 GROUP = 0xEFFF4D44  # 239.255.77.68: of this organisation alone (RFC 2365), "MD", next to the doctor's
@@ -108,7 +109,6 @@ HEAD_TWIN = Twin("!BIQHBBI")  # behind what it begins with
 HEAD_SIZE = len(BEGINS) + HEAD_TWIN.size
 REPORT_TWIN = Twin("!BB")
 ENTRY_TWIN = Twin("!QBBIII")
-UDP_TWIN = Twin("!HHHH")
 BODIES: dict[int, Struct] = {
     Kind.PING: Struct("group" / Int64ub, "source" / Int64ub, "nodes" / NODES),
     Kind.PING_ANSWER: Struct("hosts" / Int32ub, "since" / Int32sb, "wanted_by" / PrefixedArray(Int8ub, TEXT)),
@@ -351,7 +351,7 @@ def wrap(payload: bytes, source: int) -> bytes:
 
 def glance(packet: Buffer) -> tuple[int, int] | None:
     """Run and asker as they seem to stand in a packet that nobody has checked; None where it is short."""
-    at = (packet[0] & 15) * 4 + UDP_TWIN.size + len(BEGINS) if packet else 0
+    at = (packet[0] & 15) * 4 + UDP_HEADER.size + len(BEGINS) if packet else 0
     if len(packet) < at + HEAD_TWIN.size:
         return None
     _, run, asker, *_ = HEAD_TWIN.unpack_from(packet, at)
@@ -360,15 +360,9 @@ def glance(packet: Buffer) -> tuple[int, int] | None:
 
 def unwrap(packet: Buffer) -> bytes:
     """The payload; raises Malformed for what is no whole UDP datagram to our port."""
-    header = Header.parse(packet)
-    datagram = bytes(packet[header.size : header.total_length])
-    if header.protocol != PROTOCOL_UDP or len(datagram) < UDP_TWIN.size:
-        raise Malformed("not UDP")
-    if header.flags_and_offset & (MORE_FRAGMENTS | OFFSET_MASK):
-        raise Malformed("a fragment")
-    _, port, length, checksum_ = UDP_TWIN.unpack_from(datagram)
-    if port != PORT or length != len(datagram):
-        raise Malformed(f"UDP to port {port}, {length} bytes of {len(datagram)}")
-    if checksum_ and sum_of(header.source, header.destination, datagram):
-        raise Malformed("a wrong checksum")
-    return datagram[UDP_TWIN.size :]
+    datagram = Datagram.parse(packet)
+    total, header = packet[2] << 8 | packet[3], (packet[0] & 15) * 4
+    behind = total - header - UDP_HEADER.size - len(datagram.payload)
+    if datagram.port != PORT or behind:
+        raise Malformed(f"UDP to port {datagram.port}, and {behind} bytes behind it")
+    return datagram.payload

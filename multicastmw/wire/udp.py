@@ -34,16 +34,11 @@ class Datagram(NamedTuple):
         ip = Header.parse(packet)
         if ip.protocol != PROTOCOL_UDP or ip.flags_and_offset & (MORE_FRAGMENTS | OFFSET_MASK):
             raise Malformed(f"IP protocol {ip.protocol}, or a fragment: no UDP datagram")
-        datagram = bytes(packet[ip.size : ip.total_length])
-        if len(datagram) < HEADER.size:
-            raise Malformed(f"{len(datagram)} bytes are no UDP datagram")
-        source_port, port, length, check = HEADER.unpack_from(datagram)
-        if not HEADER.size <= length <= len(datagram):
-            raise Malformed(f"UDP length {length} of {len(datagram)} bytes")
-        datagram = datagram[:length]
-        if check and sum_of(ip.source, ip.destination, datagram):
+        port, begin, end = payload_in(packet, ip.size, ip.total_length)
+        source_port, _, _, check = HEADER.unpack_from(packet, ip.size)
+        if check and sum_of(ip.source, ip.destination, packet[ip.size : end]):
             raise Malformed("UDP checksum is wrong")
-        return cls(ip.source, source_port, ip.destination, port, datagram[HEADER.size :])
+        return cls(ip.source, source_port, ip.destination, port, bytes(packet[begin:end]))
 
     def build(self, ttl: int, identification: int = 0) -> bytes:
         """The whole IPv4 packet; raises ValueError where the payload is longer than one can be."""
@@ -55,6 +50,19 @@ class Datagram(NamedTuple):
         head = HEADER.pack(self.source_port, self.port, length, check)
         ip = Header(0, 20 + length, identification, 0, ttl, PROTOCOL_UDP, self.source, self.destination)
         return ip.build() + head + self.payload
+
+
+def payload_in(packet: Buffer, start: int, end: int) -> tuple[int, int, int]:
+    """The destination port of the datagram in packet[start:end], and where its payload begins and ends.
+
+    Raises Malformed where a length lies.  The one place that says what a datagram in a packet is.
+    """
+    if end - start < HEADER.size:
+        raise Malformed(f"{end - start} bytes are no UDP datagram")
+    _, port, length, _ = HEADER.unpack_from(packet, start)
+    if not HEADER.size <= length <= end - start:
+        raise Malformed(f"UDP length {length} of {end - start} bytes")
+    return port, start + HEADER.size, start + length
 
 
 def sum_of(source: int, destination: int, datagram: Buffer) -> int:

@@ -20,7 +20,7 @@ from multicastmw.core.output import (
     Viewer,
 )
 from multicastmw.core.packet import Packet
-from multicastmw.core.payloads import What, looks_like_ts, parse, rtp_payload
+from multicastmw.core.payloads import What, parse, rtp_payload
 from multicastmw.core.routing import Router
 from multicastmw.wire import ipv4
 from multicastmw.wire.data import HEADER_SIZE, SEALED
@@ -324,9 +324,3 @@ class Asking(SynchronousTestCase):
             error = self.assertRaises(ValueError, parse, where, source, False)
             self.assertEqual(1, len(str(error).splitlines()))
             self.assertLess(len(str(error)), 80)
-
-    def test_a_transport_stream_is_told_by_its_sync_bytes(self) -> None:
-        self.assertEqual(
-            [True, True, False, False],
-            [looks_like_ts(each) for each in (TS, TS * 7, TS[:-1], TS + b"X" + TS[1:])],
-        )

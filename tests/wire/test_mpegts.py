@@ -33,6 +33,7 @@ from multicastmw.wire.mpegts import (
     parse_pmt,
     parse_sdt,
     parse_section,
+    sync_bytes,
 )
 from tests.core.health.film import film, pid_of, why_not
 
@@ -46,6 +47,14 @@ def section(
     head = bytes((table, 0xB0 | size >> 8, size & 255)) + identity.to_bytes(2, "big")
     head += bytes((0xC1 | version << 1, number, last)) + body
     return head + crc(head)
+
+
+class SyncTests(SynchronousTestCase):
+    def test_whole_packets_in_sync_are_counted(self) -> None:
+        ts = b"\x47" + bytes(PACKET - 1)
+        for packets, count in ((ts, 1), (ts * 7, 7), (ts[:-1], 0), (ts + b"X" + ts[1:], 0), (b"", 0)):
+            self.assertEqual(count, sync_bytes(packets, 0, len(packets)))
+            self.assertEqual(count, sync_bytes(b"head" + packets + b"tail", 4, 4 + len(packets)))
 
 
 class SectionTests(SynchronousTestCase):

@@ -6,7 +6,7 @@ RECENT = 10.0  # seconds that a least and a most are of, at least; at most twice
 SHARE = 16  # RFC 3550, 6.4.1: of a new value in a smoothed one
 
 
-class Rate:
+class Throughput:
     """Packets and bytes a second, of the last whole interval."""
 
     __slots__ = ("_bytes_before", "_packets_before", "_since", "bits", "bytes", "packets", "per_second")

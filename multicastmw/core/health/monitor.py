@@ -15,21 +15,22 @@ from multicastmw.core.events import Limit, Tell
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.health.limits import Limits
 from multicastmw.core.health.report import HealthStatus, not_watched, watched
-from multicastmw.core.health.stream import Stream
+from multicastmw.core.health.stream import WatchedStream
 from multicastmw.core.health.way import LATE, REPEATED, Way
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Route, Router
 from multicastmw.core.window import Budget
 from multicastmw.wire.data import HEADER_SIZE, IPV4
+from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import MORE_FRAGMENTS, OFFSET_MASK, Buffer
-from multicastmw.wire.udp import PROTOCOL_UDP
+from multicastmw.wire.udp import PROTOCOL_UDP, payload_in
 
 # Of an IP Data message: origin, group key, source key, sequence, origin time, flags.
 ORIGIN_OFFSET = 20
 NUMBERS = Twin("!QQQII2xB")
-# The inner packet, if its header has no options: the lengths and the port are all that is asked of it.
+# The inner packet, if its header has no options: the lengths and the port, which are all that is asked of it.
+# A test holds it to wire/udp.py, by which all else is read.
 INNER = Twin("!BxH2xHxB10xHHH")
-UDP_HEADER = Twin("!HHH")
 IP_SIZE, UDP_SIZE = 20, 8
 FIRST_PLAIN = 0x45
 
@@ -45,7 +46,7 @@ FORGET = 60.0  # a stream unheard for so long makes room
 PAUSE = 1.0  # seconds between two looks at leases and at the kernel's drops
 
 
-class Watched(NamedTuple):
+class WatchAnswer(NamedTuple):
     """What is watched now that was asked for, and why the rest is not."""
 
     groups: tuple[int, ...]
@@ -61,7 +62,7 @@ class Watch:
         self.group = group
         self.since = self.until = now
         self.ways: dict[int, Way] = {}  # by source
-        self.streams: dict[tuple[int, int], Stream] = {}  # by source and port
+        self.streams: dict[tuple[int, int], WatchedStream] = {}  # by source and port
 
 
 class Monitor:
@@ -105,7 +106,7 @@ class Monitor:
 
     # --- who looks
 
-    def watch(self, group: int, now: float, seconds: float) -> Watched:
+    def watch(self, group: int, now: float, seconds: float) -> WatchAnswer:
         """For so long at least; group 0: whatever passes, the busiest first.
 
         Raises ValueError where the group that was named cannot be watched.
@@ -114,13 +115,13 @@ class Monitor:
             chosen = self._busiest(now)
             for each in chosen:
                 self._lease(each, now, seconds)
-            return Watched(tuple(chosen), self._why_refused(now))
+            return WatchAnswer(tuple(chosen), self._why_refused(now))
         if why := self.why_not(group, now):
             raise ValueError(why)
         if group not in self._watches and len(self._watches) >= GROUPS_MAX:
             raise ValueError(f"{GROUPS_MAX} groups are watched already, and no more are")
         self._lease(group, now, seconds)
-        return Watched((group,), "")
+        return WatchAnswer((group,), "")
 
     def why_not(self, group: int, now: float) -> str:
         """Why the group is refused for now; empty: it is not."""
@@ -211,14 +212,15 @@ class Monitor:
                 return
             inner = whole
         header = (inner[0] & 15) * 4
-        if inner[0] >> 4 != 4 or header < IP_SIZE or len(inner) < header + UDP_SIZE:
+        if inner[0] >> 4 != 4 or header < IP_SIZE:
             return
-        _, port, udp = UDP_HEADER.unpack_from(inner, header)
-        if not UDP_SIZE <= udp <= len(inner) - header:
+        try:
+            port, begin, end = payload_in(inner, header, len(inner))
+        except Malformed:
             return
         stream = watch.streams.get((source, port)) or self._new_stream(watch, source, port, way, packet.now)
         if stream is not None:
-            stream.accept(inner, header + UDP_SIZE, header + udp, packet.now, sent, late)
+            stream.accept(inner, begin, end, packet.now, sent, late)
 
     def _new_way(self, watch: Watch, source: int, now: float) -> Way | None:
         if self._ways >= WAYS_MAX:
@@ -229,13 +231,13 @@ class Monitor:
         way.duplicates = -self._doubled(Channel(watch.group, source))
         return way
 
-    def _new_stream(self, watch: Watch, source: int, port: int, way: Way, now: float) -> Stream | None:
+    def _new_stream(self, watch: Watch, source: int, port: int, way: Way, now: float) -> WatchedStream | None:
         if self._streams >= STREAMS_MAX:
             self._full(now, f"{STREAMS_MAX} streams are looked at")
             return None
         self._streams += 1
         streams = watch.streams
-        stream = streams[source, port] = Stream(
+        stream = streams[source, port] = WatchedStream(
             port, way, now, lambda port: streams.get((source, port)), self.limits
         )
         return stream

@@ -5,7 +5,7 @@ Errors are counted since the watch began.  Times are seconds, rates are of the l
 
 from dataclasses import dataclass
 
-from multicastmw.core.health.stream import Kind, Stream
+from multicastmw.core.health.stream import Kind, WatchedStream
 from multicastmw.core.health.transport import TransportStream
 from multicastmw.core.health.verdict import verdict
 from multicastmw.core.health.way import Way
@@ -128,8 +128,8 @@ def not_watched(
 
 
 def watched(
-    stream: Stream, group: str, source: str, node: str | None, doubled: int, unseen_at: float, until: float,
-    now: float,
+    stream: WatchedStream, group: str, source: str, node: str | None, doubled: int, unseen_at: float,
+    until: float, now: float,
 ) -> HealthStatus:  # fmt: skip
     """`doubled`: packets that the node has dropped as such; `unseen_at`: when it last was too slow."""
     stream.rate.look(now)
@@ -198,7 +198,7 @@ def _transport(ts: TransportStream) -> TransportStatus:
     )
 
 
-def _rtp(stream: Stream) -> RtpStatus:
+def _rtp(stream: WatchedStream) -> RtpStatus:
     rtp = stream.rtp
     assert rtp
     return RtpStatus(

@@ -8,7 +8,7 @@ What is neither is counted and timed only, and looked at again now and then.
 from collections.abc import Callable
 from enum import Enum
 
-from multicastmw.core.health.figures import Extremes, Rate
+from multicastmw.core.health.figures import Extremes, Throughput
 from multicastmw.core.health.limits import Limits
 from multicastmw.core.health.order import Held, Order
 from multicastmw.core.health.rtp import GAP, IN_TURN, LATE, REPEATED, RESTART, RtpStream
@@ -16,7 +16,7 @@ from multicastmw.core.health.transport import ACQUIRED, TransportStream
 from multicastmw.core.health.way import Way
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Buffer
-from multicastmw.wire.mpegts import PACKET, SYNC
+from multicastmw.wire.mpegts import sync_bytes
 from multicastmw.wire.rtp import (
     HEADER,
     PT_MP2T,
@@ -46,7 +46,7 @@ class Kind(Enum):
     UDP = "udp"
 
 
-class Stream:
+class WatchedStream:
     """One (S, G, port)."""
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Stream:
     )  # fmt: skip
 
     def __init__(
-        self, port: int, way: Way, now: float, beside: Callable[[int], "Stream | None"], limits: Limits
+        self, port: int, way: Way, now: float, beside: Callable[[int], "WatchedStream | None"], limits: Limits
     ) -> None:
         """`beside` gives the stream of the same (S, G) on another port."""
         self._beside = beside
@@ -64,7 +64,7 @@ class Stream:
         self.way = way
         self.since = self.heard = now
         self.kind = Kind.UNKNOWN
-        self.rate = Rate(now)
+        self.rate = Throughput(now)
         self.smallest, self.largest = 0xFFFF, 0
         self.gap = Extremes(now)  # seconds from one packet to the next
         self.ts: TransportStream | None = None
@@ -220,11 +220,3 @@ class Stream:
         self._strange = 0
         if told:
             told.report(said)
-
-
-def sync_bytes(buffer: Buffer, start: int, end: int) -> int:
-    """How many packets of a transport stream there are; 0 where they are not all whole and in sync."""
-    count, rest = divmod(end - start, PACKET)
-    if rest or any(buffer[at] != SYNC for at in range(start, end, PACKET)):
-        return 0
-    return count

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import Enum
 
 from multicastmw.core.health import errors as names
-from multicastmw.core.health.stream import Kind, Stream
+from multicastmw.core.health.stream import Kind, WatchedStream
 
 # What we chose.
 RECENT = 10.0  # seconds
@@ -27,7 +27,7 @@ class Health(Enum):
     UNKNOWN = "unknown"
 
 
-def verdict(stream: Stream, unseen_at: float, now: float) -> tuple[Health, str]:
+def verdict(stream: WatchedStream, unseen_at: float, now: float) -> tuple[Health, str]:
     """The health and the reason for it; `unseen_at`: when this process last was too slow to look at all."""
     if stream.kind in (Kind.TS, Kind.RTP) and now - stream.heard >= SILENT:
         return Health.BAD, f"no packet for {now - stream.heard:.0f} s"
@@ -46,7 +46,7 @@ def verdict(stream: Stream, unseen_at: float, now: float) -> tuple[Health, str]:
     return Health.OK, ""
 
 
-def _bad(stream: Stream, now: float) -> Iterator[str]:
+def _bad(stream: WatchedStream, now: float) -> Iterator[str]:
     rtp, way = stream.rtp, stream.way
     if stream.ts and not stream.ts.synced:
         yield "no sync: what comes is no transport stream any more"
@@ -57,7 +57,7 @@ def _bad(stream: Stream, now: float) -> Iterator[str]:
         yield _by_whom("packets are missing", 0, way.lost)
 
 
-def _mild(stream: Stream, now: float) -> Iterator[str]:
+def _mild(stream: WatchedStream, now: float) -> Iterator[str]:
     rtp, ts = stream.rtp, stream.ts
     yield from _errors(stream, names.SECOND_PRIORITY, now)
     if rtp and now - rtp.late_at < RECENT:
@@ -70,7 +70,7 @@ def _mild(stream: Stream, now: float) -> Iterator[str]:
         yield f"PCR jitter of {jitter[0] * 1000:.0f} ms{whose}"
 
 
-def _errors(stream: Stream, kinds: tuple[str, ...], now: float) -> Iterator[str]:
+def _errors(stream: WatchedStream, kinds: tuple[str, ...], now: float) -> Iterator[str]:
     if not stream.ts:
         return
     for found in stream.ts.errors.found():

@@ -11,8 +11,7 @@ from struct import Struct as Twin
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib import crc32
 
-from multicastmw.core.probing.survey import PROBES_A_SECOND
-from multicastmw.core.probing.survey import Survey as Part
+from multicastmw.core.probing.survey import PROBES_A_SECOND, SurveyPart
 from multicastmw.wire.probe import (
     ENTRIES_MAX,
     Body,
@@ -84,7 +83,7 @@ class Answering:
         self._pick = pick
         self._counters = counters
         self._heard: OrderedDict[tuple[int, int, int, int], None] = OrderedDict()
-        self._surveys: dict[tuple[int, int], Part] = {}
+        self._surveys: dict[tuple[int, int], SurveyPart] = {}
 
     def accept(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         """A question, or a survey's probe, that has come from that node."""
@@ -143,7 +142,7 @@ class Answering:
         if len(self._surveys) >= SURVEYS_MAX:
             for key in [key for key, part in self._surveys.items() if part.ends_at <= now]:
                 del self._surveys[key]
-        part, run = Part(survey, now, self._pick), (head.asker, head.run)
+        part, run = SurveyPart(survey, now, self._pick), (head.asker, head.run)
         # Who asks keeps to the rate of all together; a forged question need not.
         is_flood = self._crowd > survey.interval / 1000 * PROBES_A_SECOND * LENIENCE
         if run in self._surveys or not self._has_room(head.asker) or is_flood or not part.is_modest:

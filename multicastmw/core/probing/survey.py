@@ -52,7 +52,7 @@ class Heard:
         )  # fmt: skip
 
 
-class Survey:
+class SurveyPart:
     """From the question to the reports; `times` are those of our probes."""
 
     def __init__(self, asked: probe.Survey, now: float, pick: Callable[[float, float], float]) -> None:

@@ -21,7 +21,9 @@ from multicastmw.core.health.monitor import (
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
 from multicastmw.wire.data import build
+from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import Header
+from multicastmw.wire.udp import payload_in
 from tests.core.health.passing import GROUP, SOURCE, START, Passing
 
 TS = (b"\x47\x01\x00\x10" + bytes(184)) * 7
@@ -198,6 +200,24 @@ class PacketTests(SynchronousTestCase):
         head = Header(0, 24 + 8 + 50, 0, 0, 16, 17, SOURCE, GROUP, options).build()
         self.passing.arrive(self.passing.wrap(head + pack("!HHHH", 1, 5004, 58, 0) + payload, 0.0), 0.0)
         self.assertEqual((50, 50), (self.passing.status().smallest, self.passing.status().largest))
+
+    @settings(max_examples=300, deadline=None)
+    @given(st.binary(max_size=60), st.integers(0, 70), st.booleans())
+    def test_an_ordinary_packet_is_read_as_any_other(self, rest: bytes, length: int, lies: bool) -> None:
+        """The quick way into one, against wire/udp.py."""
+        size = 20 + len(rest)
+        inner = Header(0, size, 0, 0, 9, 17, SOURCE, GROUP).build() + rest
+        if len(rest) >= 8 and not lies:
+            inner = inner[:24] + pack("!HH", length, 0) + inner[28:]
+        passing = Passing()
+        passing.arrive(passing.wrap(inner, 0.0), 0.0)
+        found = [(each.port, each.smallest) for each in passing.statuses() if each.port is not None]
+        try:
+            port, begin, end = payload_in(inner, 20, size)
+            expected = [(port, end - begin)]
+        except Malformed:
+            expected = []
+        self.assertEqual(expected, found)
 
     def test_a_stream_that_ends_is_bad(self) -> None:
         for number in range(300):

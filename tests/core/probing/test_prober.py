@@ -16,8 +16,7 @@ from multicastmw.core.probing.prober import (
     WAITING_MAX,
     Busy,
 )
-from multicastmw.core.probing.survey import Heard
-from multicastmw.core.probing.survey import Survey as Part
+from multicastmw.core.probing.survey import Heard, SurveyPart
 from multicastmw.core.probing.table import Table
 from multicastmw.wire import probe
 from multicastmw.wire.data import build
@@ -239,7 +238,7 @@ class Surveys(Tree):
         self.assertEqual(0, self.b.prober.counters.refused)
 
     def test_a_crowd_is_counted_up_to_its_bound(self) -> None:
-        part = Part(Survey(2, 100), 0.0, Random(1).uniform)
+        part = SurveyPart(Survey(2, 100), 0.0, Random(1).uniform)
         for node in range(2_000):
             part.accept(node << 16, 0, 0, 1, 1.0)
         part.accept(1 << 16, 2, 0, 1, 1.0)  # it has only 0 and 1
