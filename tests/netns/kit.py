@@ -236,6 +236,9 @@ class Program:
         self._state = host.lab.state_dir / f"{host.name}-{script}-{count}.json"
         told = {"device": DEVICE, "state": str(self._state), **told}
         self.process: Process = host.spawn(self.command(script, told), log=f"{host.name}-{script}-{count}")
+        self.await_start()
+
+    def await_start(self) -> None:
         self.await_state(lambda state: True, "its start")
 
     @property
