@@ -20,7 +20,7 @@ DEMO_TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg
 EBPF := multicastmw/ebpf
 TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
 UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FILES))))
-AT_A_TIME := 3
+AT_A_TIME := 4
 OBJECT := $(EBPF)/fastpath.bpf.o
 
 .PHONY: demo test lint unit whole screenshots soak bench fuzz man install-man deb try-deb tools compiled clean
@@ -38,9 +38,9 @@ lint: .venv/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-# All but whole nodes and long runs; trial takes the reactor's cleanliness to heart.
+# All but whole nodes and long runs, some of which wait; trial takes the reactor's cleanliness to heart.
 unit: .venv/ready $(OBJECT) compiled
-	$(BIN)/trial -j 2 --temp-directory=.venv/trial $(UNIT)
+	$(BIN)/trial -j 3 --temp-directory=.venv/trial $(UNIT)
 
 # Whole nodes mostly wait, so several tests run at a time; those under attack need the machine to themselves.
 whole: .venv/ready $(OBJECT) tools compiled
@@ -51,7 +51,7 @@ screenshots: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m tests.netns.screenshots docs/screenshots
 
 soak: .venv/ready $(OBJECT) tools
-	$(BIN)/python -m pytest -m slow -s
+	MCMW_NURSERY=no $(BIN)/python -m pytest -m slow -s
 
 bench: .venv/ready
 	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || \

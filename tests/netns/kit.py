@@ -14,7 +14,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +25,7 @@ from multicastmw.cli.lab import Host, Lab, NotPossibleHere, wait_until
 from multicastmw.cli.lab.process import Process
 from multicastmw.cli.lab.tools import find_tool
 from tests.netns.machine import missing
+from tests.netns.nursery import nursery
 
 T = TypeVar("T")
 
@@ -35,6 +36,7 @@ MEDIA = 5004  # where the programs send to
 TTL = 16
 PATIENCE = 30.0  # seconds for what takes a fraction of one on an idle machine
 HERE = Path(__file__).parent
+TWISTD = str(Path(sys.executable).with_name("twistd"))
 CLONE_NEWNET = 0x4000_0000
 TROUBLE = re.compile(r"Traceback|Unhandled|CRITICAL|exceptions\.|Error:", re.IGNORECASE)
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -54,10 +56,31 @@ def why_not(*programs: str) -> str | None:
     return None
 
 
+class QuickHost(Host):
+    """A host whose node comes out of the nursery."""
+
+    def spawn(self, command: Sequence[str], log: str = "", title: str = "",
+              env: Mapping[str, str] | None = None) -> Process:  # fmt: skip
+        there = None if env or command[0] != TWISTD else nursery()
+        if there is None:
+            return super().spawn(command, log, title, env)
+        paths = [self.lab.state_dir / f"{log}.{kind}" for kind in ("out", "log")]
+        with paths[0].open("wb") as output, paths[1].open("wb") as errors:
+            node = there.start(list(command), self.namespace, output.fileno(), errors.fileno())
+        process = Process(node, title, paths[1], paths[0])
+        self.lab.own(process)
+        return process
+
+
+class QuickLab(Lab):
+    host_type = QuickHost
+
+
 class NetnsTestCase(TestCase):
     """A test with a lab."""
 
     skip = why_not()
+    whole_starts = False  # its nodes are processes that have imported everything themselves
 
     def make_lab(self, hosts: Iterable[str]) -> Lab:
         """A lab of its own; when it goes, the nodes' logs are looked through."""
@@ -66,7 +89,7 @@ class NetnsTestCase(TestCase):
         if "MCMW_KEEP_LOGS" not in os.environ:
             self.addCleanup(shutil.rmtree, folder)
         self.addCleanup(self._look_for_trouble, folder)
-        lab = Lab(PREFIX, folder, hosts)
+        lab = (Lab if self.whole_starts else QuickLab)(PREFIX, folder, hosts)
         lab.__enter__()
         self.addCleanup(lab.__exit__, None, None, None)
         return lab
@@ -213,6 +236,9 @@ class Program:
         self._state = host.lab.state_dir / f"{host.name}-{script}-{count}.json"
         told = {"device": DEVICE, "state": str(self._state), **told}
         self.process: Process = host.spawn(self.command(script, told), log=f"{host.name}-{script}-{count}")
+        self.await_start()
+
+    def await_start(self) -> None:
         self.await_state(lambda state: True, "its start")
 
     @property

@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import struct
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
 from contextlib import closing
 from typing import Any
@@ -99,24 +101,37 @@ class Doctor(Tree):
         Receiver(self.tree.d, GROUP)
         self.tree.await_demand(GROUP, "cd", here=False)
         Sender(self.tree.a, GROUP, count=50).finish()
-        for host in self.tree.hosts:
-            self.assertEqual({}, self.bad(host), host.name)
+        self.at_once(lambda host: self.assertEqual({}, self.bad(host), host.name))
         code, out, err = mcmw(self.tree.b, "doctor")
         self.assertEqual((0, "17 of 17 checks found nothing wrong\n", ""), (code, out, err))
 
     def test_a_firewall_that_drops_igmp_or_its_router_alert_on_its_way_out_and_in(self) -> None:
-        host = self.tree.c
-        host.run(["nft", "add table inet wall"])
-        for chain, hook in (("out", "output"), ("in", "input")):
-            host.run(["nft", f"add chain inet wall {chain} {{ type filter hook {hook} priority 0; }}"])
-        for what in ("ip protocol igmp", "ip option ra exists"):
-            for chain, words in (("out", "hears nothing"), ("in", "does not answer")):
-                done = host.run(["nft", f"add rule inet wall {chain} {what} drop"])
-                self.assertEqual((0, ""), (done.returncode, done.stderr))
-                check = self.finds(host, "firewall")
-                self.assertIn(words, check["what"])
-                self.mends(host, check)
-                host.run(["nft", f"flush chain inet wall {chain}"])
+        """Each of the four on a host of its own."""
+        ways = [
+            (what, *chain)
+            for what in ("ip protocol igmp", "ip option ra exists")
+            for chain in (("output", "hears nothing"), ("input", "does not answer"))
+        ]
+        walls = dict(zip(self.tree.hosts, ways, strict=True))
+        self.at_once(lambda host: self.walled(host, *walls[host]))
+
+    def walled(self, host: Host, what: str, hook: str, words: str) -> None:
+        for line in (
+            "table inet wall",
+            f"chain inet wall way {{ type filter hook {hook} priority 0; }}",
+            f"rule inet wall way {what} drop",
+        ):
+            done = host.run(["nft", f"add {line}"])
+            self.assertEqual((0, ""), (done.returncode, done.stderr))
+        check = self.finds(host, "firewall")
+        self.assertIn(words, check["what"])
+        self.mends(host, check)
+
+    def at_once(self, check: Callable[[Host], None]) -> None:
+        """At all hosts: doctor listens for five seconds each time."""
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(check, host) for host in self.tree.hosts]:
+                done.result()
 
     def test_programs_on_the_wrong_interface(self) -> None:
         host = self.tree.c

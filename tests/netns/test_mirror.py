@@ -253,7 +253,7 @@ class Switch(Case):
         await_fast(tree.b, GROUP)
 
     def test_toggled_every_5_seconds_while_groups_come_and_go(self) -> None:
-        self.toggled(30)
+        self.toggled(20)
 
     @pytest.mark.slow
     def test_toggled_every_5_seconds_for_5_minutes(self) -> None:

@@ -201,6 +201,7 @@ class Permissions(NetnsTestCase):
 
 class Starts(NetnsTestCase):
     skip = why_not() or why_no_bed()
+    whole_starts = True
 
     def test_the_fast_path_costs_a_start_little(self) -> None:
         """Against a start without it: some 50 ms, and never as much again."""

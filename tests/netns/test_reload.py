@@ -534,7 +534,7 @@ class ManyPeersTests(NetnsTestCase):
         quiet = receiver.await_last(GROUP, S, 2 * RATE)["gap"]
         took, walls, worked = [], [], []
         assert a.node is not None
-        for first in (100, 0, 100, 0, 100):
+        for first in (100, 0, 100):
             began, used = time.monotonic(), cpu_seconds(a.node.pid)
             done = reload_quietly(a, ini(first, first + 299))
             walls.append(round(time.monotonic() - began, 3))
@@ -548,7 +548,7 @@ class ManyPeersTests(NetnsTestCase):
         self.measured("seconds of a reload of 300 peers, 100 of them gone and 100 new", took)
         self.measured("the same with the question and the answer", walls)
         self.measured("seconds of a core that it took", worked)
-        self.assertLess(sorted(took)[2], PATIENCE / 2)  # on a busy machine; on an idle one it is below 1
+        self.assertLess(sorted(took)[1], PATIENCE / 2)  # on a busy machine; on an idle one it is below 1
         if not farm:
             done = reload_quietly(a, node_ini(a, [b]))
             self.measured("seconds until 299 of 300 are gone", done["seconds"])

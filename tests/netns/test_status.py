@@ -42,6 +42,8 @@ CPU = 0.02  # of a core; measured on an idle machine it is a fifth of that
 class IdleTests(NetnsTestCase):
     """Four nodes with nothing to do but to stay in touch."""
 
+    whole_starts = True
+
     def test_an_idle_node_is_small_and_quiet(self) -> None:
         tree = Figure4(self)
         let_pass(1)  # start-up queries

@@ -117,21 +117,28 @@ class StrangerTestCase(NetnsTestCase):
 class CallerTests(StrangerTestCase):
     """Who connects and says little."""
 
+    def test_thousands_of_connections_are_turned_away_and_nobody_notices(self) -> None:
+        self.connect(3_000)
+
+    @pytest.mark.slow
     def test_ten_thousand_connections_are_turned_away_and_nobody_notices(self) -> None:
-        state = self.attack("connect", count=10_000, sources=SOURCES, seconds=90).finish(120)
+        self.connect(10_000)
+
+    def connect(self, count: int) -> None:
+        state = self.attack("connect", count=count, sources=SOURCES, seconds=90).finish(120)
         turned_away = self.b.await_status(
-            lambda s: s["counters"]["turned_away"] > 5_000, 40, "callers turned away"
+            lambda s: s["counters"]["turned_away"] > count // 2, 40, "callers turned away"
         )["counters"]["turned_away"]
         self.measured("opened, failed, turned away, seconds",
                       (state["opened"], state["failed"], turned_away,
                        round(state["ended"] - state["began"], 1)))  # fmt: skip
-        self.assertGreater(state["opened"], 9_000)
-        self.assertGreater(state["codes"].get("4/4", 0), 1000)
+        self.assertGreater(state["opened"], count * 9 // 10)
+        self.assertGreater(state["codes"].get("4/4", 0), count // 10)
         self.unharmed()
 
     def test_who_resets_at_once_costs_no_more(self) -> None:
-        state = self.attack("connect", count=5_000, sources=SOURCES, then="reset").finish()
-        self.assertGreater(state["opened"], 4_500)
+        state = self.attack("connect", count=2_000, sources=SOURCES, then="reset").finish()
+        self.assertGreater(state["opened"], 1_800)
         self.unharmed()
 
     def test_opens_that_dribble_in_are_over_after_five_seconds(self) -> None:
@@ -158,6 +165,14 @@ class LinkTests(StrangerTestCase):
 
     growth = 80 << 20  # 1,000 links of 48 KiB
 
+    def test_node_ids_that_are_invented_are_links_as_others_are(self) -> None:
+        attacker = self.attack("links", count=200, then="hold", seconds=2)
+        self.b.await_status(lambda s: len(s["peers"]) == 203, PATIENCE, "all of them")
+        state = attacker.finish()
+        self.assertEqual((200, 0), (state["opened"], self.counters()["links_refused"]))
+        self.unharmed()
+
+    @pytest.mark.slow
     def test_node_ids_that_are_invented_end_at_the_bound(self) -> None:
         """The three peers and 1,021 strangers."""
         attacker = self.attack("links", count=1_100, then="hold", seconds=20)
@@ -174,10 +189,10 @@ class LinkTests(StrangerTestCase):
         self.unharmed()
 
     def test_a_peer_that_dials_in_again_and_again(self) -> None:
-        state = self.attack("links", count=3_000, same=True, then="hold").finish()
+        state = self.attack("links", count=1_000, same=True, then="hold").finish()
         took = state["ended"] - state["began"]
         self.measured("the same node, links a second", round(state["opened"] / took))
-        self.b.await_status(lambda s: s["counters"]["opened"] >= 2_900, 20, "replaced")
+        self.b.await_status(lambda s: s["counters"]["opened"] >= 950, 20, "replaced")
         self.unharmed()
 
     def test_more_channels_than_a_peer_may_have_are_an_error(self) -> None:
@@ -195,18 +210,18 @@ class LinkTests(StrangerTestCase):
         self.unharmed()
 
     def test_routes_that_come_and_go_in_great_messages(self) -> None:
-        """16,000 channels and their withdrawal, as fast as b takes them, for ten seconds."""
+        """16,000 channels and their withdrawal, as fast as b takes them, for five seconds."""
         channels: list[Group | Node] = [Group(0xE5000000 + n, 0) for n in range(16_000)]
         pieces = [m.hex() for m in encode_routes(AddRoute, channels)]
         pieces += [bytes([0x10, 33]).hex() + m[4:] for m in pieces]
-        state = self.attack("pour", pieces=pieces, seconds=10).finish()
-        self.measured("MB of routes taken in 10 s", round(state["sent"] / 1e6, 1))
-        self.assertGreater(state["sent"], 1_000_000)
+        state = self.attack("pour", pieces=pieces, seconds=5).finish()
+        self.measured("MB of routes taken in 5 s", round(state["sent"] / 1e6, 1))
+        self.assertGreater(state["sent"], 500_000)
         self.unharmed()
 
     def test_keep_alives_as_fast_as_they_are_taken(self) -> None:
-        state = self.attack("pour", pieces=[(encode(KeepAlive()) * 8_000).hex()], seconds=10).finish()
-        self.measured("keep-alives a second", round(state["sent"] / 8 / 10))
+        state = self.attack("pour", pieces=[(encode(KeepAlive()) * 8_000).hex()], seconds=5).finish()
+        self.measured("keep-alives a second", round(state["sent"] / 8 / 5))
         self.assertEqual({}, state["codes"])
         self.unharmed()
 
@@ -216,12 +231,12 @@ class LinkTests(StrangerTestCase):
         self.unharmed()
 
     def test_probes_are_answered_only_so_often_and_never_with_more(self) -> None:
-        attacker = self.attack("probes", seconds=8)
+        attacker = self.attack("probes", seconds=5)
         state = attacker.finish()
         peer = peer_of(self.b.status(), "prober")
         self.measured("bytes of probes, of answers", (state["sent"], state["received"]))
         self.assertGreater(peer["counters"]["probes_over_bound"], 1_000)
-        self.assertLess(state["received"], 10 * 32 * (PROBES_MAX + 6))
+        self.assertLess(state["received"], 7 * 32 * (PROBES_MAX + 6))
         self.unharmed()
 
 

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from multicastmw.cli.film import find_ffmpeg
 from multicastmw.cli.lab import Host, wait_until
 from tests.core.health.film import NAME, VIDEO, film, is_plain, transport_stream
@@ -150,7 +152,7 @@ class Streams(NetnsTestCase):
         self.until(
             self.c, "both are there", lambda streams: {f"{BARE}:5004", f"{IN_RTP}:5004"} <= set(streams)
         )
-        self.lose(100)
+        self.lose(60)
         found = self.until(
             self.c, "the way has lost of both",
             lambda streams: all(streams[f"{group}:5004"]["way_errors"] > 5 for group in (BARE, IN_RTP)),
@@ -211,6 +213,14 @@ class StreamsInPython(Streams):
     """This process forwards."""
 
     fastpath = "off"
+
+    @pytest.mark.slow
+    def test_a_damaged_source_is_the_sources(self) -> None:
+        super().test_a_damaged_source_is_the_sources()
+
+    @pytest.mark.slow
+    def test_nothing_is_watched_that_nobody_asked_for(self) -> None:
+        super().test_nothing_is_watched_that_nobody_asked_for()
 
 
 class Refusals(NetnsTestCase):

@@ -1,16 +1,14 @@
 """Each way in which TLS can fail between two nodes: its line in either log, its reason in `mcmw show peers`.
 
-a dials b.  One of the two is at fault, or a stranger is in its place; what both say goes to the measured
-figures, a paragraph each.
+Whoever is at fault, or a stranger in its place, meets a node that is not: a, which dials, or b, which is
+dialled.  What both say goes to the measured figures, a paragraph each.
 """
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
-from subprocess import run
 from tempfile import mkdtemp
 from typing import Any
 
@@ -26,9 +24,9 @@ from tests.netns.kit import (
     NetnsTestCase,
     Sections,
     await_linked,
+    mcmw,
     node_ini,
     node_log,
-    peer_of,
     python,
 )
 
@@ -45,14 +43,14 @@ class Keys:
 
 @dataclass(frozen=True)
 class Case:
-    """One way: who has what, and what each side says of the other."""
+    """One way: what the node at fault has, whether it dials, and what each side says of the other."""
 
     title: str
-    a: Keys
-    b: Keys
-    a_says: str  # behind "b at ... is not reached: "
-    b_says: str
-    section: str = "b"
+    dials: bool
+    keys: Keys
+    dialler_says: str  # behind "b at ... is not reached: "; {host} is the acceptor's name
+    acceptor_says: str
+    section: str = ""  # of the dialler's node.ini, where it is not the other's name
 
 
 GOOD, PLAIN, OTHERS = Keys(), Keys(plain=True), Keys(stranger=True)
@@ -69,20 +67,21 @@ PURPOSE_THERE = "TLS: its certificate is not for this purpose"
 PURPOSE_HERE = "TLS: it says that our certificate is not for this purpose"
 
 CASES = (
-    Case("expired, the acceptor's", GOOD, EXPIRED_ONE, EXPIRED_THERE, EXPIRED_HERE),
-    Case("expired, the dialler's", EXPIRED_ONE, GOOD, EXPIRED_HERE, EXPIRED_THERE),
-    Case("not yet valid, the acceptor's", GOOD, EARLY, EARLY_THERE, INVALID_HERE),
-    Case("not yet valid, the dialler's", EARLY, GOOD, INVALID_HERE, EARLY_THERE),
-    Case("unknown authority, the acceptor's", GOOD, OTHERS, UNKNOWN_THERE, UNKNOWN_HERE),
-    Case("unknown authority, the dialler's", OTHERS, GOOD, UNKNOWN_HERE, UNKNOWN_THERE),
-    Case("wrong purpose, the acceptor's", GOOD, FOR_CLIENTS, PURPOSE_THERE, PURPOSE_HERE),
-    Case("wrong purpose, the dialler's", FOR_SERVERS, GOOD, PURPOSE_HERE, PURPOSE_THERE),
-    Case("wrong name", GOOD, GOOD, "TLS: its certificate is b's, not c's: call the section [peer:b]",
+    Case("expired, the acceptor's", False, EXPIRED_ONE, EXPIRED_THERE, EXPIRED_HERE),
+    Case("expired, the dialler's", True, EXPIRED_ONE, EXPIRED_HERE, EXPIRED_THERE),
+    Case("not yet valid, the acceptor's", False, EARLY, EARLY_THERE, INVALID_HERE),
+    Case("not yet valid, the dialler's", True, EARLY, INVALID_HERE, EARLY_THERE),
+    Case("unknown authority, the acceptor's", False, OTHERS, UNKNOWN_THERE, UNKNOWN_HERE),
+    Case("unknown authority, the dialler's", True, OTHERS, UNKNOWN_HERE, UNKNOWN_THERE),
+    Case("wrong purpose, the acceptor's", False, FOR_CLIENTS, PURPOSE_THERE, PURPOSE_HERE),
+    Case("wrong purpose, the dialler's", True, FOR_SERVERS, PURPOSE_HERE, PURPOSE_THERE),
+    Case("wrong name", False, GOOD,
+         "TLS: its certificate is {host}'s, not z's: call the section [peer:{host}]",
          "closed by the peer: our certificate is not for the node that it takes us for;"
-         " in its node.ini we are [peer:b]", "c"),
-    Case("plain acceptor", GOOD, PLAIN, "TLS: it does not speak TLS",
+         " in its node.ini we are [peer:{host}]", "z"),
+    Case("plain acceptor", False, PLAIN, "TLS: it does not speak TLS",
          "it speaks TLS, and this node has none ([tls] is empty)"),
-    Case("plain dialler: TLS required", PLAIN, GOOD, "closed by the peer: TLS is required",
+    Case("plain dialler: TLS required", True, PLAIN, "closed by the peer: TLS is required",
          "TLS: it does not speak TLS"),
 )  # fmt: skip
 
@@ -91,70 +90,85 @@ class TlsFailureTests(NetnsTestCase):
     def setUp(self) -> None:
         self.folder = Path(mkdtemp(prefix="mcmw-keys-"))
         self.addCleanup(rmtree, self.folder)
-        self.lab, self.others = Authority(), Authority("others")
-        (self.folder / "authority.pem").write_bytes(self.lab.pem)
-        self.hosts = self.make_lab("ab").hosts
+        self.authority, self.others = Authority(), Authority("others")
+        (self.folder / "authority.pem").write_bytes(self.authority.pem)
 
     def make(self, name: str, keys: Keys, key: ec.EllipticCurvePrivateKey | None = None) -> Sections:
         """The files, and the section that names them."""
         if keys.plain:
             return {}
         key = key or ec.generate_private_key(ec.SECP256R1())
-        signer = self.others if keys.stranger else self.lab
+        signer = self.others if keys.stranger else self.authority
         certificate = signer.certificate(*(keys.names or (name,)), key=key, **keys.how)
         (self.folder / f"{name}.key").write_bytes(key_pem(key))
         (self.folder / f"{name}.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
         files = {"certificate": f"{name}.pem", "private-key": f"{name}.key", "authorities": "authority.pem"}
         return {"tls": {what: self.folder / file for what, file in files.items()}}
 
-    def start(self, host: Host, keys: Keys, dials: Sequence[Host] = (), section: str = "b") -> None:
-        ini = node_ini(host, dials, self.make(host.name, keys))
-        host.start_node(ini.replace("[peer:b]", f"[peer:{section}]"), ready=None)
+    def start(self, host: Host, keys: Keys, dials: Sequence[Host] = ()) -> None:
+        host.start_node(node_ini(host, dials, self.make(host.name, keys)), ready=None)
 
     def row(self, title: str, *said: tuple[str, str]) -> None:
         self.measured(title, "".join(f"\n    {who:<14} {what}" for who, what in said))
 
-    def log_line(self, host: Host, text: str) -> str:
-        """The first line of the node's log that says it, without its time."""
+    def log_line(self, host: Host, *texts: str) -> str:
+        """The first line of the node's log that says all of it, without its time."""
 
         def look() -> str | None:
-            lines = (line for line in node_log(host).splitlines() if text in line)
+            lines = (line for line in node_log(host).splitlines() if all(text in line for text in texts))
             return next(lines, "").partition("] ")[2] or None
 
-        return wait_until(look, PATIENCE, f"{host.name}'s log: {text}")
+        return wait_until(look, PATIENCE, f"{host.name}'s log: {texts}")
 
-    def shown(self, host: Host, peer: str) -> str:
-        """What `mcmw show peers` prints of a peer that is not up, from its state to its reason."""
-        command = [sys.executable, "-m", "multicastmw.cli.main", "--socket", str(host.socket)]
-        done = run([*command, "show", "peers"], capture_output=True, text=True, check=True)
-        return " ".join(" ".join(done.stdout.splitlines()[1:]).split())
+    def shown(self, host: Host) -> str:
+        """What `mcmw show peers` prints, in one line."""
+        code, out, err = mcmw(host, "show", "peers")
+        self.assertEqual((0, ""), (code, err))
+        return " ".join(out.split())
 
     def test_each_has_its_line_and_its_reason(self) -> None:
-        for case in CASES:
-            self.fail_as(case)
-
-    def fail_as(self, case: Case) -> None:
-        a, b = self.hosts
-        self.start(b, case.b)
-        b.await_status(lambda status: status["node"]["ready"], PATIENCE, "ready")
-        self.start(a, case.a, [b], case.section)
-        status = a.await_status(
-            lambda s: s["peers"] and s["peers"][0]["why"], PATIENCE, "why b is not reached"
-        )
-        self.assertEqual(case.a_says, peer_of(status, case.section)["why"], case.title)
-        lines = self.log_line(a, "is not reached"), self.log_line(b, case.b_says)
-        self.assertEqual(
-            f"{case.section} at tcp:{b.address}:{PORT} is not reached: {case.a_says}", lines[0], case.title
-        )
-        self.assertTrue(lines[1].endswith(f": {case.b_says}") and a.address in lines[1], lines[1])
-        shown = self.shown(a, case.section)
-        self.assertIn(f" {case.a_says[:20]}", shown)
-        up_or_down = re.compile(r"(at 10\.99\.\d\.2 is (up|down))")
-        self.assertEqual([], up_or_down.findall(node_log(a) + node_log(b)), case.title)
-        self.assertEqual([], b.status()["peers"])
-        self.row(case.title, ("a's log", lines[0]), ("a's show peers", shown), ("b's log", lines[1]))
-        a.stop_node()
-        b.stop_node()
+        lab = self.make_lab(["a", "b", *(f"n{number}" for number in range(len(CASES)))])
+        a, b, *others = lab.hosts
+        at_fault = list(zip(CASES, others, strict=True))
+        meetings = [
+            (case, *((host, b, "b") if case.dials else (a, host, case.section or host.name)),
+             case.dialler_says.format(host=host.name), case.acceptor_says.format(host=host.name))
+            for case, host in at_fault
+        ]  # fmt: skip
+        self.start(b, GOOD)
+        dialled = [host for case, host in at_fault if not case.dials]
+        for case, host in at_fault:
+            if not case.dials:
+                self.start(host, case.keys)
+        for host in (b, *dialled):
+            host.await_status(lambda status: status["node"]["ready"], PATIENCE, "ready")
+        ini = node_ini(a, dialled, self.make("a", GOOD))
+        for case, host in at_fault:
+            if case.section:
+                ini = ini.replace(f"[peer:{host.name}]", f"[peer:{case.section}]")
+            if case.dials:
+                self.start(host, case.keys, [b])
+        a.start_node(ini, ready=None)
+        for case, dialler, _, section, why, _ in meetings:
+            dialler.await_status(
+                lambda s, name=section, why=why: (name, why) in [(p["name"], p["why"]) for p in s["peers"]],
+                PATIENCE, f"{case.title}: {why}",
+            )  # fmt: skip
+        shown = {dialler: self.shown(dialler) for _, dialler, *_ in meetings}
+        for case, dialler, acceptor, section, why, answer in meetings:
+            line = self.log_line(dialler, f"{section} at ", "is not reached")
+            where = f"{section} at tcp:{acceptor.address}:{PORT}"
+            self.assertEqual(f"{where} is not reached: {why}", line, case.title)
+            told = self.log_line(acceptor, answer, dialler.address)
+            self.assertTrue(told.endswith(f": {answer}"), told)
+            self.assertIn(f" {section}: {why}", shown[dialler], case.title)
+            self.row(case.title, ("the dialler's log", line), ("the other's log", told))
+        self.row("mcmw show peers at a", ("", shown[a]))
+        up_or_down = re.compile(r"(at 10\.99\.\d+\.2 is (up|down))")
+        for host in lab.hosts:
+            self.assertEqual([], up_or_down.findall(node_log(host)), host.name)
+        for host in {acceptor for _, _, acceptor, *_ in meetings}:
+            self.assertEqual([], host.status()["peers"], host.name)
 
     # --- strangers
 
@@ -163,7 +177,7 @@ class TlsFailureTests(NetnsTestCase):
         return host.spawn(python("tls_stranger.py", told), log=f"{host.name}-stranger")
 
     def test_who_calls_without_a_certificate_or_with_an_old_tls(self) -> None:
-        a, b = self.hosts
+        a, b = self.make_lab("ab").hosts
         self.start(b, GOOD)
         b.await_status(lambda status: status["node"]["ready"], PATIENCE, "ready")
         self.make("a", GOOD)
@@ -177,7 +191,7 @@ class TlsFailureTests(NetnsTestCase):
         self.assertEqual([], b.status()["peers"])
 
     def test_who_answers_with_an_old_tls(self) -> None:
-        a, b = self.hosts
+        a, b = self.make_lab("ab").hosts
         self.make("b", GOOD)
         files = {"certificate": str(self.folder / "b.pem"), "key": str(self.folder / "b.key")}
         self.stranger(b, role="server", address=b.address, version="TLSv1_2", **files)
@@ -185,12 +199,12 @@ class TlsFailureTests(NetnsTestCase):
         why = "TLS: it does not speak TLS 1.3"
         a.await_status(lambda s: s["peers"] and s["peers"][0]["why"] == why, PATIENCE, why)
         line = self.log_line(a, why)
-        self.row("TLS 1.2, the acceptor's", ("a's log", line), ("a's show peers", self.shown(a, "b")))
+        self.row("TLS 1.2, the acceptor's", ("a's log", line), ("a's show peers", self.shown(a)))
 
     # --- one's own files
 
     def test_ones_own_certificate_for_another_name_ends_the_start(self) -> None:
-        _, b = self.hosts
+        _, b = self.make_lab("ab").hosts
         ini = node_ini(b, sections=self.make("b", Keys(names=("z",))))
         node = b.start_node(ini, ready=None)
         self.assertGreater(node.wait(PATIENCE), 0)
@@ -199,7 +213,7 @@ class TlsFailureTests(NetnsTestCase):
         self.row("one's own certificate is for another name", ("b's last words", line))
 
     def test_a_changed_key_is_not_taken_and_the_old_one_stays_in_use(self) -> None:
-        a, b = self.hosts
+        a, b = self.make_lab("ab").hosts
         self.start(b, GOOD)
         self.start(a, GOOD, [b])
         await_linked(a, "b", "tcp")

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from tests.netns.kit import PATIENCE, TTL, Figure4, NetnsTestCase, asking, let_pass, why_not
+from tests.netns.kit import PATIENCE, TTL, Figure4, NetnsTestCase, asking, why_not
 
 GROUP = "239.7.7.7"
 
@@ -67,7 +67,9 @@ class Traffic(NetnsTestCase):
         receiver = c.spawn(asking(c, "recv", GROUP, "--json"), log="recv")
         self.tree.await_demand(GROUP, "c", here=False)
         sender = self.tree.a.spawn(asking(self.tree.a, "send", GROUP, "--seconds", "0", "--json"), log="send")
-        let_pass(1.0)
+        c.await_status(
+            lambda s: any(r["packets"] > 50 for r in s["routes"] if r["group"] == GROUP), PATIENCE, "packets"
+        )
         sender.signal(signal.SIGINT)
         self.assertEqual((0, 0), (sender.wait(PATIENCE), receiver.wait(PATIENCE)))
         sent, found = json.loads(sender.read_output()), json.loads(receiver.read_output())

@@ -102,6 +102,8 @@ class Lab:
     the context's end (in the main thread).
     """
 
+    host_type = Host
+
     def __init__(self, prefix: str, state_dir: str | Path, hosts: Iterable[str] = "abcd") -> None:
         names = list(hosts)
         if len(set(names)) != len(names) or INTERNET in names or not 1 <= len(names) <= MAX_HOSTS:
@@ -209,7 +211,7 @@ class Lab:
 
     def _build(self) -> None:
         self.internet = Internet(self)
-        self._hosts = {name: Host(self, name, index) for index, name in enumerate(self._names, 1)}
+        self._hosts = {name: self.host_type(self, name, index) for index, name in enumerate(self._names, 1)}
         self._make_namespaces()
         self.internet.sysctl(ROUTER_SYSCTL)
         cables = ["link set lo up"]

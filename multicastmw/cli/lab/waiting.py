@@ -16,13 +16,16 @@ class TimedOut(Exception):
 def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
     """Looks at `condition` until it is true and gives its value; raises TimedOut, naming `what`.
 
-    Whatever the condition raises ends the waiting: it is where a node that died is noticed.
+    Whatever the condition raises ends the waiting: it is where a node that died is noticed.  Between two
+    looks passes at least what a look takes, for the node that is looked at has something else to do.
     """
     end = time.monotonic() + timeout
     while True:
+        began = time.monotonic()
         value = condition()
         if value:
             return value
-        if time.monotonic() >= end:
+        now = time.monotonic()
+        if now >= end:
             raise TimedOut(f"{what}: not within {timeout:g} s")
-        time.sleep(GLANCE)
+        time.sleep(max(GLANCE, now - began))
