@@ -18,7 +18,7 @@ from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
 from multicastmw.core.status import PeerStatus, Status
-from multicastmw.web.http import Leaf
+from multicastmw.web.http import Leaf, pour
 
 KIND = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -567,5 +567,4 @@ class Metrics(Leaf):
         body = b"".join(parts)
         request.setHeader(b"content-type", KIND)
         request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(b"" if request.method == b"HEAD" else body)
-        request.finish()
+        pour(request, b"" if request.method == b"HEAD" else body, self._reactor)

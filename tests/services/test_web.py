@@ -17,6 +17,7 @@ from multicastmw.core.output import VIEWERS_MAX
 from multicastmw.services import web as module
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.web import CALLERS_MAX, CALLERS_OF_ONE, WebService
+from multicastmw.web import files
 from multicastmw.web import http as web_http
 from multicastmw.web import output as web_output
 from multicastmw.web.http import BODY_MAX
@@ -59,6 +60,7 @@ class Answer:
         head, _, self.body = raw.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         self.code = int(first.split()[1]) if first else 0
+        self.phrase = first.partition(" ")[2].partition(" ")[2]
         self.headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
 
     @property
@@ -254,7 +256,7 @@ class Doors(Case):
     def test_on_the_loopback_another_hosts_name_gets_nothing(self) -> Any:
         self.serves()
         answer = yield self.asks(Host="evil.example")
-        self.assertEqual(421, answer.code)
+        self.assertEqual((421, "Misdirected Request"), (answer.code, answer.phrase))
         self.assertNotIn(self.node.config.node.name.encode() + b"\n", answer.body)
         self.assertEqual(1, self.web.status().counters["foreign_host"])
         self.assertEqual(["127.0.0.1"], [event.address for event in self.told(WebRefused)])
@@ -342,6 +344,50 @@ class Bounds(Case):
             b"\0\r\n\r\n",
             b"GET /status HTTP/9.9\r\nno colon\r\n\r\n",
         ):
+    @inlineCallbacks
+    def takes(self, path: str) -> Any:
+        """A caller on a line that holds a few kB, and takes nothing before he is told to."""
+        self.web._port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        caller = socket.socket()
+        self.addCleanup(caller.close)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.setblocking(False)
+        caller.connect_ex(("127.0.0.1", self.port))
+        yield self.until(lambda: self.web.status().callers)
+        caller.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        yield self.until(lambda: self.web.counters.requests)
+        return caller
+
+    @inlineCallbacks
+    def test_a_long_answer_waits_for_a_slow_caller_a_piece_at_a_time(self) -> Any:
+        self.serves()
+        caller = yield self.takes("/page/mpegts.js")
+        (channel,) = self.web._site._callers
+        wanted = (files.HERE / "mpegts.js").read_bytes()
+        self.assertGreater(len(wanted), 4 * web_http.PIECE)
+        heard, most = b"", 0
+        while True:
+            transport = channel.transport
+            if transport:
+                most = max(most, len(transport.dataBuffer) + transport._tempDataLen)
+            yield deferLater(reactor, 0)
+            try:
+                piece = caller.recv(1 << 20)
+            except BlockingIOError:
+                continue
+            if not piece:
+                break
+            heard += piece
+        self.assertEqual(wanted, Answer(heard).body)
+        self.assertLess(most, 2 * web_http.PIECE)
+
+    @inlineCallbacks
+    def test_who_takes_nothing_of_it_is_cut_off(self) -> Any:
+        self.patch(web_http, "PIECE_WITHIN", 0.2)
+        self.serves()
+        yield self.takes("/page/mpegts.js")
+        yield self.until(lambda: not self.web.status().callers)
+
             talk = yield self.calls(noise)
             heard = yield talk.over
             self.assertNotIn(b" 200 ", heard.split(b"\r\n")[0])
