@@ -35,7 +35,13 @@ PAGE = TOP / "docs" / "metrics.rst"
 NASTY = 'b"\\\n<script>é'
 ENDINGS = {"counter": "_total", "info": "_info"}
 # What is in a snapshot and in no metric, for it is said by others.
-SAID_OTHERWISE = {"groups_not_shown", "routes_not_shown", "sessions_not_shown", "streams_not_shown"}
+SAID_OTHERWISE = {
+    "groups_not_shown",
+    "groups_of_nodes",
+    "routes_not_shown",
+    "sessions_not_shown",
+    "streams_not_shown",
+}
 
 
 def peer(name: str, state: str = "up", **more: Any) -> PeerStatus:
