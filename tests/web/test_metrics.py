@@ -97,7 +97,7 @@ class Case(SynchronousTestCase):
                 peer("b", "waiting"),
             ),
             totals=TotalsStatus(*range(1, 10)),
-            outputs=(OutputStatus("239.1.1.1", "any", 5004, False, 2, 3, 4, 5),),
+            outputs=(OutputStatus("239.1.1.1", "any", 5004, False, 2, (), 3, 4, 5),),
             web=replace(plain.web, counters=plain.web.counters | output),
             event_counts={"PeerUp": 2},
         )
