@@ -314,36 +314,36 @@ class Doors(Case):
         self.assertFalse(web.is_here)
         self.assertTrue(web.token)
 
+    @inlineCallbacks
+    def test_a_playlist_of_who_came_with_a_cookie_opens_streams_elsewhere(self) -> Any:
+        self.serves(OPEN)
+        cookie = (yield self.asks(f"/?token={TOKEN}")).headers["set-cookie"].partition(";")[0]
+        answer = yield self.asks("/rtp/239.1.1.1:5004.m3u?via=http", Cookie=cookie)
+        self.assertEqual(
+            (200, "audio/x-mpegurl; charset=utf-8"), (answer.code, answer.headers["content-type"])
+        )
+        base, url = f"http://127.0.0.1:{self.port}", answer.line.splitlines()[-1]
+        self.assertTrue(url.startswith(f"{base}/rtp/239.1.1.1:5004?token="), url)
+        self.assertNotIn(TOKEN, answer.line)
+        self.assertEqual(200, (yield self.asks(url.removeprefix(base), "HEAD")).code)
+        for path in ("/status", "/"):
+            self.assertEqual(401, (yield self.asks(f"{path}?{url.partition('?')[2]}")).code)
+
+    @inlineCallbacks
+    def test_a_stream_s_own_playlist(self) -> Any:
+        self.serves()
+        for path, code, line in (
+            ("/udp/239.1.1.1:5004.m3u", 200, "udp://@239.1.1.1:5004"),
+            ("/rtp/239.1.1.1:5004.m3u?source=10.0.0.7", 200, "rtp://10.0.0.7@239.1.1.1:5004"),
+            ("/rtp/239.1.1.1.m3u", 400, "this is no GROUP:PORT, as 239.1.1.1:5004 is"),
+            ("/udp/239.255.255.250:1900.m3u", 403, "[groups] of this node keeps the group out"),
+        ):
+            answer = yield self.asks(path)
+            self.assertEqual((code, line), (answer.code, answer.line.splitlines()[-1]), path)
+        self.assertFalse(self.web.output and self.web.output.viewers)
+
 
 class Bounds(Case):
-    @inlineCallbacks
-    def hangs_up_on(self, says: bytes) -> Any:
-        talk = yield self.calls(says)
-        heard = yield talk.over
-        self.assertIn(heard[:12], (b"", b"HTTP/1.1 400"))
-
-    @inlineCallbacks
-    def test_what_is_too_long_ends_the_connection(self) -> Any:
-        self.serves()
-        head = b"POST /status HTTP/1.1\r\nHost: localhost\r\n"
-        yield self.hangs_up_on(head + b"Content-Length: %d\r\n\r\n" % (BODY_MAX + 1))
-        yield self.hangs_up_on(head + b"Content-Length: 99999999999999999999\r\n\r\n")
-        chunk = b"8000\r\n" + bytes(0x8000) + b"\r\n"
-        yield self.hangs_up_on(head + b"Transfer-Encoding: chunked\r\n\r\n" + 3 * chunk)
-        yield self.hangs_up_on(b"GET /" + b"x" * 20_000)
-        yield self.hangs_up_on(head + b"".join(b"X%d: y\r\n" % n for n in range(600)) + b"\r\n")
-        yield self.hangs_up_on(head + b"X: " + b"y" * 20_000 + b"\r\n\r\n")
-        self.assertEqual(200, (yield self.asks()).code)
-
-    @inlineCallbacks
-    def test_what_is_no_http_does_too(self) -> Any:
-        self.serves()
-        for noise in (
-            b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n",
-            b"GET\r\n\r\n",
-            b"\0\r\n\r\n",
-            b"GET /status HTTP/9.9\r\nno colon\r\n\r\n",
-        ):
     @inlineCallbacks
     def takes(self, path: str) -> Any:
         """A caller on a line that holds a few kB, and takes nothing before he is told to."""
@@ -388,6 +388,34 @@ class Bounds(Case):
         yield self.takes("/page/mpegts.js")
         yield self.until(lambda: not self.web.status().callers)
 
+    @inlineCallbacks
+    def hangs_up_on(self, says: bytes) -> Any:
+        talk = yield self.calls(says)
+        heard = yield talk.over
+        self.assertIn(heard[:12], (b"", b"HTTP/1.1 400"))
+
+    @inlineCallbacks
+    def test_what_is_too_long_ends_the_connection(self) -> Any:
+        self.serves()
+        head = b"POST /status HTTP/1.1\r\nHost: localhost\r\n"
+        yield self.hangs_up_on(head + b"Content-Length: %d\r\n\r\n" % (BODY_MAX + 1))
+        yield self.hangs_up_on(head + b"Content-Length: 99999999999999999999\r\n\r\n")
+        chunk = b"8000\r\n" + bytes(0x8000) + b"\r\n"
+        yield self.hangs_up_on(head + b"Transfer-Encoding: chunked\r\n\r\n" + 3 * chunk)
+        yield self.hangs_up_on(b"GET /" + b"x" * 20_000)
+        yield self.hangs_up_on(head + b"".join(b"X%d: y\r\n" % n for n in range(600)) + b"\r\n")
+        yield self.hangs_up_on(head + b"X: " + b"y" * 20_000 + b"\r\n\r\n")
+        self.assertEqual(200, (yield self.asks()).code)
+
+    @inlineCallbacks
+    def test_what_is_no_http_does_too(self) -> Any:
+        self.serves()
+        for noise in (
+            b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\r\n\r\n",
+            b"GET\r\n\r\n",
+            b"\0\r\n\r\n",
+            b"GET /status HTTP/9.9\r\nno colon\r\n\r\n",
+        ):
             talk = yield self.calls(noise)
             heard = yield talk.over
             self.assertNotIn(b" 200 ", heard.split(b"\r\n")[0])

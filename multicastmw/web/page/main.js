@@ -73,10 +73,13 @@ function showHead() {
   figure("f-links", `${up}/${peers.length}`, up < peers.filter((peer) => peer.state !== "standby").length ? "bad" : null);
   figure("f-nodes", amount(nodes.length));
   figure("f-streams", amount(flowing));
-  figure("f-groups", amount(groups.length));
+  figure("f-groups", amount(model.groupsWanted));
   figure("f-in", bitrate(model.in));
   figure("f-out", bitrate(model.out));
-  counts({ sessions: model.sessions.length, streams: model.streams.size, groups: groups.length, nodes: peers.length, events: events.all.length });
+  counts({
+    sessions: model.sessions.length + model.notShown("sessions"), streams: model.streams.size + model.notShown("routes"),
+    groups: groups.length + model.notShown("groups"), nodes: peers.length, events: events.all.length,
+  });
   document.title = `${worst === "bad" ? "■ " : ""}${plain(name)} · Multicast Middleware`;
 }
 
