@@ -101,7 +101,7 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     picture("tree-dark")
     browser.prefers(color_scheme="light")
     browser.click("#tab-streams")
-    browser.click("#panel-streams tbody tr")
+    browser.click("#panel-streams tbody tr:nth-child(2)")
     wait_until(lambda: browser.ask("document.querySelectorAll('#inspector canvas').length"), 5, "charts")
     browser.until("new Promise(done => setTimeout(() => done(true), 1500))", "a look with charts")
     picture("stream-light")
@@ -114,7 +114,7 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     browser.prefers(color_scheme="dark")
     browser.click("#panel-sessions tbody tr:nth-child(2) .play")
     try:
-        browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
+        browser.until("document.querySelector('#preview-video').currentTime > 4", "the film in the preview")
     except AssertionError as error:
         raise AssertionError(f"{error}; the page says: {browser.text('#preview')}") from error
     picture("preview-dark")

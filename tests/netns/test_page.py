@@ -93,8 +93,8 @@ class Page(NetnsTestCase):
             }
             return (
                 peers == links
-                and groups == {(row[0], row[2]) for row in self.rows("groups")}
-                and routes == {(row[1], row[2], row[8], row[11]) for row in self.rows("streams")}
+                and groups == {(row[0].split()[-1], row[2]) for row in self.rows("groups")}
+                and routes == {(row[1].split()[-1], row[2], row[8], row[11]) for row in self.rows("streams")}
             )
 
         wait_until(agrees, PATIENCE, "the page as the command has it")

@@ -168,14 +168,15 @@ class Walk:
     def look(self, browser: Browser) -> None:
         """Opens the URL, goes to Sessions, presses the button; returns when the film runs."""
         browser.go(self.printed.strip())
-        browser.until("!!document.querySelector('#tab-sessions')", "the page")
-        browser.click("#tab-sessions")
-        browser.until("!!document.querySelector('.play:not([disabled])')", "the session", WITHIN)
-        browser.click(".play")
         try:
+            browser.until("document.querySelectorAll('.lane').length", "the page")
+            browser.click("#tab-sessions")
+            browser.until("!!document.querySelector('.play:not([disabled])')", "the session", WITHIN)
+            browser.click(".play")
             browser.until("document.querySelector('#preview-video').currentTime > 2", "the film", WITHIN)
         except AssertionError as error:
-            raise AssertionError(f"{error}; the page says: {browser.text('#preview')}") from error
+            said = [desk.types("mcmw show") for desk in self.desks.values()]
+            raise AssertionError("\n".join([str(error), browser.text("body"), *said])) from error
 
 
 def mp4(clip: Path) -> Path:

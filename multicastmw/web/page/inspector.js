@@ -267,10 +267,24 @@ export class Inspector {
         ["announced for", span(this.model.at - session.raw.age)],
         ["heard last", `${span(this.model.at - session.raw.heard_ago)} ago`],
         ["goes in", span(session.raw.expires_in - this.model.at)],
-        ...described(session.raw),
+        ...announced(session.raw),
       ],
     };
   }
+}
+
+/** What was said of a session, by whom and where. */
+function announced(session) {
+  const media = (session.media ?? []).map((each, index, all) => [
+    all.length > 1 ? `medium ${index + 1}` : "medium",
+    [each.kind, (each.encodings ?? []).join(" "), each.protocol, `${each.group}:${each.port || "off"}`, each.ttl == null ? "" : `TTL ${each.ttl}`, each.title,
+      each.sources?.length ? `only from ${each.sources.join(", ")}` : ""].filter(Boolean).join(", "),
+  ]);
+  return [
+    ["about", session.description], ["category", session.category], ...media,
+    ["announced by", [session.ours ? "this node" : session.node, session.originator, session.tool].filter(Boolean).join(", ")],
+    ["announced at", (session.announced_at ?? []).join(", ")], ["every", session.period == null ? "" : span(session.period)], ["id", session.id],
+  ];
 }
 
 /** Figures that this page knows no words for, as they are: texts, numbers and what is nested in them. */
@@ -280,7 +294,7 @@ function described(value, prefix = "") {
     const label = `${prefix}${plain(name).replaceAll("_", " ")}`;
     if (inner === null || inner === "" || ["group", "source"].includes(name)) return [];
     if (Array.isArray(inner) && inner.every((each) => typeof each !== "object")) return inner.length ? [[label, inner.join(", ")]] : [];
-    if (["pids", "sdp", "age", "heard_ago", "expires_in"].includes(name)) return [];
+    if (name === "pids") return [];
     if (typeof inner === "object") return described(inner, `${label} `);
     return [[label, typeof inner === "boolean" ? (inner ? "yes" : "no") : String(inner)]];
   });

@@ -1,12 +1,17 @@
 // What the documents say, over time: rates, what grew just now, which stream runs along which link.
 
 import { History } from "./history.js";
-import { called } from "./settings.js";
+import { alias } from "./settings.js";
 
 const STEP_LEAST = 0.4; // seconds between two samples, else rates are noise
 const SMOOTH = 3; // samples that a shown rate is the mean of
 const RECENT = 10; // seconds in which a count that grew is news
 const COLOURS = 8;
+// Groups that nodes want of each other: SAP's (RFC 2974), and that by which they ask each other (wire/probe.py).
+const OF_NODES = new Map([
+  ["224.2.127.254", "announcements"], ["239.195.255.255", "announcements, organisation"], ["239.255.255.255", "announcements, local"],
+  ["239.255.77.68", "nodes' questions"],
+]);
 export const LOSSY = 0.02; // the share of probes from which on a link's losses are a warning
 
 const sum = (items, value) => items.reduce((total, item) => total + (value(item) ?? 0), 0);
@@ -18,6 +23,7 @@ class Stream {
     this.key = key;
     this.group = route.group;
     this.source = route.source;
+    this.isOfNodes = OF_NODES.has(route.group);
     this.colour = colour;
     this.history = new History("bits", "packets", "lost", "delay");
     this.before = null;
@@ -174,7 +180,7 @@ export class Model {
     const towards = new Map();
     for (const link of this.list) for (const node of link.peer.nodes) if (!towards.has(node)) towards.set(node, link);
     for (const stream of this.streams.values()) {
-      if (!stream.flows) continue;
+      if (!stream.flows || stream.isOfNodes) continue;
       for (const name of stream.route.to) byName.get(name)?.strands.push({ stream, way: "out" });
       const froms = new Set(stream.origins.map((origin) => towards.get(origin)));
       for (const link of froms) link?.strands.push({ stream, way: "in" });
@@ -207,6 +213,16 @@ export class Model {
 
   get list_of_streams() {
     return [...this.streams.values()];
+  }
+
+  /** Streams that flow now, but for what nodes say to each other. */
+  get flowing() {
+    return this.list_of_streams.filter((stream) => stream.flows && !stream.isOfNodes);
+  }
+
+  /** What a group is called: by the user, by its session, or by what nodes use it for; else its address. */
+  nameOfGroup(group) {
+    return alias("stream", group) || this.sessionOfGroup.get(group)?.name || OF_NODES.get(group) || group;
   }
 
   /** How many of these the node has beside those that it lists. */
@@ -248,8 +264,7 @@ export class Model {
 
   /** The user's name for a stream, else its session's, else its group. */
   nameOf(stream) {
-    const own = called("stream", stream.group);
-    return own === stream.group ? (this.sessionOfGroup.get(stream.group)?.name ?? own) : own;
+    return this.nameOfGroup(stream.group);
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
 import { amount, bitrate, clock, milliseconds, packetrate, percent, plain, some, span, whole } from "./format.js";
-import { alias, called } from "./settings.js";
+import { called } from "./settings.js";
 import { Spark } from "./chart.js";
 import { Table } from "./table.js";
 import { light, showLight } from "./tree.js";
@@ -80,9 +80,7 @@ export function groupsView(model, select) {
   return () => table.show(model.document.groups, model.notShown("groups"));
 }
 
-function groupName(model, { group }) {
-  return alias("stream", group) || model.sessionOfGroup.get(group)?.name || group;
-}
+const groupName = (model, { group }) => model.nameOfGroup(group);
 
 /** How a group came to be wanted here. */
 export const asked = (group) => (group.denied ? "denied" : group.version ? `IGMPv${group.version}` : group.pinned ? "pin" : group.wanted_by.some((name) => OF_NODES.has(name)) ? "nodes" : "");
@@ -227,11 +225,11 @@ function watchedView(model, select) {
       { title: "players", className: right, width: "w-count", value: (output) => whole(output.clients), sort: (output) => output.clients },
       { title: "at", className: "wide mono", value: (output) => some(output.viewers ?? [], 3), sort: (output) => (output.viewers ?? []).join() },
       { title: "bytes", className: `${right} wide`, width: "w-rate", value: (output) => amount(output.bytes), sort: (output) => output.bytes },
-      { title: "too slow for", className: right, width: "w-rate", value: (output) => amount(output.lost), sort: (output) => output.lost },
+      { title: "lost", className: right, width: "w-count", value: (output) => amount(output.lost), sort: (output) => output.lost },
     ],
   });
   byId("panel-sessions").append(el("h2", { text: "Watched over HTTP" }));
-  furnish("panel-sessions", table, "what is watched over HTTP");
+  byId("panel-sessions").append(table.node, table.nothing, table.more);
   table.node.id = "watched";
   return () => table.show(model.document.outputs ?? []);
 }
