@@ -2,22 +2,11 @@
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 from multicastmw.cli.film import find_ffmpeg
 from tests import browser as browsers
 from tests.netns.kit import NetnsTestCase, peer_of, why_not
-from tests.netns.walk import ROOT, Desk, Walk, mp4, steps
-
-
-def links(desk: Desk, line: str) -> None:
-    """What `make install` leaves behind, of this environment."""
-    root = Path(desk.at)
-    root.joinpath("etc/mcmw").mkdir()
-    root.joinpath("opt/mcmw").symlink_to(sys.prefix)
-    root.joinpath("usr/local/bin/mcmw").unlink(missing_ok=True)
-    root.joinpath("usr/local/bin/mcmw").symlink_to(Path(sys.prefix, "bin/mcmw"))
+from tests.netns.walk import ROOT, Walk, links, mp4, steps
 
 
 class Newcomer(NetnsTestCase):

@@ -179,6 +179,15 @@ class Walk:
             raise AssertionError("\n".join([str(error), browser.text("body"), *said])) from error
 
 
+def links(desk: Desk, line: str) -> None:
+    """What `make install` leaves behind, of this very environment."""
+    root = Path(desk.at)
+    root.joinpath("etc/mcmw").mkdir()
+    root.joinpath("opt/mcmw").symlink_to(sys.prefix)
+    root.joinpath("usr/local/bin/mcmw").unlink(missing_ok=True)
+    root.joinpath("usr/local/bin/mcmw").symlink_to(Path(sys.prefix, "bin/mcmw"))
+
+
 def mp4(clip: Path) -> Path:
     """A film as people have them, of several minutes: this clip again and again."""
     once, found = clip.with_name("once.mp4"), clip.with_name("film.mp4")
@@ -189,8 +198,8 @@ def mp4(clip: Path) -> Path:
 
 
 def main(arguments: list[str]) -> None:
-    """Installs in earnest; the picture goes to docs/screenshots, or to the folder that is given."""
-    folder = Path(arguments[0] if arguments else ROOT / "docs" / "screenshots")
+    """Installs in earnest but for --here; the picture goes into the folder that is given."""
+    folder = Path(next((each for each in arguments if each != "--here"), ROOT / "docs" / "screenshots"))
     began = time.monotonic()
 
     def say(line: str) -> None:
@@ -209,7 +218,7 @@ def main(arguments: list[str]) -> None:
         with Lab("mcmw-walk", state, "abc") as lab:
             began = time.monotonic()
             walk = Walk(lab, clone, clip.with_name("film.mp4"), say)
-            walk.go(installs)
+            walk.go(links if "--here" in arguments else installs)
             browser = Browser(walk.desks["c"].host, Path(state))
             try:
                 browser.size(1440, 860)
