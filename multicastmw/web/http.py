@@ -33,7 +33,7 @@ LOG = Logger(namespace="mcmw")
 # What we chose.
 BODY_MAX = 64 << 10  # bytes of a request behind its head; of that, Twisted takes 16 KiB
 IPV6_HOST = 64  # bits of an IPv6 address that one caller has to himself
-PIECE = 64 << 10  # bytes of a long answer that are written at a time, once those before are taken
+PIECE = 65 << 10  # bytes of a long answer that go at a time; more than fill a transport, so that it says so
 PIECE_WITHIN = 30.0  # seconds for a caller to take a piece: 2 kB/s, as of a telephone in a cellar
 LAST_BYTES = PIECE_WITHIN  # seconds that one who is late has for the last piece that was written to him
 
