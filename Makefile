@@ -3,7 +3,9 @@
 # make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
 # make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make screenshots  the pictures of the page in docs/screenshots, from running nodes (root)
+# make walk     types what README.rst has a newcomer type, into three hosts, and looks for the film (root)
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
+# make install  a node's programs on this host: /opt/mcmw, mcmw in PREFIX/bin (/usr/local), a unit for systemd (root)
 # make man      writes the manual pages to build/man; make install-man puts them below PREFIX (/usr/local)
 # make deb      builds a Debian package for this release in build/; make try-deb installs it into a throw-away root
 # make clean    takes away what these made
@@ -13,6 +15,7 @@
 PYTHON ?= python3
 RUNS ?= 20000
 PREFIX ?= /usr/local
+OPT := /opt/mcmw
 BIN := .venv/bin
 TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg cvlc:vlc-bin tshark:tshark runuser:util-linux cc:gcc telnet:inetutils-telnet ssh:openssh-client chromium:chromium
 PACKAGES := vlc-plugin-base fonts-dejavu-core
@@ -23,7 +26,7 @@ UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FIL
 AT_A_TIME := 4
 OBJECT := $(EBPF)/fastpath.bpf.o
 
-.PHONY: demo test lint unit whole screenshots soak bench fuzz man install-man deb try-deb tools compiled clean
+.PHONY: demo test lint unit whole screenshots walk soak bench fuzz install man install-man deb try-deb tools compiled clean
 
 demo: TOOLS := $(DEMO_TOOLS)
 demo: PACKAGES :=
@@ -50,6 +53,9 @@ whole: .venv/ready $(OBJECT) tools compiled
 screenshots: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m tests.netns.screenshots docs/screenshots
 
+walk: .venv/ready tools
+	$(BIN)/python -m tests.netns.walk docs/screenshots
+
 soak: .venv/ready $(OBJECT) tools
 	MCMW_NURSERY=no $(BIN)/python -m pytest -m slow -s
 
@@ -61,6 +67,25 @@ bench: .venv/ready
 fuzz: .venv/ready
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	$(BIN)/python -m tests.fuzz all --runs $(RUNS) $(ARGS)
+
+# Of Python's, only what a node runs on.  The unit is there at once, and nothing is started.
+install:
+	@missing=""; for tool in cc:gcc\ libc6-dev\ python3-dev clang:clang\ llvm ip:iproute2; do \
+		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then echo "installing$$missing"; apt-get update -qq; \
+		for package in $$missing; do DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+			--no-install-recommends $$package >/dev/null || echo "not installed: $$package"; done; fi
+	$(PYTHON) -m venv $(OPT)
+	$(OPT)/bin/pip install --quiet --disable-pip-version-check '.[manhole]'
+	$(OPT)/bin/twistd --help >/dev/null  # as root, for its cache of plugins
+	getent passwd mcmw >/dev/null || useradd --system --user-group --no-create-home --home-dir /nonexistent \
+		--shell /usr/sbin/nologin mcmw
+	install -d /etc/mcmw $(PREFIX)/bin $(PREFIX)/lib/systemd/system
+	ln -sf $(OPT)/bin/mcmw $(PREFIX)/bin/mcmw
+	install -m 0644 etc/mcmw.service $(PREFIX)/lib/systemd/system/mcmw.service
+	@[ ! -d /run/systemd/system ] || systemctl daemon-reload
+	@$(OPT)/bin/mcmw --version
 
 man: .venv/ready
 	rm -rf build/man

@@ -105,18 +105,20 @@ def make_authority(folder: Path, name: str = AUTHORITY_NAME) -> list[Path]:
     return [_write_key(folder / AUTHORITY_KEY, key), _write(folder / AUTHORITY, _pem(certificate), 0o644)]
 
 
-def make_node(folder: Path, names: Sequence[str], days: int = NODE_DAYS, renew: bool = False) -> list[Path]:
-    """What `mcmw keys node` makes; raises Failure."""
+def make_node(
+    folder: Path, names: Sequence[str], days: int = NODE_DAYS, renew: bool = False, apart: bool = False
+) -> list[Path]:
+    """What `mcmw keys node` makes, each `apart` in a folder of its name; raises Failure."""
     signer, its_key = _authority(folder)
-    for name in names:
-        _check_name(name)
-        if not renew:
-            _check_free(folder / f"{name}.key", folder / f"{name}.pem")
+    check_names(names)
+    where = {name: folder / name if apart else folder for name in names}
+    for name in [] if renew else names:
+        _check_free(where[name] / f"{name}.key", where[name] / f"{name}.pem")
     # All keys are read before the first certificate is written: what is said of one then holds for all.
-    there = {name: _load_key(folder / f"{name}.key") for name in names} if renew else {}
+    there = {name: _load_key(where[name] / f"{name}.key") for name in names} if renew else {}
     made: list[Path] = []
     for name in dict.fromkeys(names):
-        made += _node(folder, name, signer, its_key, days, there.get(name))
+        made += _node(where[name], name, signer, its_key, days, there.get(name))
     return made
 
 
@@ -141,6 +143,12 @@ def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, key: An
     return [*made, _write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Raises Failure where one is none that a node and its certificate can have."""
+    for name in names:
+        _check_name(name)
+
+
 def _check_name(name: str) -> None:
     """Is this a node's name, and one that is found in a certificate again?"""
     from service_identity.hazmat import DNS_ID
@@ -155,6 +163,8 @@ def _check_name(name: str) -> None:
     except ValueError:
         why = "a certificate holds names of ASCII letters, digits, dots, - and _ only, and no addresses"
         raise Failure(f"{name}: {why}") from None
+    if name in (".", ".."):
+        raise Failure(f"{name}: that is a folder of every folder, and no name")
     if f"{name}.key" == AUTHORITY_KEY:
         raise Failure(f"{name}: that is what the files of the authority are called")
 

@@ -41,6 +41,7 @@ COMMANDS = {
     "group": ("multicastmw.cli.steer:group", "Have a running node want a group, or no longer."),
     "log": ("multicastmw.cli.log:log", "Have a running node write more into its log, or less."),
     "web": ("multicastmw.cli.web:web", "Print the URL of a running node's web page."),
+    "setup": ("multicastmw.cli.setup:setup", "Make the node.ini and the keys of several nodes."),
     "keys": ("multicastmw.cli.keys:keys", "Make the keys of nodes that talk over TLS."),
     "tap": ("multicastmw.cli.tap:tap", "Look after the TAP device."),
     "demo": ("multicastmw.cli.demo:demo", "Send a video through nodes on this machine."),

@@ -73,10 +73,12 @@ class Client(Protocol):
 class Viewer:
     """Somebody who watches: what waits for him while his connection takes nothing."""
 
-    __slots__ = ("_bytes", "_client", "_is_paused", "_waiting", "lost", "sent", "took_at", "watched")
+    __slots__ = ("_bytes", "_client", "_is_paused", "_waiting", "lost", "place", "sent", "took_at", "watched")
 
-    def __init__(self, watched: "OutputStream", client: Client, now: float) -> None:
+    def __init__(self, watched: "OutputStream", client: Client, now: float, place: str) -> None:
+        """`place` is where he is, for people."""
         self.watched = watched
+        self.place = place
         self.sent = self.lost = 0
         self.took_at = now
         self._client = client
@@ -166,6 +168,7 @@ class OutputStream:
             port=what.port,
             rtp=what.is_rtp,
             clients=len(self.viewers),
+            viewers=tuple(sorted(viewer.place for viewer in self.viewers)),
             packets=self.packets,
             bytes=self.bytes,
             lost=self.lost,
@@ -220,7 +223,7 @@ class HttpOutput:
         self.counters.refused += 1
         return True
 
-    def watch(self, what: What, client: Client, now: float) -> Viewer:
+    def watch(self, what: What, client: Client, now: float, place: str = "") -> Viewer:
         """Somebody watches, until `leave`."""
         if not self._is_attached:
             self._is_attached = True
@@ -233,7 +236,7 @@ class HttpOutput:
             self._watched.setdefault(what.group, {})[what] = watched
             self.wake()
             self._router.subscribe(self, what.channel)
-        viewer = Viewer(watched, client, now)
+        viewer = Viewer(watched, client, now, place)
         watched.viewers[viewer] = None
         self.counters.viewers += 1
         return viewer

@@ -218,6 +218,7 @@ class OutputStatus:
     port: int
     rtp: bool
     clients: int
+    viewers: tuple[str, ...]  # where these are
     packets: int
     bytes: int
     lost: int  # payloads that a client was too slow for

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
+from multicastmw.core import nodegroups
 from multicastmw.core.dialling import State
 from multicastmw.net.supervisor import supervisor
 
@@ -83,8 +84,9 @@ def line(node: "NodeService") -> str:
     down = [dialler for dialler in node.diallers if not dialler.link]
     packets = sum(route.packets for route in node.router.routes())
     device = node.tap.config.device
+    wanted = len(node.router) - nodegroups.count(node.router)
     facts = [
-        f"{up} of {up + len(down)} peers up{_missing(down)}", f"{_several(len(node.router), 'group')} wanted",
+        f"{up} of {up + len(down)} peers up{_missing(down)}", f"{_several(wanted, 'group')} wanted",
         f"{packets:,} packets", *_kernel(node),
     ]  # fmt: skip
     said = [] if node.tap.up else [f"{device} pending: {node.tap.why}"]

@@ -4,6 +4,7 @@ import os
 from typing import TYPE_CHECKING
 
 from multicastmw import __version__
+from multicastmw.core import nodegroups
 from multicastmw.core.fragments import OUTCOMES, Reassembler
 from multicastmw.core.igmp_values import QuerierStatus
 from multicastmw.core.routing import Route
@@ -111,6 +112,7 @@ def _refused_reload(node: "NodeService") -> RefusedReload | None:
 def _kernel(node: "NodeService", routes: int) -> dict[str, int]:
     return {
         "udp_buffer_full": node.data_port.kernel_drops() if node.data_port else 0,
+        "groups_of_nodes": nodegroups.count(node.router),
         "groups_not_shown": max(0, len(node.router) - SHOWN_MAX),
         "sessions_not_shown": sessionstatus.not_shown(node),
         "routes_not_shown": max(0, routes - SHOWN_MAX),

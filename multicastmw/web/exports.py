@@ -3,6 +3,8 @@
 Each takes the `sessions` of a status document (Status.as_dict) and gives a text.  Names in them are
 strangers': in a playlist they are one line, in XML they are escaped.
 
+Without multicast a player has the URL of this node's HTTP output, which carries transport streams of IPv4.
+
 A URL is enough for one stream whose payload says what it is: MPEG-TS, or an RTP payload type that is not
 dynamic.  Anything else is played by its SDP, at `base` + "/session/ID.sdp"; without a base, as in a file, a
 playlist leaves it out and says so.
@@ -10,8 +12,9 @@ playlist leaves it out and says so.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 Session = Mapping[str, Any]
@@ -19,6 +22,10 @@ Media = Mapping[str, Any]
 
 # What the specifications say: RFC 3551, 6.
 DYNAMIC = 96
+MP2T = "33"
+PLAIN = ("udp", "mp2t/h2221/udp")  # protocols without RTP
+
+BY_SDP = "is played by its SDP, of id {id}"
 
 TYPES = {
     "json": "application/json",
@@ -33,13 +40,14 @@ def as_json(sessions: Iterable[Session]) -> str:
     return json.dumps({"sessions": list(sessions)}) + "\n"
 
 
-def m3u(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
+def m3u(sessions: Iterable[Session], base: str = "", query: str = "", via_http: bool = False) -> str:
     """A playlist: for each session a line with its name, and one with its address."""
     lines = ["#EXTM3U"]
     for session in sessions:
-        address = address_of(session, base, query)
+        address = (http_address_of if via_http else address_of)(session, base, query)
         if address is None:
-            lines.append(f"# {title(session)}: is played by its SDP, of id {session['id']}")
+            why = "is no single transport stream of IPv4, and HTTP has nothing else" if via_http else BY_SDP
+            lines.append(f"# {title(session)}: {why.format(id=session['id'])}")
             continue
         group = one_line(session["category"]).replace('"', "'")
         attribute = f' group-title="{group}"' if group else ""
@@ -47,7 +55,7 @@ def m3u(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def xspf(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
+def xspf(sessions: Iterable[Session], base: str = "", query: str = "", via_http: bool = False) -> str:
     """The same in XML (XSPF 1)."""
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -56,7 +64,7 @@ def xspf(sessions: Iterable[Session], base: str = "", query: str = "") -> str:
         "  <trackList>",
     ]
     for session in sessions:
-        if address := address_of(session, base, query):
+        if address := (http_address_of if via_http else address_of)(session, base, query):
             lines += ["    <track>", *_track(session, address), "    </track>"]
     return "\n".join([*lines, "  </trackList>", "</playlist>", ""])
 
@@ -84,6 +92,16 @@ def find(sessions: Iterable[Session], wanted: str) -> list[Session]:
     return [s for s in known if s["id"] == wanted] or [s for s in known if s["name"] == wanted]
 
 
+def stream(group: str, port: int, source: str, is_rtp: bool) -> Session:
+    """A stream that nobody announces, as if somebody did; `source` may be empty."""
+    media = {
+        "group": group, "port": port, "protocol": "RTP/AVP" if is_rtp else "udp", "formats": [MP2T],
+        "encodings": [], "sources": [source] if source else [],
+    }  # fmt: skip
+    name = f"{group}:{port}"
+    return {"id": name, "name": name, "description": "", "category": "", "media": [media], "sdp": ""}
+
+
 # --- addresses
 
 
@@ -98,12 +116,30 @@ def address_of(session: Session, base: str = "", query: str = "") -> str | None:
     return f"{base.rstrip('/')}/session/{session['id']}.sdp{query}" if base and streams else None
 
 
+def http_address_of(session: Session, base: str, query: str = "") -> str | None:
+    """The URL of the HTTP output at `base`, for a player without multicast; None: it has no such stream."""
+    streams = [media for media in session["media"] if media["port"]]
+    if len(streams) != 1 or not _is_ts(streams[0]) or not _is_ipv4(streams[0]["group"]):
+        return None
+    (media,) = streams
+    source = urlencode({"source": media["sources"][0]}) if len(media["sources"]) == 1 else ""
+    asked = "&".join(filter(None, (source, query.removeprefix("?"))))
+    where = f"{_scheme(media)}/{media['group']}:{media['port']}"
+    return f"{base.rstrip('/')}/{where}{'?' if asked else ''}{asked}"
+
+
 def url(media: Media) -> str:
     """As VLC and ffmpeg have it: rtp://SOURCE@GROUP:PORT, and without a source rtp://@GROUP:PORT."""
-    scheme = "rtp" if "RTP" in media["protocol"].upper() else "udp"
     sources = media["sources"]
     source = _literal(sources[0]) if len(sources) == 1 else ""
-    return f"{scheme}://{source}@{_literal(media['group'])}:{media['port']}"
+    return f"{_scheme(media)}://{source}@{_literal(media['group'])}:{media['port']}"
+
+
+def _is_ipv4(address: str) -> bool:
+    try:
+        return IPv4Address(address).is_multicast
+    except ValueError:
+        return False  # a name, or IPv6
 
 
 def _literal(address: str) -> str:
@@ -114,8 +150,18 @@ def _literal(address: str) -> str:
         return address
 
 
+def _scheme(media: Media) -> str:
+    return "rtp" if "RTP" in media["protocol"].upper() else "udp"
+
+
+def _is_ts(media: Media) -> bool:
+    """What comes without RTP is taken for one."""
+    formats, encodings = list(media["formats"]), [each.upper() for each in media["encodings"]]
+    return media["protocol"].lower() in PLAIN or formats == [MP2T] or set(encodings) == {"MP2T"}
+
+
 def _says_what_it_is(media: Media) -> bool:
-    if media["protocol"].lower() in ("udp", "mp2t/h2221/udp"):
+    if media["protocol"].lower() in PLAIN:
         return True
     return all(each.isdigit() and int(each) < DYNAMIC for each in media["formats"])
 

@@ -92,6 +92,14 @@ class Guard:
         token, and good for nothing when this node has ended."""
         return hmac.new(self.salt, self.token.encode(), sha256).hexdigest()
 
+    @property
+    def stream_pass(self) -> str:
+        """What opens streams and their files in a URL, and nothing else: in a playlist for who came with a
+        cookie, which no player has.  Good for nothing when this node has ended."""
+        return (
+            hmac.new(self.salt, b"streams " + self.token.encode(), sha256).hexdigest() if self.token else ""
+        )
+
     def judge(self, asked: Asked) -> Refused | None:
         """None where it may pass."""
         return self._well_formed(asked) or self._host(asked) or self._token(asked) or self._origin(asked)
@@ -121,10 +129,12 @@ class Guard:
             return None
         borne = _borne(asked.authorization)
         queried = _queried(asked.uri) if asked.method in SAFE and not borne else ""
+        is_stream = asked.uri.startswith(STREAMS)
         given = borne or queried or asked.cookie
-        wanted = self.token if borne or queried else self.ticket
-        if given and hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode()):
-            is_stream = asked.uri.startswith(STREAMS)
+        wanted = [self.token if borne or queried else self.ticket]
+        if queried and is_stream:
+            wanted.append(self.stream_pass)
+        if given and _is_one_of(given, wanted):
             return self._enter(asked) if queried and not is_stream else None
         what, why = ("the token is wrong", "wrong_token") if given else ("a token is needed", "")
         line = f"{what}; `mcmw web` on the node's host prints the URL to open"
@@ -181,6 +191,12 @@ def names_this_host(host: str) -> bool:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def _is_one_of(given: str, wanted: list[str]) -> bool:
+    """In constant time: all are looked at."""
+    said = given.encode("utf-8", "replace")
+    return sum(hmac.compare_digest(said, each.encode()) for each in wanted) > 0
 
 
 def _borne(authorization: str) -> str:

@@ -9,14 +9,16 @@ Both sites of a node are made of this: the control socket (services/control.py) 
 - a body is read to its end, into memory or a disk, whatever its length says;
 - a form is parsed before anybody has asked for one, and one of an unknown type raises;
 - a caller that sends a byte now and then is never late, for each byte begins his time anew;
+- an answer is written whole, and nothing says whether it is taken;
 - an error page repeats the URI, and raises if that is not ASCII; HEAD is written into the log.
 """
 
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IPushProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -24,13 +26,16 @@ from twisted.web import http
 from twisted.web.error import UnsupportedMethod
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
+from zope.interface import implementer
 
 LOG = Logger(namespace="mcmw")
 
 # What we chose.
 BODY_MAX = 64 << 10  # bytes of a request behind its head; of that, Twisted takes 16 KiB
 IPV6_HOST = 64  # bits of an IPv6 address that one caller has to himself
-LAST_BYTES = 15.0  # seconds that one who is late has for what was written to him
+PIECE = 65 << 10  # bytes of a long answer that go at a time; more than fill a transport, so that it says so
+PIECE_WITHIN = 30.0  # seconds for a caller to take a piece: 2 kB/s, as of a telephone in a cellar
+LAST_BYTES = PIECE_WITHIN  # seconds that one who is late has for the last piece that was written to him
 
 NOTHING = "there is nothing here"
 
@@ -125,8 +130,7 @@ class BoundedRequest(Request):
             return
         if self.method != b"HEAD" or not self.responseHeaders.hasHeader(b"content-length"):
             self.setHeader(b"content-length", b"%d" % len(body))
-        self.write(b"" if self.method == b"HEAD" else body)
-        self.finish()
+        pour(self, b"" if self.method == b"HEAD" else body, self.site.reactor)
 
     def processingFailed(self, reason: Failure) -> None:
         """The traceback is for the log; amidst an answer it is cut off, which nobody takes for its end."""
@@ -303,7 +307,7 @@ def place_of(address: Any) -> str:
 
 def said(request: Request, code: int, line: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
     """The body of an answer that is one line for people."""
-    request.setResponseCode(code)
+    request.setResponseCode(code, HTTPStatus(code).phrase.encode())  # Twisted does not know all of them
     for name, value in headers:
         request.setHeader(name, value)
     request.setHeader(b"content-type", b"text/plain; charset=utf-8")
@@ -316,6 +320,82 @@ def refuse(request: Request, why: Refusal) -> None:
     request.setHeader(b"content-length", b"%d" % len(body))
     request.write(b"" if request.method == b"HEAD" else body)
     request.finish()
+
+
+def pour(request: Request, body: bytes, reactor: Any) -> None:
+    """Writes the body of an answer and ends it; a long one as the caller takes it."""
+    if len(body) > PIECE:
+        Pouring(request, body, reactor)
+    else:
+        request.write(body)
+        request.finish()
+
+
+@implementer(IPushProducer)
+class Pouring:
+    """A long answer, a piece at a time: it lasts as long as its size says, and waits in memory once for all.
+
+    Who does not take a piece in time is cut off.
+    """
+
+    def __init__(self, request: Any, body: bytes, reactor: Any) -> None:
+        self._request = request
+        self._left = memoryview(body)
+        self._reactor = reactor
+        self._is_full = False
+        self._call: IDelayedCall | None = None
+        request.notifyFinish().addBoth(self._over)
+        request.registerProducer(self, True)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        piece, self._left = bytes(self._left[:PIECE]), self._left[PIECE:]
+        self._request.write(piece)  # which may say that this is enough
+        self._wait()
+
+    def _wait(self) -> None:
+        self._quiet()
+        if self._is_full:
+            self._call = self._reactor.callLater(PIECE_WITHIN, self._late)
+        elif self._left:
+            self._call = self._reactor.callLater(0, self._go_on)
+        else:
+            self._request.unregisterProducer()
+            self._request.finish()
+
+    def _late(self) -> None:
+        self._call = None
+        abort(self._request.channel)
+
+    def _over(self, _: object) -> None:
+        """It is answered, or the caller has gone."""
+        self._quiet()
+
+    def _quiet(self) -> None:
+        if self._call and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    # --- what the connection says
+
+    def pauseProducing(self) -> None:
+        """A piece is on its way."""
+        if not self._is_full:
+            self._is_full = True
+            if self._call:  # it says so late
+                self._wait()
+
+    def resumeProducing(self) -> None:
+        """All that was written is taken."""
+        self._is_full = False
+        if self._left:
+            self._quiet()
+            self._go_on()
+        else:
+            self._wait()
+
+    def stopProducing(self) -> None:
+        self._quiet()
 
 
 class Line(Resource):

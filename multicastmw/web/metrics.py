@@ -19,7 +19,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from multicastmw.core.fragments import OUTCOMES as REASSEMBLY
 from multicastmw.core.status import PeerStatus, Status
-from multicastmw.web.http import Leaf
+from multicastmw.web.http import Leaf, pour
 
 KIND = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -587,5 +587,4 @@ class Metrics(Leaf):
         body = b"".join(parts)
         request.setHeader(b"content-type", KIND)
         request.setHeader(b"content-length", b"%d" % len(body))
-        request.write(b"" if request.method == b"HEAD" else body)
-        request.finish()
+        pour(request, b"" if request.method == b"HEAD" else body, self._reactor)

@@ -2,7 +2,7 @@
 
 A GET joins, and is answered when the first payload is there (200), or when none came for a while (504); the
 answer then goes on until the viewer or the stream goes.  HEAD joins nothing.  Ranges are ignored, as a stream
-has no end to count from.
+has no end to count from.  With .m3u behind it, it is a playlist with that stream: see sessions.py.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,10 @@ from zope.interface import implementer
 
 from multicastmw.core.output import FIRST_WITHIN, VIEWERS_MAX, HttpOutput, Viewer
 from multicastmw.core.payloads import What, parse
-from multicastmw.web.http import Folder, Refusal, abort, refuse, said
+from multicastmw.web import exports
+from multicastmw.web.http import Folder, Refusal, abort, place_of, refuse, said
+from multicastmw.web.sessions import M3U, Here, Playlist
+from multicastmw.wire import ipv4
 
 TS = b"video/mp2t"
 ANYTHING = b"application/octet-stream"
@@ -31,7 +34,8 @@ class Watching:
         self._reactor = reactor
         self._is_over = False
         self._has_begun = False
-        self.viewer: Viewer = output.watch(what, self, reactor.seconds())
+        place = place_of(request.getClientAddress())
+        self.viewer: Viewer = output.watch(what, self, reactor.seconds(), place)
         self._late: IDelayedCall | None = reactor.callLater(FIRST_WITHIN, self._nothing_came)
         request.notifyFinish().addBoth(self._gone)
 
@@ -111,16 +115,19 @@ class Watching:
 class Streams(Folder):
     """/udp or /rtp: its children are GROUP:PORT."""
 
-    def __init__(self, output: Callable[[], HttpOutput], reactor: Any, is_rtp: bool) -> None:
+    def __init__(self, output: Callable[[], HttpOutput], reactor: Any, is_rtp: bool, here: Here) -> None:
         super().__init__()
         self._output = output
         self._reactor = reactor
         self._is_rtp = is_rtp
+        self._here = here
 
     def getChild(self, path: bytes, request: Request) -> Resource:
         if not path or request.postpath not in ([], [b""]):
             return super().getChild(path, request)
-        return Stream(self._output(), self._reactor, path.decode("utf-8", "replace"), self._is_rtp)
+        where = path.decode("utf-8", "replace")
+        stream = Stream(self._output(), self._reactor, where.removesuffix(M3U), self._is_rtp)
+        return OfOne(stream, self._here) if where.endswith(M3U) else stream
 
 
 class Stream(Resource):
@@ -136,7 +143,7 @@ class Stream(Resource):
         self._is_rtp = is_rtp
 
     def render_GET(self, request: Request) -> Any:
-        what = self._what(request)
+        what = self.what(request)
         if isinstance(what, bytes):
             return what
         if self._output.is_full:
@@ -146,7 +153,7 @@ class Stream(Resource):
         return NOT_DONE_YET
 
     def render_HEAD(self, request: Request) -> Any:
-        what = self._what(request)
+        what = self.what(request)
         if isinstance(what, bytes):
             return what
         watched = self._output.known(what)
@@ -156,7 +163,7 @@ class Stream(Resource):
         request.finish()
         return NOT_DONE_YET
 
-    def _what(self, request: Request) -> What | bytes:
+    def what(self, request: Request) -> What | bytes:
         """What is asked for, or the body of the answer that says why not."""
         assert request.args is not None
         sources = request.args.get(b"source", [b""])
@@ -167,3 +174,22 @@ class Stream(Resource):
         if not self._output.admits(what):
             return said(request, 403, "[groups] of this node keeps the group out")
         return what
+
+
+class OfOne(Resource):
+    """The playlist of one stream."""
+
+    isLeaf = True
+
+    def __init__(self, stream: Stream, here: Here) -> None:
+        super().__init__()
+        self._stream = stream
+        self._here = here
+
+    def render_GET(self, request: Request) -> Any:
+        what = self._stream.what(request)
+        if isinstance(what, bytes):
+            return what
+        source = ipv4.text(what.source) if what.source else ""
+        session = exports.stream(ipv4.text(what.group), what.port, source, what.is_rtp)
+        return Playlist(lambda: [session], "m3u", self._here).render_GET(request)

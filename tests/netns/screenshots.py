@@ -4,7 +4,6 @@ Figure 4's tree with a fifth node e.  a plays a film to c and d, b looks; then e
 program on b sends with TTL 1.  What is seen is what such nodes do, and nothing is drawn by hand.
 """
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -102,20 +101,20 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     picture("tree-dark")
     browser.prefers(color_scheme="light")
     browser.click("#tab-streams")
-    browser.click("#panel-streams tbody tr")
+    browser.click("#panel-streams tbody tr:nth-child(2)")
     wait_until(lambda: browser.ask("document.querySelectorAll('#inspector canvas').length"), 5, "charts")
     browser.until("new Promise(done => setTimeout(() => done(true), 1500))", "a look with charts")
     picture("stream-light")
     browser.press("Escape")
-    browser.prefers(color_scheme="dark")
+    watch(b)
     browser.click("#tab-sessions")
-    if browser.ask("document.querySelectorAll('.play').length"):
-        browser.click(".play")
-    else:
-        session = {"name": FILM, "url": f"rtp/{FILM}:{MEDIA}", "files": []}
-        browser.ask(f"import('/page/preview.js').then(m => void new m.Preview().open({json.dumps(session)}))")
+    browser.until("document.querySelectorAll('#watched tbody tr').length", "who watches over HTTP")
+    browser.until("document.querySelectorAll('.play:not([disabled])').length === 2", "the sessions")
+    picture("sessions-light")
+    browser.prefers(color_scheme="dark")
+    browser.click("#panel-sessions tbody tr:nth-child(2) .play")
     try:
-        browser.until("document.querySelector('#preview-video').currentTime > 2", "the film in the preview")
+        browser.until("document.querySelector('#preview-video').currentTime > 4", "the film in the preview")
     except AssertionError as error:
         raise AssertionError(f"{error}; the page says: {browser.text('#preview')}") from error
     picture("preview-dark")
@@ -124,6 +123,18 @@ def shoot(browser: Browser, folder: Path, b: Host, e: Host) -> None:
     browser.click("#tab-tree")
     browser.until("document.querySelector('#tree').hasAttribute('data-down')", "the narrow tree")
     picture("phone-dark")
+    browser.prefers(color_scheme="light")
+    browser.click("#tab-sessions")
+    browser.click("#panel-sessions tbody tr:nth-child(2)")
+    browser.until("document.querySelectorAll('#inspector-files a').length", "what players open")
+    picture("phone-light")
+
+
+def watch(host: Host) -> None:
+    """A player without multicast."""
+    url = f"http://127.0.0.1:{WEB}/rtp/{FILM}:{MEDIA}"
+    read = f"import urllib.request as r; a = r.urlopen({url!r})\nwhile a.read(1316): pass"
+    host.spawn([sys.executable, "-Ic", read], log=f"{host.name}-player")
 
 
 def small(path: Path) -> None:

@@ -33,5 +33,8 @@ class Package(TestCase):
         tried = run([str(FOLDER / "try"), str(package)], stdout=PIPE, stderr=STDOUT, text=True, check=False)
         self.assertEqual(0, tried.returncode, tried.stdout)
         said = [line.removeprefix("ok: ") for line in tried.stdout.splitlines() if line.startswith("ok: ")]
-        for words in ("nothing was started", "a node runs, and is well", "a purge leaves nothing"):
+        for words in (
+            "nothing was started", "a node runs, and is well", "a purge leaves nothing",
+            "node.ini is root's and the node's, and nobody else's", "an upgrade shuts node.ini",
+        ):  # fmt: skip
             self.assertIn(words, said)

@@ -1,6 +1,7 @@
 """The page before running nodes: it shows what `mcmw show --json` says, and what breaks is seen at once."""
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -8,6 +9,7 @@ from multicastmw.cli.lab import Host, wait_until
 from tests import browser as browsers
 from tests.netns.kit import (
     DEVICE,
+    MEDIA,
     PATIENCE,
     NetnsTestCase,
     Receiver,
@@ -91,8 +93,8 @@ class Page(NetnsTestCase):
             }
             return (
                 peers == links
-                and groups == {(row[0], row[2]) for row in self.rows("groups")}
-                and routes == {(row[1], row[2], row[8], row[11]) for row in self.rows("streams")}
+                and groups == {(row[0].split()[-1], row[2]) for row in self.rows("groups")}
+                and routes == {(row[1].split()[-1], row[2], row[8], row[11]) for row in self.rows("streams")}
             )
 
         wait_until(agrees, PATIENCE, "the page as the command has it")
@@ -122,6 +124,59 @@ class Page(NetnsTestCase):
 
     def streams(self) -> list[dict[str, Any]]:
         return [each for each in self.shown()["streams"] if each["group"] == GROUP]
+
+    def test_who_watches_over_http_and_with_what_address(self) -> None:
+        self.play()
+        url = f"{URL}udp/{GROUP}:{MEDIA}"
+        read = f"import urllib.request as r; a = r.urlopen({url!r})\nwhile a.read(1316): pass"
+        self.b.spawn([sys.executable, "-Ic", read], log="b-player")
+        self.browser.click("#tab-sessions")
+        self.browser.until("document.querySelectorAll('#watched tbody tr').length", "who watches")
+        (output,) = self.shown()["outputs"]
+        self.assertEqual(["127.0.0.1"], output["viewers"])
+        row = self.browser.ask(
+            "[...document.querySelector('#watched tbody tr').cells].map(each => each.innerText)"
+        )
+        self.assertEqual([f"{GROUP}:{MEDIA}", "/udp/", "any", str(output["clients"]), "127.0.0.1"], row[:5])
+        self.assertEqual([], self.browser.complaints)
+
+    def test_announcements_that_are_refused_are_counted(self) -> None:
+        send = (
+            "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 16)\n"
+            "for n in range(7): s.sendto(b'nonsense', ('224.2.127.254', 9875))"
+        )
+        self.assertEqual(0, self.b.run([sys.executable, "-Ic", send]).returncode)
+        self.browser.click("#tab-sessions")
+        self.browser.until("document.querySelector('#sap-refused').checkVisibility()", "what was refused")
+        self.assertEqual(7, self.shown()["counters"]["sap_malformed"])
+        said = "Announcements that are not kept: 7 that are none"
+        self.browser.until(f"document.querySelector('#sap-refused').innerText === {json.dumps(said)}", said)
+
+    def test_of_very_many_it_says_how_many_more_there_are(self) -> None:
+        self.b.stop_node()
+        pins = " ".join(f"239.7.{number >> 8}.{number & 255}" for number in range(1_100))
+        self.starts(self.b, {"groups": {"pin": pins}})
+        await_linked(self.b, ["a", MARKUP])
+        self.browser.go(URL)
+        self.browser.until("document.querySelectorAll('.lane').length === 2", "the links of b")
+        self.browser.click("#tab-groups")
+        counters = self.shown()["counters"]
+        more, listed = counters["groups_not_shown"], len(self.shown()["groups"])
+        self.assertEqual((1_024, 4), (listed, counters["groups_of_nodes"]))
+        self.assertGreaterEqual(more, 1_100 + 4 - 1_024)
+        self.assertEqual(f"and {more} more, which are not shown", self.browser.text("#panel-groups .more"))
+        self.assertEqual(str(listed + more), self.browser.text("#n-groups"))
+        self.assertEqual(str(listed + more - 4), self.browser.text("#f-groups"))
+
+    def test_groups_of_the_nodes_own_are_not_counted_as_wanted(self) -> None:
+        groups = self.shown()["groups"]
+        self.assertEqual(4, len(groups))
+        self.browser.until("document.querySelector('#f-groups').innerText === '0'", "that nobody listens")
+        wanted = {row[0]: (row[2], row[4]) for row in self.rows("groups")}
+        self.assertEqual({"nodes"}, {how for _, how in wanted.values()}, wanted)
+        Receiver(self.b, GROUP)
+        self.browser.until("document.querySelector('#f-groups').innerText === '1'", "one who does")
 
     def test_a_link_that_breaks_is_seen_within_two_seconds(self) -> None:
         self.a.kill_node()

@@ -40,7 +40,7 @@ class Chain(NetnsTestCase):
             await_linked(host, names)
             host.await_status(lambda s: len(s["nodes"]) == 3, PATIENCE, "the other three")
         for host, names in zip(self.hosts, ("b", "ac", "bd", "c"), strict=True):
-            await_wanted(host, {"prober", *names}, PROBING)
+            await_wanted(host, {"probing", *names}, PROBING)
 
     def asks(self, host: Host, *words: str, code: int = 0) -> dict[str, Any]:
         found, out, err = mcmw(host, *words, "--json")
@@ -102,7 +102,7 @@ class PingTests(Chain):
         ini = node_ini(host, [], {"groups": {"deny": f"{PROBING}/32"}, "control": {"socket": host.socket}})
         (host.lab.state_dir / f"{host.name}.ini").write_text(ini)
         self.assertEqual(0, mcmw(host, "reload")[0])
-        await_wanted(self.c, {"prober", "b"}, PROBING)
+        await_wanted(self.c, {"probing", "b"}, PROBING)
 
     def test_ctrl_c_ends_it_with_a_summary(self) -> None:
         self.joined([self.b])
@@ -123,7 +123,7 @@ class PingTests(Chain):
         self.c.await_status(lambda s: s["tap"]["counters"]["reserved"] > 0, PATIENCE, "a join refused")
         self.asks(self.a, "ping", GROUP, "-c", "2", "-i", "0.2", code=1)
         self.assertEqual({}, receiver.streams())
-        self.assertEqual({"prober", "a", "c"}, wanters(self.b.status(), PROBING))
+        self.assertEqual({"probing", "a", "c"}, wanters(self.b.status(), PROBING))
         self.assertEqual(0, self.a.status()["counters"]["probing_malformed"])
 
 

@@ -17,6 +17,7 @@ from multicastmw.core.output import VIEWERS_MAX
 from multicastmw.services import web as module
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.web import CALLERS_MAX, CALLERS_OF_ONE, WebService
+from multicastmw.web import files
 from multicastmw.web import http as web_http
 from multicastmw.web import output as web_output
 from multicastmw.web.http import BODY_MAX
@@ -59,6 +60,7 @@ class Answer:
         head, _, self.body = raw.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         self.code = int(first.split()[1]) if first else 0
+        self.phrase = first.partition(" ")[2].partition(" ")[2]
         self.headers = {line.partition(":")[0].lower(): line.partition(":")[2].strip() for line in lines}
 
     @property
@@ -254,7 +256,7 @@ class Doors(Case):
     def test_on_the_loopback_another_hosts_name_gets_nothing(self) -> Any:
         self.serves()
         answer = yield self.asks(Host="evil.example")
-        self.assertEqual(421, answer.code)
+        self.assertEqual((421, "Misdirected Request"), (answer.code, answer.phrase))
         self.assertNotIn(self.node.config.node.name.encode() + b"\n", answer.body)
         self.assertEqual(1, self.web.status().counters["foreign_host"])
         self.assertEqual(["127.0.0.1"], [event.address for event in self.told(WebRefused)])
@@ -312,8 +314,80 @@ class Doors(Case):
         self.assertFalse(web.is_here)
         self.assertTrue(web.token)
 
+    @inlineCallbacks
+    def test_a_playlist_of_who_came_with_a_cookie_opens_streams_elsewhere(self) -> Any:
+        self.serves(OPEN)
+        cookie = (yield self.asks(f"/?token={TOKEN}")).headers["set-cookie"].partition(";")[0]
+        answer = yield self.asks("/rtp/239.1.1.1:5004.m3u?via=http", Cookie=cookie)
+        self.assertEqual(
+            (200, "audio/x-mpegurl; charset=utf-8"), (answer.code, answer.headers["content-type"])
+        )
+        base, url = f"http://127.0.0.1:{self.port}", answer.line.splitlines()[-1]
+        self.assertTrue(url.startswith(f"{base}/rtp/239.1.1.1:5004?token="), url)
+        self.assertNotIn(TOKEN, answer.line)
+        self.assertEqual(200, (yield self.asks(url.removeprefix(base), "HEAD")).code)
+        for path in ("/status", "/"):
+            self.assertEqual(401, (yield self.asks(f"{path}?{url.partition('?')[2]}")).code)
+
+    @inlineCallbacks
+    def test_a_stream_s_own_playlist(self) -> Any:
+        self.serves()
+        for path, code, line in (
+            ("/udp/239.1.1.1:5004.m3u", 200, "udp://@239.1.1.1:5004"),
+            ("/rtp/239.1.1.1:5004.m3u?source=10.0.0.7", 200, "rtp://10.0.0.7@239.1.1.1:5004"),
+            ("/rtp/239.1.1.1.m3u", 400, "this is no GROUP:PORT, as 239.1.1.1:5004 is"),
+            ("/udp/239.255.255.250:1900.m3u", 403, "[groups] of this node keeps the group out"),
+        ):
+            answer = yield self.asks(path)
+            self.assertEqual((code, line), (answer.code, answer.line.splitlines()[-1]), path)
+        self.assertFalse(self.web.output and self.web.output.viewers)
+
 
 class Bounds(Case):
+    @inlineCallbacks
+    def takes(self, path: str) -> Any:
+        """A caller on a line that holds a few kB, and takes nothing before he is told to."""
+        self.web._port.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        caller = socket.socket()
+        self.addCleanup(caller.close)
+        caller.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        caller.setblocking(False)
+        caller.connect_ex(("127.0.0.1", self.port))
+        yield self.until(lambda: self.web.status().callers)
+        caller.send(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        yield self.until(lambda: self.web.counters.requests)
+        return caller
+
+    @inlineCallbacks
+    def test_a_long_answer_waits_for_a_slow_caller_a_piece_at_a_time(self) -> Any:
+        self.serves()
+        caller = yield self.takes("/page/mpegts.js")
+        (channel,) = self.web._site._callers
+        wanted = (files.HERE / "mpegts.js").read_bytes()
+        self.assertGreater(len(wanted), 4 * web_http.PIECE)
+        heard, most = b"", 0
+        while True:
+            transport = channel.transport
+            if transport:
+                most = max(most, len(transport.dataBuffer) + transport._tempDataLen)
+            yield deferLater(reactor, 0)
+            try:
+                piece = caller.recv(1 << 20)
+            except BlockingIOError:
+                continue
+            if not piece:
+                break
+            heard += piece
+        self.assertEqual(wanted, Answer(heard).body)
+        self.assertLess(most, 2 * web_http.PIECE)
+
+    @inlineCallbacks
+    def test_who_takes_nothing_of_it_is_cut_off(self) -> Any:
+        self.patch(web_http, "PIECE_WITHIN", 0.2)
+        self.serves()
+        yield self.takes("/page/mpegts.js")
+        yield self.until(lambda: not self.web.status().callers)
+
     @inlineCallbacks
     def hangs_up_on(self, says: bytes) -> Any:
         talk = yield self.calls(says)

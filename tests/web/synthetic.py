@@ -9,6 +9,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+from multicastmw.web import sessions
 from multicastmw.web.events import Feed
 from multicastmw.web.files import mount
 from multicastmw.web.guard import HEADERS
@@ -107,9 +108,18 @@ class Node:
                 for peer, names in self.behind.items()
                 for index, name in enumerate(names)
             ],
-            "sessions": [self._session(index) for index in range(min(SESSIONS, self.groups))],
+            "sessions": self.sessions(),
             "streams": [self._health(index) for index in range(min(SESSIONS, self.groups))],
-            "counters": {},
+            "outputs": [self._output(index) for index in range(min(2, self.groups))],
+            "counters": {
+                "groups_of_nodes": 4,
+                "groups_not_shown": 76,
+                "routes_not_shown": 0,
+                "sessions_not_shown": 1_300,
+                "sap_malformed": 12,
+                "sap_refused": 3,
+                "sap_not_read": 0,
+            },
             "warnings": [f"a warning about {NASTY}"],
             "refused_reload": None,
         }
@@ -203,13 +213,40 @@ class Node:
             ],
         }
 
+    def sessions(self) -> list[dict[str, Any]]:
+        return [self._session(index) for index in range(min(SESSIONS, self.groups))]
+
+    def _output(self, index: int) -> dict[str, Any]:
+        """As core/status.py's OutputStatus has it."""
+        return {
+            "group": self._group_of(index),
+            "source": "any",
+            "port": 5004,
+            "rtp": index == 1,
+            "clients": 2 - index,
+            "viewers": ["192.0.2.7", "192.0.2.8"][index:],
+            "packets": int(self.now * 133),
+            "bytes": int(self.now * 175_000),
+            "lost": 0,
+        }
+
     def _session(self, index: int) -> dict[str, Any]:
         """As core/status.py's SessionStatus has it."""
-        medium = {"kind": "video", "group": self._group_of(index), "groups": 1, "port": 5004, "ports": 1}
+        medium = {
+            "kind": "video",
+            "group": self._group_of(index),
+            "groups": 1,
+            "port": 5004,
+            "ports": 1,
+            "formats": ["33"],
+            "encodings": ["MP2T"],
+            "sources": [],
+        }
         return {
             "id": f"s{index}",
             "name": NASTY if index == 0 else f"Programme {index}",
             "description": "",
+            "category": "",
             "node": self.names[index % len(self.names)],
             "source": "10.88.0.9",
             "media": [{**medium, "protocol": "RTP/AVP" if index % 2 else "udp"}],
@@ -284,6 +321,7 @@ def site(node: Node, clock: Any, films: dict[str, str]) -> Any:
 
     root = Resource()
     mount(root, Feed(lambda: node.status(clock.seconds()), node.events, clock))
+    sessions.mount(root, node.sessions, sessions.here(lambda: ""))
     for folder, path in films.items():
         root.putChild(folder.encode(), film(Path(path), clock))
     return Strict(root)

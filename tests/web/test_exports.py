@@ -52,6 +52,53 @@ class Addresses(SynchronousTestCase):
         self.assertIsNone(exports.address_of(session(media(port=0)), "http://node"))
 
 
+class OverHttp(SynchronousTestCase):
+    """For a player that has no multicast."""
+
+    BASE = "http://node:8080/"
+
+    def test_a_transport_stream_has_the_url_of_the_output(self) -> None:
+        for expected, found in {
+            "rtp/239.1.1.1:5004": media(),
+            "rtp/239.1.1.2:5004": media(group="239.1.1.2", formats=["96"], encodings=["mp2t"]),
+            "udp/239.1.1.1:5004": media(protocol="udp", formats=["mpeg"], encodings=[]),
+            "rtp/232.1.1.1:5004?source=10.88.0.7": media(group="232.1.1.1", sources=["10.88.0.7"]),
+        }.items():
+            self.assertEqual(self.BASE + expected, exports.http_address_of(session(found), self.BASE))
+
+    def test_a_token_stands_behind_a_source(self) -> None:
+        found = exports.http_address_of(session(media(sources=["10.88.0.7"])), self.BASE, "?token=x")
+        self.assertEqual(f"{self.BASE}rtp/239.1.1.1:5004?source=10.88.0.7&token=x", found)
+
+    def test_what_http_has_no_stream_of(self) -> None:
+        for streams in (
+            [media(formats=["96"], encodings=["H264"])],
+            [media(), media(kind="audio", port=5006)],
+            [media(group="ff15::1")],
+            [media(group="evil.example/x")],
+            [media(group="10.1.1.1")],
+            [media(port=0)],
+        ):
+            self.assertIsNone(exports.http_address_of(session(*streams), self.BASE), streams)
+
+    def test_playlists(self) -> None:
+        other = session(media(formats=["96"], encodings=["H264"]))
+        self.assertEqual(
+            '#EXTM3U\n#EXTINF:-1 group-title="NEWS",The news\nhttp://node:8080/rtp/239.1.1.1:5004\n'
+            "# The news: is no single transport stream of IPv4, and HTTP has nothing else\n",
+            exports.m3u([session(), other], self.BASE, via_http=True),
+        )
+        self.assertEqual(1, exports.xspf([session(), other], self.BASE, via_http=True).count("<location>"))
+
+    def test_a_stream_that_nobody_announces(self) -> None:
+        for source, expected in {
+            "": "rtp://@239.1.1.1:5004",
+            "10.0.0.7": "rtp://10.0.0.7@239.1.1.1:5004",
+        }.items():
+            found = exports.stream("239.1.1.1", 5004, source, is_rtp=True)
+            self.assertEqual(f"#EXTM3U\n#EXTINF:-1,239.1.1.1:5004\n{expected}\n", exports.m3u([found]))
+
+
 class Files(SynchronousTestCase):
     def test_m3u(self) -> None:
         self.assertEqual(

@@ -206,6 +206,23 @@ class Tokens(Case):
         for path in ("/udp/239.1.1.1:5004", "/rtp/239.1.1.1:5004", "/sessions.m3u", "/session/00ff.sdp"):
             self.assertEqual(200, self.code(OPEN, replace(GET, uri=f"{path}?token={TOKEN}".encode())))
 
+    def test_what_a_player_is_given_opens_streams_in_a_url_and_nothing_else(self) -> None:
+        given = OPEN.stream_pass
+        self.assertNotIn(given, (TOKEN, OPEN.ticket, ""))
+        for path in ("/udp/239.1.1.1:5004", "/session/00ff.sdp"):
+            self.assertEqual(
+                200, self.code(OPEN, replace(GET, uri=f"{path}?source=1&token={given}".encode()))
+            )
+        for path in ("/", "/status", "/live", "/metrics", "/streams/watch"):
+            asked = replace(GET, uri=f"{path}?token={given}".encode())
+            self.assertEqual("wrong_token", self.why(OPEN, asked), path)
+        stream = replace(GET, uri=b"/udp/239.1.1.1:5004")
+        self.assertEqual("wrong_token", self.why(OPEN, replace(stream, cookie=given)))
+        self.assertEqual("wrong_token", self.why(OPEN, replace(stream, authorization=f"Bearer {given}")))
+        asked = replace(GET, uri=f"/udp/239.1.1.1:5004?token={given}".encode())
+        self.assertEqual("wrong_token", self.why(replace(OPEN, salt=b"another"), asked))
+        self.assertEqual("", HERE.stream_pass)
+
     def test_in_the_url_of_what_changes_something_it_counts_for_nothing(self) -> None:
         post = replace(POST, uri=f"/?token={TOKEN}".encode(), fetch_site="same-origin")
         self.assertEqual(401, self.code(OPEN, post))

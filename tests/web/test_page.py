@@ -12,7 +12,6 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -145,14 +144,47 @@ class Seen(PageCase):
         self.assertEqual("Programme 1 239.1.1.1:5004", self.browser.text(f"{row} td:nth-child(3)"))
         self.assertEqual("2 continuity errors on the way", self.browser.ask(
             f"document.querySelector('{row} .light').getAttribute('aria-label')"))  # fmt: skip
-        names, texts = self.browser.ask(
-            "(all => [all.map(each => each.download), all.map(each => each.href)])"
-            f"([...document.querySelectorAll('{row} a')])"
+        files = self.files(row)
+        named = [[".m3u", ".m3u"], ["over HTTP", "-http.m3u"], [".sdp", ".sdp"]]
+        self.assertEqual([[says, f"Programme_1{end}"] for says, end in named], [file[:2] for file in files])
+        m3u, http, sdp = (
+            self.browser.ask(f"fetch({json.dumps(file[2])}).then(each => each.text())") for file in files
         )
-        self.assertEqual(["Programme_1.sdp", "Programme_1.m3u"], names)
-        sdp, m3u = (unquote(text.partition(",")[2]) for text in texts)
-        self.assertEqual(f"v=0\r\ns={NASTY}\r\n", sdp)
         self.assertEqual("#EXTM3U\n#EXTINF:-1,Programme 1\nrtp://@239.1.1.1:5004\n", m3u)
+        self.assertEqual(f"#EXTM3U\n#EXTINF:-1,Programme 1\n{self.served.url}rtp/239.1.1.1:5004\n", http)
+        self.assertEqual(f"v=0\r\ns={NASTY}\r\n", sdp)
+        self.browser.click(row)
+        self.assertEqual(files, self.files("#inspector-files"))
+
+    def files(self, where: str) -> list[list[str]]:
+        """Links to what players open: what they say, the file, and where it is."""
+        found: list[list[str]] = self.browser.ask(
+            f"[...document.querySelectorAll('{where} a')]"
+            ".map(each => [each.innerText, each.download, each.getAttribute('href')])"
+        )
+        return found
+
+    def test_who_watches_over_http(self) -> None:
+        self.tab("sessions")
+        self.browser.until("document.querySelectorAll('#watched tbody tr').length === 2", "what is watched")
+        said = self.browser.text("#watched")
+        for words in ("239.1.1.0:5004", "/udp/", "192.0.2.7, 192.0.2.8", "Programme 1", "/rtp/"):
+            self.assertIn(words, said)
+
+    def test_what_is_not_shown_is_counted_and_what_was_refused_is_said(self) -> None:
+        self.tab("sessions")
+        self.assertEqual("and 1,300 more, which are not shown", self.browser.text("#panel-sessions .more"))
+        self.assertEqual("Announcements that are not kept: 12 that are none, 3 above the bound",
+                         self.browser.text("#sap-refused"))  # fmt: skip
+        self.tab("groups")
+        self.assertEqual("and 76 more, which are not shown", self.browser.text("#panel-groups .more"))
+        self.assertEqual(str(self.groups + 76), self.browser.text("#n-groups"))
+        self.assertEqual(str(self.groups + 76 - 4), self.browser.text("#f-groups"))
+        self.tab("streams")
+        self.assertFalse(self.browser.ask("document.querySelector('#panel-streams .more').checkVisibility()"))
+        said = self.browser.text("#attention-list")
+        for words in ("not all groups are shown 76 more", "not all sessions are shown 1,300 more"):
+            self.assertIn(words, said)
 
     def test_the_health_of_a_stream_says_whose_fault_it_is(self) -> None:
         self.tab("streams")

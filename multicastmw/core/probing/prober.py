@@ -126,7 +126,7 @@ class Prober:
     before it came, by as much as those before it took.
     """
 
-    name = "prober"
+    name = "probing"
     local = True
 
     def __init__(

@@ -1,6 +1,6 @@
 // What somebody has to know or to mend, with its reason: why somebody does not get it.  The worst stands on top.
 
-import { amount, percent, plural, some, span } from "./format.js";
+import { amount, percent, plural, some, span, whole } from "./format.js";
 import { called } from "./settings.js";
 
 const RANK = { bad: 0, warn: 1, note: 2 };
@@ -18,6 +18,15 @@ const TROUBLES = {
   channels_refused: "channels of peers, above the bound of the table",
   probes_over_bound: "probes of peers that sent far too many",
   bad_probes: "datagrams of peers that made no sense",
+  sap_malformed: "announcements of sessions that are none",
+  sap_not_read: "announcements of sessions, too many at once",
+  sap_refused: "announcements of sessions above the bound",
+};
+
+// Of very many the node lists the first ones, and counts the rest.
+const NOT_SHOWN = {
+  groups_not_shown: ["groups", "groups"], routes_not_shown: ["streams", "streams"],
+  sessions_not_shown: ["sessions", "sessions"], streams_not_shown: ["streams' health", "streams"],
 };
 
 /** The list: {key, level, what, why, go: {tab, kind, id}}. */
@@ -108,7 +117,7 @@ function counters(model, say) {
     const grows = model.isGrowing(name, count);
     if (grows) say("warn", `count ${name}`, "dropped", `${amount(count)} ${what}`);
   }
-  for (const [name, what] of [["groups_not_shown", "groups"], ["routes_not_shown", "routes"]]) {
-    if (room[name]) say("note", name, `not all ${what} are shown`, `${amount(room[name])} more are there`);
+  for (const [name, [what, tab]] of Object.entries(NOT_SHOWN)) {
+    if (room[name]) say("note", name, `not all ${what} are shown`, `${whole(room[name])} more are there`, { tab });
   }
 }

@@ -2,10 +2,10 @@
 // what flows, its charts.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
-import { amount, bitrate, milliseconds, packetrate, percent, plain, span, whole } from "./format.js";
+import { amount, bitrate, milliseconds, packetrate, percent, plain, plural, span, whole } from "./format.js";
 import { ALIAS_LENGTH, alias, called, setAlias } from "./settings.js";
 import { Chart } from "./chart.js";
-import { asked, listeners, streamOf } from "./views.js";
+import { asked, listeners, showFiles, streamOf } from "./views.js";
 
 const lostUnit = (value) => amount(value);
 
@@ -22,6 +22,7 @@ export class Inspector {
     this.kind = byId("inspector-kind");
     this.facts = byId("inspector-facts");
     this.charts = byId("inspector-charts");
+    this.files = byId("inspector-files");
     this.form = byId("alias-form");
     this.input = byId("alias");
     this.input.maxLength = ALIAS_LENGTH;
@@ -119,6 +120,7 @@ export class Inspector {
     text(this.title, found?.title ?? id);
     this.playable = found?.plays ?? null;
     this.play.hidden = !this.playable;
+    showFiles(this.files, found?.files ?? this.playable?.files ?? []);
     const rows = found ? found.rows.filter(([, value]) => value !== "" && value != null) : [["", "it is not there any more"]];
     keyed(this.facts, rows, ([label]) => label, ([label]) => {
       const value = el("dd");
@@ -150,6 +152,7 @@ export class Inspector {
         ["packets", whole(route.packets)], ["bytes", whole(route.bytes)],
         ["lost on the way", whole(stream.lostCount), stream.recentlyLost > 0 ? "warn" : null],
         ["duplicates", whole(stream.duplicates)],
+        ["over HTTP", this.players(stream.group)],
         ["died of TTL", whole(route.died_of_ttl), stream.dies ? "bad" : null],
         ["sent to nobody", whole(route.to_nobody), stream.toNobody ? "warn" : null],
         ["forwarded by", route.fast ? "the kernel" : `Python${route.why_slow ? `: ${route.why_slow}` : ""}`],
@@ -157,6 +160,12 @@ export class Inspector {
         ...this.healthRows(stream.health),
       ],
     };
+  }
+
+  /** How many watch the group over HTTP; nothing for none. */
+  players(group) {
+    const players = this.model.playersOf(group);
+    return players ? plural(players, "player") : "";
   }
 
   /** What the stream monitor has found, and whose fault it is. */
@@ -238,7 +247,7 @@ export class Inspector {
       title: called("stream", group.group),
       rows: [
         ["group", group.group], ["source", group.source], ["denied", group.denied ? "yes, by [groups]: programs here do not get it" : "", "warn"],
-        ["wanted by", group.wanted_by.map((name) => called("node", name)).join(", ") || "nobody"], ["asked by", asked(group)], ["mode", group.mode],
+        ["wanted by", group.wanted_by.map((name) => called("node", name)).join(", ") || "nobody"], ["over HTTP", this.players(group.group)], ["asked by", asked(group)], ["mode", group.mode],
         ["hosts here", group.hosts.join(", ")], ["of", group.hosts_known > group.hosts.length ? whole(group.hosts_known) : ""],
         ["last report", group.reporter], ["expires in", group.expires_in == null ? "" : span(group.expires_in - this.model.at)], ["pinned", group.pinned ? "yes" : ""],
       ],
@@ -250,7 +259,7 @@ export class Inspector {
     if (!session) return null;
     const stream = streamOf(this.model, session);
     return {
-      title: session.name, plays: session.url ? session : null,
+      title: session.name, plays: session.url ? session : null, files: session.files,
       rows: [
         ["state", stream ? stream.light[1] : "silent here", stream ? stream.light[0] : null],
         ["address", session.address], ["from", session.from], ["rate", stream ? bitrate(stream.bits) : ""],
@@ -258,10 +267,24 @@ export class Inspector {
         ["announced for", span(this.model.at - session.raw.age)],
         ["heard last", `${span(this.model.at - session.raw.heard_ago)} ago`],
         ["goes in", span(session.raw.expires_in - this.model.at)],
-        ...described(session.raw),
+        ...announced(session.raw),
       ],
     };
   }
+}
+
+/** What was said of a session, by whom and where. */
+function announced(session) {
+  const media = (session.media ?? []).map((each, index, all) => [
+    all.length > 1 ? `medium ${index + 1}` : "medium",
+    [each.kind, (each.encodings ?? []).join(" "), each.protocol, `${each.group}:${each.port || "off"}`, each.ttl == null ? "" : `TTL ${each.ttl}`, each.title,
+      each.sources?.length ? `only from ${each.sources.join(", ")}` : ""].filter(Boolean).join(", "),
+  ]);
+  return [
+    ["about", session.description], ["category", session.category], ...media,
+    ["announced by", [session.ours ? "this node" : session.node, session.originator, session.tool].filter(Boolean).join(", ")],
+    ["announced at", (session.announced_at ?? []).join(", ")], ["every", session.period == null ? "" : span(session.period)], ["id", session.id],
+  ];
 }
 
 /** Figures that this page knows no words for, as they are: texts, numbers and what is nested in them. */
@@ -271,7 +294,7 @@ function described(value, prefix = "") {
     const label = `${prefix}${plain(name).replaceAll("_", " ")}`;
     if (inner === null || inner === "" || ["group", "source"].includes(name)) return [];
     if (Array.isArray(inner) && inner.every((each) => typeof each !== "object")) return inner.length ? [[label, inner.join(", ")]] : [];
-    if (["pids", "sdp", "age", "heard_ago", "expires_in"].includes(name)) return [];
+    if (name === "pids") return [];
     if (typeof inner === "object") return described(inner, `${label} `);
     return [[label, typeof inner === "boolean" ? (inner ? "yes" : "no") : String(inner)]];
   });

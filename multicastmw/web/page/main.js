@@ -69,14 +69,16 @@ function showHead() {
   text(byId("node-name"), name);
   attribute(byId("node-name"), "title", plain(node.name));
   const up = peers.filter((peer) => peer.state === "up").length;
-  const flowing = model.list_of_streams.filter((stream) => stream.flows).length;
   figure("f-links", `${up}/${peers.length}`, up < peers.filter((peer) => peer.state !== "standby").length ? "bad" : null);
   figure("f-nodes", amount(nodes.length));
-  figure("f-streams", amount(flowing));
-  figure("f-groups", amount(groups.length));
+  figure("f-streams", amount(model.flowing.length));
+  figure("f-groups", amount(model.groupsWanted));
   figure("f-in", bitrate(model.in));
   figure("f-out", bitrate(model.out));
-  counts({ sessions: model.sessions.length, streams: model.streams.size, groups: groups.length, nodes: peers.length, events: events.all.length });
+  counts({
+    sessions: model.sessions.length + model.notShown("sessions"), streams: model.streams.size + model.notShown("routes"),
+    groups: groups.length + model.notShown("groups"), nodes: peers.length, events: events.all.length,
+  });
   document.title = `${worst === "bad" ? "■ " : ""}${plain(name)} · Multicast Middleware`;
 }
 
@@ -125,7 +127,7 @@ function showOverview() {
   tree.show(model);
   tree.rescue();
   totals.draw(model.total, model.at);
-  const most = model.list_of_streams.filter((stream) => stream.flows).sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true }));
+  const most = model.flowing.sort((a, b) => a.key.localeCompare(b.key, "en", { numeric: true }));
   keyed(byId("now-streams"), most.slice(0, BESIDE), (stream) => stream.key, makeStream, (entry, stream) => {
     showLight(entry.light, stream.light);
     attribute(entry.node.firstElementChild, "class", `nowstream s${stream.colour}`);

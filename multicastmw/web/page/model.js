@@ -1,13 +1,17 @@
 // What the documents say, over time: rates, what grew just now, which stream runs along which link.
 
 import { History } from "./history.js";
-import { plain } from "./format.js";
-import { called } from "./settings.js";
+import { alias } from "./settings.js";
 
 const STEP_LEAST = 0.4; // seconds between two samples, else rates are noise
 const SMOOTH = 3; // samples that a shown rate is the mean of
 const RECENT = 10; // seconds in which a count that grew is news
 const COLOURS = 8;
+// Groups that nodes want of each other: SAP's (RFC 2974), and that by which they ask each other (wire/probe.py).
+const OF_NODES = new Map([
+  ["224.2.127.254", "announcements"], ["239.195.255.255", "announcements, organisation"], ["239.255.255.255", "announcements, local"],
+  ["239.255.77.68", "nodes' questions"],
+]);
 export const LOSSY = 0.02; // the share of probes from which on a link's losses are a warning
 
 const sum = (items, value) => items.reduce((total, item) => total + (value(item) ?? 0), 0);
@@ -19,6 +23,7 @@ class Stream {
     this.key = key;
     this.group = route.group;
     this.source = route.source;
+    this.isOfNodes = OF_NODES.has(route.group);
     this.colour = colour;
     this.history = new History("bits", "packets", "lost", "delay");
     this.before = null;
@@ -175,7 +180,7 @@ export class Model {
     const towards = new Map();
     for (const link of this.list) for (const node of link.peer.nodes) if (!towards.has(node)) towards.set(node, link);
     for (const stream of this.streams.values()) {
-      if (!stream.flows) continue;
+      if (!stream.flows || stream.isOfNodes) continue;
       for (const name of stream.route.to) byName.get(name)?.strands.push({ stream, way: "out" });
       const froms = new Set(stream.origins.map((origin) => towards.get(origin)));
       for (const link of froms) link?.strands.push({ stream, way: "in" });
@@ -210,6 +215,41 @@ export class Model {
     return [...this.streams.values()];
   }
 
+  /** Streams that flow now, but for what nodes say to each other. */
+  get flowing() {
+    return this.list_of_streams.filter((stream) => stream.flows && !stream.isOfNodes);
+  }
+
+  /** What a group is called: by the user, by its session, or by what nodes use it for; else its address. */
+  nameOfGroup(group) {
+    return alias("stream", group) || this.sessionOfGroup.get(group)?.name || OF_NODES.get(group) || group;
+  }
+
+  /** How many of these the node has beside those that it lists. */
+  notShown(what) {
+    return this.document.counters[`${what}_not_shown`] ?? 0;
+  }
+
+  /** Groups that somebody wants, but for those that nodes want of each other. */
+  get groupsWanted() {
+    const wanted = this.document.groups.filter((group) => group.wanted_by.length).length;
+    return wanted + this.notShown("groups") - (this.document.counters.groups_of_nodes ?? 0);
+  }
+
+  /** Players that watch a group over HTTP. */
+  playersOf(group) {
+    return sum((this.document.outputs ?? []).filter((output) => output.group === group), (output) => output.clients);
+  }
+
+  /** The stream of a group that runs, if one comes through here: of several the fastest. */
+  streamOfGroup(group) {
+    let found = null;
+    for (const stream of this.streams.values()) {
+      if (stream.group === group && (!found || stream.bits > found.bits || !(found.bits >= 0))) found = stream;
+    }
+    return found;
+  }
+
   /** What the preview plays of a stream: as its session has it, else where the monitor has seen it; null: unknown. */
   playableOf(stream) {
     const session = this.sessionOfGroup.get(stream.group);
@@ -218,13 +258,13 @@ export class Model {
     if (!port) return null;
     const address = `${stream.group}:${port}`;
     const scheme = kind === "rtp" ? "rtp" : "udp";
-    return { name: this.nameOf(stream), url: `${scheme}/${address}`, files: filesOf(address, "", `${scheme}://@${address}`) };
+    const url = `${scheme}/${address}`;
+    return { name: this.nameOf(stream), url, files: filesOf(address, url, { m3u: true }) };
   }
 
   /** The user's name for a stream, else its session's, else its group. */
   nameOf(stream) {
-    const own = called("stream", stream.group);
-    return own === stream.group ? (this.sessionOfGroup.get(stream.group)?.name ?? own) : own;
+    return this.nameOfGroup(stream.group);
   }
 }
 
@@ -261,16 +301,16 @@ function sessionOf(session) {
   return {
     key: session.id, raw: session, name, group, address, from: session.node ?? session.source ?? "",
     url: address && `${scheme}/${address}${source ? `?source=${encodeURIComponent(source)}` : ""}`,
-    files: filesOf(name, session.sdp, address && `${scheme}://${source}@${address}`),
+    files: filesOf(name, `session/${encodeURIComponent(session.id)}`, { sdp: session.sdp, m3u: address }),
   };
 }
 
-/** What a player opens, made here of what was announced: {title, name, href}. */
-function filesOf(name, sdp, address) {
+/** What a player opens, from the node: {title, name, href, says}.  A telephone has no multicast, and takes HTTP. */
+function filesOf(name, where, { sdp, m3u }) {
   const stem = name.replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 60) || "session";
-  const file = (ending, type, text) => ({ title: `.${ending}`, name: `${stem}.${ending}`, href: `data:${type};charset=utf-8,${encodeURIComponent(text)}` });
   const files = [];
-  if (sdp) files.push(file("sdp", "application/sdp", sdp));
-  if (address) files.push(file("m3u", "audio/x-mpegurl", `#EXTM3U\n#EXTINF:-1,${plain(name)}\n${address}\n`));
+  if (m3u) files.push({ title: ".m3u", name: `${stem}.m3u`, href: `${where}.m3u`, says: "for a player on this network: multicast" });
+  if (m3u) files.push({ title: "over HTTP", name: `${stem}-http.m3u`, href: `${where}.m3u?via=http`, says: "an .m3u for a player without multicast, as on a telephone" });
+  if (sdp) files.push({ title: ".sdp", name: `${stem}.sdp`, href: `${where}.sdp`, says: "the session as it was announced" });
   return files;
 }

@@ -5,6 +5,7 @@
 
 import { byId, el, text } from "./dom.js";
 import { bitrate, plain } from "./format.js";
+import { showFiles } from "./views.js";
 
 // ISO/IEC 13818-1, 2.4.3 and 2.4.4; stream types of table 2-34.
 const PACKET = 188;
@@ -89,7 +90,7 @@ export class Preview {
   async open(session) {
     this.stop();
     text(byId("preview-title"), session.name);
-    byId("preview-links").replaceChildren(...session.files.map((file) => el("a", { href: file.href, text: file.title, download: file.name })));
+    showFiles(byId("preview-links"), session.files);
     this.video.hidden = true;
     this.tell("looking at the stream …");
     this.dialog.showModal();

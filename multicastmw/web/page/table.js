@@ -2,6 +2,7 @@
 // in slices, so that a picture is never late.  Arrows go through the rows, Enter opens one.
 
 import { attribute, el, keyed, text } from "./dom.js";
+import { whole } from "./format.js";
 
 const SLICE = 6; // ms of a frame
 
@@ -13,6 +14,7 @@ export class Table {
   constructor({ label, empty, columns, key, open, light, reset = () => {} }) {
     Object.assign(this, { columns, key, open, light, empty, reset });
     this.rows = [];
+    this.hidden = 0;
     this.wanted = "";
     this.order = null;
     this.pending = [];
@@ -24,6 +26,7 @@ export class Table {
       el("thead", {}, el("tr", {}, ...this.heads)), this.body);
     this.nothing = el("p", { class: "nothing", text: empty, hidden: true });
     this.count = el("span", { class: "count", role: "status" });
+    this.more = el("p", { class: "more", hidden: true });
     this.body.addEventListener("keydown", (event) => this.keydown(event));
     this.body.addEventListener("click", (event) => this.click(event));
     this.body.addEventListener("focusin", (event) => this.focused(event));
@@ -51,8 +54,10 @@ export class Table {
     this.show(this.rows);
   }
 
-  show(rows) {
+  /** `more` of them are there, and the node does not list them: of very many it has the first ones. */
+  show(rows, more = this.hidden) {
     this.rows = rows;
+    this.hidden = more;
     let shown = this.wanted ? rows.filter((row) => this.says(row).includes(this.wanted)) : rows;
     if (this.order) {
       const { sort } = this.columns[this.order[0]];
@@ -69,6 +74,8 @@ export class Table {
     this.node.hidden = !shown.length;
     text(this.nothing, rows.length ? "nothing here has this in it" : this.empty);
     text(this.count, this.wanted ? `${shown.length} of ${rows.length}` : String(rows.length));
+    this.more.hidden = !more;
+    text(this.more, `and ${whole(more)} more, which are not shown`);
     if (!this.body.querySelector('tr[tabindex="0"]')) this.body.firstElementChild?.setAttribute("tabindex", "0");
     this.slice();
   }

@@ -54,7 +54,8 @@ export class Tree {
     this.name = doc.node.name;
     text(this.rootName, called("node", this.name));
     showLight(this.rootLight, doc.tap.state === "up" ? ["good", "ready"] : ["bad", doc.tap.state]);
-    text(this.rootFacts, `${doc.tap.device} ${doc.tap.address ?? ""} · IGMPv${doc.querier.version} ${doc.querier.state}`);
+    const asks = doc.querier.state === "querier" ? "" : ` ${doc.querier.state}`;
+    text(this.rootFacts, `${doc.tap.device} ${doc.tap.address ?? ""} · IGMPv${doc.querier.version}${asks}`);
     text(this.rootFigures, `in ${bitrate(model.in)} · out ${bitrate(model.out)}`);
     const before = this.order;
     this.order = model.list.map((link) => link.key).join("\n");
@@ -166,7 +167,7 @@ export class Tree {
     for (const entry of this.entries) {
       const card = entry.card.getBoundingClientRect();
       entry.place = { down, from, to: { x: card.left - frame.left, y: card.top - frame.top + (down ? 22 : card.height / 2) } };
-      entry.shape = "";
+      entry.shape = null; // none is like it, not even that of a link without streams
       this.colour(entry);
     }
   }

@@ -2,13 +2,14 @@
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
 import { amount, bitrate, clock, milliseconds, packetrate, percent, plain, some, span, whole } from "./format.js";
-import { alias, called } from "./settings.js";
+import { called } from "./settings.js";
 import { Spark } from "./chart.js";
 import { Table } from "./table.js";
 import { light, showLight } from "./tree.js";
 
 const EVENTS_KEPT = 200;
 const right = "number";
+const OF_NODES = new Set(["sessions", "probing"]); // what nodes want for themselves: SAP's groups, and that by which they ask each other
 
 /** A name, and below it what it is really called. */
 function showName(cell, name, real) {
@@ -27,9 +28,9 @@ function showLightCell(cell, found) {
 }
 
 /** Puts a table with its search field and count into a panel. */
-function furnish(panel, table, label) {
+function furnish(panel, table, label, ...beside) {
   const search = el("input", { type: "search", class: "search", placeholder: "find", "aria-label": `find in ${label}`, maxlength: 100, on: { input: () => table.filter(search.value) } });
-  byId(panel).append(el("div", { class: "tools" }, search, table.count), table.node, table.nothing);
+  byId(panel).append(el("div", { class: "tools" }, search, table.count, ...beside), table.node, table.nothing, table.more);
 }
 
 export function streamsView(model, select) {
@@ -51,7 +52,7 @@ export function streamsView(model, select) {
     ],
   });
   furnish("panel-streams", table, "streams");
-  return () => table.show(model.list_of_streams);
+  return () => table.show(model.list_of_streams, model.notShown("routes"));
 }
 
 function showSpark(cell, stream) {
@@ -76,15 +77,13 @@ export function groupsView(model, select) {
     ],
   });
   furnish("panel-groups", table, "groups");
-  return () => table.show(model.document.groups);
+  return () => table.show(model.document.groups, model.notShown("groups"));
 }
 
-function groupName(model, { group }) {
-  return alias("stream", group) || model.sessionOfGroup.get(group)?.name || group;
-}
+const groupName = (model, { group }) => model.nameOfGroup(group);
 
 /** How a group came to be wanted here. */
-export const asked = (group) => (group.denied ? "denied" : group.version ? `IGMPv${group.version}` : group.pinned ? "pin" : "");
+export const asked = (group) => (group.denied ? "denied" : group.version ? `IGMPv${group.version}` : group.pinned ? "pin" : group.wanted_by.some((name) => OF_NODES.has(name)) ? "nodes" : "");
 
 export function nodesView(model, select) {
   const links = new Table({
@@ -184,22 +183,65 @@ export function sessionsView(model, select, play) {
       { title: "open with a player", className: "wide", width: "w-links", value: () => "", show: showLinks },
     ],
   });
-  furnish("panel-sessions", table, "sessions");
-  return () => table.show(model.sessions);
+  furnish("panel-sessions", table, "sessions", allOfThem());
+  const refused = el("p", { class: "more", id: "sap-refused", hidden: true });
+  byId("panel-sessions").append(refused);
+  const showWatched = watchedView(model, select);
+  return () => {
+    table.show(model.sessions, model.notShown("sessions"));
+    const counts = Object.entries(SAP).map(([name, what]) => [model.document.counters[`sap_${name}`] ?? 0, what]).filter(([count]) => count);
+    refused.hidden = !counts.length;
+    text(refused, `Announcements that are not kept: ${counts.map(([count, what]) => `${whole(count)} ${what}`).join(", ")}`);
+    showWatched();
+  };
 }
+
+// Counters of announcements, by what became of them.
+const SAP = {
+  malformed: "that are none", other_types: "of another type than SDP", encrypted: "encrypted", refused: "above the bound",
+  not_read: "too many at once", evicted: "pushed out by others", deletions_unknown: "deletions of what is not here",
+};
+
+/** All sessions in a file: for players here, and for those that have no multicast. */
+function allOfThem() {
+  const link = (title, href, says) => el("a", { text: title, href, download: "", title: says });
+  return el("span", { class: "links-out all" }, el("span", { text: "all of them:" }),
+    link(".m3u", "sessions.m3u", "for a player on this network: multicast"),
+    link("over HTTP", "sessions.m3u?via=http", "an .m3u for a player without multicast, as on a telephone"),
+    link(".xspf", "sessions.xspf", "the same in XML"));
+}
+
+/** Who watches over HTTP: players without multicast, and previews. */
+function watchedView(model, select) {
+  const addressOf = (output) => `${output.group}:${output.port}`;
+  const nameOf = (output) => (groupName(model, output) === output.group ? addressOf(output) : groupName(model, output));
+  const table = new Table({
+    label: "watched over HTTP", empty: "nobody watches over HTTP", key: watchedKey, light: (output) => (model.isGrowing(`watched ${watchedKey(output)}`, output.lost) ? "warn" : null),
+    open: (output) => select("stream", model.streamOfGroup(output.group)?.key ?? `${output.group} ${output.source}`),
+    columns: [
+      { title: "stream", value: (output) => `${nameOf(output)} ${addressOf(output)}`, sort: nameOf, show: (cell, output) => showName(cell, nameOf(output), addressOf(output)) },
+      { title: "as", width: "w-short", value: (output) => (output.rtp ? "/rtp/" : "/udp/"), sort: (output) => String(output.rtp) },
+      { title: "source", className: "wide mono", width: "w-address", value: (output) => output.source, sort: (output) => output.source },
+      { title: "players", className: right, width: "w-count", value: (output) => whole(output.clients), sort: (output) => output.clients },
+      { title: "at", className: "wide mono", value: (output) => some(output.viewers ?? [], 3), sort: (output) => (output.viewers ?? []).join() },
+      { title: "bytes", className: `${right} wide`, width: "w-rate", value: (output) => amount(output.bytes), sort: (output) => output.bytes },
+      { title: "lost", className: right, width: "w-count", value: (output) => amount(output.lost), sort: (output) => output.lost },
+    ],
+  });
+  byId("panel-sessions").append(el("h2", { text: "Watched over HTTP" }));
+  byId("panel-sessions").append(table.node, table.nothing, table.more);
+  table.node.id = "watched";
+  return () => table.show(model.document.outputs ?? []);
+}
+
+const watchedKey = (output) => `${output.group}:${output.port} ${output.source} ${output.rtp}`;
 
 /** The stream of a session that runs, if it comes through here. */
-export function streamOf(model, session) {
-  let found = null;
-  for (const stream of model.streams.values()) {
-    if (stream.group === session.group && (!found || stream.bits > found.bits || !(found.bits >= 0))) found = stream;
-  }
-  return found;
-}
+export const streamOf = (model, session) => model.streamOfGroup(session.group);
 
-/** Hosts here and links that want the session's group. */
+/** Hosts here, players over HTTP, and links that want the session's group. */
 export function listeners(model, session) {
-  let count = 0;
+  let count = model.playersOf(session.group);
   const { tap, peers } = model.document;
   const links = new Set(peers.map((peer) => peer.name));
   for (const group of model.document.groups) {
@@ -219,7 +261,12 @@ function showPlay(cell, session, model, play) {
 
 function showLinks(cell, session) {
   cell.links ??= cell.appendChild(el("span", { class: "links-out" }));
-  keyed(cell.links, session.files, (file) => file.title, (file) => ({ node: el("a", { text: file.title }) }), (entry, file) => {
+  showFiles(cell.links, session.files);
+}
+
+/** Links to what players open. */
+export function showFiles(node, files) {
+  keyed(node, files, (file) => file.title, (file) => ({ node: el("a", { text: file.title, title: file.says }) }), (entry, file) => {
     attribute(entry.node, "href", file.href);
     attribute(entry.node, "download", file.name);
   });
