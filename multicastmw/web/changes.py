@@ -23,6 +23,8 @@ SAME_MOMENT = 0.25  # seconds within which two looks at one moment lie; the page
 
 Change = list[Any] | dict[str, Any]
 
+Kept = dict[int, tuple[Any, Any]]  # by id: what has no moment in it, and its document
+
 
 class Documents:
     """Snapshots as documents, with moments in place of ages.
@@ -32,34 +34,39 @@ class Documents:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[Any, Any]] = {}  # by id: what has no moment in it, and its document
+        self._kept: Kept = {}
         self._moments = 0  # that were made so far
 
     def of(self, snapshot: Any, now: float) -> Any:
         """A copy of a snapshot that was taken at `now`."""
         before, self._kept = self._kept, {}
-        return self._of(snapshot, now, before)
+        return self._of(snapshot, now, before, False)
 
-    def _of(self, value: Any, now: float, before: dict[int, tuple[Any, Any]]) -> Any:
+    def _of(self, value: Any, now: float, before: Kept, frozen: bool) -> Any:
+        """`frozen`: it stands in a frozen value, and is never another one."""
+        if not frozen and not is_dataclass(value):
+            return self._made(value, now, before, False)
         last = before.get(id(value))
         if last is None or last[0] is not value:
             moments = self._moments
-            last = value, self._made(value, now, before)
+            last = value, self._made(value, now, before, True)
             if moments != self._moments:
                 return last[1]
         self._kept[id(value)] = last
         return last[1]
 
-    def _made(self, value: Any, now: float, before: dict[int, tuple[Any, Any]]) -> Any:
-        if isinstance(value, dict):
-            return self._of_object(value, now, before)
+    def _made(self, value: Any, now: float, before: Kept, frozen: bool) -> Any:
         if isinstance(value, list | tuple):
-            return [inner if type(inner) in ATOMS else self._of(inner, now, before) for inner in value]
-        return self._of_object(vars(value), now, before) if is_dataclass(value) else value
+            return [
+                inner if type(inner) in ATOMS else self._of(inner, now, before, frozen) for inner in value
+            ]
+        if isinstance(value, dict):
+            return self._of_object(value, now, before, frozen)
+        return self._of_object(vars(value), now, before, True) if is_dataclass(value) else value
 
-    def _of_object(self, fields: dict[str, Any], now: float, before: dict[int, tuple[Any, Any]]) -> Any:
+    def _of_object(self, fields: dict[str, Any], now: float, before: Kept, frozen: bool) -> Any:
         found = {
-            name: inner if type(inner) in ATOMS else self._of(inner, now, before)
+            name: inner if type(inner) in ATOMS else self._of(inner, now, before, frozen)
             for name, inner in fields.items()
         }
         for name in AGEING.keys() & found.keys():

@@ -20,6 +20,7 @@ from multicastmw.web.guard import HEADERS, Guard
 from multicastmw.web.http import BoundedSite, Folder, Refusal, Room
 from multicastmw.web.output import Streams
 from multicastmw.web.resources import Document
+from multicastmw.web.sessions import here
 from tests.fuzz.target import Target
 
 TOKEN = "a-token-of-sixteen-signs"
@@ -70,7 +71,7 @@ class Web(Target):
         root = Folder()
         root.putChild(b"status", Document(self.serve))
         for name, is_rtp in ((b"udp", False), (b"rtp", True)):
-            root.putChild(name, Streams(lambda: self.output, self.clock, is_rtp))
+            root.putChild(name, Streams(lambda: self.output, self.clock, is_rtp, here(lambda: "")))
         return BoundedSite(root, "web", Room(9, 9, 10.0), self.clock, judge, HEADERS)
 
     def serve(self) -> bytes:
