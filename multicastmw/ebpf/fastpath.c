@@ -323,7 +323,8 @@ INLINE int copied(struct __sk_buff *skb, const struct cfg *cfg)
 {
 	u32 of_copies = GATE_OF_COPIES;
 	struct gate *gate = bpf_map_lookup_elem(&gates, &of_copies);
-	if (!gate || gate->left - *(volatile u32 *)&gate->seen >= COPIES_WAITING) {
+	/* A clone that was counted and not there yet when user space looked makes it less than none. */
+	if (!gate || (s32)(gate->left - *(volatile u32 *)&gate->seen) >= COPIES_WAITING) {
 		count_at(NOT_COPIED, 0);
 		return 1;
 	}

@@ -7,10 +7,12 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 
 from multicastmw.core.admission import Admission
+from multicastmw.core.identity import node_of
 from multicastmw.core.sessions.announcing import Offer
 from multicastmw.core.sessions.destination import SessionsDestination
 from multicastmw.core.sessions.directory import Directory
 from multicastmw.core.sessions.scopes import SAP_GROUPS
+from multicastmw.core.sessions.shares import NOWHERE, Home
 from multicastmw.net import listeners
 from multicastmw.net.clockwork import Clockwork, wall, wall_us
 from multicastmw.sections import GroupsConfig, SessionConfig
@@ -30,7 +32,7 @@ class SessionsService(Service):
         self._reactor = node.reactor
         now = node.reactor.seconds()
         address = node.config.tap.address
-        self.directory = Directory(now, node.tell)
+        self.directory = Directory(now, node.tell, self._home_of)
         self.destination = SessionsDestination(
             router=node.router,
             forwarder=node.forwarder,
@@ -55,6 +57,14 @@ class SessionsService(Service):
         self._users: dict[int, int] = {}
         self._look = LoopingCall(self._look_at_listeners)
         self._look.clock = node.reactor
+
+    def _home_of(self, origin: int) -> Home:
+        """Where an announcement comes from, as far as that cannot be invented."""
+        node, here = node_of(origin), self._node.room.here.node
+        if node == here:
+            return Home(here, here)
+        links = self._node.room.reach.links(node)
+        return Home(links[0].node, node) if len(links) == 1 else NOWHERE
 
     # --- life
 

@@ -342,7 +342,7 @@ class Pouring:
         self._request = request
         self._left = memoryview(body)
         self._reactor = reactor
-        self._is_full = False
+        self._is_full = self._is_over = False
         self._call: IDelayedCall | None = None
         request.notifyFinish().addBoth(self._over)
         request.registerProducer(self, True)
@@ -359,7 +359,8 @@ class Pouring:
             self._call = self._reactor.callLater(PIECE_WITHIN, self._late)
         elif self._left:
             self._call = self._reactor.callLater(0, self._go_on)
-        else:
+        elif not self._is_over:
+            self._is_over = True
             self._request.unregisterProducer()
             self._request.finish()
 

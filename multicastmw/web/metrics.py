@@ -507,7 +507,7 @@ def inside(status: Status) -> Iterator[Metric]:
         "Streams that somebody looks at, by their health.",
         ("health",),
         [
-            ((kind,), sum(each.health == kind and each.lease_left > 0 for each in status.streams))
+            ((kind,), sum(each.health == kind and (each.lease_left or 0) > 0 for each in status.streams))
             for kind in HEALTH
         ],
     )

@@ -7,15 +7,20 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import show as large
 from multicastmw.config import load
 from multicastmw.core.addressing import Channel
+from multicastmw.core.identity import node_of
 from multicastmw.core.packet import Packet
 from multicastmw.core.sessions.announcing import EVERY
 from multicastmw.core.sessions.scopes import GLOBAL, LOCAL, ORGANISATION, SAP_GROUPS
+from multicastmw.core.sessions.shares import NOWHERE, Home
 from multicastmw.net import listeners
 from multicastmw.services.node import NodeService
 from multicastmw.services.sessions import LOOK
 from multicastmw.wire import data, ipv4
+from multicastmw.wire.messages import AddRoute, encode
+from multicastmw.wire.messages import Node as Reached
 from multicastmw.wire.sap import PORT, Announcement
 from multicastmw.wire.udp import Datagram
 from tests.core.sessions.test_directory import packet, text
@@ -162,3 +167,19 @@ class Shown(Case):
         )
         self.assertEqual(1, self.node.status().counters["sap_received"])
         self.assertEqual(text("Far", more=filters).decode(), session.sdp)
+
+
+class Homes(Case):
+    def test_an_origin_that_no_link_leads_to_is_nobody_s(self) -> None:
+        node = self.starts()
+        here = node.room.here.node
+        self.assertEqual(Home(here, here), node.sessions._home_of(node.forwarder.origin))
+        self.assertEqual(NOWHERE, node.sessions._home_of(0x7777 << 16 | 1))
+
+    def test_one_that_a_link_leads_to_is_of_that_link(self) -> None:
+        node = self.starts()
+        link = large.link(node, 1)
+        there = link.node
+        self.assertEqual(Home(there, there), node.sessions._home_of(there | 1))
+        link.bytes_received(encode(AddRoute((Reached(0x99 << 16, "far"),))), large.NOW)
+        self.assertEqual(Home(there, node_of(0x99 << 16)), node.sessions._home_of(0x99 << 16 | 1))

@@ -111,8 +111,8 @@ class HealthStatus:
     overlay: OverlayStatus | None
     health: str
     reason: str
-    watched_for: float
-    lease_left: float
+    watched_for: float | None  # of what nobody looks at there is neither
+    lease_left: float | None
 
 
 def not_watched(
@@ -123,7 +123,7 @@ def not_watched(
     return HealthStatus(
         group, source, None, node, Kind.UNKNOWN.value, bitrate, packets_per_second,
         None, None, None, (), (), (), 0, 0,
-        None, None, None, "unknown", reason, 0.0, 0.0,
+        None, None, None, "unknown", reason, None, None,
     )  # fmt: skip
 
 

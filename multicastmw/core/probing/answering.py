@@ -36,6 +36,7 @@ SPREAD_LEAST = 0.001  # seconds a node, whatever the question says
 LENIENCE = 2  # who asks may know of fewer nodes
 KNOWN_MAX = 1_024  # questions that were heard, so that one said twice is answered once
 SURVEYS_MAX = 4  # of others, at a time
+OWN_SURVEYS_MAX = 32  # of our own people, those that they have given up among them
 ROUTES_MAX = 16  # of one group, in answers to a trace
 PLACE = Twin("!QQI")
 MICRO = 1_000_000
@@ -153,9 +154,9 @@ class Answering:
             self._say(head._replace(kind=Kind.PROBE, time=0), Probe(number), at, stamped=True)
 
     def _has_room(self, asker: int) -> bool:
-        """Our own people's surveys are not counted with the others': the prober bounds them."""
-        others = sum(each != self._node for each, _ in self._surveys)
-        return asker == self._node or others < SURVEYS_MAX
+        """Our own people's surveys and the others' are bounded apart."""
+        own = sum(each == self._node for each, _ in self._surveys)
+        return own < OWN_SURVEYS_MAX if asker == self._node else len(self._surveys) - own < SURVEYS_MAX
 
     def _collect(self, head: Head, collect: Collect, now: float, at: float) -> None:
         part = self._surveys.get((head.asker, head.run))

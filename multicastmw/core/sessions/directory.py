@@ -30,7 +30,7 @@ from multicastmw.core.events import (
 )
 from multicastmw.core.identity import node_of
 from multicastmw.core.sessions.allowance import Allowances, pieces
-from multicastmw.core.sessions.shares import Share, Use
+from multicastmw.core.sessions.shares import Home, Share, Use
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.ipv4 import text as ip
 from multicastmw.wire.sap import SDP, Announcement, longest_payload
@@ -93,9 +93,9 @@ class Session:
         "shown", "since", "text", "times",
     )  # fmt: skip
 
-    def __init__(self, key: Key, home: int, now: float) -> None:
+    def __init__(self, key: Key, home: Home, now: float) -> None:
         self.key = key
-        self.home = home  # the node in whose share it is, wherever it comes from later
+        self.home = home  # in whose share it is, wherever it comes from later
         self.id = blake2b(repr(key).encode(), digest_size=6).hexdigest()
         self.since = self.heard = now
         self.period: float | None = None
@@ -143,14 +143,21 @@ def cost_of(message: bytes, text: bytes) -> int:
 class Directory:
     """All sessions that are kept; a machine with `deadline` and `tick`."""
 
-    def __init__(self, now: float, tell: Tell = lambda event: None) -> None:
+    def __init__(
+        self,
+        now: float,
+        tell: Tell = lambda event: None,
+        home_of: Callable[[int], Home] = lambda origin: Home(node_of(origin), node_of(origin)),
+    ) -> None:
+        """`home_of` an origin, which a stranger writes: see shares.py."""
+        self._home_of = home_of
         self.counters = SapCounters()
         self.cost = 0
         self.changed: Callable[[], None] = lambda: None  # the deadline may have come nearer
         self._tell = tell
         self._sessions: dict[Key, Session] = {}
         self._same: dict[tuple[int, bytes], Session] = {}  # by source and SAP packet
-        self._shares: dict[int, Share[Key]] = {}  # by node
+        self._shares: dict[Home, Share[Key]] = {}
         self._of_source: Counter[int] = Counter()
         self._allowances = Allowances()
         self._sweep_at = now + SWEEP
@@ -188,7 +195,7 @@ class Directory:
 
     def _may_read(self, message: bytes, arrival: Arrival) -> bool:
         return self._allowances.allow(
-            arrival.source, node_of(arrival.origin), pieces(longest_payload(message)), arrival.now
+            arrival.source, self._home_of(arrival.origin), pieces(longest_payload(message)), arrival.now
         )
 
     def _again(self, session: Session, arrival: Arrival) -> None:
@@ -221,7 +228,7 @@ class Directory:
                 f"{OF_ONE_SOURCE} sessions are kept that {ip(arrival.source)} announces, and no more"
             )
             return
-        home = node_of(arrival.origin)
+        home = self._home_of(arrival.origin)
         if not self._make_room(home, Use(1, cost_of(message, announcement.payload))):
             self._refuse(f"{len(self)} sessions are kept, and no further ones")
             return
@@ -278,14 +285,14 @@ class Directory:
     def _is_within(self, sessions: int = 0, cost: int = 0) -> bool:
         return len(self) + sessions <= SESSIONS_MAX and self.cost + cost <= COST_MAX
 
-    def _make_room(self, home: int, wanted: Use, spared: Session | None = None) -> bool:
+    def _make_room(self, home: Home, wanted: Use, spared: Session | None = None) -> bool:
         """For one more of this node, or for one of its that has grown: see shares.py."""
         while not self._is_within(*wanted) and (found := self._who_goes(home, wanted, spared)):
             victim, why = found
             self._remove(victim, why)
         return self._is_within(*wanted)
 
-    def _who_goes(self, home: int, wanted: Use, spared: Session | None) -> tuple[Session, str] | None:
+    def _who_goes(self, home: Home, wanted: Use, spared: Session | None) -> tuple[Session, str] | None:
         """One that makes room, and why; None where nobody has to."""
         share, key = self._giver(home, wanted), spared.key if spared else None
         if share is None:
@@ -300,12 +307,20 @@ class Directory:
         self.counters.displaced += 1
         return self._sessions[junior], "most sessions come from its node, and it made room"
 
-    def _giver(self, home: int, wanted: Use) -> Share[Key] | None:
-        """The largest share of what there is too much of, where it is larger than this node's would be."""
+    def _giver(self, home: Home, wanted: Use) -> Share[Key] | None:
+        """The largest share of the largest way, of what there is too much of; where another than its own is
+        not larger than its own would be, its own."""
         of = SESSIONS if len(self) + wanted.sessions > SESSIONS_MAX else COST
+        ways: Counter[int] = Counter()
+        for at, share in self._shares.items():
+            ways[at.way] += of(share)
         own = self._shares.get(home)
-        most = max(self._shares.values(), key=of, default=None)
-        its = of(wanted) + (of(own) if own else 0)
+        way = max(ways, key=ways.__getitem__, default=home.way)
+        if way == home.way or ways[way] <= ways[home.way] + of(wanted):
+            way, its = home.way, of(wanted) + (of(own) if own else 0)
+        else:
+            its = 0
+        most = max((share for at, share in self._shares.items() if at.way == way), key=of, default=None)
         return most if most and of(most) > its else own
 
     def _refuse(self, why: str) -> None:

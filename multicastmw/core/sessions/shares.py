@@ -1,9 +1,11 @@
-"""Who makes room when the directory is full: the overlay node that has most of it.
+"""Who makes room when the directory is full: the way with most of it, and there the node that has most.
 
-Addresses and names of announcers are easily invented, so none of them says whose a session is.  The node
-where it comes into the overlay is harder to choose: that is whose share it is counted in, that of its LAN.
-Where there is no room, the node that has more than its share gives some up; one that has most itself can
-only replace its own.  So n nodes have an n-th each at least, however much one of them announces.
+Addresses and names of announcers are easily invented, so none of them says whose a session is.  The link that
+leads to where it comes into the overlay is not: that is its *way*.  Behind one link there may be many nodes,
+each with a LAN of its own, and these are told apart as far as the link has announced them; whatever comes
+from origins that nobody leads to shares one home.  Where there is no room, the way that has most gives some
+up, and of it the node that has most; one that has most itself can only replace its own.  So n ways have an
+n-th each at least, however many nodes somebody invents.
 
 Within a node, seniority counts: what was heard once goes first, the earliest of it, and then what was heard
 again last.  What has been there for long, and is said again and again, is the last to go.
@@ -12,6 +14,16 @@ again last.  What has been there for long, and is said again and again, is the l
 from typing import Generic, NamedTuple, TypeVar
 
 K = TypeVar("K")
+
+
+class Home(NamedTuple):
+    """In whose share a session is: the node at the other end of the link, and the node that it comes from."""
+
+    way: int
+    node: int
+
+
+NOWHERE = Home(0, 0)  # of an origin that no link leads to, or several
 
 
 class Use(NamedTuple):

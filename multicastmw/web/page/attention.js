@@ -21,6 +21,8 @@ const TROUBLES = {
   sap_malformed: "announcements of sessions that are none",
   sap_not_read: "announcements of sessions, too many at once",
   sap_refused: "announcements of sessions above the bound",
+  sap_evicted: "sessions that were heard once, and made room for others",
+  sap_displaced: "sessions that made room, as most come from where they do",
 };
 
 // Of very many the node lists the first ones, and counts the rest.

@@ -199,7 +199,7 @@ export function sessionsView(model, select, play) {
 // Counters of announcements, by what became of them.
 const SAP = {
   malformed: "that are none", other_types: "of another type than SDP", encrypted: "encrypted", refused: "above the bound",
-  not_read: "too many at once", evicted: "pushed out by others", deletions_unknown: "deletions of what is not here",
+  not_read: "too many at once", evicted: "pushed out by others", displaced: "made room", deletions_unknown: "deletions of what is not here",
 };
 
 /** All sessions in a file: for players here, and for those that have no multicast. */

@@ -22,6 +22,7 @@ from multicastmw.core.sessions.directory import (
     Directory,
 )
 from multicastmw.core.sessions.scopes import GLOBAL, LOCAL, ORGANISATION, sap_group
+from multicastmw.core.sessions.shares import NOWHERE, Home
 from multicastmw.wire import ipv4
 from multicastmw.wire.sap import LONGEST_PAYLOAD, Announcement, hash_of
 
@@ -262,7 +263,7 @@ class Bounds(Case):
         self.assertEqual(
             A_SECOND - READ_OF_ONE - 1, sum(allowances.allow(n, n, 1, 0.0) for n in range(3, 5_000))
         )
-        self.assertEqual((SOURCES_MAX, SOURCES_MAX), (len(allowances.sources), len(allowances.nodes)))
+        self.assertEqual((SOURCES_MAX, SOURCES_MAX), (len(allowances.sources), len(allowances.homes)))
         self.assertEqual(READ_OF_ONE, sum(allowances.allow(1, 1, 1, 100.0) for _ in range(5_000)))
 
     def test_what_is_long_takes_more_of_it(self) -> None:
@@ -371,6 +372,44 @@ class Shares(Case):
         self.assertEqual(3_000 - OF_ONE_NODE, self.directory.counters.not_read)
         self.hears(packet(text("other")), source=9, origin=self.ELSEWHERE)
         self.assertIn("other", self.names())
+
+
+class Ways(Shares):
+    """The same behind one link; and what behind another one is invented."""
+
+    WAYS = 0x0100, 0x0200  # nodes at the other ends of two links; who is told by neither is nowhere
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.directory = Directory(self.now, self.told.append, self.home_of)
+        self.told_nodes: dict[int, int] = {}
+
+    def home_of(self, origin: int) -> Home:
+        node = origin >> 16
+        if origin in (self.FLOODER, self.ELSEWHERE, self.THIRD):
+            return Home(self.WAYS[0], node)
+        return Home(self.told_nodes[node], node) if node in self.told_nodes else NOWHERE
+
+    def invented(self, count: int) -> None:
+        for number in range(count):
+            self.comes(f"invented {number}", 5_000 + number, 0x7000_0000_0001 + (number << 16), times=2)
+
+    def honest(self, count: int) -> set[str]:
+        for number in range(count):
+            self.comes(f"honest {number}", number, self.ELSEWHERE, times=3)
+        return {f"honest {number}" for number in range(count)}
+
+    def test_origins_that_nobody_leads_to_take_one_share_together(self) -> None:
+        honest = self.honest(500)
+        self.invented(1_200)
+        self.assertEqual(set(), honest - set(self.names()))
+
+    def test_nodes_that_a_link_invents_take_no_more_than_that_link_s_share(self) -> None:
+        honest = self.honest(500)
+        self.told_nodes = {0x7000_0000 + number: self.WAYS[1] for number in range(1_200)}
+        self.invented(1_200)
+        self.assertEqual(set(), honest - set(self.names()))
+        self.assertEqual(SESSIONS_MAX, len(self.directory))
 
 
 @settings(max_examples=30, stateful_step_count=40)
