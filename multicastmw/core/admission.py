@@ -22,11 +22,6 @@ class Admission:
             verdicts.setdefault(int(network.netmask), {})[int(network.network_address)] = False
         self._by_length = sorted(verdicts.items(), reverse=True)
 
-    @property
-    def has_lists(self) -> bool:
-        """Is there any prefix?"""
-        return bool(self._by_length)
-
     def admits(self, group: int) -> bool:
         """Is this IPv4 group (32-bit integer) let through?"""
         for mask, verdicts in self._by_length:

@@ -146,6 +146,7 @@ class TapDestination:
         self._kept_out: dict[int, dict[int, int]] = {}
         self._heads: dict[int, bytes] = {}
         self._admitted: dict[int, bool] = {}
+        self._denied: dict[int, bool] = {}
         self._open = self._admitted  # what may go up without a look; empty while we stand by
         self._identification = 0
         router.attach(self)
@@ -205,6 +206,7 @@ class TapDestination:
         """Other lists from now on: what they keep out is left, and what they let through is had at once."""
         self._admission = admission
         self._admitted.clear()
+        self._denied.clear()
         shut = [group for group in self._wanted if not self.admits(group)]
         opened = [group for group in self._kept_out if self.admits(group)]
         for group in shut:
@@ -252,14 +254,15 @@ class TapDestination:
             if group in self._mapping
         }
 
-    @property
-    def has_lists(self) -> bool:
-        """May `denies` say yes?"""
-        return self._admission.has_lists
-
     def denies(self, channel: Channel) -> bool:
         """Do the lists keep it out?  Under a mapping whose keys are no addresses nobody can tell."""
-        return self._mapping.exact and not self._admission.admits(channel.group)
+        verdict = self._denied.get(channel.group)
+        if verdict is None:
+            if len(self._denied) >= VERDICTS_MAX:
+                self._denied.clear()
+            verdict = self._mapping.exact and not self._admission.admits(channel.group)
+            self._denied[channel.group] = verdict
+        return verdict
 
     def admits(self, group: int) -> bool:
         """What the allow and deny lists say of the group."""

@@ -42,14 +42,13 @@ class Groups:
         if not destination.forwards:  # another gateway asks for these; here they are known
             known = {*known, *destination.channels()}
         denied = destination.channels_denied()  # nobody's, and yet programs here joined them
-        denies = destination.denies if destination.has_lists else None
         before, self._last = self._last, {}
         found = []
         for channel in nsmallest(SHOWN_MAX, {*known, *denied} if denied else known):
             wanted_by = node.router.wanted_by(channel)
             mine = destination in wanted_by or not destination.forwards or channel in denied
             local = here.get(channel.group) if mine else None
-            still = wanted_by, local, channel in pins, denies is not None and denies(channel)
+            still = wanted_by, local, channel in pins, destination.denies(channel)
             last = before.get(channel)
             status = last[1] if last and last[0] == still else group_status(channel, *still)
             self._last[channel] = still, status
@@ -94,12 +93,10 @@ class Routes:
     def __init__(self, node: "NodeService") -> None:
         self._node = node
         self._last: dict[Route, tuple[Look, RouteStatus]] = {}
-        self._listed = False  # may the lists of [groups] keep a route out?
 
     def take(self, routes: list[Route]) -> tuple[RouteStatus, ...]:
         """Of all routes, the first ones."""
         sent = self._sent()
-        self._listed = self._node.destination.has_lists
         before, self._last = self._last, {}
         found = []
         for route in nsmallest(SHOWN_MAX, routes, key=by_channel):
@@ -128,10 +125,9 @@ class Routes:
     def _look(self, route: Route, sent: int | None) -> Look:
         """Without calls where it can be: most of a large node's routes are idle."""
         node, mirror = self._node, self._node.fastpath.mirror
-        still = [sent is None, node.room.reach.version, route.takers]
+        denied = node.destination.denies(route.channel)
+        still = [sent is None, node.room.reach.version, route.takers, denied]
         moving = [sent, node.route_rates.of(route), *figures_of(route)]
-        if self._listed:
-            still.append(node.destination.denies(route.channel))
         for flow in mirror.flows.of_route(route):
             still += flow, flow.why, flow.value is not None and mirror.why_slow(flow)
             moving += figures_of_flow(flow)
