@@ -5,7 +5,7 @@
 # make screenshots  the pictures of the page in docs/screenshots, from running nodes (root)
 # make walk     types what README.rst has a newcomer type, into three hosts, and looks for the film (root)
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
-# make install  a node's programs on this host: /opt/mcmw, mcmw in PREFIX/bin (/usr/local), a unit for systemd (root)
+# make install  a node's programs on this host: /opt/mcmw; mcmw, manual pages, a unit for systemd in PREFIX (root)
 # make man      writes the manual pages to build/man; make install-man puts them below PREFIX (/usr/local)
 # make deb      builds a Debian package for this release in build/; make try-deb installs it into a throw-away root
 # make clean    takes away what these made
@@ -25,6 +25,8 @@ TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
 UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FILES))))
 AT_A_TIME := 4
 OBJECT := $(EBPF)/fastpath.bpf.o
+PAGES = umask 022; for page in build/man/*; do \
+	install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page\#\#*.}/$${page\#\#*/}" || exit 1; done
 
 .PHONY: demo test lint unit whole screenshots walk soak bench fuzz install man install-man deb try-deb tools compiled clean
 
@@ -70,30 +72,36 @@ fuzz: .venv/ready
 
 # Of Python's, only what a node runs on.  The unit is there at once, and nothing is started.
 install:
-	@missing=""; for tool in cc:gcc\ libc6-dev\ python3-dev clang:clang\ llvm ip:iproute2; do \
+	@[ -z "$(DESTDIR)" ] || { echo "make install is for this host and knows no DESTDIR; make deb makes a package" >&2; exit 1; }
+	@missing=""; for tool in cc:gcc\ libc6-dev clang:clang\ llvm ip:iproute2; do \
 		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
+	[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || missing="$$missing python3-dev"; \
 	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then echo "installing$$missing"; apt-get update -qq; \
 		for package in $$missing; do DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
 			--no-install-recommends $$package >/dev/null || echo "not installed: $$package"; done; fi
-	$(PYTHON) -m venv $(OPT)
-	$(OPT)/bin/pip install --quiet --disable-pip-version-check '.[manhole]'
-	$(OPT)/bin/twistd --help >/dev/null  # as root, for its cache of plugins
-	getent passwd mcmw >/dev/null || useradd --system --user-group --no-create-home --home-dir /nonexistent \
+	umask 022; $(PYTHON) -m venv $(OPT)
+	umask 022; $(OPT)/bin/pip install --quiet --disable-pip-version-check '.[manhole]'
+	umask 022; $(OPT)/bin/twistd --help >/dev/null  # as root, for its cache of plugins
+	getent group mcmw >/dev/null || groupadd --system mcmw
+	getent passwd mcmw >/dev/null || useradd --system --gid mcmw --no-create-home --home-dir /nonexistent \
 		--shell /usr/sbin/nologin mcmw
-	install -d /etc/mcmw $(PREFIX)/bin $(PREFIX)/lib/systemd/system
+	umask 022; install -d /etc/mcmw $(PREFIX)/bin $(PREFIX)/lib/systemd/system
 	ln -sf $(OPT)/bin/mcmw $(PREFIX)/bin/mcmw
 	install -m 0644 etc/mcmw.service $(PREFIX)/lib/systemd/system/mcmw.service
+	umask 022; rm -rf build/man; $(OPT)/bin/python -m multicastmw.manual build/man  # with etc/node.ini beside it
+	@$(PAGES)
 	@[ ! -d /run/systemd/system ] || systemctl daemon-reload
 	@$(OPT)/bin/mcmw --version
+	@! ls /run/mcmw/*.sock >/dev/null 2>&1 || \
+		echo "a node that runs has the programs from before: start it again (systemctl restart mcmw)"
 
 man: .venv/ready
 	rm -rf build/man
 	$(BIN)/python -m multicastmw.manual build/man
 
 install-man: man
-	for page in build/man/*; do \
-		install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}"; done
+	@$(PAGES)
 
 # Where python3-venv, a compiler and dpkg-deb are; with clang the kernel's program is in it.
 deb: $(OBJECT)

@@ -93,7 +93,24 @@ class Config:
 
 def load(path: str, hostname: str, may_be_empty: bool = True) -> Config:
     """What the file says; `hostname` names a node that has no name in it.  Raises ConfigError."""
-    return _NodeIni(path, may_be_empty).config(hostname)
+    return _NodeIni(path, _content(path), may_be_empty).config(hostname)
+
+
+def read(text: str, path: str, hostname: str) -> Config:
+    """What a file at this path with this text would say.  Raises ConfigError."""
+    return _NodeIni(path, text).config(hostname)
+
+
+def _content(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(path, f"cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(path, "is not text in UTF-8") from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(path, "is not the name of a file") from None
 
 
 def guess_socket(path: str, hostname: str) -> str | None:
@@ -137,11 +154,11 @@ class _Ini(configparser.ConfigParser):
 class _NodeIni:
     """One node.ini while it is read."""
 
-    def __init__(self, path: str, may_be_empty: bool) -> None:
+    def __init__(self, path: str, text: str, may_be_empty: bool = True) -> None:
         self._path = path
         self._ini = _Ini()
         self._warnings: list[str] = []
-        text = self._text()
+        self._check_text(text)
         try:
             self._ini.read_string(text)
         except configparser.Error as error:
@@ -160,22 +177,12 @@ class _NodeIni:
         self._warn(config)
         return replace(config, warnings=tuple(self._warnings))
 
-    def _text(self) -> str:
-        try:
-            with open(self._path, encoding="utf-8-sig") as file:
-                text = file.read(MAX_FILE + 1)
-        except OSError as error:
-            raise ConfigError(self._path, f"cannot be read: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise ConfigError(self._path, "is not text in UTF-8") from None
-        except ValueError:  # a NUL in the path
-            raise ConfigError(self._path, "is not the name of a file") from None
+    def _check_text(self, text: str) -> None:
         if len(text) > MAX_FILE:
             raise ConfigError(self._path, f"is longer than {MAX_FILE:,} characters")
         if stray := CONTROL_CHARACTER.search(text):
             line = text.count("\n", 0, stray.start()) + 1
             raise ConfigError(self._path, f"line {line}: a control character, {stray.group()!r}")
-        return text
 
     def _wrong(self, title: str, option: str, what: object) -> ConfigError:
         return ConfigError(self._path, f"[{_cut(title)}] {_cut(option)}: {what}")

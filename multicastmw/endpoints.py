@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from multicastmw.literals import MAX_SOCKET_PATH, did_you_mean, nearest, shown, words
 
+MAX_HOST = 253  # characters of a name in DNS (RFC 1035, 2.3.4, less the lengths' own)
+LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?")
 MOST_OF_WHY = 120  # characters of Twisted's own error, which may repeat all of the text
 
 IPV6_HINT = r"the colons of an IPv6 address want a backslash, as in tcp:host=fd00\:\:1:port=4600"
@@ -151,6 +153,19 @@ def is_loopback(text: str) -> bool:
         return False
     address = ip_address(text)
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def is_host(text: str) -> bool:
+    """Is it a name that DNS could hold, or an address, without a scope?"""
+    if is_address(text):
+        return "%" not in text
+    try:
+        name = text.encode("idna").decode("ascii").removesuffix(".")
+    except UnicodeError:
+        return False
+    labels = name.split(".")
+    # A name whose last label is a number is an address to everybody, and here a mistyped one.
+    return len(name) <= MAX_HOST and all(map(LABEL.fullmatch, labels)) and not labels[-1].isdecimal()
 
 
 def is_usual(text: str) -> bool:

@@ -1,6 +1,7 @@
 """`mcmw fastpath [on|off]`: whether a running node's kernel forwards, and the switch."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +9,7 @@ import click
 
 from multicastmw.cli.client import ControlError, NodeRefuses
 from multicastmw.cli.main import Failure, Target, exit_codes
-from multicastmw.cli.text import amount
+from multicastmw.cli.text import WIDTH, amount
 from multicastmw.cli.which import control_of, unanswered
 
 PATIENCE = 10.0  # seconds; loading the program takes a fraction of one
@@ -44,7 +45,12 @@ def fastpath(target: Target, switch: str | None, as_json: bool) -> None:
 
 
 def report(found: dict[str, Any]) -> Iterator[str]:
-    """Its state, and why packets were left to the process."""
+    """Its state, and why packets were left to the process, in 80 columns."""
+    for said in _said(found):
+        yield from textwrap.wrap(said, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+
+
+def _said(found: dict[str, Any]) -> Iterator[str]:
     yield state(found)
     if found["on"]:
         taken = found["counters"]
@@ -56,7 +62,7 @@ def report(found: dict[str, Any]) -> Iterator[str]:
         if count := found["counters"][name]:
             yield f"{amount(count)} copies lost: {text}"
     if count := found["counters"]["not_copied"]:
-        yield f"{amount(count)} packets not shown to who looks at them here: the node's process was too slow"
+        yield f"{amount(count)} packets that observers here missed: the node's process was too slow"
 
 
 def state(found: dict[str, Any]) -> str:

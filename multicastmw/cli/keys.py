@@ -3,7 +3,7 @@
 import datetime
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -102,16 +102,20 @@ def make_authority(folder: Path, name: str = AUTHORITY_NAME) -> list[Path]:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
     certificate = builder.sign(key, _sha256())
-    return [_write_key(folder / AUTHORITY_KEY, key), _write(folder / AUTHORITY, _pem(certificate), 0o644)]
+    return [_write_key(folder / AUTHORITY_KEY, key), write(folder / AUTHORITY, _pem(certificate), 0o644)]
 
 
 def make_node(
-    folder: Path, names: Sequence[str], days: int = NODE_DAYS, renew: bool = False, apart: bool = False
+    folder: Path,
+    names: Sequence[str],
+    days: int = NODE_DAYS,
+    renew: bool = False,
+    folders: Mapping[str, Path] | None = None,
 ) -> list[Path]:
-    """What `mcmw keys node` makes, each `apart` in a folder of its name; raises Failure."""
+    """What `mcmw keys node` makes, in the authority's folder or each in one of its own; raises Failure."""
     signer, its_key = _authority(folder)
     check_names(names)
-    where = {name: folder / name if apart else folder for name in names}
+    where = dict.fromkeys(names, folder) if folders is None else folders
     for name in [] if renew else names:
         _check_free(where[name] / f"{name}.key", where[name] / f"{name}.pem")
     # All keys are read before the first certificate is written: what is said of one then holds for all.
@@ -140,7 +144,7 @@ def _node(folder: Path, name: str, signer: Any, its_key: Any, days: int, key: An
     builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     signed_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(its_key.public_key())
     certificate = builder.add_extension(signed_by, critical=False).sign(its_key, _sha256())
-    return [*made, _write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
+    return [*made, write(folder / f"{name}.pem", _pem(certificate), 0o644, over=renew)]
 
 
 def check_names(names: Sequence[str]) -> None:
@@ -172,7 +176,7 @@ def _check_name(name: str) -> None:
 def _check_free(*paths: Path) -> None:
     """Before anything is made: half a set would be worse than none."""
     for path in paths:
-        if path.exists():
+        if os.path.lexists(path):  # a link to nowhere, too
             raise Failure(f"{path} is there already, and is left as it is")
 
 
@@ -247,10 +251,10 @@ def _load_key(path: Path) -> Any:
 def _write_key(path: Path, key: Any) -> Path:
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
+    return write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), 0o600)
 
 
-def _write(path: Path, content: bytes, mode: int, over: bool = False) -> Path:
+def write(path: Path, content: bytes, mode: int, over: bool = False) -> Path:
     """All or nothing, and never over what is there unless that is meant."""
     if not over:
         _check_free(path)

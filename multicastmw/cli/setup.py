@@ -11,53 +11,25 @@ of them have one link.  What is more than a tree needs stands by.
 """
 
 import json
+import os
 import shutil
-from collections.abc import Sequence
-from ipaddress import AddressValueError, IPv4Network, IPv6Address
+import textwrap
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import click
 
-from multicastmw import endpoints, literals
+from multicastmw import literals
 from multicastmw.cli import keys
 from multicastmw.cli.main import Failure, exit_codes
-from multicastmw.cli.text import plain
+from multicastmw.cli.plans import INI, PORT, Plan, Sections, hosts_of, planned, there
+from multicastmw.cli.text import WIDTH, plain, short, some
+from multicastmw.config import Config, ConfigError, read
 
-PORT = 4600
 SUBNET = "10.88.0.0/24"
 PAGE = "tcp:8080:interface=127.0.0.1"
-INI = "node.ini"
-
-
-Sections = dict[str, dict[str, str]]
-
-
-class Plan(NamedTuple):
-    """A node that is to be: `host` is where others reach it, empty for one that only dials."""
-
-    name: str
-    host: str
-    address: str  # of its TAP, with the prefix
-    dials: tuple[tuple[str, str], ...]  # names and endpoints
-    sections: Sections  # of node.ini, besides
-
-    def ini(self) -> str:
-        sections: Sections = {
-            "node": {"name": self.name},
-            "tap": {"address": self.address},
-            "tls": {
-                "certificate": f"{self.name}.pem",
-                "private-key": f"{self.name}.key",
-                "authorities": keys.AUTHORITY,
-            },
-        }
-        sections |= {f"peer:{name}": {"endpoint": endpoint} for name, endpoint in self.dials}
-        blocks = [
-            f"[{title}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
-            for title, options in (sections | self.sections).items()
-        ]
-        return "\n".join(["# Made by `mcmw setup`; mcmw-node.ini(5) explains every option.\n", *blocks])
+ROOM = 40  # columns for whom a node dials, or its host
 
 
 @click.command(
@@ -66,10 +38,11 @@ class Plan(NamedTuple):
 )
 @click.argument("nodes", nargs=-1, required=True, metavar="NAME[=HOST]...")
 @keys.FOLDER
-@click.option("--page", is_flag=True, help="Each node shows its page to its own host, at port 8080.")
+@click.option("--page", is_flag=True, help="A new node shows its page to its own host, at port 8080.")
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="Where nodes are reached."
-)
+    "--port", type=click.IntRange(1, 65535), default=PORT, show_default=True,
+    help="Where new nodes are reached.",
+)  # fmt: skip
 @click.option(
     "--session", "sessions", metavar="NAME=GROUP:PORT", multiple=True,
     help="The first node announces it, for a sender that does not (RTP); may be repeated.",
@@ -94,82 +67,58 @@ def setup(
     twistd -n mcmw -c /etc/mcmw/node.ini         there
 
     authority.key stays where it was made: who has it can add nodes.  To add one
-    yourself, give all of them again, with new ones at the end: what is there
-    already is left as it is.
+    yourself, give all of them again, and the new ones: what is there already is
+    left as it is, and new nodes take from it where they dial and which addresses
+    are free.
     """
-    plans = planned(nodes, port, subnet)
+    hosts = hosts_of(nodes)
+    keys.check_names(list(hosts))
+    present = there(folder, hosts)
+    plans = planned(folder, hosts, port, subnet, present)
     everywhere: Sections = {}
     if port != PORT:
         everywhere["listen"] = {"endpoint": f"tcp:{port}", "udp-port": str(port)}
     if page:
         everywhere["web"] = {"endpoint": PAGE}
-    plans[0].sections.update(_announced(sessions))
-    made = make(folder, [plan._replace(sections=plan.sections | everywhere) for plan in plans])
+    announced = _announced(sessions)
+    if plans[0].is_new:
+        plans[0].sections.update(announced)
+    else:
+        _check_announced(folder / plans[0].name / INI, present[plans[0].name], announced)
+    plans = [plan._replace(sections=plan.sections | everywhere) for plan in plans]
+    make(folder, [plan for plan in plans if plan.is_new])
     if as_json:
         told = [
             {"name": plan.name, "folder": str(folder / plan.name), "address": plan.address,
-             "dials": [name for name, _ in plan.dials], "made": plan.name in made}
+             "dials": [name for name, _ in plan.dials], "made": plan.is_new}
             for plan in plans
         ]  # fmt: skip
         click.echo(json.dumps({"nodes": told}))
         return
     for plan in plans:
-        click.echo(
-            plain(f"{folder / plan.name}: {_words(plan)}{'' if plan.name in made else '; it was there'}")
-        )
-    click.echo(f"keep {folder / keys.AUTHORITY_KEY} here: who has it can add nodes")
+        click.echo(_line(folder, plan))
+    if (folder / keys.AUTHORITY_KEY).exists():
+        click.echo(f"keep {plain(folder / keys.AUTHORITY_KEY)} here: who has it can add nodes")
     click.echo(f"next: each folder to its host, and there: twistd -n mcmw -c FOLDER/{INI}")
 
 
-def _words(plan: Plan) -> str:
-    """What becomes of it."""
-    names = ", ".join(name for name, _ in plan.dials)
-    links = f"dials {names}" if names else f"is dialled at {plan.host}" if plan.host else "is alone"
-    return f"{plan.name} has {plan.address}, {links}"
-
-
-def planned(nodes: Sequence[str], port: int, subnet: str) -> list[Plan]:
-    """What is meant by NAME[=HOST]...; raises click.UsageError."""
-    pairs = [node.partition("=")[::2] for node in nodes]
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
-        raise click.UsageError("a name is given twice, and no two nodes may share one")
-    if len(names) > 1 and not any(host for _, host in pairs):
-        raise click.UsageError(
-            f"one of them has to be reached: {names[0]}=HOST says where the others dial it"
+def _line(folder: Path, plan: Plan) -> str:
+    """What became of it, in as many lines of 80 columns as it takes; only a path may stick out."""
+    links = "is alone" if plan.is_new else "dials nobody"
+    if plan.dials:
+        links = f"dials {some([name for name, _ in plan.dials], ROOM)}"
+    elif plan.host:
+        links = f"is dialled at {short(plan.host, ROOM)}"
+    said = f"{folder / plan.name}: {plan.name} has {plan.address or 'no address'}, {links}"
+    return "\n".join(
+        textwrap.wrap(
+            plain(said if plan.is_new else f"{said}; it was there"),
+            WIDTH,
+            subsequent_indent="    ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
-    addresses = _addresses(subnet, len(names))
-    reached: list[tuple[str, str]] = []
-    plans = []
-    for (name, host), address in zip(pairs, addresses, strict=True):
-        before = tuple(reached)
-        if host:
-            reached.append((name, _endpoint(host, port)))
-        plans.append(Plan(name, host, address, before, {}))
-    return [plan if plan.host else plan._replace(dials=tuple(reached)) for plan in plans]
-
-
-def _addresses(subnet: str, count: int) -> list[str]:
-    try:
-        network = IPv4Network(subnet)
-    except ValueError as error:
-        raise click.UsageError(f"--subnet: {error}") from None
-    hosts = list(zip(network.hosts(), range(count), strict=False))
-    if len(hosts) < count or network.num_addresses < count + 3:  # and one for the querier
-        raise click.UsageError(f"--subnet: {network} has no room for {count} nodes and their querier")
-    return [f"{host}/{network.prefixlen}" for host, _ in hosts]
-
-
-def _endpoint(host: str, port: int) -> str:
-    try:
-        if ":" not in host:
-            return endpoints.client(f"tcp:{host}:{port}")
-        quoted = str(IPv6Address(host.strip("[]"))).replace(":", "\\:")
-        return endpoints.client(f"tcp:host={quoted}:port={port}")
-    except AddressValueError:
-        raise click.UsageError(f"{literals.shown(host)} is no address; --port gives the port") from None
-    except ValueError as error:
-        raise click.UsageError(f"{literals.shown(host)}: {error}") from None
+    )
 
 
 def _announced(sessions: Sequence[str]) -> Sections:
@@ -185,22 +134,72 @@ def _announced(sessions: Sequence[str]) -> Sections:
             literals.whole(1, 65_535)(port)
         except ValueError as error:
             raise click.UsageError(f"--session: {error}; as in Film=239.1.2.3:5004") from None
-        found[f"session:{number}"] = {"name": name, "group": group, "port": port}
+        found[f"session:{number}"] = {"name": name.strip(), "group": group, "port": port}
     return found
 
 
-def make(folder: Path, plans: Sequence[Plan]) -> set[str]:
-    """Names of those that were not there before; raises Failure."""
-    keys.check_names([plan.name for plan in plans])
-    new = [plan for plan in plans if not (folder / plan.name / INI).exists()]
-    if not (folder / keys.AUTHORITY).exists():
+def _check_announced(ini: Path, config: Config, wanted: Sections) -> None:
+    """A node that is there announces what it did."""
+    found = [(each.name, str(each.group), str(each.port)) for each in config.sessions]
+    for session in wanted.values():
+        if tuple(session.values()) not in found:
+            name = literals.shown(session["name"])
+            raise Failure(f"{ini} does not announce {name}, and is left as it is: add it there")
+
+
+def make(folder: Path, plans: Sequence[Plan]) -> None:
+    """All of these nodes' folders, each of them whole or not at all; raises Failure, click.UsageError."""
+    if not plans:
+        return
+    for plan in plans:
+        _check(folder / plan.name, plan)
+    names = [plan.name for plan in plans]
+    authority, key = folder / keys.AUTHORITY, folder / keys.AUTHORITY_KEY
+    if not os.path.lexists(authority):
         keys.make_authority(folder)
-    keys.make_node(folder, [plan.name for plan in new], apart=True)
-    for plan in new:
-        own = folder / plan.name
-        try:
-            shutil.copyfile(folder / keys.AUTHORITY, own / keys.AUTHORITY)
-            (own / INI).write_text(plan.ini())  # the last: it says that all is there
-        except OSError as error:
-            raise Failure(f"{error.filename}: {error.strerror}") from None
-    return {plan.name for plan in new}
+    elif not os.path.lexists(key):
+        raise Failure(f"{key} is not there, and signs the keys of {some(names, 20)}: bring it back till then")
+    with _folders_beside(folder, names) as beside:
+        keys.make_node(folder, names, folders=beside)
+        for plan in plans:
+            keys.write(beside[plan.name] / keys.AUTHORITY, authority.read_bytes(), 0o644)
+            keys.write(beside[plan.name] / INI, plan.ini().encode(), 0o644)
+        for name in names:
+            os.rename(beside[name], folder / name)  # goes over nothing but an empty folder
+
+
+def _check(own: Path, plan: Plan) -> None:
+    """Would a node start with it, and is there room for its folder?"""
+    try:
+        warnings = read(plan.ini(), str(own / INI), plan.name).warnings
+    except ConfigError as error:
+        raise click.UsageError(str(error)) from None
+    if warnings:
+        raise click.UsageError(f"{own / INI}: {warnings[0]}")
+    if plan.name in (keys.AUTHORITY, keys.AUTHORITY_KEY):
+        raise Failure(f"{plan.name}: that is what a file of the authority is called")
+    try:
+        is_free = not os.path.lexists(own) or (
+            not own.is_symlink() and own.is_dir() and not any(own.iterdir())
+        )
+    except OSError as error:
+        raise Failure(f"{own}: {error.strerror}") from None
+    if not is_free:
+        raise Failure(f"{own} is there already, without a {INI}, and is left as it is: move it away")
+
+
+@contextmanager
+def _folders_beside(folder: Path, names: Sequence[str]) -> Iterator[dict[str, Path]]:
+    """A folder for each, to be renamed when all is in it; what was not is taken away again."""
+    made: dict[str, Path] = {}
+    try:
+        for name in names:
+            beside = folder / f".{name}.{os.getpid()}"
+            beside.mkdir()
+            made[name] = beside
+        yield made
+    except OSError as error:
+        raise Failure(f"{error.filename2 or error.filename}: {error.strerror}") from None
+    finally:
+        for beside in made.values():
+            shutil.rmtree(beside, ignore_errors=True)

@@ -26,6 +26,12 @@ class Reports(SynchronousTestCase):
             "1 copies lost: the peer had just gone",
         ], lines)  # fmt: skip
 
+    def test_lines_fit_80_columns_with_the_largest_counts(self) -> None:
+        counters = {reason.name.lower(): 999_000_000 for reason in Reason}
+        lines = list(report(snapshot(counters=counters, uplinks=[f"eth{each}" for each in range(40)])))
+        self.assertLessEqual(max(map(len, lines)), 80)
+        self.assertIn("999M packets that observers here missed: the node's process was too slow", lines)
+
     def test_off_with_the_reason(self) -> None:
         found = snapshot(on=False, why="CAP_BPF missing", uplinks=(), routes=0, way=None)
         self.assertEqual(["off: CAP_BPF missing"], list(report(found)))

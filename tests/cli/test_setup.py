@@ -1,11 +1,13 @@
 """`mcmw setup`: one command, and each of several nodes has all that it starts with."""
 
 import json
+import resource
 import shutil
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+from multicastmw.cli import keys
 from multicastmw.config import Config, load
 from multicastmw.net.tls import Credentials, Files
 from tests.cli.test_check import CommandCase
@@ -68,7 +70,7 @@ class Making(Case):
     def test_a_page_is_for_the_host_alone_and_only_where_it_is_asked_for(self) -> None:
         self.made("a")
         self.assertIsNone(self.config("a").web.endpoint)
-        self.made("a", "b=h", "--page")
+        self.made("a=k", "b=h", "--page")
         self.assertEqual("tcp:8080:interface=127.0.0.1", self.config("b").web.endpoint)
 
     def test_more_are_added_and_what_is_there_is_left(self) -> None:
@@ -79,6 +81,176 @@ class Making(Case):
         self.assertEqual(before, {path: text for path, text in self.contents().items() if path in before})
         self.assertEqual(("10.88.0.3/24", {"b": "tcp:h:4600"}),
                          (str(self.config("d").tap.address), self.dials("d")))  # fmt: skip
+
+    def test_lines_fit_80_columns_however_many_are_dialled(self) -> None:
+        names = [f"node-{number:02}" for number in range(20)]
+        first, *others = (f"{name}=of-a-very-long-name-{name}.sub.example.net" for name in names)
+        for _ in range(2):
+            out, err, code = self.setup_(first, *others, "last")
+            self.assertEqual(("", 0), (err, code))
+            self.assertLessEqual(max(map(len, out.splitlines())), 80)
+        self.assertIn("dials node-00, node-01, node-02,\n    node-03 +16; it was there\n", out)
+        self.assertEqual(names, list(self.dials("last")))
+
+
+class Again(Case):
+    """What is there goes before what would be planned."""
+
+    def failed(self, *arguments: str) -> str:
+        before = self.contents()
+        out, err, code = self.setup_(*arguments)
+        self.assertEqual(("", 1, 1), (out, err.count("\n"), code), err)
+        self.assertEqual(before, self.contents())
+        return err
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        ini = self.folder / name / "node.ini"
+        text = ini.read_text()
+        self.assertIn(old, text)
+        ini.write_text(text.replace(old, new))
+
+    def test_an_address_that_is_taken_is_given_to_nobody_else(self) -> None:
+        self.made("b=h", "a", "c")
+        self.assertEqual("10.88.0.4/24", self.made("d=x")[0]["address"])
+        self.assertEqual(4, len({str(self.config(name).tap.address) for name in "abcd"}))
+
+    def test_it_tells_of_the_addresses_and_links_that_the_files_have(self) -> None:
+        self.made("b=h", "a")
+        self.edit("a", "10.88.0.2/24", "10.88.0.77/24")
+        made = self.made("a", "b=h", "c", "e")
+        self.assertEqual(
+            ["10.88.0.77/24", "10.88.0.1/24", "10.88.0.2/24", "10.88.0.3/24"],
+            [each["address"] for each in made],
+        )
+        self.assertIn("a has 10.88.0.77/24, dials b; it was there", self.setup_("a", "b=h")[0])
+        self.edit("a", "address = 10.88.0.77/24", "address =")
+        self.assertIsNone(self.made("a", "b=h")[0]["address"])
+        self.assertIn("a has no address, dials b; it was there", self.setup_("a", "b=h")[0])
+
+    def test_a_new_node_dials_the_port_that_the_others_dial(self) -> None:
+        self.made("--port", "5000", "b=h", "a")
+        self.made("b=h", "a", "z")
+        self.assertEqual({"b": "tcp:h:5000"}, self.dials("z"))
+
+    def test_a_new_node_dials_the_port_where_one_that_nobody_dials_listens(self) -> None:
+        self.made("--port", "5000", "b=fd00::1")
+        self.made("b=[fd00:0::1]", "z")
+        self.assertEqual({"b": "tcp:host=fd00\\:\\:1:port=5000"}, self.dials("z"))
+        self.edit("b", "tcp:5000", "unix:/run/b")
+        shutil.rmtree(self.folder / "z")
+        self.assertIn("listens at unix:/run/b", self.failed("b=fd00::1", "z"))
+
+    def test_a_new_node_dials_those_that_are_there_wherever_it_stands(self) -> None:
+        self.made("b=h", "a")
+        self.made("x=k", "b=h", "a")
+        self.assertEqual({"b": "tcp:h:4600"}, self.dials("x"))
+
+    def test_another_host_than_the_files_have_is_refused(self) -> None:
+        self.made("b=h", "a")
+        for nodes in (("b=k", "a"), ("b=k", "z")):
+            err = self.failed(*nodes)
+            self.assertIn("a/node.ini has b at tcp:h:4600, and not at tcp:k:4600", err)
+        shutil.rmtree(self.folder / "b")
+        self.assertIn("and not at tcp:h:99", self.failed("b=h", "a", "--port", "99"))
+        self.made("b=H", "z")  # names are the same in DNS
+
+    def test_an_address_that_two_have_is_refused(self) -> None:
+        self.made("b=h", "a", "c")
+        self.edit("a", "10.88.0.2", "10.88.0.1")
+        self.assertIn("has 10.88.0.1, and", self.failed("b=h", "z"))
+
+    def test_another_subnet_is_refused(self) -> None:
+        self.made("b=h", "a", "--subnet", "10.99.0.0/24")
+        self.assertIn("--subnet 10.99.0.0/24", self.failed("b=h", "z"))
+        self.made("b=h", "z", "--subnet", "10.99.0.0/24")
+        self.assertEqual("10.99.0.3/24", str(self.config("z").tap.address))
+
+    def test_a_node_that_nothing_would_link_is_refused(self) -> None:
+        self.made("b=h", "a")
+        self.assertIn("nothing would link z and a", self.failed("a", "z=k"))
+
+    def test_a_file_that_does_not_tell_is_refused(self) -> None:
+        self.made("b=h", "a")
+        (self.folder / "a" / "node.ini").write_text("[node]\nname = other\n")
+        self.assertIn("that is the node other, and not a", self.failed("b=h", "a", "z"))
+        (self.folder / "a" / "node.ini").write_text("[nod]\n")
+        self.assertIn("no such section", self.failed("b=h", "z"))
+
+    def test_a_session_that_the_first_does_not_announce_is_refused(self) -> None:
+        film = ("--session", "Film=239.1.2.3:5004")
+        self.made("b=h", "a", *film)
+        self.made("b=h", "a", "z", *film)
+        self.assertIn("does not announce 'Other'", self.failed("b=h", "y", "--session", "Other=239.1.2.3:5"))
+
+    def test_the_key_of_the_authority_is_asked_for_only_where_something_is_made(self) -> None:
+        self.made("b=h", "a")
+        key = self.folder / keys.AUTHORITY_KEY
+        key.rename(self.folder / "safe")
+        out, err, code = self.setup_("b=h", "a")
+        self.assertEqual(("", 0), (err, code))
+        self.assertNotIn("keep", out)
+        self.assertIn("authority.key is not there, and signs the keys of z", self.failed("b=h", "z"))
+        (self.folder / "safe").rename(key)
+        self.made("b=h", "z")
+
+
+class HalfWay(Case):
+    """What fails leaves nothing in the way of the next time, and nothing is gone over."""
+
+    def failed(self, *arguments: str) -> str:
+        out, err, code = self.setup_(*arguments)
+        self.assertEqual(("", 1, 1), (out, err.count("\n"), code), err)
+        return err
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+    def test_where_one_folder_cannot_be_none_is(self) -> None:
+        (self.folder / "b").touch()
+        self.assertIn("b is there already", self.failed("a=h", "b"))
+        self.assertEqual({"b"}, self.names())
+        (self.folder / "b").unlink()
+        (self.folder / "b").mkdir()  # an empty one is nobody's
+        self.made("a=h", "b")
+        self.assertEqual({"a", "b", "authority.pem", "authority.key"}, self.names())
+
+    def test_a_write_that_fails_in_the_middle_leaves_no_half_folder(self) -> None:
+        self.made("a=h")
+        before = self.names()
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300, limits[1]))  # a key fits, a certificate does not
+        try:
+            err = self.failed("a=h", "b", "c")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        self.assertIn("b.pem: File too large", err)
+        self.assertEqual(before, self.names())
+        self.made("a=h", "b", "c")
+
+    def test_what_is_in_a_folder_already_is_left(self) -> None:
+        own = self.folder / "a"
+        own.mkdir()
+        foreign, elsewhere = own / "authority.pem", self.folder / "elsewhere"
+        foreign.write_text("of somebody else")
+        self.failed("a=h")
+        self.assertEqual("of somebody else", foreign.read_text())
+        foreign.unlink()
+        (own / "node.ini").symlink_to(elsewhere)
+        self.failed("a=h")
+        self.assertFalse(elsewhere.exists())
+        (self.folder / "b").symlink_to(elsewhere)
+        self.failed("b=h")
+        self.assertEqual({"a", "b"}, self.names())
+
+    def test_a_link_to_nowhere_is_not_gone_over_by_a_key(self) -> None:
+        (self.folder / "authority.key").symlink_to(self.folder / "elsewhere")
+        self.assertIn("is there already", self.failed("a=h"))
+        self.assertTrue((self.folder / "authority.key").is_symlink())
+
+    def test_what_a_killed_run_left_is_no_node(self) -> None:
+        self.made("a=h")
+        shutil.copytree(self.folder / "a", self.folder / ".b.123")
+        self.assertEqual("10.88.0.2/24", self.made("a=h", "b")[1]["address"])
 
 
 class Refusals(Case):
@@ -95,8 +267,33 @@ class Refusals(Case):
         self.refused(2, "a=h", "a")
         for name in ("..", ".", "a/b", "a b", "ä", "10.0.0.1", ""):
             self.refused(1, "x=h", name)
-        for host in ("a b", "h:99999"):
+        self.refused(1, "authority.pem=h")
+        long = "a" * 63
+        hosts = ("a b", "h:99999", "k4=$(reboot)", "", "[h]", "10.0.0.300", "h..k", "-h", "fe80::1%$(x)",
+                 long + "a", ".".join([long] * 4), "h\n[web]", "\udc80")  # fmt: skip
+        for host in hosts:
             self.refused(2, f"a={host}")
+
+    def test_hosts_that_are_some(self) -> None:
+        for host in (
+            "h",
+            "b.example.net.",
+            "bücher.example",
+            "my_host",
+            "10.0.0.3",
+            "[fd00::1]",
+            "1.example",
+        ):
+            self.made(f"a={host}", "b")
+            self.assertEqual(1, len(self.dials("b")))
+            for name in "ab":
+                shutil.rmtree(self.folder / name)
+
+    def test_what_a_node_would_not_start_with_is_not_written(self) -> None:
+        for subnet in ("239.0.0.0/24", "127.0.0.0/24", "0.0.0.0/0"):
+            self.assertIn("[tap] address", self.refused(2, "a=h", "b", "--subnet", subnet))
+        self.assertIn("has 3000 bytes", self.refused(2, "a=h", "--session", f"{'n' * 3_000}=239.1.2.3:5004"))
+        self.assertIn("keeps", self.refused(2, "a=h", "--session", "Film=239.255.255.250:5004"))
 
     def test_a_subnet_that_is_none_or_too_small(self) -> None:
         self.refused(2, "a=h", "b", "--subnet", "10.88.0.1/24")

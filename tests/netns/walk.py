@@ -147,7 +147,8 @@ class Walk:
         elif found := re.fullmatch(r"scp (\S+)/\* root@(\w)\.example\.net:(\S+)/", line):
             folder, other, target = found.groups()
             (there,) = (each for name, each in self.desks.items() if name == other)
-            subprocess.run(["cp", "-r", f"{desk.at}/root/{folder}/.", f"{there.at}{target}/"], check=True)
+            source = f"{desk.at}{Path('/root', folder)}/."
+            subprocess.run(["cp", "-r", source, f"{there.at}{target}/"], check=True)
         elif line.startswith(GOES_ON):
             process = desk.starts(line, f"{step.host}-{'node' if 'twistd' in line else 'film'}")
             if "twistd" in line:

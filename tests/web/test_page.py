@@ -156,6 +156,21 @@ class Seen(PageCase):
         self.browser.click(row)
         self.assertEqual(files, self.files("#inspector-files"))
 
+    def test_playlists_of_a_page_at_a_loopback_address_are_for_this_host_alone(self) -> None:
+        self.tab("sessions")
+        where = "document.querySelectorAll('#panel-sessions a[href$=\"via=http\"]')"
+        said = self.browser.until(
+            f"{where}.length > 1 && [...{where}].map(each => each.title)", "links of players"
+        )
+        alone = "an .m3u for a player on this host alone: no other one reaches"
+        self.assertEqual({f"{alone} {self.served.url.rstrip('/')}"}, set(said))
+        hosts = ["localhost", "127.0.1.1", "[::1]", "192.0.2.7", "127.example.net", "[fd00::1]"]
+        found = self.browser.ask(
+            "import('/page/format.js').then(m => "
+            f"{json.dumps(hosts)}.map(hostname => m.overHttp({{hostname, origin: ''}})))"
+        )
+        self.assertEqual([True] * 3 + [False] * 3, [alone in each for each in found])
+
     def files(self, where: str) -> list[list[str]]:
         """Links to what players open: what they say, the file, and where it is."""
         found: list[list[str]] = self.browser.ask(

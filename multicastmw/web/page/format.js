@@ -6,6 +6,11 @@ const SPACES = /\p{Zs}/gu;
 /** A text from outside: what is not printable becomes a question mark, so that it neither hides nor turns. */
 export const plain = (text) => String(text ?? "").replace(NOT_PRINTABLE, "?").replace(SPACES, " ");
 
+/** What is said of a playlist whose URLs begin as those of the page at `here` (a location). */
+export const overHttp = (here) => (/^(localhost|127\.[\d.]+|\[::1\])$/.test(here.hostname)
+  ? `an .m3u for a player on this host alone: no other one reaches ${here.origin}`
+  : "an .m3u for a player without multicast, as on a telephone");
+
 /** A count in at most five signs: 950, 12.3k, 4.56M. */
 export function amount(count) {
   if (!(count >= 0)) return "–";

@@ -1,5 +1,6 @@
 // What the documents say, over time: rates, what grew just now, which stream runs along which link.
 
+import { overHttp } from "./format.js";
 import { History } from "./history.js";
 import { alias } from "./settings.js";
 
@@ -310,7 +311,7 @@ function filesOf(name, where, { sdp, m3u }) {
   const stem = name.replace(/[^\p{L}\p{N}._-]+/gu, "_").slice(0, 60) || "session";
   const files = [];
   if (m3u) files.push({ title: ".m3u", name: `${stem}.m3u`, href: `${where}.m3u`, says: "for a player on this network: multicast" });
-  if (m3u) files.push({ title: "over HTTP", name: `${stem}-http.m3u`, href: `${where}.m3u?via=http`, says: "an .m3u for a player without multicast, as on a telephone" });
+  if (m3u) files.push({ title: "over HTTP", name: `${stem}-http.m3u`, href: `${where}.m3u?via=http`, says: overHttp(location) });
   if (sdp) files.push({ title: ".sdp", name: `${stem}.sdp`, href: `${where}.sdp`, says: "the session as it was announced" });
   return files;
 }

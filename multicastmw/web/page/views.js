@@ -1,7 +1,7 @@
 // The tables: streams, sessions, groups, links and nodes, events.
 
 import { attribute, byId, el, keyed, text } from "./dom.js";
-import { amount, bitrate, clock, milliseconds, packetrate, percent, plain, some, span, whole } from "./format.js";
+import { amount, bitrate, clock, milliseconds, overHttp, packetrate, percent, plain, some, span, whole } from "./format.js";
 import { called } from "./settings.js";
 import { Spark } from "./chart.js";
 import { Table } from "./table.js";
@@ -207,7 +207,7 @@ function allOfThem() {
   const link = (title, href, says) => el("a", { text: title, href, download: "", title: says });
   return el("span", { class: "links-out all" }, el("span", { text: "all of them:" }),
     link(".m3u", "sessions.m3u", "for a player on this network: multicast"),
-    link("over HTTP", "sessions.m3u?via=http", "an .m3u for a player without multicast, as on a telephone"),
+    link("over HTTP", "sessions.m3u?via=http", overHttp(location)),
     link(".xspf", "sessions.xspf", "the same in XML"));
 }
 
