@@ -16,6 +16,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_address
 from typing import Any
 
 from multicastmw.core.events import Note, Tell
+from multicastmw.net.questions import Questions, attributes
 
 # What we chose.
 ROUTE_PROTOCOL = 77  # "M"; free in the kernel's list and in iproute2's rt_protos
@@ -27,6 +28,8 @@ SIOCGIFFLAGS, SIOCGIFADDR, SIOCGIFMTU, SIOCGIFINDEX = 0x8913, 0x8915, 0x8921, 0x
 SIOCGIFHWADDR = 0x8927
 IFF_UP = 1
 IFNAMSIZ = 16
+INTERFACE = struct.Struct("=4xi8x")  # linux/rtnetlink.h: its index among what is 0 in a question
+RTM_GETLINK, IFLA_MASTER = 18, 10
 
 
 class Netlink:
@@ -34,6 +37,7 @@ class Netlink:
 
     def __init__(self) -> None:
         self._socket: Any = None
+        self._asked = Questions(socket.NETLINK_ROUTE)
 
     @property
     def _route(self) -> Any:
@@ -45,6 +49,7 @@ class Netlink:
         return self._socket
 
     def close(self) -> None:
+        self._asked.close()
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -71,10 +76,9 @@ class Netlink:
 
     def master(self, device: str) -> str | None:
         """The bridge (or what else joins interfaces) that the device is a port of; None where it is none."""
-        with kernel_says():
-            links = self._route.get_links(socket.if_nametoindex(device))
-        master = links[0].get_attr("IFLA_MASTER") if links else None
-        return name_of(master) if master else None
+        _, told = self._asked.ask(RTM_GETLINK, INTERFACE.pack(socket.if_nametoindex(device)))
+        master = attributes(told[INTERFACE.size :]).get(IFLA_MASTER)
+        return name_of(struct.unpack("=I", master)[0]) if master else None
 
     def _addresses(self, index: int) -> Any:
         return self._route.get_addr(family=socket.AF_INET, index=index)

@@ -4,7 +4,6 @@ Asked and heard by netlink without a library, for a change may concern hundreds 
 some 20 us, and three are asked for a link.
 """
 
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -18,18 +17,16 @@ from zope.interface import implementer
 from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import NO_MAC
 from multicastmw.net import netlink
+from multicastmw.net.questions import HEADER, Questions, attribute, attributes
 
 # What linux/netlink.h, linux/rtnetlink.h, linux/neighbour.h and linux/xfrm.h say.
-HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 ROUTE = struct.Struct("=BBBBBBBBI")  # family, lengths of destination and source, ..., type, flags
 NEIGHBOUR = struct.Struct("=B3xiHBB")  # family, device, state, flags, type
-ATTRIBUTE = struct.Struct("=HH")  # length, type
 POLICIES = struct.Struct("=3I")  # in, out, forward
 NETLINK_XFRM = 6
-NLMSG_ERROR, RTM_NEWROUTE, RTM_GETROUTE = 2, 24, 26
+RTM_NEWROUTE, RTM_GETROUTE = 24, 26
 RTM_NEWNEIGH, RTM_DELNEIGH, RTM_GETNEIGH = 28, 29, 30
 XFRM_MSG_NEWSPDINFO, XFRM_MSG_GETSPDINFO = 36, 37
-REQUEST = 1
 RTA_DST, RTA_SRC, RTA_OIF, RTA_GATEWAY, RTA_VIA = 1, 2, 4, 5, 18
 RTA_IP_PROTO, RTA_SPORT, RTA_DPORT = 27, 28, 29
 NDA_DST, NDA_LLADDR = 1, 2
@@ -43,36 +40,6 @@ ETHERNET = 1  # linux/if_arp.h
 NO_IPSEC = (EPROTONOSUPPORT, EAFNOSUPPORT)  # this kernel has none
 BATCH = 64  # messages of one wake-up
 LONGEST = 32768  # bytes that the kernel puts into one datagram
-
-Answer = tuple[int, bytes]  # the message's type, and what stands behind its header
-
-
-class Questions:
-    """One netlink socket, opened when it is first used, to ask one thing at a time."""
-
-    def __init__(self, protocol: int) -> None:
-        self._protocol = protocol
-        self._socket: socket.socket | None = None
-
-    def close(self) -> None:
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
-
-    def ask(self, kind: int, body: bytes) -> Answer:
-        """Raises OSError, also with what the kernel says instead of an answer."""
-        if self._socket is None:
-            self._socket = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, self._protocol
-            )
-            self._socket.settimeout(1.0)
-        self._socket.send(HEADER.pack(HEADER.size + len(body), kind, REQUEST, 0, 0) + body)
-        answer = self._socket.recv(LONGEST)
-        _, kind, _, _, _ = HEADER.unpack_from(answer)
-        if kind == NLMSG_ERROR:
-            (code,) = struct.unpack_from("=i", answer, HEADER.size)
-            raise OSError(-code, os.strerror(-code))
-        return kind, answer[HEADER.size :]
 
 
 class Uplinks:
@@ -109,8 +76,8 @@ class Uplinks:
     def _way(self, local: Address, remote: Address) -> tuple[int, int] | None:
         """The device by which such datagrams leave, and the next hop, 0 where it is none of IPv4; None for
         what does not leave.  Raises OSError, also where `local` is no address of this host."""
-        attributes = b"".join(
-            _attribute(kind, value)
+        told_apart = b"".join(
+            attribute(kind, value)
             for kind, value in (
                 (RTA_DST, IPv4Address(remote[0]).packed),
                 (RTA_SRC, IPv4Address(local[0]).packed),
@@ -120,11 +87,11 @@ class Uplinks:
             )
         )
         kind, told = self._route.ask(
-            RTM_GETROUTE, ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0) + attributes
+            RTM_GETROUTE, ROUTE.pack(socket.AF_INET, 32, 32, 0, 0, 0, 0, 0, 0) + told_apart
         )
         if kind != RTM_NEWROUTE or ROUTE.unpack_from(told)[7] != RTN_UNICAST:
             return None
-        found = _attributes(told[ROUTE.size :])
+        found = attributes(told[ROUTE.size :])
         if RTA_OIF not in found:
             return None
         hop = b"" if RTA_VIA in found else found.get(RTA_GATEWAY, IPv4Address(remote[0]).packed)
@@ -136,7 +103,7 @@ class Uplinks:
             return NO_MAC
         entry = NEIGHBOUR.pack(socket.AF_INET, index, 0, 0, 0)
         try:
-            _, told = self._route.ask(RTM_GETNEIGH, entry + _attribute(NDA_DST, next_hop.to_bytes(4, "big")))
+            _, told = self._route.ask(RTM_GETNEIGH, entry + attribute(NDA_DST, next_hop.to_bytes(4, "big")))
         except OSError:
             return NO_MAC
         return _neighbour(told)[2]
@@ -149,7 +116,7 @@ class Uplinks:
             if error.errno in NO_IPSEC:
                 return ""
             return f"whether this host has IPsec policies cannot be seen: {error.strerror}"
-        found = _attributes(told[4:]).get(XFRMA_SPD_INFO, b"") if kind == XFRM_MSG_NEWSPDINFO else b""
+        found = attributes(told[4:]).get(XFRMA_SPD_INFO, b"") if kind == XFRM_MSG_NEWSPDINFO else b""
         if len(found) < POLICIES.size or any(POLICIES.unpack_from(found)):
             return "this host has IPsec policies, which the kernel would not apply to it"
         return ""
@@ -164,23 +131,10 @@ def has_ipsec() -> bool:
     return True
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
-    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
-
-
-def _attributes(told: bytes) -> dict[int, bytes]:
-    found, at = {}, 0
-    while at + ATTRIBUTE.size <= len(told):
-        length, kind = ATTRIBUTE.unpack_from(told, at)
-        found[kind] = told[at + ATTRIBUTE.size : at + length]
-        at += max(4, length + 3 & ~3)
-    return found
-
-
 def _neighbour(told: bytes) -> tuple[int, int, bytes]:
     """Of an entry: the device, who it is, and the Ethernet address, NO_MAC where that is not known."""
     _, index, state, _, _ = NEIGHBOUR.unpack_from(told)
-    found = _attributes(told[NEIGHBOUR.size :])
+    found = attributes(told[NEIGHBOUR.size :])
     address = found.get(NDA_LLADDR, b"") if state & HAS_ADDRESS else b""
     return index, int.from_bytes(found.get(NDA_DST, b""), "big"), address if len(address) == 6 else NO_MAC
 
