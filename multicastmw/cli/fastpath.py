@@ -1,7 +1,6 @@
 """`mcmw fastpath [on|off]`: whether a running node's kernel forwards, and the switch."""
 
 import json
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +8,7 @@ import click
 
 from multicastmw.cli.client import ControlError, NodeRefuses
 from multicastmw.cli.main import Failure, Target, exit_codes
-from multicastmw.cli.text import WIDTH, amount
+from multicastmw.cli.text import amount, wrapped
 from multicastmw.cli.which import control_of, unanswered
 
 PATIENCE = 10.0  # seconds; loading the program takes a fraction of one
@@ -47,7 +46,7 @@ def fastpath(target: Target, switch: str | None, as_json: bool) -> None:
 def report(found: dict[str, Any]) -> Iterator[str]:
     """Its state, and why packets were left to the process, in 80 columns."""
     for said in _said(found):
-        yield from textwrap.wrap(said, WIDTH, subsequent_indent="    ", break_on_hyphens=False)
+        yield from wrapped(said).splitlines()
 
 
 def _said(found: dict[str, Any]) -> Iterator[str]:

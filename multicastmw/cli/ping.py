@@ -8,7 +8,7 @@ import click
 
 from multicastmw.cli.asked import Group, Line, ask, listed, name_of
 from multicastmw.cli.main import Failure, Target, exit_codes
-from multicastmw.cli.text import amount, plain, short, span
+from multicastmw.cli.text import amount, plain, short, span, wrapped
 
 NAME_WIDTH = 18
 
@@ -128,8 +128,6 @@ def _summary(found: dict[str, Any]) -> None:
 
 
 def _wrapped(label: str, names: list[str]) -> str:
-    import textwrap
-
     text = listed([plain(name) for name in names[:50]])
     more = f", and {amount(len(names) - 50)} more" if len(names) > 50 else ""
-    return "\n".join(textwrap.wrap(label + text + more, 80, subsequent_indent="  ", break_on_hyphens=False))
+    return wrapped(label + text + more, indent=2)

@@ -13,7 +13,6 @@ of them have one link.  What is more than a tree needs stands by.
 import json
 import os
 import shutil
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,7 @@ from multicastmw import literals
 from multicastmw.cli import keys
 from multicastmw.cli.main import Failure, exit_codes
 from multicastmw.cli.plans import INI, PORT, Plan, Sections, hosts_of, planned, there
-from multicastmw.cli.text import WIDTH, plain, short, some
+from multicastmw.cli.text import plain, short, some, wrapped
 from multicastmw.config import Config, ConfigError, read
 
 SUBNET = "10.88.0.0/24"
@@ -110,15 +109,7 @@ def _line(folder: Path, plan: Plan) -> str:
     elif plan.host:
         links = f"is dialled at {short(plan.host, ROOM)}"
     said = f"{folder / plan.name}: {plan.name} has {plan.address or 'no address'}, {links}"
-    return "\n".join(
-        textwrap.wrap(
-            plain(said if plan.is_new else f"{said}; it was there"),
-            WIDTH,
-            subsequent_indent="    ",
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-    )
+    return wrapped(plain(said if plan.is_new else f"{said}; it was there"), break_long_words=False)
 
 
 def _announced(sessions: Sequence[str]) -> Sections:

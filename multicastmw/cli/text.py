@@ -81,6 +81,13 @@ def card_row(label: str, text: str, width: int = WIDTH, column: int = LABEL) -> 
     )
 
 
+def wrapped(text: str, indent: int = 4, break_long_words: bool = True) -> str:
+    """In as many lines of 80 columns as it takes; those behind the first stand further in."""
+    return textwrap.fill(
+        text, WIDTH, subsequent_indent=" " * indent, break_long_words=break_long_words, break_on_hyphens=False
+    )
+
+
 class Columns:
     """A table in 80 columns, with colours on terminals only; figures stand to the right.
 

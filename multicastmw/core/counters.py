@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from functools import cache
 from operator import attrgetter
-from typing import TypeVar
+from typing import Self
 
 
 class Counters:
@@ -18,17 +18,12 @@ class Counters:
     def as_dict(self) -> dict[str, int]:
         return dict(zip(self.__slots__, reader(self.__slots__)(self), strict=True))
 
-
-C = TypeVar("C", bound=Counters)
-
-
-def summed(totals: C, counted: Iterable[object]) -> C:
-    """Adds the counts of all of these, which have the same names, to `totals`."""
-    names = totals.__slots__
-    columns = zip(*map(reader(names), counted), strict=True)
-    for name, column in zip(names, columns, strict=False):  # where there is nothing, there are no columns
-        setattr(totals, name, getattr(totals, name) + sum(column))
-    return totals
+    def add(self, *counted: object) -> Self:
+        """Adds the counts of all of these, which have the same names."""
+        columns = zip(*map(reader(self.__slots__), counted), strict=True)
+        for name, column in zip(self.__slots__, columns, strict=False):  # of nothing there are no columns
+            setattr(self, name, getattr(self, name) + sum(column))
+        return self
 
 
 @cache

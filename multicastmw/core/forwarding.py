@@ -13,7 +13,7 @@ from typing import Protocol
 from weakref import WeakKeyDictionary
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.counters import Counters, summed
+from multicastmw.core.counters import Counters
 from multicastmw.core.events import Limit, Tell
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Destination, Route, Router
@@ -166,10 +166,6 @@ class StreamTotals(Counters):
     lost: int
     received: int
     reordered: int
-
-    def add(self, counted: "Window | StreamTotals") -> None:
-        for name in self.__slots__:
-            setattr(self, name, getattr(self, name) + getattr(counted, name))
 
 
 class Watcher(Protocol):
@@ -408,9 +404,7 @@ class Forwarder:
 
     def totals(self) -> StreamTotals:
         """What became of those that came here, the forgotten ones among them."""
-        totals = StreamTotals()
-        totals.add(self._forgotten)
-        return summed(totals, [stream.window for stream in self._streams.values()])
+        return StreamTotals().add(self._forgotten, *(stream.window for stream in self._streams.values()))
 
     def streams(self) -> list[Stream]:
         return list(self._streams.values())

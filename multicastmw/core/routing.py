@@ -14,7 +14,7 @@ from typing import Protocol
 
 from multicastmw.core.addressing import ANY, Channel
 from multicastmw.core.claims import Claims
-from multicastmw.core.counters import Counters, summed
+from multicastmw.core.counters import Counters
 from multicastmw.core.packet import Packet
 
 EVERY = 0  # the group of an observer of all of them
@@ -98,12 +98,6 @@ class RouteTotals(Counters):
     died_of_ttl: int
     packets: int
     to_nobody: int
-
-    def add(self, route: "Route | RouteTotals") -> None:
-        self.bytes += route.bytes
-        self.died_of_ttl += route.died_of_ttl
-        self.packets += route.packets
-        self.to_nobody += route.to_nobody
 
 
 class Router:
@@ -264,9 +258,7 @@ class Router:
 
     def totals(self, routes: Iterable[Route] | None = None) -> RouteTotals:
         """Of all routes (these), those that are forgotten among them."""
-        totals = RouteTotals()
-        totals.add(self._forgotten)
-        return summed(totals, self.routes() if routes is None else routes)
+        return RouteTotals().add(self._forgotten, *(self.routes() if routes is None else routes))
 
     def wanted(self) -> list[tuple[Channel, tuple[Destination, ...]]]:
         """Every channel that somebody wants, and who."""

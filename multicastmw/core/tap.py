@@ -256,24 +256,17 @@ class TapDestination:
 
     def denies(self, channel: Channel) -> bool:
         """Do the lists keep it out?  Under a mapping whose keys are no addresses nobody can tell."""
-        verdict = self._denied.get(channel.group)
-        if verdict is None:
-            if len(self._denied) >= VERDICTS_MAX:
-                self._denied.clear()
-            verdict = self._mapping.exact and not self._admission.admits(channel.group)
-            self._denied[channel.group] = verdict
-        return verdict
+        return _remembered(self._denied, channel.group, self._would_deny)
+
+    def _would_deny(self, group: int) -> bool:
+        return self._mapping.exact and not self._admission.admits(group)
 
     def admits(self, group: int) -> bool:
         """What the allow and deny lists say of the group."""
-        verdict = self._admitted.get(group)
-        if verdict is None:
-            if len(self._admitted) >= VERDICTS_MAX:
-                self._admitted.clear()
-            verdict = self._admitted[group] = (
-                group in self._mapping and group not in RESERVED and self._admission.admits(group)
-            )
-        return verdict
+        return _remembered(self._admitted, group, self._would_admit)
+
+    def _would_admit(self, group: int) -> bool:
+        return group in self._mapping and group not in RESERVED and self._admission.admits(group)
 
     # --- one of several gateways
 
@@ -444,3 +437,13 @@ class TapDestination:
         if group in self._wanted:
             self._heads[group] = head
         return head
+
+
+def _remembered(verdicts: dict[int, bool], group: int, judge: Callable[[int], bool]) -> bool:
+    """The verdict on a group, asked for once; all are forgotten when there are too many."""
+    verdict = verdicts.get(group)
+    if verdict is None:
+        if len(verdicts) >= VERDICTS_MAX:
+            verdicts.clear()
+        verdict = verdicts[group] = judge(group)
+    return verdict

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import NO_MAC
 from multicastmw.net import netlink
-from multicastmw.net.questions import HEADER, Questions, attribute, attributes
+from multicastmw.net.questions import HEADER, LONGEST, Questions, attribute, attributes
 
 # What linux/netlink.h, linux/rtnetlink.h, linux/neighbour.h and linux/xfrm.h say.
 ROUTE = struct.Struct("=BBBBBBBBI")  # family, lengths of destination and source, ..., type, flags
@@ -39,7 +39,6 @@ IPSEC_POLICIES = 1 << 3
 ETHERNET = 1  # linux/if_arp.h
 NO_IPSEC = (EPROTONOSUPPORT, EAFNOSUPPORT)  # this kernel has none
 BATCH = 64  # messages of one wake-up
-LONGEST = 32768  # bytes that the kernel puts into one datagram
 
 
 class Uplinks:

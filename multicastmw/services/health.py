@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # What we chose: streams that nobody looks at which a snapshot lists, the busiest; the routes have all.
 UNWATCHED_MAX = 64
 
+Said = tuple[Any, HealthStatus]  # what a status is made of, and it
+
 
 @dataclass(frozen=True)
 class Watching:
@@ -43,8 +45,7 @@ class HealthService(Service):
 
     def __init__(self, node: "NodeService") -> None:
         self._node = node
-        self._last: dict[Route, tuple[Any, HealthStatus]] = {}  # those that nobody looks at, a snapshot ago
-        self._said: dict[Route, tuple[Any, HealthStatus]] = {}
+        self._last: dict[Route, Said] = {}  # of those that nobody looks at
         self.not_shown = 0  # streams that pass and were not in the last snapshot
         self.monitor = Monitor(node.router, node.tell, self._not_seen, self._doubled, self._load)
         self._clockwork = Clockwork(node.reactor, self.monitor)
@@ -73,22 +74,21 @@ class HealthService(Service):
         others = [route for route in self._node.router.routes() if not self.monitor.watches(route.channel)]
         self.not_shown = max(0, len(others) - UNWATCHED_MAX)
         first = nlargest(UNWATCHED_MAX, others, key=self._load)
-        self._last, self._said = self._said, {}
-        found = [*self.monitor.status(now, self._name), *(self._unwatched(route, now) for route in first)]
+        before = self._last
+        self._last = {route: self._unwatched(route, before.get(route), now) for route in first}
+        found = [*self.monitor.status(now, self._name), *(status for _, status in self._last.values())]
         return tuple(sorted(found, key=lambda each: (each.group, each.source, each.port or 0)))
 
-    def _unwatched(self, route: Route, now: float) -> HealthStatus:
+    def _unwatched(self, route: Route, last: Said | None, now: float) -> Said:
         group, source = route.channel
         flows = self._node.fastpath.mirror.flows.of_route(route)
         node = self._name(flows[-1].origin) if flows else None
         packets, octets = self._node.route_rates.of(route)
         why = self.monitor.why_not(group, now) or "nobody looks at it"
         said = node, why, round(8 * octets, 1), round(packets, 1)
-        last = self._last.get(route)
-        if last is None or last[0] != said:
-            last = said, not_watched(key_text(group), key_text(source), *said)
-        self._said[route] = last
-        return last[1]
+        if last and last[0] == said:
+            return last
+        return said, not_watched(key_text(group), key_text(source), *said)
 
     def _load(self, route: Route) -> float:
         return self._node.route_rates.of(route)[1]

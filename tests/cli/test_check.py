@@ -4,10 +4,11 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from subprocess import run
-from tempfile import mkstemp
+from tempfile import mkdtemp, mkstemp
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,6 +28,12 @@ class CommandCase(SynchronousTestCase):
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             left = self.assertRaises(SystemExit, main, arguments)
         return out.getvalue(), err.getvalue(), left.code
+
+    def own_folder(self) -> Path:
+        """One that goes with the test."""
+        folder = Path(mkdtemp())
+        self.addCleanup(shutil.rmtree, folder)
+        return folder
 
     def written(self, text: str) -> str:
         number, path = mkstemp(suffix=".ini")

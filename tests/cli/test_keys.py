@@ -5,9 +5,7 @@ import os
 import shutil
 import stat
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from subprocess import run
-from tempfile import mkdtemp
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -20,8 +18,7 @@ from tests.cli.test_check import CommandCase
 
 class KeysCase(CommandCase):
     def setUp(self) -> None:
-        self.folder = Path(mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder = self.own_folder()
 
     def keys(self, *arguments: str) -> tuple[str, str, int]:
         return self.mcmw("keys", *arguments, "--in", str(self.folder))

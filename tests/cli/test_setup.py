@@ -4,7 +4,6 @@ import json
 import resource
 import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from multicastmw.cli import keys
@@ -15,8 +14,7 @@ from tests.cli.test_check import CommandCase
 
 class Case(CommandCase):
     def setUp(self) -> None:
-        self.folder = Path(mkdtemp())
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder = self.own_folder()
 
     def setup_(self, *arguments: str) -> tuple[str, str, int]:
         return self.mcmw("setup", *arguments, "--in", str(self.folder))

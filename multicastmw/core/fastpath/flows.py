@@ -162,8 +162,7 @@ class Flows:
 
     def totals(self) -> StreamTotals:
         """What became in the kernel of those from elsewhere, the forgotten ones among them."""
-        totals = StreamTotals()
-        totals.add(self._forgotten)
+        totals = StreamTotals().add(self._forgotten)
         for flow in self._flows.values():
             if not self.is_ours(flow):
                 _add(totals, flow)
