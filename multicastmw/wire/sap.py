@@ -30,6 +30,7 @@ SDP = "application/sdp"
 
 # What we chose.  Announcements "should be" below 1,024 bytes; ST 2110 and Dante have up to 3,000.
 LONGEST_PAYLOAD = 8_192  # bytes of payload and type, also of what comes out of zlib
+HASH_MAX = 0xFFFF
 LONGEST_TYPE = 127  # of a MIME type: RFC 4288, 4.2
 
 
@@ -111,4 +112,4 @@ def _typed(body: bytes) -> tuple[str, bytes]:
 
 def hash_of(payload: bytes) -> int:
     """A message id hash for a payload: 16 bits, never 0, another one where the payload is another."""
-    return zlib.crc32(payload) % 0xFFFF + 1
+    return zlib.crc32(payload) % HASH_MAX + 1

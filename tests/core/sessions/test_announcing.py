@@ -1,13 +1,16 @@
 """What a node announces for plain senders: how it is described, how often, and its end."""
 
+from unittest.mock import patch
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.sessions import announcing
 from multicastmw.core.sessions.announcing import AGAIN, BITS_A_SECOND, EVERY, NTP, Announcer, Offer, describe
 from multicastmw.core.sessions.scopes import GLOBAL, LOCAL
 from multicastmw.wire import ipv4
-from multicastmw.wire.sap import Announcement
+from multicastmw.wire.sap import Announcement, hash_of
 from multicastmw.wire.sdp import Connection, Description, Format
 
 ADDRESS = ipv4.number("10.88.0.2")
@@ -80,6 +83,39 @@ class Describing(Case):
         self.assertEqual(found[0].identity, found[1].identity)
         self.assertNotEqual(found[0].identity, found[2].identity)
         self.assertNotEqual(found[0].session, describe(SPORT, 1, "10.88.0.2", 1).origin.session)
+
+
+class Hashes(Case):
+    """Message id hashes: who reads them may take two of one host for the same."""
+
+    def hashes(self) -> list[int]:
+        said, self.said = self.said, []
+        return [announcement.hash for _, _, announcement in said]
+
+    def test_a_thousand_sessions_have_as_many(self) -> None:
+        offers = [NEWS._replace(section=f"s{n}", name=f"Channel {n}") for n in range(1_000)]
+        payloads = [describe(o, 0xABCD_0000, "10.88.0.2", int(self.wall) + NTP).build() for o in offers]
+        self.assertLess(len({hash_of(payload) for payload in payloads}), 1_000, "none fall together")
+        self.offers(*offers)
+        self.runs(0.0)
+        self.assertEqual(1_000, len(set(self.hashes())))
+
+    def test_what_comes_instead_has_neither_the_last_ones_nor_anothers(self) -> None:
+        self.offers(NEWS, SPORT)
+        self.runs(0.0)
+        before = self.hashes()
+        for n in range(300):
+            self.offers(NEWS._replace(name=f"News {n}"), SPORT)
+            self.runs(0.0)
+            [number] = self.hashes()
+            self.assertNotIn(number, before)
+            before = [number, before[1]]
+
+    def test_there_are_no_more_than_65_535(self) -> None:
+        with patch.object(announcing, "HASH_MAX", 3):
+            self.offers(*(NEWS._replace(section=f"s{n}") for n in range(5)))
+        self.runs(0.0)
+        self.assertEqual(5, len(self.hashes()))
 
 
 class Timing(Case):
