@@ -44,7 +44,7 @@ class ControlClientTests(TestCase):
     def test_a_status_is_the_object_that_the_node_answers(self) -> None:
         self.answer_with(self.json_answer({"node": {"name": "a"}}))
         self.assertEqual(ControlClient(self.path).get("/status"), {"node": {"name": "a"}})
-        self.assertTrue(self.request.startswith(b"GET /status HTTP/1.1\r\n"))
+        self.assertTrue(self.request.startswith(b"GET /status HTTP/1.0\r\n"))
 
     def test_a_post_carries_its_object(self) -> None:
         self.answer_with(self.json_answer({"done": True}))
@@ -92,3 +92,18 @@ class ControlClientTests(TestCase):
     def test_an_answer_that_is_no_object_is_an_error(self) -> None:
         self.answer_with(self.json_answer([1, 2]))
         self.assertRaises(ControlError, ControlClient(self.path).get, "/status")
+
+    def test_an_answer_is_taken_later_than_asked_for(self) -> None:
+        self.answer_with(self.json_answer({"late": True}))
+        take = ControlClient(self.path).asked("/status")
+        self.assertEqual({"late": True}, take())
+        self.assertRaises(NodeNotRunning, ControlClient(self.path.with_name("nothing")).asked, "/status")
+
+    def test_what_was_cut_off_is_said_so(self) -> None:
+        self.answer_with(b"HTTP/1.0 200 OK\r\ncontent-length: 100\r\n\r\n{}")
+        error = self.assertRaises(ControlError, ControlClient(self.path).get, "/status")
+        self.assertIn("cut off after 2 bytes", str(error))
+
+    def test_without_a_length_the_answer_ends_where_the_connection_does(self) -> None:
+        self.answer_with(b'HTTP/1.0 200 OK\r\nServer: x\r\n\r\n{"all": 1}')
+        self.assertEqual({"all": 1}, ControlClient(self.path).get("/status"))

@@ -5,8 +5,9 @@ from io import StringIO
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.show import RENDER, waiting
-from multicastmw.cli.show import _web as web_lines
+from multicastmw.cli.parts import waiting
+from multicastmw.cli.tables import RENDER
+from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
 
 

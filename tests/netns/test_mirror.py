@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from multicastmw.cli.lab import Host, wait_until
+from multicastmw.cli.lab import Host, TimedOut, wait_until
 from tests.net.bpf.bed import why_no_bed
 from tests.netns.kit import (
     DEVICE,
@@ -50,7 +50,11 @@ def await_fast(host: Host, *groups: str, fast: bool = True) -> dict[str, Any]:
         routes = {route["group"]: route for route in status["routes"]}
         return all(group in routes and routes[group]["fast"] is fast for group in groups)
 
-    return host.await_status(look, PATIENCE, f"{groups[0]} {'fast' if fast else 'slow'}")
+    try:
+        return host.await_status(look, PATIENCE, f"{groups[0]} {'fast' if fast else 'slow'}")
+    except TimedOut as error:
+        why = [(route["group"], route["why_slow"], route["to"]) for route in host.status()["routes"]]
+        raise TimedOut(f"{error}; {why}, {host.status()['fastpath']}") from None
 
 
 def await_reason(host: Host, why: str, group: str = GROUP) -> None:

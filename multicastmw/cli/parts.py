@@ -1,0 +1,61 @@
+"""What `mcmw show` makes of a status snapshot: parts of it, as --json gives and the tables show them."""
+
+from collections.abc import Callable
+from typing import Any
+
+Status = dict[str, Any]
+
+NODE_KEYS = (
+    "node", "tap", "fastpath", "querier", "nodes", "totals", "outputs", "web", "counters", "event_counts",
+    "warnings", "refused_reload",
+)  # fmt: skip
+
+
+def document(status: Status, part: str | None) -> Any:
+    """A part of the snapshot as it is; that of the node is all that is about itself."""
+    if part is None:
+        return status
+    if part == "node":
+        return {key: status[key] for key in NODE_KEYS}
+    if part in MADE:
+        return {part: MADE[part](status)}
+    if part == "streams":
+        refused, more = status["streams_besides"]
+        return {"streams": status["streams"], "not_looked_at": refused, "not_shown": more}
+    return {part: status[part]}
+
+
+def why(peer: dict[str, Any]) -> str:
+    return f"{peer['why'] or peer['endpoint']}"
+
+
+def branches(status: Status) -> list[dict[str, Any]]:
+    """The links that are up, and the nodes behind each; of a node behind several links, all of these."""
+    return [
+        {
+            "peer": peer["name"], "data": peer["data"], "fast": peer["fast"], "rtt": peer["rtt"],
+            "nodes": [name for name in peer["nodes"] if name != peer["name"]],
+        }
+        for peer in status["peers"]
+        if peer["state"] == "up"
+    ]  # fmt: skip
+
+
+def waiting(status: Status) -> list[dict[str, str]]:
+    """What is not as node.ini has it (yet), and what it waits for."""
+    tap = status["tap"]
+    found = [] if tap["state"] == "up" else [{"what": tap["device"], "why": tap["why"]}]
+    found += [
+        {"what": peer["name"], "why": f"{peer['state']}: {why(peer)}"}
+        for peer in status["peers"]
+        if peer["state"] != "up"
+    ]
+    fast = status["fastpath"]
+    if not fast["on"] and fast["mode"] != "off":
+        found.append({"what": "fast path", "why": fast["why"]})
+    if refused := status["refused_reload"]:
+        found.append({"what": "node.ini", "why": refused["why"]})
+    return found + [{"what": "warning", "why": text} for text in status["warnings"]]
+
+
+MADE: dict[str, Callable[[Status], Any]] = {"tree": branches, "pending": waiting}
