@@ -150,9 +150,9 @@ class RoomMachine(RuleBasedStateMachine):
             return
         made = self.connection(name, hub_dials)
         port = DataPort(PORT, made.token) if udp else None
+        older = self.up.get(name)  # now: while it settles a silent one may be dropped, too
         made.end.says(encode(Open(name, node_of(name), 3600, port)))
         self.settle()
-        older = self.up.get(name)
         if older is None:
             refused = len(self.up) >= LINKS_MAX
         else:
