@@ -23,8 +23,8 @@ REFUSED = 422  # HTTP status: what was asked for is understood and wrong
 SILENCE = 3.0  # seconds of waiting that are not remarked upon
 LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
 LONGEST_LINE = 1 << 20  # bytes of an answer in lines
-STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)\b")
 PIECE = 64 << 10  # bytes that are read at once
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)\b")
 
 
 class ControlError(Exception):
@@ -109,17 +109,15 @@ class ControlClient:
 
     def get(self, resource: str) -> dict[str, Any]:
         """The JSON object at `resource`, such as "/status".  Raises a ControlError."""
-        return self._ask("GET", resource, None)
+        return self.asked(resource)()
 
     def asked(self, resource: str) -> Callable[[], dict[str, Any]]:
         """Asks, as `get` does; the answer is taken by the call.  Both raise a ControlError."""
-        answer = self._asking("GET", resource, None)
-        next(answer)
-        return lambda: next(answer)
+        return self._ask("GET", resource, None)
 
     def post(self, resource: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """Sends a JSON object, or nothing, and gives the answer's.  Raises a ControlError."""
-        return self._ask("POST", resource, body)
+        return self._ask("POST", resource, body)()
 
     def lines(self, resource: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """JSON objects as they come, each a line, until the node has said all.  Raises a ControlError."""
@@ -152,9 +150,10 @@ class ControlClient:
         except HTTPException as error:
             raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
 
-    def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        *_, answer = self._asking(method, resource, body)
-        return answer
+    def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> Callable[[], dict[str, Any]]:
+        answer = self._asking(method, resource, body)
+        next(answer)
+        return lambda: next(answer)
 
     def _asking(self, method: str, resource: str, body: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
         """Nothing yet, once the question is on its way, and the answer."""

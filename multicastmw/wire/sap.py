@@ -27,10 +27,10 @@ VERSION = 1
 PORT = 9875
 IPV6, DELETION, ENCRYPTED, COMPRESSED = 0x10, 0x04, 0x02, 0x01
 SDP = "application/sdp"
+HASH_MAX = 0xFFFF
 
 # What we chose.  Announcements "should be" below 1,024 bytes; ST 2110 and Dante have up to 3,000.
 LONGEST_PAYLOAD = 8_192  # bytes of payload and type, also of what comes out of zlib
-HASH_MAX = 0xFFFF
 LONGEST_TYPE = 127  # of a MIME type: RFC 4288, 4.2
 
 

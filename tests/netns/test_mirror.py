@@ -53,8 +53,9 @@ def await_fast(host: Host, *groups: str, fast: bool = True) -> dict[str, Any]:
     try:
         return host.await_status(look, PATIENCE, f"{groups[0]} {'fast' if fast else 'slow'}")
     except TimedOut as error:
-        why = [(route["group"], route["why_slow"], route["to"]) for route in host.status()["routes"]]
-        raise TimedOut(f"{error}; {why}, {host.status()['fastpath']}") from None
+        status = host.status()
+        why = [(route["group"], route["why_slow"], route["to"]) for route in status["routes"]]
+        raise TimedOut(f"{error}; {why}, {status['fastpath']}") from None
 
 
 def await_reason(host: Host, why: str, group: str = GROUP) -> None:

@@ -189,8 +189,8 @@ class Node:
         return 1 if index % 7 == 1 else 1 + 0.05 * math.sin(self.now + index)
 
     def _route(self, index: int) -> dict[str, Any]:
-        size = int(self.now * BITS / 8 * (1 + index % 7 / 3))
-        rate = BITS * (1 + index % 7 / 3) * self._swing(index)
+        steady = BITS * (1 + index % 7 / 3)
+        size, rate = int(self.now * steady / 8), steady * self._swing(index)
         origin = self.names[(index * 7) % len(self.names)]
         return {
             "group": self._group_of(index),
