@@ -1,0 +1,204 @@
+"""What neighbours of the self-organising overlay say to each other, as values (docs/protocol.rst).
+
+Each of these is one message of a link; numbers of packets are modulo 2^32 (RFC 1982).
+"""
+
+from enum import IntEnum, IntFlag
+from typing import NamedTuple
+
+# What the specification says.
+RANGES_MAX = 8  # of a Have, for each stream
+BASE = 0  # the group key of the overlay that all nodes are in
+
+
+class Role(IntEnum):
+    """What a node is to a group, or to the overlay."""
+
+    MEMBER = 1
+    RELAY = 2  # carries what it does not want itself, and is a place to meet
+    SENDER = 3  # has children and no parent
+
+
+class About(IntFlag):
+    """What a Sample says of its node."""
+
+    NAT = 1  # nobody can dial it
+    RELAY = 2
+    UDP = 4
+
+
+class Kind(IntEnum):
+    """Of a Peers message."""
+
+    JOIN = 1
+    FORWARD_JOIN = 2
+    NEIGHBOUR = 3
+    NEIGHBOUR_NO = 4
+    SHUFFLE = 5
+    SHUFFLE_REPLY = 6
+    DISCONNECT = 7
+    CONNECT_BACK = 8
+
+
+class Meeting(IntEnum):
+    """Of a Find message."""
+
+    QUERY = 1
+    REGISTER = 2
+    REPLY = 3
+
+
+class Refusal(IntEnum):
+    """Why a parent will not be one, or a child leaves."""
+
+    LEFT = 1  # nothing is wrong
+    FULL = 2
+    CONGESTED = 3
+    NO_DATA = 4
+    LOOP = 5
+    MISBEHAVED = 6
+
+
+class Address(NamedTuple):
+    """Where a node can be dialled: a numeric address and a TCP port."""
+
+    host: str
+    port: int
+
+
+class Capabilities(NamedTuple):
+    """Of a node, in its Open: it speaks all of this.
+
+    `uplink` in kbit/s, 0 where it is not known; `children` at most, 0xFFFF where only the uplink bounds them.
+    """
+
+    uplink: int
+    children: int
+    role: int
+    flags: int
+
+
+class Sample(NamedTuple):
+    """A node that somebody knows; `capacity` is log2 of its uplink in kbit/s (0: nothing), `age` in seconds
+    since it was heard of at first hand."""
+
+    node: int
+    addresses: tuple[Address, ...]
+    flags: int
+    capacity: int
+    age: int
+
+
+class StreamKey(NamedTuple):
+    """A stream: who sends it, and its overlay address."""
+
+    origin: int
+    group: int
+    source: int
+
+
+class Range(NamedTuple):
+    """Sequence numbers, both ends among them."""
+
+    first: int
+    last: int
+
+
+class Load(NamedTuple):
+    """`free` slots for children; `stalled`: its own feed is broken, and it repairs it."""
+
+    free: int
+    stalled: bool = False
+
+
+class Beacon(NamedTuple):
+    """What stands in a Have that was made for one beacon packet.
+
+    `path` are the nodes that it passed, each the upper 32 bits of its id, the origin's first; `cost` is the
+    delay of that way in us, half round trips added up; `rate` in packets/s, `bits` in kbit/s.
+    """
+
+    path: tuple[int, ...]
+    cost: int
+    rate: int
+    bits: int
+
+
+class Held(NamedTuple):
+    """What somebody has of a stream: everything up to `highest` that its buffer still holds, but `missing`."""
+
+    stream: StreamKey
+    highest: int
+    missing: tuple[Range, ...]
+    load: Load
+    beacon: Beacon | None = None
+
+
+class Have(NamedTuple):
+    """Op 35: batched announcements."""
+
+    streams: tuple[Held, ...]
+
+
+class Nack(NamedTuple):
+    """Op 36: send these again."""
+
+    stream: StreamKey
+    missing: tuple[Range, ...]
+
+
+class Graft(NamedTuple):
+    """Op 32 with a Stream: be my parent from `sequence` on, and send me these again."""
+
+    stream: StreamKey
+    sequence: int
+    missing: tuple[Range, ...] = ()
+
+
+class Prune(NamedTuple):
+    """Op 33 with a Stream: no longer your child, or not your parent.
+
+    `alternatives` are up to 3 others who have slots; `back_off` in ms, before it is asked again.
+    """
+
+    stream: StreamKey
+    refusal: int = Refusal.LEFT
+    alternatives: tuple[Sample, ...] = ()
+    back_off: int = 0
+
+
+class Peers(NamedTuple):
+    """Op 37: membership of a group's overlay.
+
+    JOIN, FORWARD_JOIN, CONNECT_BACK: the first sample is of whom it is about; NEIGHBOUR: `ttl` 1 asks
+    urgently (it has no other), 0 does not; SHUFFLE: the first is the asker's own.
+    """
+
+    group: int
+    kind: int
+    ttl: int = 0
+    samples: tuple[Sample, ...] = ()
+
+
+class Live(NamedTuple):
+    """A stream that is sent, and the highest number that was seen of it."""
+
+    stream: StreamKey
+    highest: int
+
+
+class Find(NamedTuple):
+    """Op 38: where members of a group meet.
+
+    QUERY and REGISTER: the first sample is the asker's own, `estimate` what it believes the group's size to
+    be; REPLY: some members, how many there are, and the live streams.
+    """
+
+    group: int
+    kind: int
+    samples: tuple[Sample, ...] = ()
+    estimate: int = 0
+    live: tuple[Live, ...] = ()
+
+
+MeshMessage = Have | Nack | Graft | Prune | Peers | Find
