@@ -125,7 +125,7 @@ class Beacon(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What somebody has of a stream: everything up to `highest` that its buffer still holds, but `missing`."""
+    """What somebody has of a stream: all that its buffer still holds up to `highest`, but `missing`."""
 
     stream: StreamKey
     highest: int
