@@ -5,10 +5,12 @@ A datagram goes   uplink -> loss -> rtt/2 + jitter -> the function that the send
 and what is lost on the way is counted where, and why, and is told to nobody.  `stream` carries the same over
 a reliable connection: nothing is lost between two hosts that live, and a pair's bytes keep their order.
 
-The uplink sends one packet at a time at its rate, control before data, in the order in which they came.
-What waits longer than a bound is dropped from the front: 250 ms of data, a second of control.  With a rate of
-`inf` there is no queue and no event for it.  Downlinks are not modelled: receivers of a stream need its rate
-only, and in a tree the uplink is what fills.
+The uplink sends one packet at a time at its rate, control before data that waits, each in the order in which
+it came.  So it is known at once when control leaves: after the packet that is being sent, and the control
+before it.  Data that find the uplink busy wait, and only for them there is an event.  What has waited longest
+is dropped when 250 ms of data wait; control is refused when it would wait for a second.  With a rate of `inf`
+there is nothing to wait for.  Downlinks are not modelled: a receiver needs a stream's rate once, and what
+fills in a tree are the uplinks.
 
 A crash is silent.  What was under way to the host is lost, also if it is back before that would have come:
 each of its lives has a number (odd while it is dead), and a packet carries the one that it is meant for.
@@ -30,15 +32,14 @@ LEAST_RTO = 0.2
 # Chosen.
 DATA_WAITS = 0.25  # seconds of the uplink's rate that may wait (OVERLAY.md, 3.9)
 CONTROL_WAITS = 1.0
-PATHS = 128  # one-way delays that a host remembers
-TRIES = 8  # of a stream's bytes, after which the connection counts as broken and they are lost
+PATHS = 64  # that a host remembers
+PACKET = 1 << 48  # a count of packets stands above the count of their bytes: one addition for both
+TRIES = 8  # of a stream's bytes; the last one arrives
 
 # Why packets are lost: the first is counted at the host that sends, the others at the one that would receive.
 REASONS = QUEUE, LOSS, BURST, PARTITION, DEAD = "queue", "loss", "burst", "partition", "dead"
 
-Waiting = tuple[
-    int, int, bool, Callable[..., Any], tuple[Any, ...]
-]  # size, destination, stream, function, args
+Waiting = tuple[int, int, bool, Callable[..., Any], tuple[Any, ...]]  # size, destination, stream, function, args
 
 
 class Bursts(NamedTuple):
@@ -73,41 +74,33 @@ class Counters(NamedTuple):
 class Host:
     """One host's end of the network."""
 
-    __slots__ = (
-        "bad", "busy", "changes", "control", "control_waiting", "data", "data_waiting", "draining", "dropped",
-        "life", "nat", "number", "one_way", "place", "received_control", "received_control_bytes",
-        "received_data", "received_data_bytes", "sent_control", "sent_control_bytes", "sent_data",
-        "sent_data_bytes", "side", "streams", "uplink",
-    )  # fmt: skip
+    __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number", "paths",
+                 "pace", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
+                 "streams")  # fmt: skip
 
     def __init__(self, number: int, place: int, uplink: float, nat: bool) -> None:
         self.number = number
         self.place = place
-        self.uplink = uplink
+        self.pace = 8 / uplink  # seconds a byte
         self.nat = nat
         self.life = 0  # odd: dead
         self.side = 0  # of a partition
-        self.one_way: dict[int, float] = {}  # seconds to other hosts
-        self.busy = 0.0  # until when the uplink sends what it has begun
-        self.control: deque[Waiting] = deque()
+        self.paths: dict[int, tuple[Host, float]] = {}  # other hosts, and the seconds to them
+        self.busy = 0.0  # until when the uplink sends what can be put off no more
         self.data: deque[Waiting] = deque()
-        self.control_waiting = self.data_waiting = 0  # bytes
-        self.draining = False
+        self.data_waiting = 0  # bytes
         self.streams: dict[int, float] = {}  # when the last bytes to a host come
         self.bad = False  # the last hop, and until when
         self.changes = 0.0
-        self.sent_control = self.sent_control_bytes = self.sent_data = self.sent_data_bytes = 0
-        self.received_control = self.received_control_bytes = 0
-        self.received_data = self.received_data_bytes = 0
+        self.sent_control = self.sent_data = self.received_control = self.received_data = 0
         self.dropped = dict.fromkeys(REASONS, 0)
 
     def counters(self) -> Counters:
         return Counters(
-            Traffic(self.sent_control, self.sent_control_bytes, self.sent_data, self.sent_data_bytes),
-            Traffic(self.received_control, self.received_control_bytes,
-                    self.received_data, self.received_data_bytes),
+            Traffic(*divmod(self.sent_control, PACKET), *divmod(self.sent_data, PACKET)),
+            Traffic(*divmod(self.received_control, PACKET), *divmod(self.received_data, PACKET)),
             dict(self.dropped),
-        )  # fmt: skip
+        )
 
 
 class Network:
@@ -155,11 +148,9 @@ class Network:
         if dying.life & 1:
             raise ValueError(f"host {host} is dead")
         dying.life += 1
-        dying.control.clear()
         dying.data.clear()
+        dying.data_waiting = 0
         dying.streams.clear()
-        dying.control_waiting = dying.data_waiting = 0
-        dying.draining = False
 
     def revive(self, host: int) -> None:
         """There again, with the same uplink and place, and its counters going on."""
@@ -198,11 +189,16 @@ class Network:
              function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
         """One datagram of so many bytes; where and when it arrives, the function is called."""
         host = self.hosts[source]
-        if host.uplink == inf:
-            if not host.life & 1:
-                self._datagram(host, self._loop.now, destination, size + HEADERS, control, function, args)
-        else:
-            self._queue(host, control, (size + HEADERS, destination, False, function, args))
+        if host.life & 1:
+            return
+        size += HEADERS
+        leaves = self._loop.now
+        if host.pace:
+            if (host.busy > leaves or host.data) and self._waits(
+                    host, control, (size, destination, False, function, args)):  # fmt: skip
+                return
+            host.busy = leaves = max(leaves, host.busy) + size * host.pace
+        self._datagram(host, leaves, destination, size, control, function, args)
 
     def stream(self, source: int, destination: int, size: int, control: bool,
                function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
@@ -212,136 +208,113 @@ class Network:
         in another partition is lost all the same, as with a connection that was reset.
         """
         host = self.hosts[source]
-        if host.uplink == inf:
-            if not host.life & 1:
-                self._segment(host, self._loop.now, destination, size + HEADERS, control, function, args)
-        else:
-            self._queue(host, control, (size + HEADERS, destination, True, function, args))
+        if host.life & 1:
+            return
+        size += HEADERS
+        leaves = self._loop.now
+        if host.pace:
+            if (host.busy > leaves or host.data) and self._waits(
+                    host, control, (size, destination, True, function, args)):  # fmt: skip
+                return
+            host.busy = leaves = max(leaves, host.busy) + size * host.pace
+        self._segment(host, leaves, destination, size, control, function, args)
 
     # --- the uplink
 
-    def _queue(self, host: Host, control: bool, packet: Waiting) -> None:
-        if host.life & 1:
-            return
-        if host.busy <= self._loop.now and not host.draining:
-            self._transmit(host, control, packet)
-            return
+    def _waits(self, host: Host, control: bool, packet: Waiting) -> bool:
+        """Whether a packet that finds the uplink busy is not sent now: data queue, control is in time or lost."""
         if control:
-            host.control.append(packet)
-            host.control_waiting += packet[0]
-            while host.control_waiting * 8 > CONTROL_WAITS * host.uplink and len(host.control) > 1:
-                host.control_waiting -= host.control.popleft()[0]
-                host.dropped[QUEUE] += 1
-        else:
-            host.data.append(packet)
-            host.data_waiting += packet[0]
-            while host.data_waiting * 8 > DATA_WAITS * host.uplink and len(host.data) > 1:
-                host.data_waiting -= host.data.popleft()[0]
-                host.dropped[QUEUE] += 1
-        if not host.draining:
-            host.draining = True
+            if host.busy - self._loop.now < CONTROL_WAITS:
+                return False
+            host.dropped[QUEUE] += 1
+            return True
+        if not host.data:
             self._at(host.busy, self._drain, host, host.life)
+        host.data.append(packet)
+        host.data_waiting += packet[0]
+        while host.data_waiting * host.pace > DATA_WAITS and len(host.data) > 1:
+            host.data_waiting -= host.data.popleft()[0]
+            host.dropped[QUEUE] += 1
+        return True
 
     def _drain(self, host: Host, life: int) -> None:
-        """The uplink is free for the next one that waits."""
+        """Data wait, and the uplink is free unless control came meanwhile."""
         if host.life != life:
             return
-        control = bool(host.control)
-        packet = host.control.popleft() if control else host.data.popleft()
-        if control:
-            host.control_waiting -= packet[0]
-        else:
-            host.data_waiting -= packet[0]
-        self._transmit(host, control, packet)
-        if host.control or host.data:
+        if host.busy <= self._loop.now:
+            size, destination, stream, function, args = host.data.popleft()
+            host.data_waiting -= size
+            host.busy = self._loop.now + size * host.pace
+            way = self._segment if stream else self._datagram
+            way(host, host.busy, destination, size, False, function, args)
+        if host.data:
             self._at(host.busy, self._drain, host, life)
-        else:
-            host.draining = False
-
-    def _transmit(self, host: Host, control: bool, packet: Waiting) -> None:
-        size, destination, stream, function, args = packet
-        host.busy = self._loop.now + size * 8 / host.uplink
-        way = self._segment if stream else self._datagram
-        way(host, host.busy, destination, size, control, function, args)
 
     # --- the way
 
     def _datagram(self, host: Host, leaves: float, destination: int, size: int, control: bool,
                   function: Callable[..., Any], args: tuple[Any, ...]) -> None:  # fmt: skip
         if control:
-            host.sent_control += 1
-            host.sent_control_bytes += size
+            host.sent_control += PACKET + size
         else:
-            host.sent_data += 1
-            host.sent_data_bytes += size
-        target = self.hosts[destination]
+            host.sent_data += PACKET + size
+        try:
+            target, delay = host.paths[destination]
+        except KeyError:
+            target, delay = self._path(host, destination)
         if target.life & 1:
             target.dropped[DEAD] += 1
-            return
-        if host.side != target.side:
+        elif host.side != target.side:
             target.dropped[PARTITION] += 1
-            return
-        if self.loss and self._random() < self.loss:
+        elif self.loss and self._random() < self.loss:
             target.dropped[LOSS] += 1
-            return
-        if self.bursts and self._in_burst(target, leaves):
+        elif self.bursts and self._in_burst(target, leaves):
             target.dropped[BURST] += 1
-            return
-        delay = host.one_way.get(destination)
-        if delay is None:
-            delay = self._one_way(host, target)
-        if self.jitter:
-            delay -= self.jitter * log(1.0 - self._random())
-        self._at(leaves + delay, self._arrive, target, target.life, size, control, function, args)
+        else:
+            if self.jitter:
+                delay -= self.jitter * log(1.0 - self._random())
+            self._at(leaves + delay, arrive, target, target.life, size, control, function, args)
 
     def _segment(self, host: Host, leaves: float, destination: int, size: int, control: bool,
                  function: Callable[..., Any], args: tuple[Any, ...]) -> None:  # fmt: skip
-        target = self.hosts[destination]
-        delay = host.one_way.get(destination)
-        if delay is None:
-            delay = self._one_way(host, target)
-        timeout = max(LEAST_RTO, 3.0 * delay)
-        tries = 1
-        while tries < TRIES and self._loses(target, leaves):
-            leaves += timeout
-            timeout *= 2
-            tries += 1
+        try:
+            target, delay = host.paths[destination]
+        except KeyError:
+            target, delay = self._path(host, destination)
+        tries, late = 1, 0.0
+        if (self.loss or self.bursts) and self._loses(target, leaves):
+            tries, late = self._again(target, leaves, max(LEAST_RTO, 3.0 * delay))
         if control:
-            host.sent_control += tries
-            host.sent_control_bytes += tries * size
+            host.sent_control += tries * (PACKET + size)
         else:
-            host.sent_data += tries
-            host.sent_data_bytes += tries * size
+            host.sent_data += tries * (PACKET + size)
         if target.life & 1:
             target.dropped[DEAD] += 1
-            return
-        if host.side != target.side:
+        elif host.side != target.side:
             target.dropped[PARTITION] += 1
-            return
-        if self.jitter:
-            delay -= self.jitter * log(1.0 - self._random())
-        arrives = max(leaves + delay, host.streams.get(destination, 0.0))
-        host.streams[destination] = arrives
-        self._at(arrives, self._arrive, target, target.life, size, control, function, args)
-
-    def _arrive(self, target: Host, life: int, size: int, control: bool,
-                function: Callable[..., Any], args: tuple[Any, ...]) -> None:  # fmt: skip
-        if target.life != life:
-            target.dropped[DEAD] += 1
-            return
-        if control:
-            target.received_control += 1
-            target.received_control_bytes += size
         else:
-            target.received_data += 1
-            target.received_data_bytes += size
-        function(*args)
+            if self.jitter:
+                delay -= self.jitter * log(1.0 - self._random())
+            arrives = host.streams[destination] = max(leaves + late + delay, host.streams.get(destination, 0.0))
+            self._at(arrives, arrive, target, target.life, size, control, function, args)
 
-    def _one_way(self, host: Host, target: Host) -> float:
-        if len(host.one_way) >= PATHS:
-            host.one_way.clear()
-        delay = host.one_way[target.number] = self._latency.rtt(host.place, target.place) / 2
-        return delay
+    def _path(self, host: Host, destination: int) -> tuple[Host, float]:
+        if len(host.paths) >= PATHS:
+            host.paths.clear()
+        target = self.hosts[destination]
+        path = host.paths[destination] = target, self._latency.rtt(host.place, target.place) / 2
+        return path
+
+    # --- loss
+
+    def _again(self, target: Host, leaves: float, timeout: float) -> tuple[int, float]:
+        """How often bytes go that were lost the first time, and how much later they come."""
+        tries, late = 2, timeout
+        while tries < TRIES and self._loses(target, leaves + late):
+            timeout *= 2
+            late += timeout
+            tries += 1
+        return tries, late
 
     def _loses(self, target: Host, now: float) -> bool:
         if self.loss and self._random() < self.loss:
@@ -356,3 +329,16 @@ class Network:
             mean = self.bursts.length if target.bad else self.bursts.every
             target.changes += self._rng.expovariate(1 / mean)
         return target.bad and self._random() < self.bursts.loss
+
+
+def arrive(target: Host, life: int, size: int, control: bool, function: Callable[..., Any],
+           args: tuple[Any, ...]) -> None:  # fmt: skip
+    """The end of a packet's way."""
+    if target.life != life:
+        target.dropped[DEAD] += 1
+        return
+    if control:
+        target.received_control += PACKET + size
+    else:
+        target.received_data += PACKET + size
+    function(*args)
