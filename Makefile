@@ -137,7 +137,7 @@ tools:
 
 # A node starts in two thirds of the time, where Python is told to write no such files by itself.
 compiled: .venv/ready
-	@$(BIN)/python -m compileall -q multicastmw twisted tests bench
+	@$(BIN)/python -m compileall -q multicastmw twisted tests bench simulator
 
 clean:
 	rm -rf .venv $(OBJECT) mcmw-demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

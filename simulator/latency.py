@@ -1,10 +1,10 @@
 """How far hosts are from each other: a measured matrix, and coordinates where it is missing or too small.
 
 Both know `rtt(i, j)` in seconds between places, symmetric and 0 from a place to itself, and how many places
-there are.  `planetlab` reads 490 x 490 round-trip times between PlanetLab hosts (R. Zhu, B. Liu, D. Niu, Z. Li,
-H. V. Zhao, IEEE/ACM ToN 2017) from beside the project, where they are there.  `synthetic` draws places: sites
-around the middles of continents in a space of three dimensions, and a last mile for each ("height"; Vivaldi,
-SIGCOMM 2004), so that an rtt is the distance plus two heights.  It needs 32 bytes a place and no matrix.
+there are.  `planetlab` reads 490 x 490 round-trip times between PlanetLab hosts (R. Zhu, B. Liu, D. Niu,
+Z. Li, H. V. Zhao, IEEE/ACM ToN 2017) from beside the project, if they are there.  `synthetic` draws places:
+sites around the middles of continents on a plane, and a last mile for each place ("height"; Vivaldi, SIGCOMM
+2004), so that an rtt is the distance plus two heights.  It keeps a point for each place, and no matrix.
 """
 
 import gzip

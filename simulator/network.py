@@ -39,7 +39,9 @@ TRIES = 8  # of a stream's bytes; the last one arrives
 # Why packets are lost: the first is counted at the host that sends, the others at the one that would receive.
 REASONS = QUEUE, LOSS, BURST, PARTITION, DEAD = "queue", "loss", "burst", "partition", "dead"
 
-Waiting = tuple[int, int, bool, Callable[..., Any], tuple[Any, ...]]  # size, destination, stream, function, args
+Waiting = tuple[
+    int, int, bool, Callable[..., Any], tuple[Any, ...]
+]  # size, destination, stream, function, args
 
 
 class Bursts(NamedTuple):
@@ -74,8 +76,8 @@ class Counters(NamedTuple):
 class Host:
     """One host's end of the network."""
 
-    __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number", "paths",
-                 "pace", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
+    __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number",
+                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
                  "streams")  # fmt: skip
 
     def __init__(self, number: int, place: int, uplink: float, nat: bool) -> None:
@@ -222,7 +224,7 @@ class Network:
     # --- the uplink
 
     def _waits(self, host: Host, control: bool, packet: Waiting) -> bool:
-        """Whether a packet that finds the uplink busy is not sent now: data queue, control is in time or lost."""
+        """Whether a packet that finds the uplink busy is not sent now: data wait, control is in time or lost."""
         if control:
             if host.busy - self._loop.now < CONTROL_WAITS:
                 return False
@@ -295,7 +297,9 @@ class Network:
         else:
             if self.jitter:
                 delay -= self.jitter * log(1.0 - self._random())
-            arrives = host.streams[destination] = max(leaves + late + delay, host.streams.get(destination, 0.0))
+            arrives = host.streams[destination] = max(
+                leaves + late + delay, host.streams.get(destination, 0.0)
+            )
             self._at(arrives, arrive, target, target.life, size, control, function, args)
 
     def _path(self, host: Host, destination: int) -> tuple[Host, float]:
