@@ -4,10 +4,13 @@ Each of these is one message of a link; numbers of packets are modulo 2^32 (RFC 
 """
 
 from enum import IntEnum, IntFlag
+from hashlib import blake2b
+from struct import Struct as Twin
 from typing import NamedTuple
 
 # What the specification says.
 RANGES_MAX = 8  # of a Have, for each stream
+NOBODY = 255  # a Load without a poorest child
 BASE = 0  # the group key of the overlay that all nodes are in
 
 
@@ -78,6 +81,19 @@ class Capabilities(NamedTuple):
     flags: int
 
 
+class Place(NamedTuple):
+    """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round trip
+    (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
+
+    x: int
+    y: int
+    height: int
+    error: int
+
+
+NOWHERE = Place(0, 0, 0, 255)
+
+
 class Sample(NamedTuple):
     """A node that somebody knows; `capacity` is log2 of its uplink in kbit/s (0: nothing), `age` in seconds
     since it was heard of at first hand."""
@@ -87,6 +103,7 @@ class Sample(NamedTuple):
     flags: int
     capacity: int
     age: int
+    place: Place = NOWHERE
 
 
 class StreamKey(NamedTuple):
@@ -97,6 +114,14 @@ class StreamKey(NamedTuple):
     source: int
 
 
+KEYS_TWIN = Twin("!QQQ")
+
+
+def digest(key: StreamKey) -> int:
+    """64 bits that stand for the key: BLAKE2b of its 24 bytes."""
+    return int.from_bytes(blake2b(KEYS_TWIN.pack(*key), digest_size=8).digest(), "big")
+
+
 class Range(NamedTuple):
     """Sequence numbers, both ends among them."""
 
@@ -105,14 +130,19 @@ class Range(NamedTuple):
 
 
 class Load(NamedTuple):
-    """`free` slots for children; `stalled`: its own feed is broken, and it repairs it."""
+    """`free` slots for children; `stalled`: its own feed is broken, and it repairs it; `beacon`: the highest
+    number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would give
+    its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
 
     free: int
     stalled: bool = False
+    beacon: bool = False
+    poorest: int = NOBODY
+    far: int = 0
 
 
 class Beacon(NamedTuple):
-    """What stands in a Have that was made for one beacon packet.
+    """What may stand in a Have that was made for one beacon packet.
 
     `path` are the nodes that it passed, each the upper 32 bits of its id, the origin's first; `cost` is the
     delay of that way in us, half round trips added up; `rate` in packets/s, `bits` in kbit/s.
@@ -125,9 +155,11 @@ class Beacon(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What somebody has of a stream: all that its buffer still holds up to `highest`, but `missing`."""
+    """What somebody has of a stream: all that its buffer still holds up to `highest`, but `missing`.
 
-    stream: StreamKey
+    `stream` is its key, or the digest of that, which is enough for who has seen the key."""
+
+    stream: StreamKey | int
     highest: int
     missing: tuple[Range, ...]
     load: Load
