@@ -1,0 +1,172 @@
+"""Where the members of a group find each other: at the three relays that its key picks.
+
+The relays of a group are the first by highest-random-weight hash, so that whoever knows the same relays picks
+the same ones.  A member registers now and then, the less often the more there are; the relay answers with
+some of the others, and with the streams that are sent.
+"""
+
+from hashlib import blake2b
+from math import exp
+from struct import Struct as Twin
+from typing import TYPE_CHECKING
+
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.settings import (
+    REGISTER,
+    REGISTRATIONS,
+    REPLICAS,
+    REPLY_SAMPLES,
+    SAMPLES_AGE,
+    SAMPLES_KEPT,
+)
+from multicastmw.wire.mesh import Find, Live, Meeting, Sample
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.mesh import Mesh
+
+BOTH = Twin("!QQ")
+
+# What we chose.
+GROUPS_MAX = 4_096  # that one relay keeps
+LIVE_MAX = 16  # streams of one reply
+ASK_AGAIN = 2.0  # seconds, where no relay has answered
+
+
+def weight(relay: int, group: int) -> int:
+    """Highest random weight: the same everywhere."""
+    return int.from_bytes(blake2b(BOTH.pack(relay, group), digest_size=8).digest(), "big")
+
+
+class Register:
+    """Members of one group, at a relay: up to 64, and an estimate of how many there are."""
+
+    __slots__ = ("_at", "_estimate", "live", "members")
+
+    def __init__(self, now: float) -> None:
+        self.members: dict[int, tuple[Sample, float]] = {}
+        self.live: dict[tuple[int, int, int], tuple[Live, float]] = {}
+        self._estimate = 0.0
+        self._at = now
+
+    def enter(self, sample: Sample, stands_for: float, mesh: "Mesh", now: float) -> None:
+        """`stands_for`: how many did not register, for this one that did."""
+        self._estimate = self._estimate * exp((self._at - now) / REGISTER) + stands_for
+        self._at = now
+        self.members.pop(sample.node, None)
+        if len(self.members) >= SAMPLES_KEPT:
+            del self.members[mesh.rng.choice(list(self.members))]
+        self.members[sample.node] = sample, now
+
+    def estimate(self, now: float) -> int:
+        return max(len(self.members), round(self._estimate * exp((self._at - now) / REGISTER)))
+
+    def some(self, besides: int, mesh: "Mesh", now: float) -> tuple[Sample, ...]:
+        horizon = now - SAMPLES_AGE
+        for node in [node for node, (_, at) in self.members.items() if at < horizon]:
+            del self.members[node]
+        known = [
+            sample._replace(age=int(now - at))
+            for node, (sample, at) in self.members.items()
+            if node != besides
+        ]
+        return tuple(mesh.rng.sample(known, min(REPLY_SAMPLES, len(known))))
+
+
+class MeetingPlace:
+    """Both sides of it: this node as a relay, and as one who asks."""
+
+    def __init__(self, mesh: "Mesh", now: float) -> None:
+        self._mesh = mesh
+        self._registers: dict[int, Register] = {}
+        self._estimates: dict[int, int] = {}  # members, by group
+        self._due: dict[int, float] = {}
+        self._answered: set[int] = set()
+        self.due = float("inf")
+
+    # --- who asks
+
+    def join(self, group: int, now: float) -> None:
+        """The group's members are looked for, at once and for as long as this node is in it."""
+        self._due[group] = now
+        self._wind()
+
+    def leave(self, group: int) -> None:
+        self._due.pop(group, None)
+        self._answered.discard(group)
+        self._wind()
+
+    def relays(self, group: int) -> list[Sample]:
+        known = self._mesh.relays_known()
+        return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
+
+    def ask(self, group: int, kind: Meeting, now: float) -> None:
+        mine = (self._mesh.sample(),)
+        message = Find(group, kind, mine, self._estimates.get(group, 0), self._mesh.live(group))
+        for relay in self.relays(group):
+            if relay.node == self._mesh.node:
+                self._enter(mine[0], message, now)
+                self.accept_reply(self._reply(group, mine[0].node, now), now)
+            else:
+                self._mesh.tell(relay, group, message, now)
+
+    def accept_reply(self, find: Find, now: float) -> None:
+        if find.group not in self._due:
+            return
+        self._estimates[find.group] = find.estimate
+        if find.group not in self._answered:
+            self._answered.add(find.group)
+            self._due[find.group] = now + REGISTER * self._mesh.rng.uniform(0.5, 1.0)
+            self._wind()
+        self._mesh.met(find, now)
+
+    def tick(self, now: float) -> None:
+        for group, due in list(self._due.items()):
+            if due > now:
+                continue
+            if group not in self._answered:
+                self._due[group] = now + ASK_AGAIN
+                self.ask(group, Meeting.QUERY, now)
+                continue
+            self._due[group] = now + REGISTER * self._mesh.rng.uniform(0.9, 1.1)
+            if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
+                self.ask(group, Meeting.REGISTER, now)
+        self._wind()
+
+    def _wind(self) -> None:
+        self.due = min(self._due.values(), default=float("inf"))
+        self._mesh.wake(self.due)
+
+    # --- as a relay
+
+    def accept(self, by: Neighbour, find: Find, now: float) -> None:
+        if find.kind == Meeting.REPLY:
+            self.accept_reply(find, now)
+            return
+        if not find.samples or find.samples[0].node != by.node:
+            return
+        self._enter(by.sample, find, now)
+        by.say(self._reply(find.group, by.node, now), now)
+
+    def _enter(self, sample: Sample, find: Find, now: float) -> None:
+        register = self._registers.get(find.group)
+        if register is None:
+            if len(self._registers) >= GROUPS_MAX:
+                del self._registers[next(iter(self._registers))]
+            register = self._registers[find.group] = Register(now)
+        stands_for = 1.0
+        if find.kind == Meeting.REGISTER:
+            stands_for = max(1.0, find.estimate / REGISTRATIONS)
+        register.enter(sample, stands_for, self._mesh, now)
+        for live in find.live[:LIVE_MAX]:
+            register.live[live.stream] = live, now
+            if len(register.live) > 4 * LIVE_MAX:
+                del register.live[next(iter(register.live))]
+
+    def _reply(self, group: int, besides: int, now: float) -> Find:
+        register = self._registers.get(group)
+        if register is None:
+            return Find(group, Meeting.REPLY)
+        live = tuple(each for each, at in register.live.values() if now - at < 2 * REGISTER)[-LIVE_MAX:]
+        return Find(
+            group, Meeting.REPLY, register.some(besides, self._mesh, now), register.estimate(now), live
+        )

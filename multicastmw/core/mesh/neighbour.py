@@ -1,0 +1,94 @@
+"""A link as the mesh sees it: who is there, what it can carry, and what is thought of it."""
+
+from typing import Any, Protocol
+
+from multicastmw.core.bucket import Bucket
+from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST
+from multicastmw.wire.mesh import About, Capabilities, MeshMessage, Sample
+
+# What the specification says: how much of each a neighbour may say, a second and at once.
+NACKS, HAVES, PEERS, STREAMS = 50, 20, 5, 5
+
+# What we chose.
+USUAL_RATE = 1_000  # kbit/s of a stream, where slots are estimated before there is one
+SLOTS_MOST = 12  # of a sample: more makes nobody more welcome
+SCORE_LEAST = -20.0  # below it a neighbour is left
+SCORE_MOST = 20.0
+FADES = 0.9  # a second
+
+
+def slots_of(capacity: int) -> float:
+    """The children that a node of this capacity class may have, roughly."""
+    return min(SLOTS_MOST, (1 << capacity) / USUAL_RATE * 0.8) if capacity else 0.0
+
+
+def capacity_of(uplink: int) -> int:
+    """The class of an uplink of so many kbit/s."""
+    return uplink.bit_length() - 1 if uplink > 1 else 0
+
+
+def weight_of(sample: Sample) -> float:
+    """How likely it is chosen, against others."""
+    return int(slots_of(sample.capacity)) + CAPACITY_BIAS
+
+
+def links_most(capacity: int) -> int:
+    """How many neighbours it takes for a group."""
+    return max(LINKS_LEAST, min(LINKS_MOST, LINKS_LEAST + 2 * int(slots_of(capacity))))
+
+
+class Wire(Protocol):
+    """The link, for what is said over it."""
+
+    rtt: float | None
+
+    def say(self, message: MeshMessage, now: float) -> None: ...
+    def resend(self, stored: Any, low_water: int, now: float) -> int:
+        """Sends what a feed has kept, marked RETRANSMITTED; gives its bytes."""
+
+    def hang_up(self, why: str, now: float) -> None: ...
+
+
+class Neighbour:
+    """The other end of one link that speaks the mesh's messages."""
+
+    __slots__ = (
+        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node", "peers",
+        "sample", "score", "scored_at", "slots", "streams", "wire",
+    )  # fmt: skip
+
+    def __init__(
+        self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float
+    ) -> None:
+        self.wire = wire
+        self.node = sample.node
+        self.sample = sample
+        self.capabilities = capabilities
+        self.dialled = dialled
+        self.is_nat = bool(sample.flags & About.NAT)
+        self.slots = int(slots_of(sample.capacity))
+        self.circles: set[int] = set()  # group keys for which it is an active neighbour
+        self.idle_since = now
+        self.nacked_at = now - NACK_REST
+        self.nacks = Bucket(NACKS, NACKS)
+        self.haves = Bucket(HAVES, 2 * HAVES)
+        self.peers = Bucket(PEERS, 8 * PEERS)
+        self.streams = Bucket(STREAMS, 8 * STREAMS)
+        self.score = 0.0
+        self.scored_at = now
+
+    @property
+    def rtt(self) -> float:
+        """Seconds; a guess where it was not measured yet."""
+        found = self.wire.rtt
+        return 0.1 if found is None else found
+
+    def say(self, message: MeshMessage, now: float) -> None:
+        self.wire.say(message, now)
+
+    def credit(self, points: float, now: float) -> bool:
+        """What it did was good, or bad; False: it is not to be dealt with any more."""
+        self.score = self.score * FADES ** (now - self.scored_at) + points
+        self.score = min(SCORE_MOST, self.score)
+        self.scored_at = now
+        return self.score > SCORE_LEAST

@@ -1,0 +1,53 @@
+"""How many children the uplink carries, over all streams together."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from multicastmw.core.mesh.settings import SLOTS_SHARE, Settings
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
+
+# What we chose.
+ASSUMED = 1_000.0  # kbit/s of a stream that was not measured yet
+MANY = 0xFFFF
+
+
+class Slots:
+    """`free` says how many more children a stream may have here."""
+
+    def __init__(self, settings: Settings, feeds: Callable[[], Iterable["Feed"]]) -> None:
+        self._feeds = feeds
+        self.is_changed(settings)
+        self._used = 0.0  # kbit/s
+        self._children = 0
+        self._is_stale = False
+
+    def is_changed(self, settings: Settings) -> None:
+        """[overlay] says something else now."""
+        self._carries = settings.uplink * SLOTS_SHARE
+        self._most = settings.children
+
+    @property
+    def has_any(self) -> bool:
+        """Does this node carry anything for others at all?"""
+        return self._most > 0 and self._carries > 0
+
+    def changed(self) -> None:
+        """Somebody has a child more, or less, or a rate is another."""
+        self._is_stale = True
+
+    def free(self, feed: "Feed") -> int:
+        if self._is_stale:
+            self._add_up()
+        rate = feed.bits or ASSUMED
+        return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
+
+    def _add_up(self) -> None:
+        self._is_stale = False
+        self._used = 0.0
+        self._children = 0
+        for feed in self._feeds():
+            if feed.children:
+                self._children += len(feed.children)
+                self._used += len(feed.children) * (feed.bits or ASSUMED)

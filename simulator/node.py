@@ -1,0 +1,184 @@
+"""A node of the simulation: the product's own mesh (core/mesh/) and duplicate windows, links that are made up.
+
+A link is one of core/link.py as far as the mesh sees it: it takes two round trips to come up, messages about
+streams go as datagrams where they may be lost, those about members in order and surely; who dies silently is
+noticed after three unanswered probes, and what these probes cost is added to the control traffic.
+"""
+
+from array import array
+from random import Random
+from typing import Any, NamedTuple
+
+from multicastmw.core.mesh.feed import BEACON, RETRANSMITTED, Feed
+from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.settings import Settings
+from multicastmw.core.window import Budget, Window
+from multicastmw.wire.mesh import Address, Have, MeshMessage, Nack, Graft, Prune, Sample, StreamKey
+from simulator.sizes import size
+
+TOKEN = 12  # bytes of the object that a datagram carries besides
+HEADER = 60
+DATAGRAMS = (Have, Nack, Graft, Prune)
+DIAL_TIMEOUT = 4.0
+SILENT = 1.5, 5.5  # seconds until a link whose peer is dead is down
+# Bytes a second of one side of an idle link: a probe and an answer (32 bytes of ours each) every 4 s, and a
+# Keep Alive on TCP, with what acknowledges it, every 5 s on average; with IP, UDP and TCP.
+IDLE_BYTES = 2 * 60 / 4 + (8 + 52 + 52) / 5
+BUDGET = Budget(1 << 40)
+
+
+class Stored(NamedTuple):
+    """A packet that is kept: what the receiver sees of it."""
+
+    key: StreamKey
+    sequence: int
+    size: int
+    flags: int
+
+
+class Link:
+    """Both ends of a connection."""
+
+    __slots__ = ("is_up", "neighbours", "nodes", "wires")
+
+    def __init__(self, one: "Node", other: "Node") -> None:
+        self.nodes = one, other
+        self.is_up = True
+        self.neighbours: dict[Node, Neighbour] = {}
+
+
+class Wire:
+    """One end of a link."""
+
+    __slots__ = ("far", "link", "near", "rtt")
+
+    def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
+        self.link, self.near, self.far = link, near, far
+        self.rtt: float | None = rtt
+
+    def say(self, message: MeshMessage, now: float) -> None:
+        far = self.far
+        network = self.near.world.network
+        bytes_ = size(message)
+        if type(message) in DATAGRAMS:
+            network.send(self.near.index, far.index, bytes_ + TOKEN, True, far.message, self.link, message)
+        else:
+            network.stream(self.near.index, far.index, bytes_, True, far.message, self.link, message)
+
+    def resend(self, stored: Stored, low_water: int, now: float) -> int:
+        key, sequence, bytes_, flags = stored
+        far, near = self.far, self.near
+        near.resent += 1
+        near.world.network.send(
+            near.index, far.index, bytes_ + HEADER, False, far.data, self.link, key, sequence, bytes_,
+            flags | RETRANSMITTED, low_water,
+        )  # fmt: skip
+        return bytes_
+
+    def hang_up(self, why: str, now: float) -> None:
+        self.near.world.disconnect(self.link, self.near)
+
+
+class Node:
+    """One of the nodes; `index` is its place in the network."""
+
+    def __init__(self, world: Any, index: int, settings: Settings, rng: Random, now: float) -> None:
+        self.world = world
+        self.index = index
+        self.settings = settings
+        self.id = ((rng.getrandbits(47) | 1 << 47) << 16) & 0xFFFFFFFFFFFFFFFF
+        self.address = Address(f"10.{index >> 16}.{index >> 8 & 255}.{index & 255}", 4600)
+        self.mesh = Mesh(self.id, (self.address,), settings, self, rng, now)
+        self.links: dict[Node, Link] = {}
+        self.windows: dict[StreamKey, Window] = {}
+        self.is_alive = True
+        self.wanted: set[int] = set()
+        self.arrivals = array("f")
+        self.duplicates = self.packets = self.resent = self.forwarded = 0
+        self.drops_share = 0.0  # of what it should forward: a liar
+        self.true_slots = 0
+        self.entered_at = now
+        self._winding = float("inf")
+
+    # --- what the mesh has around it
+
+    def dial(self, sample: Sample, now: float) -> None:
+        self.world.dial(self, sample.node)
+
+    def wants(self, key: StreamKey) -> bool:
+        return key.group in self.wanted
+
+    def wake(self, at: float) -> None:
+        if at < self._winding and self.is_alive:
+            self._winding = at
+            self.world.loop.at(max(at, self.world.loop.now), self._ring, at)
+
+    def _ring(self, at: float) -> None:
+        if at != self._winding or not self.is_alive:
+            return  # an earlier one was wound meanwhile
+        self._winding = float("inf")
+        now = self.world.loop.now
+        if self.mesh.deadline() <= now + 1e-9:
+            self.mesh.tick(now)
+        self.wake(self.mesh.deadline())
+
+    # --- what comes
+
+    def message(self, link: Link, message: MeshMessage) -> None:
+        if link.is_up and self.is_alive and (neighbour := link.neighbours.get(self)):
+            self.mesh.accept(neighbour, message, self.world.loop.now)
+
+    def data(
+        self, link: Link, key: StreamKey, sequence: int, bytes_: int, flags: int, low_water: int
+    ) -> None:
+        """As Forwarder.relay: a window, then the feed, then who gets it."""
+        if not self.is_alive or not link.is_up:
+            return
+        by = link.neighbours.get(self)
+        if by is None:
+            return
+        now = self.world.loop.now
+        mesh = self.mesh
+        mesh.now = now
+        feed = mesh.feeds.get(key) or mesh.feed_for(key, by, now)
+        if feed is None:
+            return
+        if feed.ours:
+            return
+        self.packets += 1
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = Window(BUDGET, slots=64)
+        if not window.accept(sequence, now):
+            self.duplicates += 1
+            feed.doubled(sequence, flags, by, now)
+            return
+        feed.took(sequence, bytes_, Stored(key, sequence, bytes_, flags), low_water, flags, by, now)
+        if feed.wanted:
+            self.world.delivered(self, key, sequence, now)
+        if feed.takers:
+            self._forward(feed, sequence, bytes_, flags, link)
+
+    def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
+        low_water = feed.low_water(sequence) if feed.missing else 0
+        send, index, key = self.world.network.send, self.index, feed.key
+        if self.drops_share and self.mesh.rng.random() < self.drops_share:
+            return
+        for child in feed.takers:
+            wire = child.wire
+            if wire.link is not came:
+                self.forwarded += 1
+                send(index, wire.far.index, bytes_ + HEADER, False, wire.far.data, wire.link, key, sequence, bytes_,
+                     flags, low_water)  # fmt: skip
+
+    def originate(self, key: StreamKey, sequence: int, bytes_: int) -> None:
+        now = self.world.loop.now
+        self.mesh.now = now
+        feed = self.mesh.feeds.get(key) or self.mesh.begin(key, now)
+        flags = BEACON if feed.beacon_due(now) else 0
+        feed.sent(sequence, bytes_, Stored(key, sequence, bytes_, flags), now)
+        if flags:
+            self.mesh.announce(feed, sequence, None, now)
+        if feed.takers:
+            self._forward(feed, sequence, bytes_, flags, None)

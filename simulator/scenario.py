@@ -1,0 +1,218 @@
+"""A group of nodes that joins, gets a stream, and meets trouble: what is the same in all scenarios.
+
+    join      nodes come one after the other over some seconds, each knowing three seeds
+    settle    the stream runs, trees and neighbours get better
+    measure   so many seconds before and after what happens
+
+The uplink of a node with k slots is k streams and a bit, divided by the share that slots may use, plus what
+control takes; who gives nothing has 0.5 Mbit/s for control alone, and says that its uplink is 0.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from math import inf
+from random import Random
+from statistics import mean, median
+from typing import Any
+
+from multicastmw.core.mesh.settings import SLOTS_SHARE, Settings
+from multicastmw.wire.mesh import StreamKey
+from simulator.latency import Latency, measured, planetlab, synthetic
+from simulator.loop import Loop
+from simulator.network import Network
+from simulator.node import Node
+from simulator.world import World
+
+GROUP = 0xEF010203
+SOURCE = 0x0A580002
+STREAM_KBIT = 1_000
+SEEDS = 3
+MARGIN = 1.1
+CONTROL_KBIT = 500
+
+
+@dataclass
+class Shape:
+    """Of a run; `slots` are (share of the nodes, slots)."""
+
+    nodes: int
+    seed: int
+    rate: float = 30.0  # packets/s
+    loss: float = 0.0  # of each hop, from the measuring on
+    jitter: float = 0.0
+    slots: tuple[tuple[float, int], ...] = ((0.4, 0), (0.4, 2), (0.2, 8))
+    join: float = 10.0
+    settle: float = 60.0
+    queues: bool = False  # are uplinks finite?
+    planetlab: bool = True
+    deadline: float = 1.0
+    groups: Iterable[int] = field(default_factory=tuple)
+
+
+def latency_of(shape: Shape, rng: Random) -> Latency:
+    if shape.planetlab and measured() and shape.nodes <= 490:
+        return planetlab(shape.nodes, rng)
+    return synthetic(shape.nodes, rng)
+
+
+def uplink_of(slots: int) -> int:
+    """kbit/s that carry so many streams, as the node says it."""
+    return int(slots * STREAM_KBIT * MARGIN / SLOTS_SHARE)
+
+
+class Scenario:
+    """One group with one stream.  Node 0, 1 and 2 are seeds and relays, node 3 sends."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.rng = Random(shape.seed)
+        self.loop = Loop()
+        self.latency = latency_of(shape, Random(shape.seed))
+        self.network = Network(self.loop, self.latency, Random(shape.seed + 1), jitter=shape.jitter)
+        self.world = World(self.loop, self.network, self.latency, Random(shape.seed + 2))
+        self.size = int(STREAM_KBIT * 125 / shape.rate)
+        self.sequence = 0
+        shares = [share for share, _ in shape.slots]
+        for index in range(shape.nodes):
+            (slots,) = self.rng.choices([slots for _, slots in shape.slots], shares)
+            if index <= SEEDS:
+                slots = max(slots for _, slots in shape.slots)
+            self.add(index, slots, relay=index < SEEDS)
+        self.source = self.world.nodes[SEEDS]
+        self.key = StreamKey(self.source.id | 1, GROUP, SOURCE)
+
+    def add(self, index: int, slots: int, *, relay: bool = False, nat: bool = False) -> Node:
+        uplink = uplink_of(slots)
+        settings = Settings(uplink=uplink, relay=relay, nat=nat, deadline=self.shape.deadline)
+        carries = (uplink + CONTROL_KBIT) * 1000.0 if self.shape.queues else inf
+        node = self.world.add(index, settings, carries)
+        node.true_slots = slots
+        return node
+
+    # --- the beginning
+
+    def start(self) -> None:
+        """Everybody joins, and the stream begins."""
+        nodes, loop = self.world.nodes, self.loop
+        for place, node in enumerate(nodes):
+            loop.at(place * self.shape.join / len(nodes), self.enter, node)
+        self.begins = self.shape.join / 2
+        loop.at(self.begins, self._emit)
+
+    def enter(self, node: Node) -> None:
+        seeds = [
+            each.mesh.sample() for each in self.world.nodes[:SEEDS] if each is not node and each.is_alive
+        ]
+        node.wanted.add(GROUP)
+        node.entered_at = self.loop.now
+        node.mesh.start(seeds, self.loop.now)
+        self.loop.at(self.loop.now + 0.3, self._join, node)
+
+    def _join(self, node: Node) -> None:
+        if node.is_alive:
+            node.mesh.join(GROUP, self.loop.now)
+
+    def _emit(self) -> None:
+        now = self.loop.now
+        self.world.sent_at[self.sequence] = now
+        self.source.originate(self.key, self.sequence, self.size)
+        self.sequence += 1
+        self.loop.at(now + 1 / self.shape.rate, self._emit)
+
+    def settle(self) -> None:
+        self.loop.run(self.shape.join + self.shape.settle)
+
+    # --- measuring
+
+    def measure(self, seconds: float) -> "Measured":
+        """From now on; `run` goes so far and a little further, for what comes late."""
+        return Measured(self, seconds)
+
+    def living(self) -> list[Node]:
+        """Who is there and receives."""
+        return [node for node in self.world.nodes if node.is_alive and node is not self.source]
+
+
+class Measured:
+    """Some seconds of a scenario."""
+
+    def __init__(self, scenario: Scenario, seconds: float) -> None:
+        self.scenario = scenario
+        self.rate = scenario.shape.rate
+        self.began = scenario.loop.now
+        self.count = int(seconds * self.rate)
+        self.first = scenario.sequence
+        scenario.world.measure(self.first, self.count)
+        scenario.network.loss = scenario.shape.loss
+        self._control = self._control_now()
+        self._packets = self._packets_now()
+        self.ends = self.began + seconds + 2.0
+
+    def _control_now(self) -> dict[int, int]:
+        return {
+            number: host.counters().sent.control_bytes for number, host in self.scenario.network.hosts.items()
+        }
+
+    def _packets_now(self) -> dict[Node, tuple[int, int]]:
+        return {node: (node.packets, node.duplicates) for node in self.scenario.world.nodes}
+
+    def run(self) -> None:
+        self.scenario.loop.run(self.ends)
+
+    def control_kbit(self) -> float:
+        """A node's mean, with what its links' probes cost."""
+        now, seconds = self._control_now(), self.scenario.loop.now - self.began
+        return mean(
+            (now[node.index] - self._control.get(node.index, 0)) * 8 / seconds / 1000
+            + self.scenario.world.idle_bits(node) / 1000
+            for node in self.scenario.living()
+        )
+
+    def duplicates(self) -> float:
+        """The share of the packets that came."""
+        before = [self._packets.get(node, (0, 0)) for node in self.scenario.living()]
+        now = [(node.packets, node.duplicates) for node in self.scenario.living()]
+        came = sum(n[0] - b[0] for n, b in zip(now, before, strict=True))
+        return sum(n[1] - b[1] for n, b in zip(now, before, strict=True)) / max(1, came)
+
+    def delivered(self, within: float) -> float:
+        """The share of the packets that came within so many seconds, to who was there all the time."""
+        good = total = 0
+        for node in self.scenario.living():
+            if node.entered_at < self.began - 5.0:
+                total += self.count
+                good += sum(1 for delay in node.arrivals if 0 <= delay <= within)
+        return good / max(1, total)
+
+    def gaps(self, after: float) -> list[float]:
+        """Of each node the longest time without a packet, behind that moment."""
+        sent, found = self.scenario.world.sent_at, []
+        for node in self.scenario.living():
+            if node.entered_at >= self.began - 5.0:
+                continue
+            came = sorted(sent[self.first + n] + delay for n, delay in enumerate(node.arrivals) if delay >= 0)
+            found.append(max((b - a for a, b in zip(came, came[1:], strict=False) if b > after), default=inf))
+        return found
+
+    def stretch(self) -> list[float]:
+        """Of each node the delay through the tree against half a round trip to the origin."""
+        scenario, found = self.scenario, []
+        for node in scenario.living():
+            delays = [delay for delay in node.arrivals if delay >= 0]
+            if delays:
+                found.append(median(delays) / (scenario.world.rtt(scenario.source, node) / 2))
+        return sorted(found)
+
+    def stranded(self) -> int:
+        """Nodes without a parent."""
+        feeds = [node.mesh.feeds.get(self.scenario.key) for node in self.scenario.living()]
+        return sum(1 for feed in feeds if feed is None or feed.parent is None)
+
+
+def outages(gaps: list[float], rate: float) -> tuple[int, float, float]:
+    """How many nodes had one, the median and the worst: more than three packets' time and 100 ms."""
+    affected = sorted(gap for gap in gaps if gap > 0.1 + 1 / rate)
+    return len(affected), (median(affected) if affected else 0.0), (affected[-1] if affected else 0.0)
+
+
+Run = Callable[[int, int], dict[str, Any]]
