@@ -77,8 +77,8 @@ class Host:
     """One host's end of the network."""
 
     __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number",
-                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
-                 "streams")  # fmt: skip
+                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data",
+                 "side", "streams")  # fmt: skip
 
     def __init__(self, number: int, place: int, uplink: float, nat: bool) -> None:
         self.number = number
@@ -224,7 +224,7 @@ class Network:
     # --- the uplink
 
     def _waits(self, host: Host, control: bool, packet: Waiting) -> bool:
-        """Whether a packet that finds the uplink busy is not sent now: data wait, control is in time or lost."""
+        """Whether one that finds the uplink busy is not sent now: data wait, control is in time or lost."""
         if control:
             if host.busy - self._loop.now < CONTROL_WAITS:
                 return False
