@@ -194,9 +194,8 @@ class Stream(unittest.TestCase):
         self.assertEqual(town.whats(), list(range(3000)))
 
     def test_what_is_lost_comes_a_timeout_later_and_holds_up_what_follows(self):
-        town = Town(inf, inf, loss=1.0)
-        verdicts = iter([True, False])
-        town.network._loses = lambda target, now: next(verdicts)
+        town = Town(inf, inf, loss=0.5)
+        town.network._random = iter([0.0, 1.0]).__next__  # lost, and not lost
         town.stream(0, 1, "lost")
         town.network.loss = 0.0
         town.stream(0, 1, "behind it")
