@@ -77,8 +77,8 @@ class Host:
     """One host's end of the network."""
 
     __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number",
-                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
-                 "streams")  # fmt: skip
+                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data",
+                 "side", "streams")  # fmt: skip
 
     def __init__(self, number: int, place: int, uplink: float, nat: bool) -> None:
         self.number = number
@@ -224,7 +224,7 @@ class Network:
     # --- the uplink
 
     def _waits(self, host: Host, control: bool, packet: Waiting) -> bool:
-        """Whether a packet that finds the uplink busy is not sent now: data wait, control is in time or lost."""
+        """Whether one that finds the uplink busy is not sent now: data wait, control is in time or lost."""
         if control:
             if host.busy - self._loop.now < CONTROL_WAITS:
                 return False
@@ -314,7 +314,7 @@ class Network:
     def _again(self, target: Host, leaves: float, timeout: float) -> tuple[int, float]:
         """How often bytes go that were lost the first time, and how much later they come."""
         tries, late = 2, timeout
-        while tries < TRIES and self._loses(target, leaves + late):
+        while tries < TRIES and self._will_lose(target, leaves + late):
             timeout *= 2
             late += timeout
             tries += 1
@@ -324,6 +324,13 @@ class Network:
         if self.loss and self._random() < self.loss:
             return True
         return self.bursts is not None and self._in_burst(target, now)
+
+    def _will_lose(self, target: Host, then: float) -> bool:
+        """As far as is known now: a burst that has not begun is not drawn, as others come before it."""
+        if self.loss and self._random() < self.loss:
+            return True
+        bursts = self.bursts
+        return bursts is not None and target.bad and then < target.changes and self._random() < bursts.loss
 
     def _in_burst(self, target: Host, now: float) -> bool:
         """Whether the last hop to it loses a packet at that time."""
