@@ -1,0 +1,126 @@
+"""The mesh as a destination: what goes out to the neighbours that a stream's feed names.
+
+The routing service has it as a carrier, so every packet comes here, also one that nobody on this side wants.
+What the others on this side want, it is told as any destination is: that are the groups that the node is in.
+"""
+
+from collections.abc import Callable
+from struct import Struct as Twin
+
+from multicastmw.core.addressing import Channel
+from multicastmw.core.mesh.feed import BEACON, Feed
+from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.packet import Packet
+from multicastmw.core.routing import Router
+from multicastmw.wire.mesh import StreamKey
+
+SEQUENCE_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 44, 54, 55
+SEQUENCE_TWIN = Twin("!I")
+NEVER = float("inf")
+
+# What we chose.
+LEAVE_AFTER = 10.0  # seconds after the last one wanted a group: who changes channels comes back
+SENDER_LEAVES_AFTER = 60.0  # after the last packet of a group that nobody here wants
+
+
+class MeshDestination:
+    """Carries what comes to the neighbours, and says which groups are wanted here."""
+
+    name = "mesh"
+    local = False
+
+    def __init__(self, router: Router, mesh: Mesh, now: Callable[[], float]) -> None:
+        self._router = router
+        self._mesh = mesh
+        self._now = now
+        self._leaving: dict[int, float] = {}  # groups that nobody wants any more, and until when they are kept
+        router.carry(self)
+
+    # --- packets
+
+    def deliver(self, packet: Packet) -> None:
+        """To the children of its stream; what begins here is numbered, kept and announced."""
+        feed = packet.feed
+        if feed is None:
+            return
+        buffer = packet.buffer
+        if feed.ours:
+            self._sent(packet, feed)
+        elif feed.missing:
+            (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
+            buffer[LOW_WATER_OFFSET] = feed.low_water(sequence)
+        else:
+            buffer[LOW_WATER_OFFSET] = 0
+        for child in feed.takers:
+            child.wire.deliver(packet)
+
+    def _sent(self, packet: Packet, feed: Feed) -> None:
+        buffer, now = packet.buffer, packet.now
+        (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
+        is_beacon = feed.beacon_due(now)
+        if is_beacon:
+            buffer[FLAGS_OFFSET] |= BEACON
+        self._mesh.now = now
+        feed.sent(sequence, len(packet.message), bytes(packet.message), now)
+        if is_beacon:
+            self._mesh.announce(feed, sequence, None, now)
+
+    # --- streams, as the forwarder asks
+
+    def begins(self, origin: int, group: int, source: int, now: float) -> Feed:
+        """A stream comes in on this side."""
+        key = StreamKey(origin, group, source)
+        return self._mesh.feeds.get(key) or self._mesh.begin(key, now)
+
+    def comes(self, origin: int, group: int, source: int, by: Neighbour, now: float) -> Feed | None:
+        """A stream comes over a neighbour's link."""
+        return self._mesh.feed_for(StreamKey(origin, group, source), by, now)
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is it for somebody on this side?"""
+        takers = self._router.takers_of(Channel(key.group, key.source))
+        return any(taker is not self for taker in takers)
+
+    # --- groups
+
+    def others_changed(self, channel: Channel) -> None:
+        """Somebody on this side wants the channel, or no longer."""
+        now, group = self._now(), channel.group
+        if self._router.wanted_besides(self, channel):
+            self._leaving.pop(group, None)
+            self._mesh.join(group, now)
+        elif group in self._mesh.circles and not self._is_wanted(group):
+            self._leaving[group] = now + LEAVE_AFTER
+            self._mesh.wake(now + LEAVE_AFTER)
+        for key, feed in self._mesh.feeds.items():
+            if key.group == group and not feed.ours:
+                self._renew(feed, now)
+
+    def _is_wanted(self, group: int) -> bool:
+        return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
+
+    def _renew(self, feed: Feed, now: float) -> None:
+        wanted = self.wants(feed.key)
+        if wanted == feed.wanted:
+            return
+        feed.wanted = wanted
+        if wanted:
+            feed.due = now
+            self._mesh.wake(now)
+        else:
+            feed.unwanted(now)
+
+    def deadline(self) -> float:
+        return min(self._leaving.values(), default=NEVER)
+
+    def tick(self, now: float) -> None:
+        """Leaves what nobody wants and nobody here sends."""
+        for group in [group for group, until in self._leaving.items() if until <= now]:
+            sends = [feed for key, feed in self._mesh.feeds.items() if key.group == group and feed.ours]
+            last = max((feed.moved_at for feed in sends), default=-NEVER)
+            if last + SENDER_LEAVES_AFTER > now:
+                self._leaving[group] = last + SENDER_LEAVES_AFTER
+            else:
+                del self._leaving[group]
+                self._mesh.leave(group, now)
