@@ -303,14 +303,14 @@ class Flooded(Case):
             "it twice",
         )
         before = rss_of(self.c)
-        for first in range(0, 20 * AT_ONCE, AT_ONCE):  # what a TAP has no room for is lost, on a slow machine most
+        for first in range(
+            0, 20 * AT_ONCE, AT_ONCE
+        ):  # what a TAP has no room for is lost, on a slow machine most
             done = self.a.run(["python3", "-c", FLOOD, DEVICE, str(first), str(AT_ONCE)], timeout=120)
             self.assertEqual(0, done.returncode, done.stderr)
             if self.c.status()["counters"]["sap_received"] > 1_000:
                 break
-        self.c.await_status(
-            lambda status: status["counters"]["sap_received"] > 1_000, PATIENCE, "the flood"
-        )
+        self.c.await_status(lambda status: status["counters"]["sap_received"] > 1_000, PATIENCE, "the flood")
         let_pass(1.0)
         status = self.c.status()
         self.assertTrue(session_of(status))
