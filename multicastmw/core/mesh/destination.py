@@ -10,10 +10,10 @@ from struct import Struct as Twin
 from multicastmw.core.addressing import Channel
 from multicastmw.core.mesh.feed import BEACON, Feed
 from multicastmw.core.mesh.mesh import Mesh
-from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
-from multicastmw.wire.mesh import StreamKey
+from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
 
 SEQUENCE_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 44, 54, 55
 SEQUENCE_TWIN = Twin("!I")
@@ -30,7 +30,9 @@ class MeshDestination:
     name = "mesh"
     local = False
 
-    def __init__(self, router: Router, mesh: Mesh, now: Callable[[], float]) -> None:
+    def __init__(self, router: Router, mesh: Mesh, port: int | None, now: Callable[[], float]) -> None:
+        """`port` is the TCP port where this node is dialled."""
+        self._port = port
         self._router = router
         self._mesh = mesh
         self._now = now
@@ -65,6 +67,31 @@ class MeshDestination:
         feed.sent(sequence, len(packet.message), bytes(packet.message), now)
         if is_beacon:
             self._mesh.announce(feed, sequence, None, now)
+
+    # --- links, as they come and go
+
+    def capabilities(self) -> Capabilities:
+        return self._mesh.capabilities()
+
+    def addresses_at(self, local: str) -> tuple[Address, ...]:
+        """Where this node can be dialled, as a peer is told that sees it at the local address of its link."""
+        if self._port is None or not local or self._mesh.settings.nat:
+            return ()
+        return (Address(local, self._port),)
+
+    def link_up(
+        self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float
+    ) -> Neighbour:
+        neighbour = self._mesh.link_up(wire, sample, capabilities, dialled, now)
+        if wire.is_seed:
+            self._mesh.circles[BASE].ask(neighbour, not self._mesh.circles[BASE].active, now)
+        return neighbour
+
+    def link_down(self, neighbour: Neighbour) -> None:
+        self._mesh.link_down(neighbour, self._now())
+
+    def accept(self, neighbour: Neighbour, message: MeshMessage, now: float) -> None:
+        self._mesh.accept(neighbour, message, now)
 
     # --- streams, as the forwarder asks
 
