@@ -37,6 +37,7 @@ from multicastmw.wire.cops import Code, Op, Unable, message_length
 from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN, without_token
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
+from multicastmw.wire.mesh import Find, Graft, Have, Nack, Peers, Prune
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -408,8 +409,8 @@ class Link:
                 self._take_entry, self._entries = self._add, iter(entries)
             case RemoveRoute(entries):
                 self._take_entry, self._entries = self._remove, iter(entries)
-            case Unknown():
-                self.counters.unknown_messages += 1
+            case Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find():
+                self.counters.unknown_messages += 1  # a static link has no use for the mesh's
 
     def _accept_data(self, message: memoryview, now: float) -> None:
         packet, size = self.room.packet, len(message)
@@ -483,6 +484,8 @@ class Link:
                 if self.path.answered(clock, not self.queue, now):
                     self._move_data(True, "its probes are answered")
                 self._outlet.wake()
+            case Have() | Nack() | Graft() | Prune():
+                self.counters.unknown_messages += 1
             case _:
                 self.counters.bad_probes += 1
 

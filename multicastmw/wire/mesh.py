@@ -11,6 +11,15 @@ from typing import NamedTuple
 # What the specification says.
 RANGES_MAX = 8  # of a Have, for each stream
 NOBODY = 255  # a Load without a poorest child
+ASKED_MAX = 64  # ranges of a Nack or Graft
+SPAN_MAX = 1 << 16  # numbers of one range
+STREAMS_MAX = 64  # of a Have
+PATH_MAX = 32  # nodes
+SAMPLES_MAX = 64  # of a Peers or Find
+ALTERNATIVES_MAX = 3  # samples of a Prune
+LIVE_MAX = 64  # streams of a Find
+SAMPLE_ADDRESSES_MAX = 3
+OPEN_ADDRESSES_MAX = 4
 BASE = 0  # the group key of the overlay that all nodes are in
 
 
