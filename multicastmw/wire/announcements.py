@@ -75,7 +75,11 @@ BEACON_TWINS = tuple(Twin(f"!I{hops}IIIIII") for hops in range(PATH_MAX + 1))
 BY_PATH_HEAD = dict(zip(PATH_HEADS, BEACON_TWINS, strict=True))
 TOKEN_SIZE = 12
 
+LONG_HELD_TWIN, SHORT_HELD_TWIN = Twin("!4xQQQII"), Twin("!4xQIIII")  # Stream and Sequence
+
 head_at = HEAD_TWIN.unpack_from
+long_held_at, short_held_at = LONG_HELD_TWIN.unpack_from, SHORT_HELD_TWIN.unpack_from
+load_at = LOAD_TWIN.unpack_from
 
 
 # --- ranges
@@ -214,18 +218,23 @@ def read_have(message: memoryview) -> tuple[Have, int]:
 def glance_have(message: memoryview) -> Have | None:
     """What this version writes; None, or struct.error, for anything else."""
     at, end = HEADER, len(message)
-    if head_at(message, at)[0] == TOKEN_HEAD:
+    (head,) = head_at(message, at)
+    if head == TOKEN_HEAD:
         at += TOKEN_SIZE
+        (head,) = head_at(message, at)
     streams: list[Held] = []
     load = NOTHING_FREE
-    head = head_at(message, at)[0]
     while at < end:
-        twin = SHORT_TWIN if head == SHORT_HEAD else LONG_TWIN
-        stream_head, origin, group, source = twin.unpack_from(message, at)
-        sequence_head, highest = SEQUENCE_TWIN.unpack_from(message, at + twin.size)
-        if stream_head not in (SHORT_HEAD, LONG_HEAD) or sequence_head != SEQUENCE_HEAD:
+        if head == SHORT_HEAD:
+            origin, group, source, sequence_head, highest = short_held_at(message, at)
+            at += SHORT_HELD_TWIN.size
+        elif head == LONG_HEAD:
+            origin, group, source, sequence_head, highest = long_held_at(message, at)
+            at += LONG_HELD_TWIN.size
+        else:
             return None
-        at += twin.size + 8
+        if sequence_head != SEQUENCE_HEAD:
+            return None
         missing: tuple[Range, ...] = ()
         beacon = None
         head = head_at(message, at)[0] if at < end else 0
@@ -237,12 +246,11 @@ def glance_have(message: memoryview) -> Have | None:
             at += RANGE_TWIN.size * len(missing)
             head = head_at(message, at)[0] if at < end else 0
         if head == LOAD_HEAD:
-            _, free, flags = LOAD_TWIN.unpack_from(message, at)
+            _, free, flags = load_at(message, at)
             load = Load(free, flags & STALLED == STALLED)
             at += LOAD_TWIN.size
             head = head_at(message, at)[0] if at < end else 0
-        if head in BY_PATH_HEAD:
-            twin = BY_PATH_HEAD[head]
+        if twin := BY_PATH_HEAD.get(head):
             _, *path, cost_head, cost, rate_head, rate, bits = twin.unpack_from(message, at)
             if cost_head != COST_HEAD or rate_head != RATE_HEAD:
                 return None
@@ -257,7 +265,7 @@ def declared_have(message: memoryview) -> tuple[Have, int]:
     """The same as it is declared, or what is wrong with it."""
     found, skipped = known(message, HAVE)
     head, *parts = by_stream(found)
-    placed(head, (CNum.TOKEN,))
+    optional(placed(head, (CNum.TOKEN,)), CNum.TOKEN)  # whether it is right, its reader knows
     if not parts:
         required({}, CNum.STREAM)
     if len(parts) > STREAMS_MAX:
@@ -337,6 +345,7 @@ def declared_nack(message: memoryview) -> tuple[Nack, int]:
     """The same as it is declared, or what is wrong with it."""
     found, skipped = known(message, NACK)
     places = placed(found, NACK, {CNum.RANGE: ASKED_MAX})
+    optional(places, CNum.TOKEN)
     stream, missing = read_stream(places), read_ranges(places)
     if not missing:
         required(places, CNum.RANGE)

@@ -185,6 +185,7 @@ def read_find(message: memoryview) -> tuple[Find, int]:
 
 def _stream_of_group(places: Placed) -> StreamKey:
     """Of a Graft or Prune; its Group says the same, and is what a static node understands of it."""
+    optional(places, CNum.TOKEN)
     group, stream = required(places, CNum.GROUP), read_stream(places)
     if (group.group, group.source) != stream[1:]:
         raise bad("a Stream of another Group than the one before it")

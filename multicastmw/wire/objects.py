@@ -145,6 +145,8 @@ RANGE_DATA = namedtuple("RANGE_DATA", "first last")
 LOAD_DATA = namedtuple("LOAD_DATA", "free flags reserved")
 COST_DATA = namedtuple("COST_DATA", "cost")
 RATE_DATA = namedtuple("RATE_DATA", "packets bits")
+KEYS_DATA = namedtuple("KEYS_DATA", "group source")
+KIND_DATA = namedtuple("KIND_DATA", "kind ttl reserved")
 TWINS: dict[tuple[int, int], tuple[Twin, Any]] = {
     (CNum.STREAM, LONG): (Twin("!QQQ"), STREAM_DATA),
     (CNum.STREAM, SHORT): (Twin("!QII"), STREAM_DATA),
@@ -153,6 +155,8 @@ TWINS: dict[tuple[int, int], tuple[Twin, Any]] = {
     (CNum.LOAD, 1): (Twin("!HBB"), LOAD_DATA),
     (CNum.COST, 1): (Twin("!I"), COST_DATA),
     (CNum.RATE, 1): (Twin("!II"), RATE_DATA),
+    (CNum.GROUP, 1): (Twin("!QQ"), KEYS_DATA),
+    (CNum.KIND, 1): (Twin("!BBH"), KIND_DATA),
 }
 
 Found = tuple[int, int, memoryview]  # C-Num, C-Type, data
