@@ -15,7 +15,8 @@ import struct
 from collections.abc import Iterator
 from struct import Struct as Twin
 
-from multicastmw.wire.cops import CNum
+from multicastmw.wire.cops import CNum, Code
+from multicastmw.wire.errors import PeerError
 from multicastmw.wire.mesh import (
     ASKED_MAX,
     PATH_MAX,
@@ -39,6 +40,7 @@ from multicastmw.wire.objects import (
     bad,
     each,
     known,
+    misfit,
     optional,
     placed,
     required,
@@ -294,10 +296,21 @@ def by_stream(found: list[Found]) -> Iterator[list[Found]]:
 def _beacon(places: Placed) -> Beacon | None:
     if not places.keys() & set(BEACON):
         return None
-    if CNum.PATH in places and (hops := len(places[CNum.PATH][0][1]) // 4) > PATH_MAX:
+    if CNum.PATH not in places:
+        raise PeerError(Code.OBJECT_MISSING, 0, "no PATH object")
+    path = read_path(places[CNum.PATH][0][1])
+    cost, rate = required(places, CNum.COST), required(places, CNum.RATE)
+    return Beacon(path, cost.cost, rate.packets, rate.bits)
+
+
+def read_path(data: memoryview) -> tuple[int, ...]:
+    """The twin of PATH, which may be long and come for each stream."""
+    hops, rest = divmod(len(data), 4)
+    if hops > PATH_MAX:
         raise bad(f"a path of {hops} nodes")
-    path, cost, rate = (required(places, c_num) for c_num in BEACON)
-    return Beacon(tuple(path.hops), cost.cost, rate.packets, rate.bits)
+    if rest:
+        raise misfit(CNum.PATH, 1, data)
+    return struct.unpack(f"!{hops}I", data)
 
 
 # --- Nack

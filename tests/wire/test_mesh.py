@@ -108,6 +108,13 @@ class TwinTests(SynchronousTestCase):
             else:
                 self.assertEqual(found, declared)
 
+    @modest
+    @given(st.binary(max_size=132))
+    def test_a_path_is_read_as_declared(self, data):
+        piece = memoryview(data)
+        declared = outcome(lambda: tuple(objects.declared(CNum.PATH, 1, piece).hops))
+        self.assertEqual(outcome(announcements.read_path, piece), declared if len(data) < 132 else 3)
+
     def test_an_announcement_is_written_as_declared(self):
         beacon = Beacon((1, 2), 3, 4, 5)
         have = Have((Held(LONG, 7, (Range(5, 6),), Load(9, True), beacon), HELD))
