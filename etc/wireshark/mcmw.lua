@@ -74,6 +74,14 @@ f.first = ProtoField.uint32("mcmw.range.first", "First")
 f.last = ProtoField.uint32("mcmw.range.last", "Last")
 f.free = ProtoField.uint16("mcmw.free", "Free slots")
 f.stalled = ProtoField.bool("mcmw.stalled", "Stalled", 8, nil, 0x01)
+f.on_beacon = ProtoField.bool("mcmw.on_beacon", "Of a beacon", 8, nil, 0x02)
+f.poorest = ProtoField.uint8("mcmw.poorest", "Slots of the poorest child")
+f.far = ProtoField.uint16("mcmw.far", "Round trip to it, ms")
+f.digest = ProtoField.uint64("mcmw.digest", "Digest of the stream", base.HEX)
+f.x = ProtoField.int16("mcmw.place.x", "x, tenths of a millisecond")
+f.y = ProtoField.int16("mcmw.place.y", "y, tenths of a millisecond")
+f.height = ProtoField.uint16("mcmw.place.height", "Height, tenths of a millisecond")
+f.error = ProtoField.uint8("mcmw.place.error", "Error, percent")
 f.hop = ProtoField.uint32("mcmw.path", "Passed by a node, upper half of its id", base.HEX)
 f.cost = ProtoField.uint32("mcmw.cost", "Cost, microseconds")
 f.packets = ProtoField.uint32("mcmw.rate", "Packets a second")
@@ -170,12 +178,16 @@ local readers = {
    [74] = { size = 6, read = function(tree, data, kind)
       address(tree, kind:uint(), data)
    end },
-   [75] = { size = 16, read = function(tree, data, kind)
+   [75] = { size = 8, read = function(tree, data, kind)
+      if kind:uint() == 3 then
+         tree:add(f.digest, data(0, 8))
+         return
+      end
       tree:add(f.origin, data(0, 8))
       if kind:uint() == 1 and data:len() >= 24 then
          key(tree, data(8, 8), f.group_key, f.group)
          key(tree, data(16, 8), f.source_key, f.source)
-      elseif kind:uint() == 2 then
+      elseif kind:uint() == 2 and data:len() >= 16 then
          tree:add(f.group, data(8, 4))
          tree:add(f.source, data(12, 4))
       end
@@ -192,6 +204,9 @@ local readers = {
    [78] = { size = 4, read = function(tree, data)
       tree:add(f.free, data(0, 2))
       tree:add(f.stalled, data(2, 1))
+      tree:add(f.on_beacon, data(2, 1))
+      tree:add(f.poorest, data(3, 1))
+      if data:len() >= 6 then tree:add(f.far, data(4, 2)) end
    end },
    [79] = { size = 4, read = function(tree, data)
       for at = 0, data:len() - 4, 4 do tree:add(f.hop, data(at, 4)) end
@@ -216,12 +231,20 @@ local readers = {
       tree:add(f.ttl, data(1, 1))
       return names[data(0, 1):uint()]
    end },
-   [85] = { size = 12, read = function(tree, data)
+   [85] = { size = 12, read = function(tree, data, kind)
       tree:add(f.node, data(0, 8))
       about(tree, data(8, 1))
       tree:add(f.capacity, data(9, 1))
       tree:add(f.age, data(10, 2))
       local at = 12
+      if kind:uint() == 2 then
+         if data:len() < 19 then return end
+         tree:add(f.x, data(12, 2))
+         tree:add(f.y, data(14, 2))
+         tree:add(f.height, data(16, 2))
+         tree:add(f.error, data(18, 1))
+         at = 19
+      end
       while at + 1 < data:len() do
          local length = address(tree, data(at, 1):uint(), data(at + 1))
          if not length then break end

@@ -32,9 +32,13 @@ from multicastmw.wire.mesh import (
     StreamKey,
 )
 from multicastmw.wire.objects import (
+    DIGESTED,
     LONG,
+    ON_BEACON,
     SHORT,
     STALLED,
+    WITH_FAR,
+    WITHOUT_FAR,
     Found,
     Placed,
     bad,
@@ -63,13 +67,18 @@ def _head(c_num: int, c_type: int, length: int) -> int:
 # The twins, with their headers.
 HEAD_TWIN = Twin("!I")
 LONG_TWIN, SHORT_TWIN = Twin("!IQQQ"), Twin("!IQII")
-SEQUENCE_TWIN, RANGE_TWIN, LOAD_TWIN = Twin("!II"), Twin("!III"), Twin("!IHBx")
+DIGEST_TWIN = Twin("!IQ")
+SEQUENCE_TWIN, RANGE_TWIN = Twin("!II"), Twin("!III")
+LOAD_TWIN, FAR_TWIN = Twin("!IHBB"), Twin("!IHBBHxx")
 TOKEN_HEAD = _head(CNum.TOKEN, 1, 12)
 LONG_HEAD = _head(CNum.STREAM, LONG, LONG_TWIN.size)
 SHORT_HEAD = _head(CNum.STREAM, SHORT, SHORT_TWIN.size)
 SEQUENCE_HEAD = _head(CNum.SEQUENCE, 1, SEQUENCE_TWIN.size)
 RANGE_HEAD = _head(CNum.RANGE, 1, RANGE_TWIN.size)
-LOAD_HEAD = _head(CNum.LOAD, 1, LOAD_TWIN.size)
+DIGEST_HEAD = _head(CNum.STREAM, DIGESTED, DIGEST_TWIN.size)
+LOAD_HEAD = _head(CNum.LOAD, WITHOUT_FAR, LOAD_TWIN.size)
+FAR_HEAD = _head(CNum.LOAD, WITH_FAR, FAR_TWIN.size)
+LOAD_HEADS = (LOAD_HEAD, FAR_HEAD)
 COST_HEAD = _head(CNum.COST, 1, 8)
 RATE_HEAD = _head(CNum.RATE, 1, 12)
 PATH_HEADS = tuple(_head(CNum.PATH, 1, 4 + 4 * hops) for hops in range(PATH_MAX + 1))
@@ -78,10 +87,12 @@ BY_PATH_HEAD = dict(zip(PATH_HEADS, BEACON_TWINS, strict=True))
 TOKEN_SIZE = 12
 
 LONG_HELD_TWIN, SHORT_HELD_TWIN = Twin("!4xQQQII"), Twin("!4xQIIII")  # Stream and Sequence
+DIGEST_HELD_TWIN = Twin("!4xQII")
 
 head_at = HEAD_TWIN.unpack_from
 long_held_at, short_held_at = LONG_HELD_TWIN.unpack_from, SHORT_HELD_TWIN.unpack_from
-load_at = LOAD_TWIN.unpack_from
+digest_held_at = DIGEST_HELD_TWIN.unpack_from
+load_at, far_at = LOAD_TWIN.unpack_from, FAR_TWIN.unpack_from
 
 
 # --- ranges
@@ -135,6 +146,8 @@ def _glance_ranges(message: memoryview, at: int, most: int) -> tuple[Range, ...]
 def read_stream(places: Placed) -> StreamKey:
     """The Stream object, as it is declared."""
     found = required(places, CNum.STREAM)
+    if places[CNum.STREAM][0][0] == DIGESTED:
+        raise bad("a digest where a stream's keys are meant")
     return StreamKey(found.origin, found.group, found.source)
 
 
@@ -146,6 +159,11 @@ def stream_object(stream: StreamKey) -> bytes:
     return SHORT_TWIN.pack(SHORT_HEAD, origin, group, source)
 
 
+def held_object(stream: StreamKey | int) -> bytes:
+    """The same, or the digest that stands for the keys."""
+    return DIGEST_TWIN.pack(DIGEST_HEAD, stream) if isinstance(stream, int) else stream_object(stream)
+
+
 def stream_size(stream: StreamKey) -> int:
     return LONG_TWIN.size if (stream.group | stream.source) >> 32 else SHORT_TWIN.size
 
@@ -155,13 +173,28 @@ def sequence_object(number: int) -> bytes:
 
 
 def load_object(load: Load) -> bytes:
-    return LOAD_TWIN.pack(LOAD_HEAD, load.free, STALLED if load.stalled else 0)
+    free, stalled, beacon, poorest, far = load
+    flags = (STALLED if stalled else 0) | (ON_BEACON if beacon else 0)
+    if far:
+        return FAR_TWIN.pack(FAR_HEAD, free, flags, poorest, far)
+    return LOAD_TWIN.pack(LOAD_HEAD, free, flags, poorest)
+
+
+def load_size(load: Load) -> int:
+    return FAR_TWIN.size if load.far else LOAD_TWIN.size
 
 
 def read_load(places: Placed) -> Load | None:
     """The Load object, as it is declared, if there is one."""
     found = optional(places, CNum.LOAD)
-    return None if found is None else Load(found.free, bool(found.flags & STALLED))
+    if found is None:
+        return None
+    far = found.far if places[CNum.LOAD][0][0] == WITH_FAR else 0
+    return _load(0, found.free, found.flags, found.poorest, far)
+
+
+def _load(_: int, free: int, flags: int, poorest: int, far: int = 0) -> Load:
+    return Load(free, flags & STALLED != 0, flags & ON_BEACON != 0, poorest, far)
 
 
 # --- Have
@@ -174,7 +207,7 @@ def have_objects(have: Have) -> bytes:
     parts: list[bytes] = []
     said = NOTHING_FREE
     for stream, highest, missing, load, beacon in have.streams:
-        parts += stream_object(stream), SEQUENCE_TWIN.pack(SEQUENCE_HEAD, highest)
+        parts += held_object(stream), SEQUENCE_TWIN.pack(SEQUENCE_HEAD, highest)
         if missing:
             parts.append(range_objects(missing, RANGES_MAX))
         if load != said:
@@ -197,11 +230,11 @@ def have_size(have: Have) -> int:
     size = HEADER
     said = NOTHING_FREE
     for stream, _, missing, load, beacon in have.streams:
-        size += 36 if (stream[1] | stream[2]) >> 32 else 28
+        size += 20 if isinstance(stream, int) else 36 if (stream[1] | stream[2]) >> 32 else 28
         if missing:
             size += 12 * len(missing)
         if load != said:
-            size += 8
+            size += 12 if load.far else 8
             said = load
         if beacon is not None:
             size += 24 + 4 * len(beacon[0])
@@ -225,14 +258,20 @@ def glance_have(message: memoryview) -> Have | None:
         at += TOKEN_SIZE
         (head,) = head_at(message, at)
     streams: list[Held] = []
+    stream: StreamKey | int
     load = NOTHING_FREE
     while at < end:
         if head == SHORT_HEAD:
             origin, group, source, sequence_head, highest = short_held_at(message, at)
+            stream = StreamKey(origin, group, source)
             at += SHORT_HELD_TWIN.size
         elif head == LONG_HEAD:
             origin, group, source, sequence_head, highest = long_held_at(message, at)
+            stream = StreamKey(origin, group, source)
             at += LONG_HELD_TWIN.size
+        elif head == DIGEST_HEAD:
+            stream, sequence_head, highest = digest_held_at(message, at)
+            at += DIGEST_HELD_TWIN.size
         else:
             return None
         if sequence_head != SEQUENCE_HEAD:
@@ -247,10 +286,9 @@ def glance_have(message: memoryview) -> Have | None:
             missing = ranges
             at += RANGE_TWIN.size * len(missing)
             head = head_at(message, at)[0] if at < end else 0
-        if head == LOAD_HEAD:
-            _, free, flags = load_at(message, at)
-            load = Load(free, flags & STALLED == STALLED)
-            at += LOAD_TWIN.size
+        if head in LOAD_HEADS:
+            load = _load(*(load_at if head == LOAD_HEAD else far_at)(message, at))
+            at += head >> 16
             head = head_at(message, at)[0] if at < end else 0
         if twin := BY_PATH_HEAD.get(head):
             _, *path, cost_head, cost, rate_head, rate, bits = twin.unpack_from(message, at)
@@ -259,7 +297,7 @@ def glance_have(message: memoryview) -> Have | None:
             beacon = Beacon(tuple(path), cost, rate, bits)
             at += twin.size
             head = head_at(message, at)[0] if at < end else 0
-        streams.append(Held(StreamKey(origin, group, source), highest, missing, load, beacon))
+        streams.append(Held(stream, highest, missing, load, beacon))
     return Have(tuple(streams)) if 0 < len(streams) <= STREAMS_MAX else None
 
 
@@ -278,8 +316,14 @@ def declared_have(message: memoryview) -> tuple[Have, int]:
         places = placed(part, HAVE[1:], {CNum.RANGE: RANGES_MAX})
         load = read_load(places) or load
         highest = required(places, CNum.SEQUENCE).sequence
-        streams.append(Held(read_stream(places), highest, read_ranges(places), load, _beacon(places)))
+        streams.append(Held(_held_stream(places), highest, read_ranges(places), load, _beacon(places)))
     return Have(tuple(streams)), skipped
+
+
+def _held_stream(places: Placed) -> StreamKey | int:
+    if places[CNum.STREAM][0][0] == DIGESTED:
+        return int(required(places, CNum.STREAM).digest)
+    return read_stream(places)
 
 
 def by_stream(found: list[Found]) -> Iterator[list[Found]]:

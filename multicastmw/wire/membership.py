@@ -200,7 +200,7 @@ def _group(places: Placed) -> int:
 
 
 def _samples(places: Placed) -> tuple[Sample, ...]:
-    return tuple(read_sample(data) for _, data in places.get(CNum.SAMPLE, ()))
+    return tuple(read_sample(kind, data) for kind, data in places.get(CNum.SAMPLE, ()))
 
 
 def _live(places: Placed) -> Live:

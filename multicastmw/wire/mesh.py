@@ -91,8 +91,8 @@ class Capabilities(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round trip
-    (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
+    """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round
+    trip (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
 
     x: int
     y: int
@@ -140,8 +140,8 @@ class Range(NamedTuple):
 
 class Load(NamedTuple):
     """`free` slots for children; `stalled`: its own feed is broken, and it repairs it; `beacon`: the highest
-    number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would give
-    its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
+    number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would
+    give its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
 
     free: int
     stalled: bool = False

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from construct import ConstructError
 
 from multicastmw.wire import announcements, cops, membership
-from multicastmw.wire.announcements import load_object, read_load
+from multicastmw.wire.announcements import load_object, load_size, read_load
 from multicastmw.wire.cops import CNum, Code, Op
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.membership import group_object
@@ -293,7 +293,12 @@ def _close_size(message: Close) -> int:
 
 def _keep_alive_size(message: KeepAlive) -> int:
     token, echo, load = message
-    return 8 + (12 if token is not None else 0) + (12 if echo is not None else 0) + (8 if load else 0)
+    return (
+        8
+        + (12 if token is not None else 0)
+        + (12 if echo is not None else 0)
+        + (load_size(load) if load else 0)
+    )
 
 
 def _routes_size(message: AddRoute | RemoveRoute) -> int:

@@ -17,6 +17,7 @@ from construct import (
     Error,
     GreedyRange,
     Int8ub,
+    Int16sb,
     Int16ub,
     Int32ub,
     Int64ub,
@@ -64,15 +65,19 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #   Stream 2          | origin (64) | group key (32) | source key (32) |     keys of IPv4, without their zeros
 #   Sequence          | number (32) |
 #   Range             | first (32)  | last (32) |
-#   Load              | free slots (16) | flags (8): 1 stalled | reserved (8) |
+#   Stream 3          | digest of the keys of type 1 (64) |                     in a Have
+#   Load 1            | free slots (16) | flags (8): 1 stalled, 2 beacon | poorest child (8) |
+#   Load 2            | the same        | round trip to the poorest, ms (16) | reserved (16) |
 #   Path              | upper half of a node id (32), ... |
 #   Cost              | us (32) |
 #   Rate              | packets/s (32) | kbit/s (32) |
 #   Refusal           | why (16) | reserved (16) |
 #   Back-off          | ms (32) |
 #   Kind              | kind (8) | TTL (8) | reserved (16) |
-#   Sample            | node id (64) | flags (8) | capacity (8) | age, s (16) | addresses, each: |
+#   Sample 1          | node id (64) | flags (8) | capacity (8) | age, s (16) | addresses, each: |
 #                     | C-Type of Address (8) | IPv4 (32) or IPv6 (128) | TCP port (16) |
+#   Sample 2          | the same up to age | x (16, signed) | y (16, signed) | height (16) | error (8) |
+#                     | addresses |
 #   Estimate          | nodes (32) |
 CAPABILITIES = Struct("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub, Terminated)
 ADDRESS = Struct("host" / Bytes(4), "port" / Int16ub, Terminated)
@@ -81,32 +86,39 @@ STREAM = Struct("origin" / Int64ub, "group" / Int64ub, "source" / Int64ub, Termi
 STREAM_IPV4 = Struct("origin" / Int64ub, "group" / Int32ub, "source" / Int32ub, Terminated)
 SEQUENCE = Struct("sequence" / Int32ub, Terminated)
 RANGE = Struct("first" / Int32ub, "last" / Int32ub, Terminated)
-LOAD = Struct("free" / Int16ub, "flags" / Int8ub, "reserved" / Int8ub, Terminated)
+DIGEST = Struct("digest" / Int64ub, Terminated)
+LOAD = Struct("free" / Int16ub, "flags" / Int8ub, "poorest" / Int8ub, Terminated)
+LOAD_AND_FAR = Struct(
+    "free" / Int16ub,
+    "flags" / Int8ub,
+    "poorest" / Int8ub,
+    "far" / Int16ub,
+    "reserved" / Int16ub,
+    Terminated,
+)
 PATH = Struct("hops" / GreedyRange(Int32ub), Terminated)
 COST = Struct("cost" / Int32ub, Terminated)
 RATE = Struct("packets" / Int32ub, "bits" / Int32ub, Terminated)
 REFUSAL = Struct("refusal" / Int16ub, "reserved" / Int16ub, Terminated)
 BACK_OFF = Struct("ms" / Int32ub, Terminated)
 KIND = Struct("kind" / Int8ub, "ttl" / Int8ub, "reserved" / Int16ub, Terminated)
-SAMPLE = Struct(
-    "node" / Int64ub,
-    "flags" / Int8ub,
-    "capacity" / Int8ub,
-    "age" / Int16ub,
-    "addresses"
-    / GreedyRange(
-        Struct(
-            "type" / Int8ub,
-            "host" / Switch(this.type, {1: Bytes(4), 2: Bytes(16)}, default=Error),
-            "port" / Int16ub,
-        )
-    ),
-    Terminated,
+KNOWN_NODE = ("node" / Int64ub, "flags" / Int8ub, "capacity" / Int8ub, "age" / Int16ub)
+PLACE = ("x" / Int16sb, "y" / Int16sb, "height" / Int16ub, "error" / Int8ub)
+ADDRESSES = "addresses" / GreedyRange(
+    Struct(
+        "type" / Int8ub,
+        "host" / Switch(this.type, {1: Bytes(4), 2: Bytes(16)}, default=Error),
+        "port" / Int16ub,
+    )
 )
+SAMPLE = Struct(*KNOWN_NODE, ADDRESSES, Terminated)
+SAMPLE_AND_PLACE = Struct(*KNOWN_NODE, *PLACE, ADDRESSES, Terminated)
 ESTIMATE = Struct("nodes" / Int32ub, Terminated)
 IN_IPV4, IN_IPV6 = 1, 2  # C-Types of an Address
-LONG, SHORT = 1, 2  # and of a Stream
-STALLED = 1
+LONG, SHORT, DIGESTED = 1, 2, 3  # and of a Stream
+STALLED, ON_BEACON = 1, 2
+WITHOUT_FAR, WITH_FAR = 1, 2  # of a Load
+WITHOUT_PLACE, PLACED = 1, 2  # of a Sample
 
 DECLARED: dict[tuple[int, int], Any] = {
     (CNum.ERROR, 1): ERROR,
@@ -125,16 +137,19 @@ DECLARED: dict[tuple[int, int], Any] = {
     (CNum.ADDRESS, IN_IPV6): ADDRESS_IPV6,
     (CNum.STREAM, LONG): STREAM,
     (CNum.STREAM, SHORT): STREAM_IPV4,
+    (CNum.STREAM, DIGESTED): DIGEST,
     (CNum.SEQUENCE, 1): SEQUENCE,
     (CNum.RANGE, 1): RANGE,
-    (CNum.LOAD, 1): LOAD,
+    (CNum.LOAD, WITHOUT_FAR): LOAD,
+    (CNum.LOAD, WITH_FAR): LOAD_AND_FAR,
     (CNum.PATH, 1): PATH,
     (CNum.COST, 1): COST,
     (CNum.RATE, 1): RATE,
     (CNum.REFUSAL, 1): REFUSAL,
     (CNum.BACK_OFF, 1): BACK_OFF,
     (CNum.KIND, 1): KIND,
-    (CNum.SAMPLE, 1): SAMPLE,
+    (CNum.SAMPLE, WITHOUT_PLACE): SAMPLE,
+    (CNum.SAMPLE, PLACED): SAMPLE_AND_PLACE,
     (CNum.ESTIMATE, 1): ESTIMATE,
 }
 
@@ -142,7 +157,9 @@ DECLARED: dict[tuple[int, int], Any] = {
 STREAM_DATA = namedtuple("STREAM_DATA", "origin group source")
 NUMBER_DATA = namedtuple("NUMBER_DATA", "sequence")
 RANGE_DATA = namedtuple("RANGE_DATA", "first last")
-LOAD_DATA = namedtuple("LOAD_DATA", "free flags reserved")
+DIGEST_DATA = namedtuple("DIGEST_DATA", "digest")
+LOAD_DATA = namedtuple("LOAD_DATA", "free flags poorest")
+FAR_DATA = namedtuple("FAR_DATA", "free flags poorest far reserved")
 COST_DATA = namedtuple("COST_DATA", "cost")
 RATE_DATA = namedtuple("RATE_DATA", "packets bits")
 KEYS_DATA = namedtuple("KEYS_DATA", "group source")
@@ -152,7 +169,9 @@ TWINS: dict[tuple[int, int], tuple[Twin, Any]] = {
     (CNum.STREAM, SHORT): (Twin("!QII"), STREAM_DATA),
     (CNum.SEQUENCE, 1): (Twin("!I"), NUMBER_DATA),
     (CNum.RANGE, 1): (Twin("!II"), RANGE_DATA),
-    (CNum.LOAD, 1): (Twin("!HBB"), LOAD_DATA),
+    (CNum.STREAM, DIGESTED): (Twin("!Q"), DIGEST_DATA),
+    (CNum.LOAD, WITHOUT_FAR): (Twin("!HBB"), LOAD_DATA),
+    (CNum.LOAD, WITH_FAR): (Twin("!HBBHH"), FAR_DATA),
     (CNum.COST, 1): (Twin("!I"), COST_DATA),
     (CNum.RATE, 1): (Twin("!II"), RATE_DATA),
     (CNum.GROUP, 1): (Twin("!QQ"), KEYS_DATA),

@@ -8,10 +8,10 @@ from struct import Struct as Twin
 from typing import Any
 
 from multicastmw.wire.cops import OBJECT_TWIN, CNum, pack_object
-from multicastmw.wire.mesh import SAMPLE_ADDRESSES_MAX, Address, Capabilities, Role, Sample
-from multicastmw.wire.objects import IN_IPV4, IN_IPV6, bad, build, declared, misfit
+from multicastmw.wire.mesh import NOWHERE, SAMPLE_ADDRESSES_MAX, Address, Capabilities, Place, Role, Sample
+from multicastmw.wire.objects import IN_IPV4, IN_IPV6, PLACED, WITHOUT_PLACE, bad, build, declared, misfit
 
-SAMPLE_TWIN = Twin("!QBBH")
+SAMPLE_TWIN, PLACED_TWIN = Twin("!QBBH"), Twin("!QBBHhhHB")
 IN_SAMPLE = {IN_IPV4: Twin("!x4sH"), IN_IPV6: Twin("!x16sH")}
 FAMILIES = {IN_IPV4: AF_INET, IN_IPV6: AF_INET6}
 ADDRESS_SIZE, ADDRESS_IPV6_SIZE = 12, 24  # of the objects, padded
@@ -40,46 +40,53 @@ def address_size(address: Address) -> int:
     return ADDRESS_IPV6_SIZE if ":" in address.host else ADDRESS_SIZE
 
 
-def read_sample(data: memoryview) -> Sample:
-    """The twin of SAMPLE."""
-    at, size = SAMPLE_TWIN.size, len(data)
+def read_sample(kind: int, data: memoryview) -> Sample:
+    """The twin of SAMPLE and SAMPLE_AND_PLACE."""
+    head = PLACED_TWIN if kind == PLACED else SAMPLE_TWIN
+    at, size = head.size, len(data)
     if size < at:
-        raise misfit(CNum.SAMPLE, 1, data)
-    node, flags, capacity, age = SAMPLE_TWIN.unpack_from(data)
+        raise misfit(CNum.SAMPLE, kind, data)
+    node, flags, capacity, age, *place = head.unpack_from(data)
     addresses = []
     while at < size:
         twin = IN_SAMPLE.get(data[at])
         if twin is None or at + twin.size > size:
-            raise misfit(CNum.SAMPLE, 1, data)
+            raise misfit(CNum.SAMPLE, kind, data)
         addresses.append(read_address(data[at], *twin.unpack_from(data, at)))
         at += twin.size
         if len(addresses) > SAMPLE_ADDRESSES_MAX:
             raise bad(TOO_MANY)
-    return Sample(node, tuple(addresses), flags, capacity, age)
+    return Sample(node, tuple(addresses), flags, capacity, age, Place._make(place) if place else NOWHERE)
 
 
-def declared_sample(data: memoryview) -> Sample:
+def declared_sample(kind: int, data: memoryview) -> Sample:
     """The same as it is declared."""
-    found = declared(CNum.SAMPLE, 1, data)
+    found = declared(CNum.SAMPLE, kind, data)
     addresses = tuple(read_address(each.type, each.host, each.port) for each in found.addresses)
     if len(addresses) > SAMPLE_ADDRESSES_MAX:
         raise bad(TOO_MANY)
-    return Sample(found.node, addresses, found.flags, found.capacity, found.age)
+    place = Place(found.x, found.y, found.height, found.error) if kind == PLACED else NOWHERE
+    return Sample(found.node, addresses, found.flags, found.capacity, found.age, place)
 
 
 def sample_object(sample: Sample) -> bytes:
     """Raises ValueError or struct.error for what does not fit."""
     if len(sample.addresses) > SAMPLE_ADDRESSES_MAX:
         raise ValueError(TOO_MANY)
-    data = SAMPLE_TWIN.pack(sample.node, sample.flags, sample.capacity, sample.age)
+    kind, head = WITHOUT_PLACE, (sample.node, sample.flags, sample.capacity, sample.age)
+    if sample.place == NOWHERE:
+        data = SAMPLE_TWIN.pack(*head)
+    else:
+        kind, data = PLACED, PLACED_TWIN.pack(*head, *sample.place)
     for address in sample.addresses:
-        kind, packed = _packed(address)
-        data += bytes((kind,)) + packed + address.port.to_bytes(2, "big")
-    return pack_object(CNum.SAMPLE, 1, data)
+        family, packed = _packed(address)
+        data += bytes((family,)) + packed + address.port.to_bytes(2, "big")
+    return pack_object(CNum.SAMPLE, kind, data)
 
 
 def sample_size(sample: Sample) -> int:
-    size = OBJECT_TWIN.size + SAMPLE_TWIN.size
+    head = SAMPLE_TWIN if sample.place == NOWHERE else PLACED_TWIN
+    size = OBJECT_TWIN.size + head.size
     for host, _ in sample.addresses:
         size += 19 if ":" in host else 7
     return size + 3 & ~3

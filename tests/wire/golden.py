@@ -20,6 +20,7 @@ from multicastmw.wire.mesh import (
     Load,
     Nack,
     Peers,
+    Place,
     Prune,
     Range,
     Sample,
@@ -145,13 +146,15 @@ def _mesh(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _samples(samples: list[dict[str, Any]]) -> tuple[Sample, ...]:
     return tuple(
-        Sample(**one | {"addresses": tuple(Address(*each) for each in one["addresses"])}) for one in samples
+        Sample(**_mesh(one) | {"addresses": tuple(Address(*each) for each in one["addresses"])})
+        for one in samples
     )
 
 
 _PARTS: dict[str, Callable[[Any], Any]] = {
-    "stream": lambda fields: StreamKey(**fields),
+    "stream": lambda stream: stream if isinstance(stream, int) else StreamKey(**stream),
     "missing": lambda ranges: tuple(Range(*one) for one in ranges),
+    "place": lambda place: Place(*place),
     "load": lambda load: Load(*load),
     "beacon": lambda fields: Beacon(**fields | {"path": tuple(fields["path"])}),
     "samples": _samples,

@@ -46,17 +46,21 @@ hosts4 = st.integers(1 << 24, 0xDFFFFFFF).map(lambda number: str(IPv4Address(num
 hosts6 = st.integers(1 << 64, (0xFF << 120) - 1).map(lambda number: str(IPv6Address(number)))
 dialled = st.builds(mesh.Address, hosts4 | hosts6, ports)
 capabilities = st.builds(mesh.Capabilities, u32, u16, st.sampled_from(mesh.Role).map(int), u8)
+s16 = st.integers(-0x8000, 0x7FFF)
+places = st.just(mesh.NOWHERE) | st.builds(mesh.Place, s16, s16, u16, u8)
 samples = st.builds(
-    mesh.Sample, u64, st.lists(dialled, max_size=mesh.SAMPLE_ADDRESSES_MAX).map(tuple), u8, u8, u16
+    mesh.Sample, u64, st.lists(dialled, max_size=mesh.SAMPLE_ADDRESSES_MAX).map(tuple), u8, u8, u16, places
 )
 streams = st.builds(mesh.StreamKey, u64, u32, u32) | st.builds(mesh.StreamKey, u64, u64, u64)
 spans = st.sampled_from((0, 1, mesh.SPAN_MAX - 1)) | st.integers(0, mesh.SPAN_MAX - 1)
 ranges = st.builds(lambda first, span: mesh.Range(first, (first + span) & 0xFFFFFFFF), u32, spans)
-loads = st.builds(mesh.Load, st.integers(0, 2) | u16, st.booleans())
+loads = st.builds(mesh.Load, st.integers(0, 2) | u16) | st.builds(
+    mesh.Load, u16, st.booleans(), st.booleans(), u8, st.just(0) | u16
+)
 beacons = st.builds(mesh.Beacon, st.lists(u32, max_size=mesh.PATH_MAX).map(tuple), u32, u32, u32)
 held = st.builds(
     mesh.Held,
-    streams,
+    streams | u64,
     u32,
     st.lists(ranges, max_size=mesh.RANGES_MAX).map(tuple),
     loads,

@@ -92,6 +92,10 @@ class Dissector(SynchronousTestCase):
             (found, "find", ["3"]),
             (found, "estimate", ["100"]),
             (found, "sequence", ["4000", "7"]),
+            (self.of("have_of_a_digest"), "digest", ["0x0123456789abcdef"]),
+            (self.of("have_of_a_digest"), "far", ["30"]),
+            (self.of("peers_with_a_place"), "place.y", ["-200"]),
+            (self.of("peers_with_a_place"), "address", ["192.0.2.1"]),
             (self.of("open_of_a_mesh_node"), "role", ["2"]),
             (self.of("peers_shuffle"), "peers", ["5"]),
         ):

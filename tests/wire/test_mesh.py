@@ -94,7 +94,11 @@ class TwinTests(SynchronousTestCase):
     @given(strategies.samples, changes)
     def test_a_sample_is_read_as_declared_and_so_is_what_is_none(self, sample, changes):
         data = changed(bytes(8) + samples.sample_object(sample), changes)[12:]
-        self.assertEqual(outcome(samples.read_sample, data), outcome(samples.declared_sample, data))
+        for kind in (1, 2):
+            found, declared = (
+                outcome(read, kind, data) for read in (samples.read_sample, samples.declared_sample)
+            )
+            self.assertEqual(found, declared)
 
     @modest
     @given(st.binary(max_size=28), st.data())
@@ -122,13 +126,13 @@ class TwinTests(SynchronousTestCase):
             objects.build(CNum.STREAM, 1, origin=1 << 16, group=1 << 63, source=1 << 62),
             objects.build(CNum.SEQUENCE, 1, sequence=7),
             objects.build(CNum.RANGE, 1, first=5, last=6),
-            objects.build(CNum.LOAD, 1, free=9, flags=1, reserved=0),
+            objects.build(CNum.LOAD, 1, free=9, flags=1, poorest=255),
             objects.build(CNum.PATH, 1, hops=[1, 2]),
             objects.build(CNum.COST, 1, cost=3),
             objects.build(CNum.RATE, 1, packets=4, bits=5),
             objects.build(CNum.STREAM, 2, origin=1 << 16, group=0xEF010203, source=0x0A580002),
             objects.build(CNum.SEQUENCE, 1, sequence=4000),
-            objects.build(CNum.LOAD, 1, free=3, flags=0, reserved=0),
+            objects.build(CNum.LOAD, 1, free=3, flags=0, poorest=255),
         )
         self.assertEqual(encode(have), frame(Op.HAVE, b"".join(parts)))
 
@@ -158,10 +162,14 @@ class SizeTests(SynchronousTestCase):
             (Have((HELD,)), 44),
             (Have((HELD._replace(load=Load(0)),)), 36),
             (Have((HELD._replace(beacon=beacon),)), 84),
+            (Have((HELD._replace(stream=1),)), 36),
+            (Have((HELD._replace(stream=1, load=Load(0)),)), 28),
+            (Have((HELD._replace(stream=1, load=Load(0, False, True, 1, 20)),)), 40),
             (Nack(STREAM, (Range(1, 2),)), 40),
             (Graft(STREAM, 1), 56),
             (Prune(STREAM), 48),
             (Peers(1, 5, 6, (SAMPLE,) * 7), 204),
+            (Peers(1, 5, 6, (SAMPLE._replace(place=mesh.Place(1, -1, 2, 50)),) * 7), 260),
         ):
             self.assertEqual(len(encode(message)), length, message)
 
