@@ -54,7 +54,7 @@ samples = st.builds(
 streams = st.builds(mesh.StreamKey, u64, u32, u32) | st.builds(mesh.StreamKey, u64, u64, u64)
 spans = st.sampled_from((0, 1, mesh.SPAN_MAX - 1)) | st.integers(0, mesh.SPAN_MAX - 1)
 ranges = st.builds(lambda first, span: mesh.Range(first, (first + span) & 0xFFFFFFFF), u32, spans)
-loads = st.builds(mesh.Load, st.integers(0, 2) | u16) | st.builds(
+loads = (st.integers(0, 2) | u16).map(mesh.Load) | st.builds(
     mesh.Load, u16, st.booleans(), st.booleans(), u8, st.just(0) | u16
 )
 beacons = st.builds(mesh.Beacon, st.lists(u32, max_size=mesh.PATH_MAX).map(tuple), u32, u32, u32)
