@@ -14,8 +14,8 @@ from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.window import Budget, Window
-from multicastmw.wire.mesh import Address, Have, MeshMessage, Nack, Graft, Prune, Sample, StreamKey
-from simulator.sizes import size
+from multicastmw.wire.mesh import Address, Graft, Have, MeshMessage, Nack, Prune, Sample, StreamKey
+from multicastmw.wire.messages import size
 
 TOKEN = 12  # bytes of the object that a datagram carries besides
 HEADER = 60
@@ -51,11 +51,12 @@ class Link:
 class Wire:
     """One end of a link."""
 
-    __slots__ = ("far", "link", "near", "rtt")
+    __slots__ = ("far", "is_seed", "link", "near", "rtt")
 
     def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
+        self.is_seed = False
 
     def say(self, message: MeshMessage, now: float) -> None:
         far = self.far
@@ -75,6 +76,9 @@ class Wire:
             flags | RETRANSMITTED, low_water,
         )  # fmt: skip
         return bytes_
+
+    def deliver(self, packet: Any) -> None:
+        raise NotImplementedError  # packets are sent by their numbers here
 
     def hang_up(self, why: str, now: float) -> None:
         self.near.world.disconnect(self.link, self.near)
@@ -113,6 +117,9 @@ class Node:
         if at < self._winding and self.is_alive:
             self._winding = at
             self.world.loop.at(max(at, self.world.loop.now), self._ring, at)
+
+    def forgot(self, key: StreamKey) -> None:
+        self.windows.pop(key, None)
 
     def _ring(self, at: float) -> None:
         if at != self._winding or not self.is_alive:
