@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.wan.film import Kill, film_over, static_ini
 from bench.wan.internet import Bursts, DelayedInternet
 from multicastmw.cli.lab import Host, Lab, LabError, take_down, wait_until
 from multicastmw.cli.lab.process import stat
@@ -352,3 +353,22 @@ class ProcessTests(WanCase):
         self.assertEqual([name], take_down(prefix))
         self.assertIsNone(stat(int(pid)))
         self.assertEqual([], list(NAMESPACES.glob(f"{name}-*")))
+
+
+class FilmTests(WanCase):
+    def test_a_film_over_a_tree_says_what_a_kill_cost_whom(self) -> None:
+        names = ["a", "b", "c", "d"]
+        lab = self.wan(names, delays=0.01)
+        dials = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"]}
+        film = film_over(lab, static_ini(dials), "a", [Kill(2.0, "b", back=1.0)], seconds=12.0)
+        self.assertGreater(film.sent, 143 * 6)  # a source that was held up does not catch up
+        b, c, d = (film.seen[name] for name in "bcd")
+        self.assertEqual((0, 0, 0), (c.lost, c.duplicates, c.killed))
+        self.assertGreaterEqual(c.delay_ms[0], 10)
+        self.assertGreaterEqual(d.delay_ms[0], 20)
+        (after,) = film.kills
+        self.assertIn("d", after.cut_off)
+        self.assertNotIn("b", after.gap_ms)
+        self.assertTrue(b.killed == 1 and b.lost and d.lost)
+        self.assertGreaterEqual(after.gap_ms["d"], 1000)  # b is its only way
+        self.assertIsNotNone(after.returned_ms)
