@@ -16,7 +16,7 @@ from bench.wan import film as films
 from bench.wan import measure
 from bench.wan.internet import DelayedInternet
 from bench.wan.matrix import planetlab, relays, scattered, tree
-from multicastmw.cli.lab import Lab, LabError, TimedOut
+from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
@@ -68,6 +68,8 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
 
     What the receivers' own sockets saw: packets lost, and the longest silence.
     """
+    from tests.netns.kit import QuickLab  # its nodes are forked: imports in 20 of them would load the machine
+
     if os.geteuid():
         raise click.ClickException("network namespaces need root")
     names = [f"n{number:02}" for number in range(1, nodes + 1)]
@@ -78,7 +80,7 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     try:
         with (
             tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as folder,
-            Lab(PREFIX, folder, names, internet) as lab,
+            QuickLab(PREFIX, folder, names, internet) as lab,
         ):
             found = films.film_over(lab, films.static_ini(dials), names[0], kills, seconds, say=teller())
     except (LabError, TimedOut) as error:
