@@ -15,7 +15,7 @@ from bench.delay import PREFIX
 from bench.wan import film as films
 from bench.wan import measure
 from bench.wan.internet import DelayedInternet
-from bench.wan.matrix import planetlab, relays, scattered, tree
+from bench.wan.matrix import measured, relays, scattered, tree
 from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
@@ -57,13 +57,12 @@ def wan(*, hosts: int, seconds: float, path: Path | None) -> None:
 @click.option("--back", type=click.FloatRange(min=0), default=5.0, show_default=True,
               help="Seconds until a killed relay is started again.")  # fmt: skip
 @click.option("--loss", type=click.FloatRange(0, 1), default=0.0, show_default=True, help="On every way.")
-@click.option(
-    "--matrix", type=click.Choice(["scattered", "planetlab"]), default="scattered", show_default=True
-)
+@click.option("--matrix", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+              help="Round-trip times that were measured: gzip, a row of ms a host.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True)
 @TO_JSON
-def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, matrix: str, seed: int,
-         path: Path | None) -> None:  # fmt: skip
+def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, matrix: Path | None,
+         seed: int, path: Path | None) -> None:  # fmt: skip
     """Play a film over a static tree of real nodes while its relays are killed.
 
     What the receivers' own sockets saw: packets lost, and the longest silence.
@@ -74,7 +73,10 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
         raise click.ClickException("network namespaces need root")
     names = [f"n{number:02}" for number in range(1, nodes + 1)]
     dials = tree(names)
-    delays = planetlab(names, seed) if matrix == "planetlab" else scattered(names, seed=seed)
+    try:
+        delays = measured(names, matrix, seed) if matrix else scattered(names, seed=seed)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
     internet = partial(DelayedInternet, delays=delays, loss=loss, seed=seed)
     kills = films.kills_of(relays(dials), every, seconds, back)
     try:

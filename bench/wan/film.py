@@ -15,6 +15,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
@@ -37,6 +38,7 @@ CUT_OFF = 0.1  # seconds: a longer silence is an outage; this machine holds up a
 LATE = 1.0  # seconds: a packet that takes longer is of no use to a player
 
 Ini = Callable[[Host], str]
+Event = tuple[float, Callable[[], object]]  # seconds after the film began, and what is done then
 Say = Callable[[str], None]
 
 
@@ -82,7 +84,7 @@ class Aftermath:
     """What a kill did to those whose own node lived."""
 
     kill: Kill
-    cut_off: list[str]  # who lost something, or heard nothing for longer than CUT_OFF
+    cut_off: list[str]  # who heard nothing for longer than CUT_OFF
     gap_ms: dict[str, float]
     lost: dict[str, int]
     returned_ms: float | None  # from its node's start until the killed host's own receiver heard something
@@ -144,8 +146,11 @@ def start_nodes(lab: Lab, ini: Ini) -> None:
 
 
 def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), seconds: float = 60.0,
-              rate: float = RATE, say: Say = lambda text: None) -> Film:  # fmt: skip
-    """Plays a film from one host to all others; starts nodes that do not run, with `ini`, as after a kill."""
+              rate: float = RATE, events: Iterable[Event] = (), say: Say = lambda text: None) -> Film:  # fmt: skip
+    """Plays a film from one host to all others; starts nodes that do not run, with `ini`, as after a kill.
+
+    `events` are whatever else is to happen meanwhile, such as (20.0, lambda: lab.internet.partition("ab")).
+    """
     start_nodes(lab, ini)
     say("all nodes are up")
     names = [host.name for host in lab.hosts if host.name != source]
@@ -154,8 +159,9 @@ def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), secon
     _await_heard(sinks, sender)
     say("all have heard it")
     time.sleep(SETTLED)
+    play = _Play(lab, ini, say)
     begin = time.time_ns()
-    killed = _kill_meanwhile(lab, ini, kills, seconds, say)
+    play.run(kills, events, seconds)
     end = time.time_ns()
     time.sleep(TAIL)
     sender.signal(signal.SIGTERM)
@@ -166,7 +172,7 @@ def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), secon
     for sink in sinks.values():
         sink.wait(15)
     records = {name: _file(lab, name).read_bytes() for name in names}
-    film = judge(records, begin, end, killed)
+    film = judge(records, begin, end, list(play.done.values()))
     film.source = said
     totals = getattr(lab.internet, "totals", None)
     film.forwarder = totals() if totals else {}
@@ -199,27 +205,38 @@ def _await_heard(sinks: Mapping[str, Process], sender: Process) -> None:
     wait_until(look, START, "something of the film everywhere")
 
 
-def _kill_meanwhile(lab: Lab, ini: Ini, kills: Iterable[Kill], seconds: float, say: Say) -> list[Done]:
-    """Returns when the film ends."""
-    kills = list(kills)
-    acts = [(kill.at, kill, False) for kill in kills]
-    acts += [(kill.at + kill.back, kill, True) for kill in kills if kill.back is not None]
-    began = time.monotonic()
-    done: dict[Kill, Done] = {}
-    for at, kill, back in sorted(acts, key=itemgetter(0)):
-        if at >= seconds:
-            break
-        time.sleep(max(0.0, began + at - time.monotonic()))
-        host = lab.host(kill.host)
-        if not back:
-            done[kill] = Done(kill, time.time_ns())
-            host.kill_node()
-        elif host.node is None:
-            done[kill] = done[kill]._replace(back_at=time.time_ns())
-            host.start_node(ini(host), ready=None)
-        say(f"{at:6.1f} s: {kill.host} {'is started again' if back else 'is killed'}")
-    time.sleep(max(0.0, began + seconds - time.monotonic()))
-    return list(done.values())
+class _Play:
+    """What is done to the lab while the film runs."""
+
+    def __init__(self, lab: Lab, ini: Ini, say: Say) -> None:
+        self._lab, self._ini, self._say = lab, ini, say
+        self.done: dict[Kill, Done] = {}
+
+    def run(self, kills: Iterable[Kill], events: Iterable[Event], seconds: float) -> None:
+        """Returns when the film ends."""
+        acts: list[Event] = list(events)
+        for kill in kills:
+            acts.append((kill.at, partial(self._kill, kill)))
+            if kill.back is not None:
+                acts.append((kill.at + kill.back, partial(self._start, kill)))
+        began = time.monotonic()
+        for at, act in sorted(acts, key=itemgetter(0)):
+            if at < seconds:
+                time.sleep(max(0.0, began + at - time.monotonic()))
+                act()
+        time.sleep(max(0.0, began + seconds - time.monotonic()))
+
+    def _kill(self, kill: Kill) -> None:
+        self.done[kill] = Done(kill, time.time_ns())
+        self._lab.host(kill.host).kill_node()
+        self._say(f"{kill.host} is killed")
+
+    def _start(self, kill: Kill) -> None:
+        host = self._lab.host(kill.host)
+        self.done[kill] = self.done[kill]._replace(back_at=time.time_ns())
+        if host.node is None:
+            host.start_node(self._ini(host), ready=None)
+        self._say(f"{kill.host} is started again")
 
 
 # --- judging
@@ -274,7 +291,7 @@ def _aftermath(arrivals: Mapping[str, Arrivals], done: Done, end: int, killed: S
     living = {name: one for name, one in arrivals.items() if name not in away}
     gaps = {name: one.longest_gap(at, until) for name, one in living.items()}
     lost = {name: sum(number not in one.at for number in numbers) for name, one in living.items()}
-    cut_off = [name for name in living if lost[name] or gaps[name] > CUT_OFF * 1e3]
+    cut_off = [name for name, gap in gaps.items() if gap > CUT_OFF * 1e3]
     return Aftermath(done.kill, cut_off, gaps, lost, _returned(arrivals.get(done.kill.host), done.back_at))
 
 

@@ -25,14 +25,17 @@ def scattered(names: Sequence[str], widest: float = 0.06, seed: int = 1) -> dict
     }
 
 
-def planetlab(names: Sequence[str], seed: int = 1, file: Path = PLANETLAB) -> dict[Pair, float]:
-    """Half the round-trip times between as many PlanetLab hosts, taken at random."""
+def measured(names: Sequence[str], file: Path, seed: int = 1) -> dict[Pair, float]:
+    """Half the round-trip times between as many hosts of a measured matrix, taken at random.
+
+    The file (gzip) has a row of milliseconds a host.  Raises ValueError where it is none, or too small.
+    """
     with gzip.open(file, "rt") as text:
-        rows = [line.split() for line in text]
+        rows = [[float(value) for value in line.split()] for line in text]
+    if len(rows) < len(names) or any(len(row) != len(rows) for row in rows):
+        raise ValueError(f"{file} is no square of {len(names)} or more round-trip times")
     taken = dict(zip(names, random.Random(seed).sample(range(len(rows)), len(names)), strict=True))
-    return {
-        (one, other): float(rows[taken[one]][taken[other]]) / 2000 for one, other in combinations(names, 2)
-    }
+    return {(one, other): rows[taken[one]][taken[other]] / 2000 for one, other in combinations(names, 2)}
 
 
 def tree(names: Sequence[str], children: int = 3) -> dict[str, list[str]]:

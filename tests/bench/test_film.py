@@ -2,13 +2,14 @@
 
 import gzip
 from collections.abc import Iterable
+from pathlib import Path
 
 from twisted.trial.unittest import TestCase
 
 from bench.sink import RECORD
 from bench.wan.film import Done, Kill, judge, kills_of
 from bench.wan.internet import Bursts
-from bench.wan.matrix import planetlab, relays, scattered, tree
+from bench.wan.matrix import measured, relays, scattered, tree
 
 MS = 1_000_000
 STEP = 10 * MS  # between two packets
@@ -78,7 +79,8 @@ class MatrixTests(TestCase):
         file = self.mktemp()
         with gzip.open(file, "wt") as text:
             text.write("0 40 60\n40 0 80\n60 80 0\n")
-        self.assertEqual({0.02, 0.03, 0.04}, set(planetlab("abc", 1, file).values()))
+        self.assertEqual({0.02, 0.03, 0.04}, set(measured("abc", Path(file)).values()))
+        self.assertIn("no square of 4", str(self.assertRaises(ValueError, measured, "abcd", Path(file))))
 
     def test_a_tree_has_a_parent_and_a_standby_each(self) -> None:
         dials = tree(self.names, 3)

@@ -360,7 +360,10 @@ class FilmTests(WanCase):
         names = ["a", "b", "c", "d"]
         lab = self.wan(names, delays=0.01)
         dials = {"a": [], "b": ["a"], "c": ["a"], "d": ["b"]}
-        film = film_over(lab, static_ini(dials), "a", [Kill(2.0, "b", back=1.0)], seconds=12.0)
+        heard: list[float] = []
+        events = [(1.0, lambda: heard.append(time.monotonic()))]
+        film = film_over(lab, static_ini(dials), "a", [Kill(2.0, "b", back=1.0)], 12.0, events=events)
+        self.assertEqual(1, len(heard))
         self.assertGreater(film.sent, 143 * 6)  # a source that was held up does not catch up
         b, c, d = (film.seen[name] for name in "bcd")
         self.assertEqual((0, 0, 0), (c.lost, c.duplicates, c.killed))
