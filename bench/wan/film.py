@@ -146,7 +146,8 @@ def start_nodes(lab: Lab, ini: Ini) -> None:
 
 
 def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), seconds: float = 60.0,
-              rate: float = RATE, events: Iterable[Event] = (), say: Say = lambda text: None) -> Film:  # fmt: skip
+              rate: float = RATE, events: Iterable[Event] = (),
+              say: Say = lambda text: None) -> Film:  # fmt: skip
     """Plays a film from one host to all others; starts nodes that do not run, with `ini`, as after a kill.
 
     `events` are whatever else is to happen meanwhile, such as (20.0, lambda: lab.internet.partition("ab")).
