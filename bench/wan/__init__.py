@@ -4,5 +4,7 @@ forwarder.c    the internet: one process that every host's uplink leads to; its 
 built.py       compiles it when it is needed
 internet.py    the lab's internet with it: `Lab(..., internet=partial(DelayedInternet, delays=...))`
 matrix.py      delays between places, and trees over hosts
-film.py        a stream over many nodes while some are killed, and what their receivers saw of it
+film.py        a stream over many nodes while some are killed
+report.py      what their receivers saw of it
+measure.py     what the forwarder itself adds and carries
 """

@@ -16,6 +16,7 @@ from bench.wan import film as films
 from bench.wan import measure
 from bench.wan.internet import DelayedInternet
 from bench.wan.matrix import measured, relays, scattered, tree
+from bench.wan.report import Film
 from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
@@ -91,7 +92,7 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     show(found)
 
 
-def show(film: films.Film) -> None:
+def show(film: Film) -> None:
     """The tables of a film."""
     console = screen()
     table = Columns(
@@ -113,7 +114,7 @@ def show(film: films.Film) -> None:
     _summary(console, film)
 
 
-def _summary(console: Console, film: films.Film) -> None:
+def _summary(console: Console, film: Film) -> None:
     living = [seen for seen in film.seen.values() if not seen.killed]
     lost = max((seen.lost for seen in living), default=0)
     silence = max((seen.gap_ms for seen in living), default=0.0)

@@ -7,9 +7,10 @@ from pathlib import Path
 from twisted.trial.unittest import TestCase
 
 from bench.sink import RECORD
-from bench.wan.film import Done, Kill, judge, kills_of
+from bench.wan.film import kills_of
 from bench.wan.internet import Bursts
 from bench.wan.matrix import measured, relays, scattered, tree
+from bench.wan.report import Done, Kill, judge
 
 MS = 1_000_000
 STEP = 10 * MS  # between two packets

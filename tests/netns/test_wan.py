@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.wan.film import Kill, film_over, static_ini
+from bench.wan.film import film_over, static_ini
 from bench.wan.internet import Bursts, DelayedInternet
+from bench.wan.report import Kill
 from multicastmw.cli.lab import Host, Lab, LabError, take_down, wait_until
 from multicastmw.cli.lab.process import stat
 from multicastmw.cli.lab.registry import NAMESPACES
