@@ -19,6 +19,7 @@ from bench.wan.matrix import measured, relays, scattered, tree
 from bench.wan.report import Film
 from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
+from multicastmw.core.mesh.settings import SLOTS_SHARE
 
 SETTINGS = {"help_option_names": ["-h", "--help"]}
 TO_JSON = click.option("--json", "path", type=click.Path(dir_okay=False, path_type=Path),
@@ -61,12 +62,17 @@ def wan(*, hosts: int, seconds: float, path: Path | None) -> None:
 @click.option("--matrix", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="Round-trip times that were measured: gzip, a row of ms a host.")  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--engine", type=click.Choice(["static", "mesh"]), default="static", show_default=True)
+@click.option("--children", type=click.IntRange(1, 60), default=3, show_default=True, help="Of each node.")
+@click.option(
+    "--deadline", type=float, default=1.0, show_default=True, help="Of the mesh's recovery, in seconds."
+)
 @TO_JSON
 def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, matrix: Path | None,
-         seed: int, path: Path | None) -> None:  # fmt: skip
-    """Play a film over a static tree of real nodes while its relays are killed.
+         seed: int, engine: str, children: int, deadline: float, path: Path | None) -> None:  # fmt: skip
+    """Play a film over real nodes while relays are killed: over a static tree, or the mesh.
 
-    What the receivers' own sockets saw: packets lost, and the longest silence.
+    In the mesh it is always who feeds most others that is killed.  What the receivers' own sockets saw: packets lost, and the longest silence.
     """
     from tests.netns.kit import QuickLab  # its nodes are forked: imports in 20 of them would load the machine
 
@@ -79,13 +85,18 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     except (OSError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     internet = partial(DelayedInternet, delays=delays, loss=loss, seed=seed)
-    kills = films.kills_of(relays(dials), every, seconds, back)
+    ini, kills, choose = films.static_ini(dials), films.kills_of(relays(dials), every, seconds, back), None
+    if engine == "mesh":
+        uplink = int(films.RATE * (films.SIZE + 90) * 8 / 1000 * (children + 0.3) / SLOTS_SHARE)
+        ini = films.mesh_ini(names, uplink, f"[recovery]\ndeadline = {deadline}\n")
+        kills = films.kills_of([""], every, seconds, back)
+        choose = films.busiest(names[: films.SEEDS])
     try:
         with (
             tempfile.TemporaryDirectory(prefix=f"{PREFIX}-") as folder,
             QuickLab(PREFIX, folder, names, internet) as lab,
         ):
-            found = films.film_over(lab, films.static_ini(dials), names[0], kills, seconds, say=teller())
+            found = films.film_over(lab, ini, names[0], kills, seconds, choose=choose, say=teller())
     except (LabError, TimedOut) as error:
         raise click.ClickException(str(error)) from error
     _write(path, {"film": found.document()})

@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
@@ -32,6 +33,7 @@ TAIL = 3.0  # seconds after its end in which the last packets come, and recoveri
 Ini = Callable[[Host], str]
 Event = tuple[float, Callable[[], object]]  # seconds after the film began, and what is done then
 Say = Callable[[str], None]
+Choose = Callable[[Lab], str]
 
 
 def kills_of(hosts: Sequence[str], every: float, seconds: float, back: float | None) -> list[Kill]:
@@ -50,9 +52,11 @@ def start_nodes(lab: Lab, ini: Ini) -> None:
 
 
 def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), seconds: float = 60.0,
-              rate: float = RATE, events: Iterable[Event] = (),
+              rate: float = RATE, events: Iterable[Event] = (), choose: Choose | None = None,
               say: Say = lambda text: None) -> Film:  # fmt: skip
     """Plays a film from one host to all others; starts nodes that do not run, with `ini`, as after a kill.
+
+    A kill that names no host takes the one that `choose` gives then.
 
     `events` are whatever else is to happen meanwhile, such as (20.0, lambda: lab.internet.partition("ab")).
     """
@@ -64,7 +68,7 @@ def film_over(lab: Lab, ini: Ini, source: str, kills: Iterable[Kill] = (), secon
     _await_heard(sinks, sender)
     say("all have heard it")
     time.sleep(SETTLED)
-    play = _Play(lab, ini, say)
+    play = _Play(lab, ini, say, choose)
     begin = time.time_ns()
     play.run(kills, events, seconds)
     end = time.time_ns()
@@ -113,8 +117,8 @@ def _await_heard(sinks: Mapping[str, Process], sender: Process) -> None:
 class _Play:
     """What is done to the lab while the film runs."""
 
-    def __init__(self, lab: Lab, ini: Ini, say: Say) -> None:
-        self._lab, self._ini, self._say = lab, ini, say
+    def __init__(self, lab: Lab, ini: Ini, say: Say, choose: Choose | None) -> None:
+        self._lab, self._ini, self._say, self._choose = lab, ini, say, choose
         self.done: dict[Kill, Done] = {}
 
     def run(self, kills: Iterable[Kill], events: Iterable[Event], seconds: float) -> None:
@@ -123,7 +127,7 @@ class _Play:
         for kill in kills:
             acts.append((kill.at, partial(self._kill, kill)))
             if kill.back is not None:
-                acts.append((kill.at + kill.back, partial(self._start, kill)))
+                acts.append((kill.at + kill.back, partial(self._start, kill.at)))
         began = time.monotonic()
         for at, act in sorted(acts, key=itemgetter(0)):
             if at < seconds:
@@ -132,11 +136,15 @@ class _Play:
         time.sleep(max(0.0, began + seconds - time.monotonic()))
 
     def _kill(self, kill: Kill) -> None:
+        if not kill.host:
+            assert self._choose
+            kill = kill._replace(host=self._choose(self._lab))
         self.done[kill] = Done(kill, time.time_ns())
         self._lab.host(kill.host).kill_node()
         self._say(f"{kill.host} is killed")
 
-    def _start(self, kill: Kill) -> None:
+    def _start(self, at: float) -> None:
+        kill = next(each for each in self.done if each.at == at)
         host = self._lab.host(kill.host)
         self.done[kill] = self.done[kill]._replace(back_at=time.time_ns())
         if host.node is None:
@@ -159,3 +167,45 @@ def static_ini(dials: Mapping[str, Sequence[str]], more: str = "") -> Ini:
         )
 
     return ini
+
+
+# --- the mesh
+
+SEEDS = 2
+
+
+def mesh_ini(names: Sequence[str], uplink: int, more: str = "") -> Ini:
+    """The node.ini of a host in the mesh: it knows two seeds, and can send so many kbit/s for others."""
+
+    def ini(host: Host) -> str:
+        seeds = [host.lab.host(name) for name in names[:SEEDS] if name != host.name]
+        role = "relay" if host.name in names[:SEEDS] else "member"
+        return (
+            f"[node]\nname = {host.name}\n\n[tap]\ndevice = {DEVICE}\naddress = 10.88.0.{host.index}/24\n\n"
+            f"[listen]\nendpoint = tcp:{PORT}\nudp-port = {PORT}\n\n"
+            f"[overlay]\nengine = mesh\nuplink = {uplink}\nrole = {role}\nseeds = "
+            + " ".join(f"tcp:{seed.address}:{PORT}" for seed in seeds)
+            + f"\n\n{more}"
+        )
+
+    return ini
+
+
+def parents(lab: Lab) -> dict[str, str | None]:
+    """Who gets the film from whom now, of those whose node runs."""
+    found = {}
+    for host in lab.hosts:
+        if host.node is not None:
+            streams = [each for each in host.status()["mesh"]["streams"] if each["group"] == GROUP]
+            found[host.name] = next((each["parent"] for each in streams if each["parent"]), None)
+    return found
+
+
+def busiest(keep: Sequence[str]) -> Choose:
+    """Kills who feeds most others, seeds and those to `keep` apart."""
+
+    def choose(lab: Lab) -> str:
+        fed = Counter(parent for parent in parents(lab).values() if parent and parent not in keep)
+        return fed.most_common(1)[0][0] if fed else next(h.name for h in lab.hosts if h.name not in keep)
+
+    return choose

@@ -236,8 +236,8 @@ class Mesh:
         if known:
             return known
         base = self.circles.get(BASE)
-        if base is None:
-            return []
+        if base is None or not base.active:
+            return []  # not yet: alone, every node would be its own place
         near = [neighbour.sample for neighbour in base.active]
         near += [sample for sample, _ in base.passive.values()]
         near.append(self.sample())
