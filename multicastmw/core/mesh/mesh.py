@@ -47,6 +47,7 @@ NAT, RELAY = int(About.NAT), int(About.RELAY)
 
 # What we chose.
 FEEDS_MAX = 1_024
+SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
 RELAYS_MAX = 64
 REACHING_MAX = 128  # connections that are being opened
 IDLE = 2.0  # seconds that a link without use is kept
@@ -90,6 +91,9 @@ class Around(Protocol):
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members, a relay says: for who is a border to a static tree."""
 
+    def served_no_more(self, group: int, now: float) -> None:
+        """No member needs this relay in between."""
+
 
 class Mesh:
     """One node's."""
@@ -114,6 +118,7 @@ class Mesh:
         self.circles: dict[int, Circle] = {}
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
+        self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
         self.have_every = HAVE_USUAL
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, lambda: self.feeds.values())
@@ -175,8 +180,41 @@ class Mesh:
         self.meeting.join(group, now)
         self.wake(circle.due)
 
+    def serve(self, group: int, now: float) -> None:
+        """Some of its members cannot be dialled, and so not reach each other: a relay is in between."""
+        if not self.settings.relay or not self.slots.has_any:
+            return
+        is_new = group not in self.served
+        self.served[group] = now + SERVED
+        if is_new:
+            self.join(group, now)
+            self._renew(group, now)
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is the stream to come here: for somebody here, or for members that it is carried to?"""
+        return key.group in self.served or self._around.wants(key)
+
+    def _renew(self, group: int, now: float) -> None:
+        """Who wants its streams may be others now."""
+        for key, feed in self.feeds.items():
+            if key.group == group and not feed.ours:
+                feed.wanted = self.wants(key)
+                if feed.wanted:
+                    feed.due = now
+                    self.wake(now)
+                else:
+                    feed.unwanted(now)
+
+    def _serve_no_more(self, now: float) -> None:
+        for group in [group for group, until in self.served.items() if until <= now]:
+            del self.served[group]
+            self._renew(group, now)
+            self._around.served_no_more(group, now)
+
     def leave(self, group: int, now: float) -> None:
         self.now = now
+        if group in self.served:
+            return
         circle = self.circles.pop(group, None)
         if circle is None:
             return
@@ -430,7 +468,7 @@ class Mesh:
             self.counters.streams_over_bound += 1
             return None
         feed = self._enter(Feed(key, self, now))
-        feed.wanted = self._around.wants(key)
+        feed.wanted = self.wants(key)
         self.wake(feed.due)
         return feed
 
@@ -565,6 +603,7 @@ class Mesh:
     def _tidy(self, now: float) -> None:
         """Links without use, and streams that have ended."""
         self._tidy_at = now + 1.0
+        self._serve_no_more(now)
         for neighbour in list(self.neighbours.values()):
             if not neighbour.circles and neighbour.dialled and now - neighbour.idle_since > IDLE:
                 neighbour.wire.hang_up("nothing goes over it any more", now)
