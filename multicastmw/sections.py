@@ -149,7 +149,9 @@ class OverlayConfig:
         "What this host can send for others, in kbit/s; 0: nothing; auto: 20 Mbit/s are taken for granted.",
     )
     role: str = option(
-        choice("member", "relay"), "member", "A relay is also a place where members of groups find each other."
+        choice("member", "relay"),
+        "member",
+        "A relay is also a place where members of groups find each other.",
     )
     max_children: int | None = option(
         unless("", whole(0, 65_535)), "", "How many nodes this one feeds at most; empty: as its uplink can."

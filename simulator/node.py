@@ -50,12 +50,13 @@ class Link:
 class Wire:
     """One end of a link."""
 
-    __slots__ = ("far", "is_seed", "link", "near", "rtt")
+    __slots__ = ("far", "is_seed", "link", "near", "rtt", "way")
 
     def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
         self.is_seed = False
+        self.way = far.index, far.data, link
 
     def say(self, message: MeshMessage, now: float) -> None:
         far = self.far
@@ -106,7 +107,7 @@ class Node:
         self.is_alive = True
         self.wanted: set[int] = set()
         self.arrivals = array("f")
-        self.duplicates = self.packets = self.resent = self.forwarded = 0
+        self.duplicates = self.packets = self.resent = 0
         self.lies = False
         self.entered_at = -1.0  # not yet
         self._winding = float("inf")
@@ -123,6 +124,9 @@ class Node:
         if at < self._winding and self.is_alive:
             self._winding = at
             self.world.loop.at(max(at, self.world.loop.now), self._ring, at)
+
+    def forgot(self, key: StreamKey) -> None:
+        self.windows.pop(key, None)
 
     def _ring(self, at: float) -> None:
         if at != self._winding or not self.is_alive:
@@ -172,16 +176,15 @@ class Node:
 
     def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
         low_water = feed.low_water(sequence) if feed.missing else 0
-        network, index, key = self.world.network, self.index, feed.key
-        send = network.stream if self.world.tcp else network.send
-        for child in feed.takers:
-            wire: Wire = child.wire  # type: ignore[assignment]  # of this world all are
-            if wire.link is not came:
-                self.forwarded += 1
-                send(
-                    index, wire.far.index, bytes_ + HEADER, False, wire.far.data, wire.link, key, sequence,
-                    bytes_, flags, low_water,
-                )  # fmt: skip
+        wires: list[Wire] = [child.wire for child in feed.takers]  # type: ignore[misc]  # of this world all are
+        ways = [wire.way for wire in wires if wire.link is not came]
+        network, size_ = self.world.network, bytes_ + HEADER
+        if self.world.tcp:
+            for far, accept, link in ways:
+                network.stream(self.index, far, size_, False, accept, link, feed.key, sequence, bytes_, flags,
+                               low_water)  # fmt: skip
+        elif ways:
+            network.spread(self.index, ways, size_, feed.key, sequence, bytes_, flags, low_water)
 
     def originate(self, key: StreamKey, sequence: int, bytes_: int) -> None:
         now = self.world.loop.now

@@ -393,7 +393,7 @@ class Forwarder:
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
         feed = self._feed(origin, group, source, ingress, now) if self.feeder else None
-        if feed is None and ingress.neighbour is not None:
+        if feed is None and self.feeder:
             self.drops.unasked += 1
             return None
         route = self._router.route(channel)

@@ -1,6 +1,6 @@
 """The mesh's life in a node: it is wound, it dials, it finds its seeds.
 
-    [overlay] seeds, [peer:NAME] ── dialled ── link_up ── Mesh ── dial(sample) ── a link more
+[overlay] seeds, [peer:NAME] ── dialled ── link_up ── Mesh ── dial(sample) ── a link more
 """
 
 from collections.abc import Callable
@@ -40,7 +40,9 @@ MANY = 0xFFFF
 class Attempt:
     """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up."""
 
-    def __init__(self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]):
+    def __init__(
+        self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]
+    ):
         self._service = service
         self._over = over
         self._link: Link | None = None
@@ -236,9 +238,7 @@ class MeshService(Service):
             self._attempt(host, port, over)
 
     def _is_linked(self, host: str, port: int) -> bool:
-        return any(
-            (host, port) in neighbour.sample.addresses for neighbour in self.mesh.neighbours.values()
-        )
+        return any((host, port) in neighbour.sample.addresses for neighbour in self.mesh.neighbours.values())
 
 
 def _port(endpoint: str | None) -> int | None:
@@ -247,5 +247,3 @@ def _port(endpoint: str | None) -> int | None:
         return None
     first = endpoint.split(":")[1].removeprefix("port=")
     return int(first) if first.isdigit() and int(first) else None
-
-

@@ -78,18 +78,6 @@ class Address(NamedTuple):
     port: int
 
 
-class Capabilities(NamedTuple):
-    """Of a node, in its Open: it speaks all of this.
-
-    `uplink` in kbit/s, 0 where it is not known; `children` at most, 0xFFFF where only the uplink bounds them.
-    """
-
-    uplink: int
-    children: int
-    role: int
-    flags: int
-
-
 class Place(NamedTuple):
     """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round
     trip (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
@@ -101,6 +89,19 @@ class Place(NamedTuple):
 
 
 NOWHERE = Place(0, 0, 0, 255)
+
+
+class Capabilities(NamedTuple):
+    """Of a node, in its Open: it speaks all of this.
+
+    `uplink` in kbit/s, 0 where it is not known; `children` at most, 0xFFFF where only the uplink bounds them.
+    """
+
+    uplink: int
+    children: int
+    role: int
+    flags: int
+    place: Place = NOWHERE
 
 
 class Sample(NamedTuple):

@@ -31,10 +31,10 @@ from multicastmw.wire.mesh import (
 )
 from multicastmw.wire.objects import Placed, bad, build, known, optional, parse, placed, required
 from multicastmw.wire.samples import (
-    CAPABILITIES_SIZE,
     address_object,
     address_size,
     capabilities_object,
+    capabilities_size,
     read_address,
     read_capabilities,
 )
@@ -279,7 +279,7 @@ def size(message: Said, token: int | None = None) -> int:
 def _open_size(message: Open) -> int:
     length = 8 + _pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
     if message.capabilities:
-        length += CAPABILITIES_SIZE
+        length += capabilities_size(message.capabilities)
     return length + sum(map(address_size, message.addresses))
 
 
@@ -353,7 +353,7 @@ def _read_open(message: memoryview) -> Decoded:
         raise bad("a data port without port or token")
     data_port = DataPort(port.port, port.token) if port else None
     said = optional(places, CNum.CAPABILITIES)
-    capabilities = read_capabilities(said) if said else None
+    capabilities = read_capabilities(places[CNum.CAPABILITIES][0][0], said) if said else None
     opened = Open(
         _checked_name(name.name), node.node, timer.seconds, data_port, capabilities, _addresses(places)
     )

@@ -58,7 +58,8 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 
 # What the specification says of the mesh (OVERLAY, "Streams and messages").
 #
-#   Capabilities      | uplink, kbit/s (32) | children (16) | role (8) | flags (8) |
+#   Capabilities 1    | uplink, kbit/s (32) | children (16) | role (8) | flags (8) |
+#   Capabilities 2    | the same | x (16, signed) | y (16, signed) | height (16) | error (8) | reserved (8) |
 #   Address 1         | IPv4 (32)   | TCP port (16) |
 #   Address 2         | IPv6 (128)  | TCP port (16) |
 #   Stream 1          | origin (64) | group key (64) | source key (64) |
@@ -79,7 +80,10 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #   Sample 2          | the same up to age | x (16, signed) | y (16, signed) | height (16) | error (8) |
 #                     | addresses |
 #   Estimate          | nodes (32) |
-CAPABILITIES = Struct("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub, Terminated)
+WHAT_IT_CAN = ("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub)
+PLACE = ("x" / Int16sb, "y" / Int16sb, "height" / Int16ub, "error" / Int8ub)
+CAPABILITIES = Struct(*WHAT_IT_CAN, Terminated)
+CAPABILITIES_AND_PLACE = Struct(*WHAT_IT_CAN, *PLACE, "reserved" / Int8ub, Terminated)
 ADDRESS = Struct("host" / Bytes(4), "port" / Int16ub, Terminated)
 ADDRESS_IPV6 = Struct("host" / Bytes(16), "port" / Int16ub, Terminated)
 STREAM = Struct("origin" / Int64ub, "group" / Int64ub, "source" / Int64ub, Terminated)
@@ -103,7 +107,6 @@ REFUSAL = Struct("refusal" / Int16ub, "reserved" / Int16ub, Terminated)
 BACK_OFF = Struct("ms" / Int32ub, Terminated)
 KIND = Struct("kind" / Int8ub, "ttl" / Int8ub, "reserved" / Int16ub, Terminated)
 KNOWN_NODE = ("node" / Int64ub, "flags" / Int8ub, "capacity" / Int8ub, "age" / Int16ub)
-PLACE = ("x" / Int16sb, "y" / Int16sb, "height" / Int16ub, "error" / Int8ub)
 ADDRESSES = "addresses" / GreedyRange(
     Struct(
         "type" / Int8ub,
@@ -118,7 +121,7 @@ IN_IPV4, IN_IPV6 = 1, 2  # C-Types of an Address
 LONG, SHORT, DIGESTED = 1, 2, 3  # and of a Stream
 STALLED, ON_BEACON = 1, 2
 WITHOUT_FAR, WITH_FAR = 1, 2  # of a Load
-WITHOUT_PLACE, PLACED = 1, 2  # of a Sample
+WITHOUT_PLACE, PLACED = 1, 2  # of a Sample, and of Capabilities
 
 DECLARED: dict[tuple[int, int], Any] = {
     (CNum.ERROR, 1): ERROR,
@@ -133,6 +136,7 @@ DECLARED: dict[tuple[int, int], Any] = {
     (CNum.ECHO, 2): ECHO,
     (CNum.REASON, 1): REASON,
     (CNum.CAPABILITIES, 1): CAPABILITIES,
+    (CNum.CAPABILITIES, 2): CAPABILITIES_AND_PLACE,
     (CNum.ADDRESS, IN_IPV4): ADDRESS,
     (CNum.ADDRESS, IN_IPV6): ADDRESS_IPV6,
     (CNum.STREAM, LONG): STREAM,

@@ -15,7 +15,6 @@ SAMPLE_TWIN, PLACED_TWIN = Twin("!QBBH"), Twin("!QBBHhhHB")
 IN_SAMPLE = {IN_IPV4: Twin("!x4sH"), IN_IPV6: Twin("!x16sH")}
 FAMILIES = {IN_IPV4: AF_INET, IN_IPV6: AF_INET6}
 ADDRESS_SIZE, ADDRESS_IPV6_SIZE = 12, 24  # of the objects, padded
-CAPABILITIES_SIZE = 12
 
 ROLES = frozenset(Role)
 TOO_MANY = f"a sample of more than {SAMPLE_ADDRESSES_MAX} addresses"
@@ -92,17 +91,26 @@ def sample_size(sample: Sample) -> int:
     return size + 3 & ~3
 
 
-def read_capabilities(found: Any) -> Capabilities:
+def read_capabilities(c_type: int, found: Any) -> Capabilities:
     """Of the object as it is declared."""
     if found.role not in ROLES:
         raise bad(f"a node with role {found.role}")
-    return Capabilities(found.uplink, found.children, found.role, found.flags)
+    place = Place(found.x, found.y, found.height, found.error) if c_type == PLACED else NOWHERE
+    return Capabilities(found.uplink, found.children, found.role, found.flags, place)
 
 
 def capabilities_object(capabilities: Capabilities) -> bytes:
     if capabilities.role not in ROLES:
         raise ValueError(f"{capabilities.role} is no role")
-    return build(CNum.CAPABILITIES, 1, **capabilities._asdict())
+    fields = capabilities._asdict()
+    place = fields.pop("place")
+    if place == NOWHERE:
+        return build(CNum.CAPABILITIES, WITHOUT_PLACE, **fields)
+    return build(CNum.CAPABILITIES, PLACED, **fields, **place._asdict(), reserved=0)
+
+
+def capabilities_size(capabilities: Capabilities) -> int:
+    return 12 if capabilities.place == NOWHERE else 20
 
 
 def _packed(address: Address) -> tuple[int, bytes]:

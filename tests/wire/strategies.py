@@ -45,9 +45,9 @@ ports = st.integers(1, 0xFFFF)
 hosts4 = st.integers(1 << 24, 0xDFFFFFFF).map(lambda number: str(IPv4Address(number)))
 hosts6 = st.integers(1 << 64, (0xFF << 120) - 1).map(lambda number: str(IPv6Address(number)))
 dialled = st.builds(mesh.Address, hosts4 | hosts6, ports)
-capabilities = st.builds(mesh.Capabilities, u32, u16, st.sampled_from(mesh.Role).map(int), u8)
 s16 = st.integers(-0x8000, 0x7FFF)
 places = st.just(mesh.NOWHERE) | st.builds(mesh.Place, s16, s16, u16, u8)
+capabilities = st.builds(mesh.Capabilities, u32, u16, st.sampled_from(mesh.Role).map(int), u8, places)
 samples = st.builds(
     mesh.Sample, u64, st.lists(dialled, max_size=mesh.SAMPLE_ADDRESSES_MAX).map(tuple), u8, u8, u16, places
 )

@@ -250,6 +250,8 @@ class Flows:
                 if served is None:
                     return f"it goes to {taker.name}: {self._peers.why(taker)}"
                 places.append(served)
+            elif not taker.local:
+                return "it goes over the mesh, which keeps it for who asks again"
             elif taker is not self._tap:
                 flags |= RouteFlag.HERE | RouteFlag.COPY
             elif link and bridged:

@@ -36,7 +36,9 @@ class MeshDestination:
         self._router = router
         self._mesh = mesh
         self._now = now
-        self._leaving: dict[int, float] = {}  # groups that nobody wants any more, and until when they are kept
+        self._leaving: dict[
+            int, float
+        ] = {}  # groups that nobody wants any more, and until when they are kept
         router.carry(self)
 
     # --- packets

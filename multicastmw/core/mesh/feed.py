@@ -269,9 +269,16 @@ class Feed:
         return True
 
     def took(
-        self, sequence: int, size: int, stored: Any, low_water: int, flags: int, by: Neighbour, now: float
+        self,
+        sequence: int,
+        size: int,
+        stored: Any,
+        low_water: int,
+        flags: int,
+        by: Neighbour | None,
+        now: float,
     ) -> None:
-        """A packet that is new here came over the link."""
+        """A packet that is new here came over the link; of a static one, where `by` is None."""
         self.count += 1
         self.bytes += size
         self.moved_at = now
@@ -295,7 +302,7 @@ class Feed:
         self._keep(sequence, stored)
         if flags & BEACON and not flags & RETRANSMITTED:
             self._beacon(sequence, by, now)
-        if by is not self.parent and not flags & RETRANSMITTED:
+        if by is not self.parent and by is not None and not flags & RETRANSMITTED:
             self._from_elsewhere(by, now)
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
@@ -313,7 +320,7 @@ class Feed:
         if len(kept) > self._kept_most:
             del kept[next(iter(kept))]
 
-    def _begin(self, sequence: int, by: Neighbour, now: float) -> None:
+    def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
         self.top = sequence
         self._mark = sequence
         self._measured_at = now
@@ -349,12 +356,12 @@ class Feed:
                 miss.ask_at = now + GUARD
                 self._asks(miss.ask_at)
 
-    def _found(self, sequence: int, by: Neighbour, flags: int, now: float) -> None:
+    def _found(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
         miss = self.missing.pop(sequence, None)
         if miss is None:
             return
         self.counters.recovered += 1
-        if miss.asked is by and flags & RETRANSMITTED:
+        if by is not None and miss.asked is by and flags & RETRANSMITTED:
             by.credit(0.2, now)
 
     def _asks(self, at: float) -> None:
@@ -403,7 +410,7 @@ class Feed:
 
     # --- beacons: what would have happened, had another one been the parent
 
-    def _beacon(self, sequence: int, by: Neighbour, now: float) -> None:
+    def _beacon(self, sequence: int, by: Neighbour | None, now: float) -> None:
         """One packet a second is announced at once, and shows who had it earlier."""
         self._mesh.announce(self, sequence, by, now)
         if by is not self.parent or self.joining:

@@ -29,7 +29,7 @@ BOTH = Twin("!QQ")
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
 LIVE_MAX = 16  # streams of one reply
-ASK_AGAIN = 2.0  # seconds, where no relay has answered
+ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
 
 
 def weight(relay: int, group: int) -> int:
@@ -124,7 +124,7 @@ class MeetingPlace:
             if due > now:
                 continue
             if group not in self._answered:
-                self._due[group] = now + ASK_AGAIN
+                self._due[group] = now + ASK_AGAIN[bool(self.relays(group))]
                 self.ask(group, Meeting.QUERY, now)
                 continue
             self._due[group] = now + REGISTER * self._mesh.rng.uniform(0.9, 1.1)

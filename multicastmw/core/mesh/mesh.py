@@ -84,6 +84,9 @@ class Around(Protocol):
     def wake(self, at: float) -> None:
         """The deadline may be this now."""
 
+    def forgot(self, key: StreamKey) -> None:
+        """The stream has ended long ago."""
+
 
 class Mesh:
     """One node's."""
@@ -147,7 +150,8 @@ class Mesh:
     def capabilities(self) -> Capabilities:
         role = Role.RELAY if self.settings.relay else Role.MEMBER
         flags = int(About.NAT) if self.settings.nat else 0
-        return Capabilities(self.settings.uplink, min(0xFFFF, self.settings.children), role, flags)
+        children = min(0xFFFF, self.settings.children)
+        return Capabilities(self.settings.uplink, children, int(role), flags, self.whereabouts.place)
 
     # --- being in groups
 
@@ -204,7 +208,7 @@ class Mesh:
     def _look_out(self, live: Live, now: float) -> None:
         """A stream that is sent and that nothing comes of: this node is cut off."""
         feed = self.feeds.get(live.stream)
-        if feed is None or not feed.ours and now - feed.moved_at > LIVE and self._around.wants(live.stream):
+        if feed is None or (not feed.ours and now - feed.moved_at > LIVE and self._around.wants(live.stream)):
             circle = self.circles.get(live.stream.group)
             if circle and self._around.wants(live.stream) and feed is not None:
                 circle.search(now)
@@ -232,8 +236,8 @@ class Mesh:
         if known:
             return known
         base = self.circles.get(BASE)
-        if base is None:
-            return []
+        if base is None or not base.active:
+            return []  # not yet: alone, every node would be its own place
         near = [neighbour.sample for neighbour in base.active]
         near += [sample for sample, _ in base.passive.values()]
         near.append(self.sample())
@@ -430,6 +434,7 @@ class Mesh:
     def _forget(self, key: StreamKey) -> Feed:
         feed = self.feeds.pop(key)
         self.by_digest.pop(feed.digest, None)
+        self._around.forgot(key)
         self.slots.changed()
         return feed
 

@@ -62,8 +62,11 @@ def sample_of(
 class Wire(Protocol):
     """The link, for what is said over it."""
 
-    rtt: float | None
     is_seed: bool  # node.ini names it: a way into the mesh
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds; None where nothing was measured yet."""
 
     def say(self, message: MeshMessage, now: float) -> None: ...
     def resend(self, stored: Any, low_water: int, now: float) -> int:
