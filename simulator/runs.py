@@ -26,17 +26,17 @@ def settled(shape: Shape, progress: Progress = silence) -> Scenario:
     return scenario
 
 
-def told(name: str, seed: int, happens: str, began: float, when: str) -> None:
-    say(f"{name}, seed {seed}, {happens}: {when} simulated in {perf_counter() - began:.0f} s")
+def told(tell: Progress, name: str, seed: int, happens: str, began: float, when: str) -> None:
+    tell(f"{name}, seed {seed}, {happens}: {when} simulated in {perf_counter() - began:.0f} s")
 
 
-def run(name: str, shape: Shape, happenings: tuple[str, ...]) -> dict[str, Figures]:
+def run(name: str, shape: Shape, happenings: tuple[str, ...], tell: Progress = say) -> dict[str, Figures]:
     """One group with one seed, and all that happens to it."""
     began = perf_counter()
-    scenario = settled(shape, partial(told, name, shape.seed, "joining", began))
+    scenario = settled(shape, partial(told, tell, name, shape.seed, "joining", began))
     found = {}
     for happens in happenings:
-        scenario.progress = partial(told, name, shape.seed, happens, began)
+        scenario.progress = partial(told, tell, name, shape.seed, happens, began)
         found[happens] = aside(HAPPENINGS[happens], scenario)
     return found
 

@@ -239,9 +239,11 @@ class Measured:
         for node in self.scenario.living():
             if node.entered_at >= self.began - OLD:
                 continue
+            delays = [delay for delay in node.arrivals if delay >= 0] or [0.0]
             came = [sent[self.first + n] + delay for n, delay in enumerate(node.arrivals) if delay >= 0]
-            ends = sent.get(self.first + self.count - 1, self.began)
-            came = sorted([self.began, *came, ends])  # who hears nothing to the end is silent until then
+            # who hears nothing to the end is silent until then
+            ends = sent[self.first] + delays[0], sent[self.first + self.count - 1] + delays[-1]
+            came = sorted([*came, *ends])
             found.append(max((b - a for a, b in pairwise(came) if b > after), default=inf))
         return found
 

@@ -86,12 +86,14 @@ def stretch(goal: float) -> Figure:
     return Figure("calm", "stretch p50", "stretch, median", PLAIN, "<", goal, "2.3-2.8")
 
 
-CRASH = (
+OUTAGE = Figure("crash", "outage p50", "  outage, median", SECONDS, "<", 0.25, "RON 20 s")
+SMALL_CRASH = (
     Figure("crash", "within 1 s", "10 % crash: packets within 1 s", SHARE, ">=", 0.9999, "86 %"),
-    Figure("crash", "outage p50", "  outage, median", SECONDS, "<", 0.25, "RON 20 s"),
+    OUTAGE._replace(goal=None),  # what is asked for is that of 1,000
     Figure("crash", "outage worst", "  outage, worst", SECONDS, "<", 0.8, "NICE 15 s"),
     Figure("crash", "duplicates", "  duplicates at 1 % loss", SHARE, "<", 0.05),
 )  # fmt: skip
+CRASH = tuple(OUTAGE if figure.key == OUTAGE.key else figure for figure in SMALL_CRASH)
 
 
 def churn(goal: float | None) -> tuple[Figure, ...]:
@@ -127,16 +129,16 @@ WAYS = ("drop", "delay", "promise", "storm", "flood", "sample")
 
 GROUPS = (
     Group("100", "100 nodes of PlanetLab", 100, ("calm", "crash"), (
-        CONTROL, CALM_DUPLICATES, STRANDED, *CRASH,
+        CONTROL, CALM_DUPLICATES, STRANDED, *SMALL_CRASH,
     )),
     Group("490", "490 nodes of PlanetLab", 490, ("calm", "crash", "jitter", "bursts"), (
-        stretch(1.2), STRANDED, CONTROL, CALM_DUPLICATES, *CRASH,
+        stretch(1.2), STRANDED, CONTROL, CALM_DUPLICATES, *SMALL_CRASH,
         *shown("jitter", "20 ms of jitter"), *shown("bursts", "bursts of loss"),
     )),
     Group("1000", "1,000 nodes", 1_000, ("calm", "crash", "churn", "crowd"), (
         CONTROL, CALM_DUPLICATES, STRANDED, *CRASH, *churn(None),
-        Figure("crowd", "first p95", "1,000 join in 10 s: first packet, p95", SECONDS, "<", 2.0),
-        Figure("crowd", "first worst", "  first packet, last", SECONDS),
+        Figure("crowd", "first p95", "1,000 join in 10 s: first, p95", SECONDS, "<", 2.0),
+        Figure("crowd", "first worst", "  first packet, worst", SECONDS),
     )),
     Group("10000", "10,000 nodes", 10_000, ("calm", "crash", "churn"), (
         stretch(1.9), STRANDED, CONTROL, CALM_DUPLICATES, *CRASH, *churn(0.9999),
