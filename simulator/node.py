@@ -128,6 +128,8 @@ class Node:
     def forgot(self, key: StreamKey) -> None:
         self.windows.pop(key, None)
 
+    def groups_live(self, groups: list[int], now: float) -> None: ...
+
     def _ring(self, at: float) -> None:
         if at != self._winding or not self.is_alive:
             return  # an earlier one was wound meanwhile

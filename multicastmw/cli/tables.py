@@ -153,6 +153,7 @@ TROUBLES = {
     "from_ourselves": "of our own packets that came back",
     "other_link": "packets that came over another link than their origin's",
     "from_gateways": "packets that another gateway wrote to the LAN, too",
+    "unasked": "packets of groups that this node is not in",
     "too_many_streams": "packets of streams above the bound",
     "datagrams_dropped": "datagrams without a right token",
     "udp_buffer_full": "datagrams that found the socket's buffer full",

@@ -112,7 +112,9 @@ class MeshService(Service):
         now = node.reactor.seconds()
         port = _port(config.listen.endpoint)
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
-        self.destination = MeshDestination(node.router, self.mesh, port, node.reactor.seconds)
+        self.destination = MeshDestination(
+            node.router, self.mesh, port, self._has_static_links, node.reactor.seconds
+        )
         self._clockwork = Clockwork(node.reactor, self)
         node.room.mesh = self.destination
         node.forwarder.feeder = self.destination
@@ -162,6 +164,12 @@ class MeshService(Service):
 
     def wants(self, key: StreamKey) -> bool:
         return self.destination.wants(key)
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        self.destination.groups_live(groups, now)
+
+    def _has_static_links(self) -> bool:
+        return any(link.neighbour is None for link in self.room.by_node.values())
 
     def forgot(self, key: StreamKey) -> None:
         self.node.forwarder.unfeed(*key, self.reactor.seconds())

@@ -21,6 +21,9 @@ NEVER = float("inf")
 
 # What we chose.
 LEAVE_AFTER = 10.0  # seconds after the last one wanted a group: who changes channels comes back
+ASK_GROUPS = 2.0  # seconds between two questions of a border which groups there are
+LIVE_FOR = 20.0  # seconds for which the answer counts
+LIVE_MOST = 4_096
 SENDER_LEAVES_AFTER = 60.0  # after the last packet of a group that nobody here wants
 
 
@@ -30,8 +33,18 @@ class MeshDestination:
     name = "mesh"
     local = False
 
-    def __init__(self, router: Router, mesh: Mesh, port: int | None, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        router: Router,
+        mesh: Mesh,
+        port: int | None,
+        has_static_links: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
         """`port` is the TCP port where this node is dialled."""
+        self._has_static_links = has_static_links
+        self._live: dict[int, float] = {}  # groups with members in the mesh, and until when that is believed
+        self._ask_at = now()
         self._port = port
         self._router = router
         self._mesh = mesh
@@ -140,11 +153,32 @@ class MeshDestination:
         else:
             feed.unwanted(now)
 
+    # --- a border to a static tree: what members of the mesh want is wanted there, too
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members in the mesh."""
+        for group in groups:
+            if group not in self._live and len(self._live) >= LIVE_MOST:
+                break
+            if group not in self._live:
+                self._router.subscribe(self, Channel(group))
+            self._live[group] = now + LIVE_FOR
+
+    def _forget_live(self, now: float) -> None:
+        for group in [group for group, until in self._live.items() if until <= now]:
+            del self._live[group]
+            self._router.unsubscribe(self, Channel(group))
+
     def deadline(self) -> float:
-        return min(self._leaving.values(), default=NEVER)
+        return min(self._ask_at, min(self._leaving.values(), default=NEVER))
 
     def tick(self, now: float) -> None:
         """Leaves what nobody wants and nobody here sends."""
+        if now >= self._ask_at:
+            self._ask_at = now + ASK_GROUPS
+            self._forget_live(now)
+            if self._has_static_links():
+                self._mesh.meeting.ask_groups(now)
         for group in [group for group, until in self._leaving.items() if until <= now]:
             sends = [feed for key, feed in self._mesh.feeds.items() if key.group == group and feed.ours]
             last = max((feed.moved_at for feed in sends), default=-NEVER)

@@ -19,7 +19,7 @@ from multicastmw.core.mesh.settings import (
     SAMPLES_AGE,
     SAMPLES_KEPT,
 )
-from multicastmw.wire.mesh import Find, Live, Meeting, Sample
+from multicastmw.wire.mesh import BASE, Find, Live, Meeting, Sample, StreamKey
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
@@ -29,6 +29,7 @@ BOTH = Twin("!QQ")
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
 LIVE_MAX = 16  # streams of one reply
+GROUPS_TOLD = 64  # groups of one
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
 
 
@@ -56,6 +57,10 @@ class Register:
         if len(self.members) >= SAMPLES_KEPT:
             del self.members[mesh.rng.choice(list(self.members))]
         self.members[sample.node] = sample, now
+
+    def is_live(self, now: float) -> bool:
+        """Has somebody registered within the time of two registrations?"""
+        return now - self._at < 2 * REGISTER + 5.0
 
     def estimate(self, now: float) -> int:
         return max(len(self.members), round(self._estimate * exp((self._at - now) / REGISTER)))
@@ -109,7 +114,25 @@ class MeetingPlace:
             else:
                 self._mesh.tell(relay, group, message, now)
 
+    def ask_groups(self, now: float) -> None:
+        """Which groups have members?  A border to a static tree wants them there."""
+        message = Find(BASE, Meeting.QUERY, (self._mesh.sample(),))
+        for relay in self._mesh.relays_known():
+            if relay.node == self._mesh.node:
+                self._mesh.groups_live(self._groups(now), now)
+            else:
+                self._mesh.tell(relay, BASE, message, now)
+
+    def _groups(self, now: float) -> list[int]:
+        """Those that somebody has registered for lately; as many as a reply takes, at random."""
+        known = [group for group, register in self._registers.items() if register.is_live(now)]
+        self._mesh.rng.shuffle(known)
+        return known[:GROUPS_TOLD]
+
     def accept_reply(self, find: Find, now: float) -> None:
+        if find.group == BASE:
+            self._mesh.groups_live([live.stream.group for live in find.live], now)
+            return
         if find.group not in self._due:
             return
         self._estimates[find.group] = find.estimate
@@ -143,6 +166,10 @@ class MeetingPlace:
             self.accept_reply(find, now)
             return
         if not find.samples or find.samples[0].node != by.node:
+            return
+        if find.group == BASE:
+            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups(now))
+            by.say(Find(BASE, Meeting.REPLY, (), 0, live), now)
             return
         self._enter(by.sample, find, now)
         by.say(self._reply(find.group, by.node, now), now)

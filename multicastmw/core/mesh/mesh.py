@@ -87,6 +87,9 @@ class Around(Protocol):
     def forgot(self, key: StreamKey) -> None:
         """The stream has ended long ago."""
 
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members, a relay says: for who is a border to a static tree."""
+
 
 class Mesh:
     """One node's."""
@@ -212,6 +215,10 @@ class Mesh:
             circle = self.circles.get(live.stream.group)
             if circle and self._around.wants(live.stream) and feed is not None:
                 circle.search(now)
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members somewhere in the mesh."""
+        self._around.groups_live(groups, now)
 
     def live(self, group: int) -> tuple[Live, ...]:
         found = [
