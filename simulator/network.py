@@ -43,6 +43,8 @@ Waiting = tuple[
     int, int, bool, Callable[..., Any], tuple[Any, ...]
 ]  # size, destination, stream, function, args
 
+Way = tuple[int, Callable[..., Any], Any]  # destination, function, its first argument
+
 
 class Bursts(NamedTuple):
     """Gilbert and Elliott's two states, of the last hop to a host, whoever sends to it.
@@ -201,6 +203,30 @@ class Network:
                 return
             host.busy = leaves = max(leaves, host.busy) + size * host.pace
         self._datagram(host, leaves, destination, size, control, function, args)
+
+    def spread(self, source: int, ways: list[Way], size: int, *args: Any) -> None:
+        """The same datagram of data to several, as `send` to each; a way names its function's first argument.
+
+        This is what a simulation does most, so where nothing waits the packets go without further calls.
+        """
+        host = self.hosts[source]
+        if host.pace or self.bursts or self.jitter or host.life & 1:
+            for destination, function, first in ways:
+                self.send(source, destination, size, False, function, first, *args)
+            return
+        size += HEADERS
+        now, loss, paths, side, at = self._loop.now, self.loss, host.paths, host.side, self._at
+        host.sent_data += (PACKET + size) * len(ways)
+        for destination, function, first in ways:
+            target, delay = paths.get(destination) or self._path(host, destination)
+            if target.life & 1:
+                target.dropped[DEAD] += 1
+            elif side != target.side:
+                target.dropped[PARTITION] += 1
+            elif loss and self._random() < loss:
+                target.dropped[LOSS] += 1
+            else:
+                at(now + delay, arrive, target, target.life, size, False, function, (first, *args))
 
     def stream(self, source: int, destination: int, size: int, control: bool,
                function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
