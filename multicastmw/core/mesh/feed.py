@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, each, ranges
+from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     BEACON as BEACON_EVERY,
 )
@@ -70,6 +71,8 @@ RETRANSMITTED, BEACON, FEC, STALL = 2, 4, 8, 16
 NEARER = 0.5  # of the round trip of a child of the same slots, and its place is given away
 PARTING = 1.0  # seconds that a child whose place is given away is still fed
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
+SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way, and at least so many us: what is said is not measured
+STRAIGHT = 1.2  # times half a round trip to the origin: no better parent is looked for
 CATCH_UP = 256  # packets that a new child gets at once of what it has missed
 ASKED_MAX = 64  # ranges of one Nack or Graft
 AT_ONCE = 256  # packets that one Nack brings
@@ -119,8 +122,8 @@ class Theirs:
     """What a neighbour has said of the stream."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at", "refused_until",
-        "stalled", "worst",
+        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at", "refused_at",
+        "refused_for", "refused_until", "stalled", "worst",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -134,7 +137,8 @@ class Theirs:
         self.leads = 0
         self.path: tuple[int, ...] = ()
         self.cost = 0
-        self.refused_until = -NEVER
+        self.refused_at = self.refused_until = -NEVER
+        self.refused_for = 0
         self.pruned_at = -NEVER
         self.worst: list[int] = [NOBODY, 0]
 
@@ -215,7 +219,7 @@ class Feed:
             return min(255, behind) if behind < HALF else 0
         return 0
 
-    def held(self, *, whole: bool = True, beacon: int = -1) -> Held:
+    def held(self, *, whole: bool = True, beacon: int = -1, way: bool = False) -> Held:
         """What is said to others of it: `whole` to who may not know it; of the `beacon` packet, at once."""
         is_beacon = beacon >= 0
         return Held(
@@ -223,7 +227,7 @@ class Feed:
             beacon if is_beacon else self.top,
             ranges(self.missing, RANGES_MAX) if self.missing else (),
             Load(self._mesh.slots.free(self), self.stalled, is_beacon, *self._worst),
-            self.beacon() if is_beacon and whole else None,
+            self.beacon() if (is_beacon or way) and whole else None,
         )
 
     def path(self) -> tuple[int, ...]:
@@ -425,9 +429,21 @@ class Feed:
             ):
                 best, lead_of_best = neighbour, lead
         if best is not None and now >= self._switch_at:
-            young = now - self.began < YOUNG
-            self._switch_at = now + (SWITCH_REST_YOUNG if young else SWITCH_REST)
-            self._graft(best, now)
+            self._switch(best, now)
+
+    def _is_shorter(self, by: Neighbour, theirs: Theirs, now: float) -> None:
+        """What it says of its way is so much better than ours that we go there."""
+        if self.joining or now < self._switch_at or not theirs.path:
+            return
+        mine = self.cost()
+        gain = mine - theirs.cost - by.rtt * 5e5
+        if mine and gain > max(SHORTER_LEAST, mine * SHORTER) and self._may_feed(by, theirs, now):
+            self._switch(by, now)
+
+    def _switch(self, to: Neighbour, now: float) -> None:
+        young = now - self.began < YOUNG
+        self._switch_at = now + (SWITCH_REST_YOUNG if young else SWITCH_REST)
+        self._graft(to, now)
 
     def _may_feed(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
         return (
@@ -442,6 +458,18 @@ class Feed:
         """For us: who carries more, or is nearer, takes the place of another."""
         return theirs.free > 0 or gives_way(theirs.worst, self._mesh.own_slots, neighbour.rtt)
 
+    def way(self, neighbour: Neighbour) -> float:
+        """Seconds from the origin by that neighbour, as far as can be told; longer if it has no room for us."""
+        theirs = self.theirs.get(neighbour)
+        if theirs is None or not theirs.path or self._mesh.short in theirs.path:
+            return 1.0 + neighbour.rtt
+        full = not self._has_room(neighbour, theirs)
+        return theirs.cost / 1e6 + neighbour.rtt / 2 + (0.5 if full else 0.0)
+
+    def is_straight(self, direct: float) -> bool:
+        """Is the way about as short as it can be, where the origin is so many seconds of round trip away?"""
+        return self.ours or not self.wants() or 0 < self.cost() < direct * 5e5 * STRAIGHT + SHORTER_LEAST
+
     def beacon(self) -> Beacon:
         return Beacon(self.path(), self.cost(), min(0xFFFFFFFF, round(self.rate)), round(self.bits))
 
@@ -453,6 +481,8 @@ class Feed:
         theirs.missing = held.missing
         theirs.free, theirs.stalled, is_beacon, *theirs.worst = held.load
         beacon = held.beacon
+        if theirs.free > 0 and theirs.refused_for == Refusal.FULL and now > theirs.refused_at + 1.0:
+            theirs.refused_until = now  # there is room again
         if is_beacon and held.highest != theirs.beacon:
             theirs.beacon, theirs.beacon_at = held.highest, now
         if beacon is not None:
@@ -461,6 +491,8 @@ class Feed:
                 self.rate, self.bits = float(beacon.rate), float(beacon.bits)
         if theirs.highest < 0 or ahead(held.highest, theirs.highest):
             theirs.highest = held.highest
+        if beacon is not None and by is not self.parent and self.parent is not None:
+            self._is_shorter(by, theirs, now)
         if theirs.stalled and by is self.parent:
             self._deferred_until = now + DEFER
         if self.parent is None:
@@ -544,7 +576,7 @@ class Feed:
             for neighbour, theirs in self.theirs.items()
             if theirs.free > 0 and now - theirs.at < 1.0 and neighbour is not besides and not neighbour.is_nat
         ]
-        self._mesh.rng.shuffle(with_room)
+        with_room.sort(key=lambda each: self.theirs[each].cost / 5e5 + between(each.sample.place, besides.sample.place))
         return tuple(neighbour.sample for neighbour in with_room[:3])
 
     def accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
@@ -563,7 +595,8 @@ class Feed:
             back_off = 1.0
         else:
             back_off = min(600.0, prune.back_off / 1000)
-        self._of(by).refused_until = now + back_off
+        theirs = self._of(by)
+        theirs.refused_at, theirs.refused_for, theirs.refused_until = now, prune.refusal, now + back_off
         if prune.alternatives:
             self._mesh.try_out(self.key.group, prune.alternatives, now)
         if self.parent is None:
@@ -678,7 +711,8 @@ class Feed:
         else:
             sequence = theirs.highest if theirs.highest > EARLY else 0
         self.joining = neighbour
-        self._joining_until = now + neighbour.rtt + GRAFT_PATIENCE
+        patience = max(GRAFT_PATIENCE, GUARD + 1.5 / self.rate) if self.rate else GRAFT_PATIENCE
+        self._joining_until = now + neighbour.rtt + patience
         self.counters.grafts += 1
         missing = ranges(self.missing, ASKED_MAX) if self.missing else ()
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA
