@@ -69,10 +69,12 @@ RETRANSMITTED, BEACON, FEC, STALL = 2, 4, 8, 16
 
 # What we chose.
 NEARER = 0.5  # of the round trip of a child of the same slots, and its place is given away
-PARTING = 1.0  # seconds that a child whose place is given away is still fed
+PARTING = 2.0  # seconds that a child whose place is given away is still fed
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
 SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way, and at least so many us: what is said is not measured
 STRAIGHT = 1.2  # times half a round trip to the origin: no better parent is looked for
+POLLED = 3  # who are asked whether they have more
+SHED = 2.0  # seconds for which who has nobody has a place over the slots
 CATCH_UP = 256  # packets that a new child gets at once of what it has missed
 ASKED_MAX = 64  # ranges of one Nack or Graft
 AT_ONCE = 256  # packets that one Nack brings
@@ -96,6 +98,10 @@ def gives_way(worst: Sequence[int], slots: int, rtt: float) -> bool:
 def _worth(child: Neighbour) -> tuple[int, float]:
     """The least gives way first."""
     return child.slots, -child.rtt
+
+
+def _distance(neighbour: Neighbour) -> float:
+    return neighbour.rtt
 
 
 class FeedCounters(Counters):
@@ -188,6 +194,8 @@ class Feed:
         self._joining_until = NEVER
         self._deferred_until = now
         self._beacon_at = now
+        self._polled_at = self._poll_at = -NEVER
+        self._shed_at = NEVER
         self._switch_at = now + SWITCH_REST * mesh.rng.uniform(0.2, 0.5)
         self._alone_since = now
         self._resend: list[tuple[Neighbour, int]] = []
@@ -281,6 +289,7 @@ class Feed:
         self.moved_at = now
         if by is self.parent and not flags & RETRANSMITTED:
             self.fed_at = now
+            self.stalled = False
             mark = (sequence - low_water) & MASK
             if (mark - self._mark) & MASK < HALF:
                 self._mark = mark
@@ -299,8 +308,11 @@ class Feed:
         self._keep(sequence, stored)
         if flags & BEACON and not flags & RETRANSMITTED:
             self._beacon(sequence, by, now)
-        if by is not self.parent and not flags & RETRANSMITTED:
-            self._from_elsewhere(by, now)
+        if by is not self.parent:
+            if not flags & RETRANSMITTED:
+                self._from_elsewhere(by, now)
+            elif step == 1 and self._polled_at > self.fed_at:
+                self._goes_on(by, sequence, now)
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""
@@ -495,6 +507,8 @@ class Feed:
             self._is_shorter(by, theirs, now)
         if theirs.stalled and by is self.parent:
             self._deferred_until = now + DEFER
+            if not self.stalled:
+                self._stall(now)
         if self.parent is None:
             if self.joining is None and self.wants() and not self.ours and not theirs.stalled:
                 self._repair(now)
@@ -556,12 +570,28 @@ class Feed:
             return None
         if self._mesh.slots.has_any and self.children and gives_way(self._worst, by.slots, by.rtt):
             worst = min(self.children, key=_worth)
-            self._leaving[worst] = now + PARTING
-            self._wake(now + PARTING)
-            del self.children[worst]
-            self._refuse(worst, Refusal.FULL, now, (by.sample,))
+            self._give_away(worst, (by.sample,), now)
+            return None
+        is_urgent = any(first == graft.sequence for first, _ in graft.missing)
+        if is_urgent and self._mesh.slots.spare(self) > 0:
+            self._shed_at = min(self._shed_at, now + SHED)
+            self._wake(self._shed_at)
             return None
         return Refusal.FULL
+
+    def _give_away(self, worst: Neighbour, others: tuple[Sample, ...], now: float) -> None:
+        """Its place is another's; it is fed until it has found one, or for a moment."""
+        self._leaving[worst] = now + PARTING
+        self._wake(now + PARTING)
+        del self.children[worst]
+        self._refuse(worst, Refusal.FULL, now, others)
+
+    def _shed(self, now: float) -> None:
+        """Of those who were taken over the slots, as they had nobody, some have to go."""
+        self._shed_at = NEVER
+        while self.children and self._mesh.slots.is_over(self):
+            self._give_away(min(self.children, key=_worth), (), now)
+            self._count_children()
 
     def _refuse(self, by: Neighbour, refusal: Refusal, now: float, others: tuple[Sample, ...] = ()) -> None:
         self.counters.refused += 1
@@ -663,6 +693,29 @@ class Feed:
 
     # --- the parent is lost
 
+    def _poll(self, now: float) -> None:
+        """Nobody has said lately how it is: the nearest are asked for the next packet, ever more rarely."""
+        if self.top < 0 or now < self._poll_at or now < self._deferred_until:
+            return
+        self._polled_at = now
+        self._poll_at = now + max(SILENT_LEAST, now - self.fed_at)
+        others = [
+            each for each, theirs in self.theirs.items()
+            if each is not self.parent and each not in self.children
+            and not theirs.stalled and self._mesh.short not in theirs.path
+        ]  # fmt: skip
+        number = (self.top + 1) & MASK
+        for neighbour in sorted(others, key=_distance)[:POLLED]:
+            neighbour.say(Nack(self.key, (Range(number, number),)), now)
+
+    def _goes_on(self, by: Neighbour, sequence: int, now: float) -> None:
+        """Who was asked has what the parent has not sent."""
+        theirs = self._of(by)
+        theirs.at = now
+        if theirs.highest < 0 or ahead(sequence + 1 & MASK, theirs.highest):
+            theirs.highest = sequence + 1 & MASK
+        self._silent(now)
+
     def _silent(self, now: float) -> None:
         """The parent sends nothing, and others have more."""
         if self.joining or now < self._deferred_until:
@@ -687,14 +740,14 @@ class Feed:
             rank = (
                 int(not self._has_room(neighbour, theirs)),
                 int(theirs.at <= self.fed_at + GUARD),
-                neighbour.rtt,
+                neighbour.rtt / (1 + min(theirs.free, 3)),
             )
             if rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
         if best is None:
             self._wake(now + TOTAL_SILENCE)
             return
-        if not self.stalled and self.children and self.parent is None:
+        if not self.stalled:
             self._stall(now)
         self._graft(best, now)
 
@@ -715,6 +768,8 @@ class Feed:
         self._joining_until = now + neighbour.rtt + patience
         self.counters.grafts += 1
         missing = ranges(self.missing, ASKED_MAX) if self.missing else ()
+        if self.top >= 0 and (self.parent is None or now - self.fed_at > self.silent_after()):
+            missing += (Range(sequence, sequence),)  # the next one too: it is urgent
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA
         for miss in self.missing.values():
             miss.ask_at = again
@@ -739,6 +794,8 @@ class Feed:
                 self._wake(self._joining_until)
         if self._leaving:
             self._let_go(now)
+        if now >= self._shed_at:
+            self._shed(now)
         if self._parting_until < NEVER:
             self._move(now)
             if now >= self._parting_until + PARTING:
@@ -765,8 +822,14 @@ class Feed:
                     if neighbour is not self.parent
                 ):
                     self._silent(now)
+                else:
+                    if not self.stalled:
+                        self._stall(now)
+                    self._poll(now)
         elif self.joining is None:
             self._repair(now)
+            if self.joining is None:
+                self._poll(now)
         if self.joining is None and now - max(self.moved_at, self._alone_since) > TOTAL_SILENCE:
             self._look_further(now)
 

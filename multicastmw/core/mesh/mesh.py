@@ -121,7 +121,7 @@ class Mesh:
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
         self._have_at = now + HAVE_USUAL * rng.random()
         self._tidy_at = now + 1.0
-        self._resends = Bucket(self._resend_rate(), 16 * 1_400)
+        self._resends = Bucket(self._resend_rate(), self._resend_rate())
         self._deadline = NEVER
 
     def _resend_rate(self) -> float:
