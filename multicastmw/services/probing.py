@@ -144,9 +144,7 @@ class ProbingService(Service):
         named, _ = self._takers(self._node.router.takers_of(channel), channel)
         return TraceAnswer(clock=0, source=source, flags=0, takers=named)
 
-    def _takers(
-        self, takers: tuple[Destination, ...], channel: Channel
-    ) -> tuple[tuple[Taker, ...], int]:
+    def _takers(self, takers: tuple[Destination, ...], channel: Channel) -> tuple[tuple[Taker, ...], int]:
         """Peers by id, and of what is here some names; and how many there are besides."""
         ids = {link: node for node, link in self._node.room.by_node.items()}
         peers = [Taker(ids[each]) for each in takers if each in ids]

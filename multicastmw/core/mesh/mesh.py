@@ -1,6 +1,6 @@
 """All of one node's mesh: what links say goes to the circle, the feed or the meeting place that it is about."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.feed import KEPT_BYTES, KEPT_BYTES_ALL, Feed
 from multicastmw.core.mesh.meeting import MeetingPlace
 from multicastmw.core.mesh.neighbour import Neighbour, Wire, capacity_of, slots_of, weight_of
-from multicastmw.core.mesh.place import Whereabouts
+from multicastmw.core.mesh.place import Whereabouts, between
 from multicastmw.core.mesh.settings import (
     BEACONS_WHOLE,
     FORGET,
@@ -25,6 +25,7 @@ from multicastmw.core.mesh.settings import (
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.wire.mesh import (
     BASE,
+    NOWHERE,
     About,
     Address,
     Capabilities,
@@ -36,6 +37,7 @@ from multicastmw.wire.mesh import (
     MeshMessage,
     Nack,
     Peers,
+    Place,
     Prune,
     Refusal,
     Role,
@@ -125,11 +127,12 @@ class Mesh:
         self.meeting = MeetingPlace(self, now)
         self._around = around
         self._relays: dict[int, Sample] = {}
+        self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
         self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
         self._have_at = now + HAVE_USUAL * rng.random()
         self._tidy_at = now + 1.0
-        self._resends = Bucket(self._resend_rate(), 16 * 1_400)
+        self._resends = Bucket(self._resend_rate(), self._resend_rate())
         self._deadline = NEVER
 
     def _resend_rate(self) -> float:
@@ -267,6 +270,8 @@ class Mesh:
     # --- knowing nodes
 
     def heard_of(self, sample: Sample, now: float) -> None:
+        if sample.node >> 16 in self._origins:
+            self._origins[sample.node >> 16] = sample
         if sample.flags & RELAY and sample.node != self.node:
             self._relays.pop(sample.node, None)
             if len(self._relays) >= RELAYS_MAX:
@@ -368,7 +373,7 @@ class Mesh:
     def entered(self, group: int, neighbour: Neighbour, now: float) -> None:
         """It is a neighbour in that group now, and hears what there is."""
         held = tuple(
-            feed.held()
+            feed.held(way=True)
             for key, feed in self.feeds.items()
             if key.group == group and feed.top >= 0 and feed.is_live
         )
@@ -380,6 +385,52 @@ class Mesh:
         for key, feed in self.feeds.items():
             if key.group == group:
                 feed.gone(neighbour, now)
+
+    def parents(self, group: int) -> list[Neighbour]:
+        """Where the group's live streams come from."""
+        found = (
+            feed.parent
+            for key, feed in self.feeds.items()
+            if key.group == group and feed.parent is not None and feed.is_live
+        )
+        return list(dict.fromkeys(found))
+
+    def merits(self, group: int) -> Callable[[Neighbour], float]:
+        """How late the group's streams would come from a neighbour, for comparing; its distance while there are none."""
+        feeds = [
+            feed for key, feed in self.feeds.items() if key.group == group and not feed.ours and feed.is_live
+        ]
+        if not feeds:
+            return lambda neighbour: neighbour.rtt
+        return lambda neighbour: sum(feed.way(neighbour) for feed in feeds)
+
+    def origins_of(self, group: int) -> list[Sample]:
+        """Who sends the group's live streams, where that is known."""
+        found = []
+        for key, feed in self.feeds.items():
+            if key.group == group and feed.is_live:
+                origin = self.sample() if feed.ours else self._origins.get(key.origin >> 16)
+                if origin is not None and origin.place != NOWHERE:
+                    found.append(origin)
+        return found
+
+    def is_straight(self, group: int) -> bool:
+        """Are the ways of the group's streams to here about as short as they can be?"""
+        here = self.whereabouts.place
+        for key, feed in self.feeds.items():
+            if key.group == group and feed.is_live and not feed.ours:
+                origin = self._origins.get(key.origin >> 16)
+                if origin is None or not feed.is_straight(between(origin.place, here)):
+                    return False
+        return True
+
+    def detour(self, group: int, over: Place, to: Place) -> float:
+        """How far it is there from those who send, over somebody."""
+        origins = self.origins_of(group)
+        far = between(over, to)
+        if not origins:
+            return far
+        return far + sum(between(origin.place, over) for origin in origins) / len(origins)
 
     def in_use(self, group: int, neighbour: Neighbour) -> bool:
         """Does a stream of the group go over it?"""
@@ -474,10 +525,13 @@ class Mesh:
 
     def _enter(self, feed: Feed) -> Feed:
         self.feeds[feed.key] = self.by_digest[feed.digest] = feed
+        self._origins.setdefault(feed.key.origin >> 16, None)
         return feed
 
     def _forget(self, key: StreamKey) -> Feed:
         feed = self.feeds.pop(key)
+        if not any(other.origin >> 16 == key.origin >> 16 for other in self.feeds):
+            self._origins.pop(key.origin >> 16, None)
         self.by_digest.pop(feed.digest, None)
         self._around.forgot(key)
         self.slots.changed()
@@ -604,6 +658,9 @@ class Mesh:
         """Links without use, and streams that have ended."""
         self._tidy_at = now + 1.0
         self._serve_no_more(now)
+        if self.neighbours:
+            one = self.rng.choice(list(self.neighbours.values()))
+            self.whereabouts.measured(one.rtt, one.sample.place)
         for neighbour in list(self.neighbours.values()):
             if not neighbour.circles and neighbour.dialled and now - neighbour.idle_since > IDLE:
                 neighbour.wire.hang_up("nothing goes over it any more", now)
