@@ -72,7 +72,8 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
          seed: int, engine: str, children: int, deadline: float, path: Path | None) -> None:  # fmt: skip
     """Play a film over real nodes while relays are killed: over a static tree, or the mesh.
 
-    In the mesh it is always who feeds most others that is killed.  What the receivers' own sockets saw: packets lost, and the longest silence.
+    In the mesh it is always who feeds most others that is killed.  What the receivers' own sockets saw:
+    packets lost, and the longest silence.
     """
     from tests.netns.kit import QuickLab  # its nodes are forked: imports in 20 of them would load the machine
 

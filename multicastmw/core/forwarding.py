@@ -54,7 +54,8 @@ class Drops(Counters):
     """Why a packet went no further than this node's door."""
 
     __slots__ = (
-        "from_ourselves", "hop_limit_zero", "malformed", "other_link", "too_many_streams", "unasked", "unwanted",
+        "from_ourselves", "hop_limit_zero", "malformed", "other_link", "too_many_streams", "unasked",
+        "unwanted",
     )  # fmt: skip
     from_ourselves: int
     hop_limit_zero: int
@@ -338,6 +339,7 @@ class Forwarder:
                 feed.doubled(sequence, flags, ingress.neighbour, now)
             return True
         if feed is not None and not feed.ours:
+            packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1  # as it is sent, and may be sent again
             stored = bytes(packet.view[:size])
             feed.took(sequence, size, stored, low_water, flags, ingress.neighbour, now)
         route.packets += 1

@@ -37,7 +37,7 @@ from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
-from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN, without_token
+from multicastmw.wire.data import HOP_LIMIT_OFFSET, TOKEN_OFFSET, TOKEN_TWIN, without_token
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.mesh import Capabilities, Find, Graft, Have, MeshMessage, Nack, Peers, Prune
@@ -87,7 +87,8 @@ NEVER = float("inf")
 # path every 2 s (datapath.py).
 ALIVE_WITHIN = 2.5
 
-# What we chose: a link in the mesh is dead when nothing was heard over it for so long, as probes are answered.
+# What we chose: a link in the mesh is dead when nothing was heard over it for so long, as its probes are
+# answered.
 UNHEARD = 4.0
 
 DATAGRAMS = Have, Nack, Graft, Prune
@@ -540,7 +541,7 @@ class Link:
 
     def resend(self, stored: bytes, low_water: int, now: float) -> int:
         """A packet that was kept goes out again, marked; gives its bytes."""
-        if self.phase is not Phase.UP:
+        if self.phase is not Phase.UP or not stored[HOP_LIMIT_OFFSET]:
             return 0
         message = bytearray(stored)
         message[FLAGS_OFFSET] |= RETRANSMITTED

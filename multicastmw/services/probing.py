@@ -126,8 +126,10 @@ class ProbingService(Service):
         if status.sent_from_here is not None:
             flags |= Flag.BEGINS_HERE
         streams = [
-            StreamSeen(int(each.origin, 16), self._ingress(int(each.origin, 16), route.channel), each.received,
-                       each.lost, each.duplicates, each.reordered)
+            StreamSeen(
+                int(each.origin, 16), self._ingress(int(each.origin, 16), route.channel), each.received,
+                each.lost, each.duplicates, each.reordered,
+            )
             for each in status.streams[: probe.STREAMS_MAX]
         ]  # fmt: skip
         named, more = self._takers(route.takers, route.channel)

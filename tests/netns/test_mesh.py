@@ -11,6 +11,7 @@ from multicastmw.cli.lab.process import Process
 from tests.netns.kit import (
     PATIENCE,
     PORT,
+    TTL,
     NetnsTestCase,
     asking,
     await_linked,
@@ -140,12 +141,18 @@ class Repair(NetnsTestCase):
         await_linked(hosts[2], "ab")
         await_linked(hosts[3], "ab")
         receiver = hosts[2].spawn(asking(hosts[2], "recv", GROUP, "--json"), log="recv")
-        hosts[2].await_status(lambda status: GROUP in groups_of(status), PATIENCE, "demand")
+        hosts[0].await_status(lambda status: "c" in members_near(status), PATIENCE, "c at the relay")
         done = hosts[3].run(asking(hosts[3], "send", GROUP, "--json", "--seconds", "3"))
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
         found = json.loads(receiver.read_output())
         self.assertEqual((300, 0, 0), (found["received"], found["lost"], found["duplicates"]))
+        self.assertEqual([TTL - 2], found["ttl"])  # over the relay, also what was sent again
+
+
+def members_near(status: dict[str, Any]) -> list[str]:
+    """The neighbours in the group."""
+    return next((each["neighbours"] for each in status["mesh"]["groups"] if each["group"] == GROUP), [])
 
 
 def parent_of(status: dict[str, Any]) -> str | None:

@@ -31,6 +31,7 @@ NAT = int(About.NAT)
 GROUPS_MAX = 4_096  # that one relay keeps
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
+SOON = 2.0  # seconds until the second registration
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
 
 
@@ -86,7 +87,9 @@ class MeetingPlace:
         self._registers: dict[int, Register] = {}
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
-        self._answered: set[int] = set()
+        self._answered: dict[
+            int, float
+        ] = {}  # groups of which a relay has told, and seconds until the next time
         self.due = float("inf")
 
     # --- who asks
@@ -98,7 +101,7 @@ class MeetingPlace:
 
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
-        self._answered.discard(group)
+        self._answered.pop(group, None)
         self._wind()
 
     def relays(self, group: int) -> list[Sample]:
@@ -138,8 +141,8 @@ class MeetingPlace:
             return
         self._estimates[find.group] = find.estimate
         if find.group not in self._answered:
-            self._answered.add(find.group)
-            self._due[find.group] = now + REGISTER * self._mesh.rng.uniform(0.5, 1.0)
+            self._answered[find.group] = SOON
+            self._due[find.group] = now + SOON * self._mesh.rng.uniform(0.5, 1.0)
             self._wind()
         self._mesh.met(find, now)
 
@@ -151,10 +154,18 @@ class MeetingPlace:
                 self._due[group] = now + ASK_AGAIN[bool(self.relays(group))]
                 self.ask(group, Meeting.QUERY, now)
                 continue
-            self._due[group] = now + REGISTER * self._mesh.rng.uniform(0.9, 1.1)
+            self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
             if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
                 self.ask(group, Meeting.REGISTER, now)
         self._wind()
+
+    def _rest(self, group: int) -> float:
+        """Until the next registration: soon, and then ever later, while there are few others; they may have
+        come just after this one."""
+        if self._mesh.is_few(group):
+            self._answered[group] = min(REGISTER, 2 * self._answered[group])
+            return self._answered[group]
+        return REGISTER
 
     def _wind(self) -> None:
         self.due = min(self._due.values(), default=float("inf"))

@@ -235,6 +235,11 @@ class Mesh:
         """The neighbours are gone, and so is what was known."""
         self.meeting.ask(group, Meeting.QUERY, now)
 
+    def is_few(self, group: int) -> bool:
+        """Has this node fewer neighbours in the group than it wants?"""
+        circle = self.circles.get(group)
+        return circle is not None and len(circle.active) < circle.wants
+
     def met(self, find: Find, now: float) -> None:
         """A relay has answered."""
         circle = self.circles.get(find.group)
