@@ -96,7 +96,7 @@ class MeetingPlace:
         self._wind()
 
     def relays(self, group: int) -> list[Sample]:
-        known = self._mesh.relays_known()
+        known = self._mesh.contacts.relays()
         return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
 
     def ask(self, group: int, kind: Meeting, now: float) -> None:
@@ -107,7 +107,7 @@ class MeetingPlace:
                 self._enter(mine[0], message, now)
                 self.accept_reply(self._reply(group, mine[0].node, now), now)
             else:
-                self._mesh.tell(relay, group, message, now)
+                self._mesh.contacts.tell(relay, group, message, now)
 
     def accept_reply(self, find: Find, now: float) -> None:
         if find.group not in self._due:
