@@ -8,12 +8,13 @@ seconds, as in daemons that ask once a second and wait for three answers.
 
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.upstream import Upstream
 from simulator.node import Node
 
 SILENT = 2.0, 3.0  # seconds: the last answer came up to one before the death
 
 
-class PatientFeed(Feed):
+class PatientUpstream(Upstream):
     """It looks for another parent when the link to its own is gone, and at no other time."""
 
     def _silent(self, now: float) -> None:
@@ -28,7 +29,7 @@ class PatientMesh(Mesh):
     """One node's."""
 
     def _enter(self, feed: Feed) -> Feed:
-        feed.__class__ = PatientFeed
+        feed.upstream.__class__ = PatientUpstream
         return super()._enter(feed)
 
 

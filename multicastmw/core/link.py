@@ -239,6 +239,8 @@ class Link:
         self.counters = LinkCounters()
         self.token = room.new_token()
         self.neighbour: Neighbour | None = None  # the same peer, in the mesh
+        self.is_mesh = False  # the peer is a neighbour in the mesh, or will be
+        self._is_ceded = False
         self.first_rtt: float | None = None  # seconds that it took to connect
         self.is_up: Callable[[Link], None] = lambda link: None  # told of it
         self.is_seed = bool(section)  # node.ini names it: a way into the mesh
@@ -555,6 +557,11 @@ class Link:
             self._send_tcp(bytes(message), now)
         return len(message)
 
+    def cede(self) -> None:
+        """A newer link with the same peer takes this one's place in the mesh."""
+        self._is_ceded = self.neighbour is not None
+        self.neighbour = None
+
     def hang_up(self, why: str, now: float) -> None:
         """Nothing is wrong; the mesh has no use for this link.  One that node.ini names stays."""
         if self.section:
@@ -581,7 +588,7 @@ class Link:
             if self._datagrams:
                 self.path = DataPath(now)
                 self._run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
-        if opened.capabilities and self.room.mesh:
+        if self.is_mesh and opened.capabilities:
             self._joins_mesh(opened, opened.capabilities, now)
         else:
             self._joins_tree()
@@ -870,7 +877,7 @@ class Link:
             self._datagrams = self._run = None
         if self.neighbour and self.room.mesh:
             self.room.mesh.link_down(self.neighbour)
-        else:
+        elif not self._is_ceded:
             part(self, (self.room.reach, self.room.router), self.room.turns)
         self.room.down(self, why)
 

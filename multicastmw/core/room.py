@@ -183,10 +183,11 @@ class Room:
         if opened.node == self.here.node:
             self.tell(OwnName(opened.name, link.address))
             raise PeerError(Code.UNABLE, Unable.SELF, "it has our own node id")
+        link.is_mesh = self._is_mesh(opened)
         older = self.by_node.get(opened.node)
         if older:
             self._choose(older, link, now)
-        elif not self._is_mesh(opened) and (others := self.reach.links(opened.node)):
+        elif not link.is_mesh and (others := self.reach.links(opened.node)):
             raise a_cycle(opened.name, others[0].name)
         elif len(self.by_node) >= self.links_max:
             self.tell(Limit(f"{self.links_max} links are up, and no further ones are taken"))
@@ -215,6 +216,8 @@ class Room:
             raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, why, reason=reason)
         why = "a newer link with the same node replaces it"
         older.is_taken = reason is not None
+        if self.mesh is not None and newer.is_mesh:
+            older.cede()
         older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, why, now, reason=reason)
 
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:

@@ -294,6 +294,7 @@ class MeshNeighbour:
     name: str
     id: str
     rtt: float | None
+    addresses: tuple[str, ...]  # where it can be dialled
     groups: tuple[str, ...]
     capacity: int  # children that it may have, about
     behind_nat: bool

@@ -245,7 +245,8 @@ class MeshService(Service):
                 base = self.mesh.circles[BASE]
                 base.ask(link.neighbour, not base.active, self.reactor.seconds())
 
-        if not self._is_linked(host, port):
+        place = f"{host}:{port}"
+        if not self._is_linked(host, port) and all(each.place != place for each in self._attempts):
             self._attempt(host, port, over)
 
     def _is_linked(self, host: str, port: int) -> bool:

@@ -69,7 +69,7 @@ class MeshDestination:
             buffer[LOW_WATER_OFFSET] = feed.low_water(sequence)
         else:
             buffer[LOW_WATER_OFFSET] = 0
-        for child in feed.takers:
+        for child in feed.brood.takers:
             child.wire.deliver(packet)
 
     def _sent(self, packet: Packet, feed: Feed) -> None:
@@ -97,7 +97,11 @@ class MeshDestination:
     def link_up(
         self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float
     ) -> Neighbour:
-        neighbour = self._mesh.link_up(wire, sample, capabilities, dialled, now)
+        neighbour = self._mesh.neighbours.get(sample.node)
+        if neighbour is None:
+            neighbour = self._mesh.link_up(wire, sample, capabilities, dialled, now)
+        else:
+            self._mesh.rewired(neighbour, wire, sample, now)
         if wire.is_seed:
             self._mesh.circles[BASE].ask(neighbour, not self._mesh.circles[BASE].active, now)
         return neighbour
@@ -147,21 +151,10 @@ class MeshDestination:
             self._mesh.wake(now + LEAVE_AFTER)
         for key, feed in self._mesh.feeds.items():
             if key.group == group and not feed.ours:
-                self._renew(feed, now)
+                self._mesh.renew(feed, now)
 
     def _is_wanted(self, group: int) -> bool:
         return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
-
-    def _renew(self, feed: Feed, now: float) -> None:
-        wanted = self._mesh.wants(feed.key)
-        if wanted == feed.wanted:
-            return
-        feed.wanted = wanted
-        if wanted:
-            feed.due = now
-            self._mesh.wake(now)
-        else:
-            feed.unwanted(now)
 
     def served_no_more(self, group: int, now: float) -> None:
         """The relay is not needed in between any more."""

@@ -105,7 +105,7 @@ class MeetingPlace:
         self._wind()
 
     def relays(self, group: int) -> list[Sample]:
-        known = self._mesh.relays_known()
+        known = self._mesh.contacts.relays()
         return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
 
     def ask(self, group: int, kind: Meeting, now: float) -> None:
@@ -116,16 +116,16 @@ class MeetingPlace:
                 self._enter(mine[0], message, now)
                 self.accept_reply(self._reply(group, mine[0].node, now), now)
             else:
-                self._mesh.tell(relay, group, message, now)
+                self._mesh.contacts.tell(relay, group, message, now)
 
     def ask_groups(self, now: float) -> None:
         """Which groups have members?  A border to a static tree wants them there."""
         message = Find(BASE, Meeting.QUERY, (self._mesh.sample(),))
-        for relay in self._mesh.relays_known():
+        for relay in self._mesh.contacts.relays():
             if relay.node == self._mesh.node:
                 self._mesh.groups_live(self._groups(now), now)
             else:
-                self._mesh.tell(relay, BASE, message, now)
+                self._mesh.contacts.tell(relay, BASE, message, now)
 
     def _groups(self, now: float) -> list[int]:
         """Those that somebody has registered for lately; as many as a reply takes, at random."""

@@ -82,8 +82,8 @@ class Neighbour:
     """The other end of one link that speaks the mesh's messages."""
 
     __slots__ = (
-        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node", "peers",
-        "sample", "score", "scored_at", "slots", "streams", "wire",
+        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node",
+        "peers", "sample", "score", "scored_at", "slots", "streams", "wire",
     )  # fmt: skip
 
     def __init__(

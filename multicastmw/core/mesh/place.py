@@ -1,8 +1,8 @@
-"""Where a node is, so that a round trip can be told before it is measured (Vivaldi; Dabek et al., SIGCOMM 2004).
+"""Where a node is, so that a round trip can be told before it is measured (Vivaldi; Dabek, SIGCOMM 2004).
 
 Places are points in a plane with a height above it, the last mile; all in tenths of a millisecond of round
-trip.  Each measured round trip pulls or pushes a node a little, the more the less sure it is of itself and the
-surer the other one is.
+trip.  Each measured round trip pulls or pushes a node a little, the more the less sure it is of itself and
+the surer the other one is.
 """
 
 from math import hypot

@@ -12,17 +12,9 @@ FORWARD_TTL, PASSIVE_TTL, SHUFFLE_TTL = 6, 3, 6
 WALKERS = 1  # forward joins that a join starts
 SHUFFLE, SHUFFLE_ACTIVE, SHUFFLE_PASSIVE = 30.0, 3, 4
 PROBE, PROBES = 30.0, 5
-FIRST_PROBES = (
-    1.0,
-    2.0,
-    4.0,
-    7.0,
-    11.0,
-    16.0,
-    22.0,
-    30.0,
-)  # seconds after joining: a newcomer knows nobody's distance
-SWAP_FACTOR, SWAP_REST = 0.8, 10.0
+PROBE_SOON = 6.0  # while ways are longer than they might be
+FIRST_PROBES = 1.0, 2.0, 4.0, 7.0, 11.0, 16.0, 22.0, 30.0  # seconds after joining
+TRIALS, TRIAL = 4, 6.0  # neighbours on trial at a time, and seconds that each has
 CAPACITY_BIAS = 0.3  # what who gives nothing is chosen by, where others are by their slots
 NEIGHBOUR_TIMEOUT = 0.5
 NAT_SHARE = 3  # a third of the links of a public node is kept for those that nobody can dial
@@ -33,32 +25,50 @@ SAMPLES_KEPT, SAMPLES_AGE = 64, 300.0
 REPLICAS = 3
 REPLY_SAMPLES = 16
 
-# --- streams
+# --- announcements
 HAVE_LEAST, HAVE_MOST = 0.1, 1.0
 HAVE_USUAL = 0.2
-HAVE_BITS = (
-    11_000.0  # bits/s of announcements that a node sends, with what IP and UDP add: what T_have follows
-)
+HAVE_BITS = 7_000.0  # bits/s of them that a node sends, with what IP and UDP add: what T_have follows
 BEACON = 1.0
 BEACONS_WHOLE = 4  # every so many of them says the way to everybody, the others to children only
-GUARD = 0.02
-GAP_WAIT = 0.125
-SILENT_LEAST = 0.1
-SILENT_PACKETS = 3
+
+# --- the parent
+SILENT_LEAST, SILENT_PACKETS = 0.1, 3
+POLLED = 3  # who are asked whether they have more
 DEFER = 0.3
 TOTAL_SILENCE = 0.3
-BETTER_LEAST, BETTER_SHARE, BETTER_TIMES = 0.003, 0.05, 3
-SWITCH_REST = 10.0
-FULL_BACK_OFF, MISBEHAVED_BACK_OFF = 10.0, 60.0
+LOOK = 0.25  # seconds between two looks whether the parent is silent
 GRAFT_PATIENCE = 0.06  # beyond a round trip, until another one is asked
+BETTER_LEAST, BETTER_SHARE, BETTER_TIMES = 0.003, 0.05, 3
+SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way as it is told, and at least so many us
+STRAIGHT = 1.2  # times half a round trip to the origin: no better parent is looked for
+SWITCH_REST = 10.0
+YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
+EARLY = 256  # a stream that has sent no more than that is asked for from its first packet
+PRUNE_REST = 0.25  # seconds between two prunes of one who goes on sending
+
+# --- the children
+SLOTS_SHARE = 0.8  # of the uplink
+FULL_BACK_OFF, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST = 10.0, 10.0, 600.0
+NEARER = 0.5  # of the round trip of a child of the same slots, and its place is given away
+PARTING = 2.0  # seconds that a child whose place is given away is still fed
+SHED = 2.0  # seconds for which who has nobody has a place over the slots
+CATCH_UP = 256  # packets that a new child gets at once of what it has missed
+
+# --- what is missing, and kept
+GUARD = 0.02
+GAP_WAIT = 0.125
 NACK_REST = 0.01
 NACK_FACTOR, NACK_EXTRA, NACK_TRIES = 1.3, 0.03, 8
+MISSING_MAX = 2_048  # numbers that one stream looks for
+ASKED_MAX = 64  # ranges of one Nack or Graft
+AT_ONCE = 256  # packets that one Nack brings
 RESENT_SHARE = 0.25  # of the uplink
 KEPT_SECONDS = 2.0
-SLOTS_SHARE = 0.8  # of the uplink
+KEPT_BYTES, KEPT_BYTES_ALL = 8 << 20, 64 << 20
+PACKET_BYTES = 1_400  # that a kept packet is taken to have
 FORGET = 120.0  # seconds after its last packet
 LIVE = 3.0  # a stream is, for so long after its last packet
-MISSING_MAX = 2_048  # numbers that one stream looks for
 
 
 class Settings(NamedTuple):

@@ -45,7 +45,7 @@ class Slots:
         return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
 
     def spare(self, feed: "Feed") -> int:
-        """How many more there may be for a moment: of what the slots leave of the uplink, to the nearest whole."""
+        """How many more there may be for a moment: what the slots leave of the uplink, rounded."""
         if self._is_stale:
             self._add_up()
         rate = feed.bits or ASSUMED

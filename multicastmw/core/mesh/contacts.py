@@ -1,0 +1,154 @@
+"""Nodes that are known beyond the neighbours: relays, origins of streams, who is dialled and what for.
+
+Who lied, or sends what nobody asked for, is left, and not dealt with for ten seconds, then twenty, up to ten
+minutes; while it is, it is in no sample.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.settings import MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST
+from multicastmw.wire.mesh import BASE, About, MeshMessage, Sample
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.mesh import Mesh
+
+NAT, RELAY = int(About.NAT), int(About.RELAY)
+SALT_BITS = 16  # of an origin: what is above them is its node's (core/identity.py)
+
+# What we chose.
+RELAYS_MAX = 64
+REACHING_MAX = 128  # connections that are being opened
+MESSAGES_MAX = 8  # for one node that is being dialled
+EXCLUDED_MAX = 1_024
+
+
+class Excluded(NamedTuple):
+    """A node that is not dealt with `until`; the next time it is for twice the `back_off`."""
+
+    until: float
+    back_off: float
+
+
+class Contacts:
+    """Of one node."""
+
+    def __init__(self, mesh: "Mesh") -> None:
+        self._mesh = mesh
+        self._relays: dict[int, Sample] = {}
+        self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
+        self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
+        self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
+        self._excluded: dict[int, Excluded] = {}
+
+    # --- who is who
+
+    def heard_of(self, sample: Sample) -> None:
+        node = sample.node
+        if node >> SALT_BITS in self._origins:
+            self._origins[node >> SALT_BITS] = sample
+        if sample.flags & RELAY and node != self._mesh.node:
+            self._relays.pop(node, None)
+            if len(self._relays) >= RELAYS_MAX:
+                del self._relays[next(iter(self._relays))]
+            self._relays[node] = sample
+
+    def origin(self, key_origin: int) -> Sample | None:
+        """The node that sends under that origin, if it was heard of."""
+        return self._origins.get(key_origin >> SALT_BITS)
+
+    def looks_for(self, key_origin: int) -> None:
+        self._origins.setdefault(key_origin >> SALT_BITS, None)
+
+    def looks_no_more_for(self, key_origin: int) -> None:
+        if not any(other.origin >> SALT_BITS == key_origin >> SALT_BITS for other in self._mesh.feeds):
+            self._origins.pop(key_origin >> SALT_BITS, None)
+
+    def relays(self) -> list[Sample]:
+        """Where groups meet; where nobody is a relay, any node that can be dialled is a place."""
+        known = list(self._relays.values())
+        if self._mesh.settings.relay:
+            known.append(self._mesh.sample())
+        if known:
+            return known
+        base = self._mesh.circles.get(BASE)
+        if base is None or not base.active:
+            return []  # not yet: alone, every node would be its own place
+        near = [neighbour.sample for neighbour in base.active]
+        near += [sample for sample, _ in base.passive.values()]
+        near.append(self._mesh.sample())
+        return [sample for sample in near if not sample.flags & NAT]
+
+    # --- dialling
+
+    def tell(self, sample: Sample, group: int, message: MeshMessage, now: float) -> None:
+        """Says it to a node that may have to be dialled first."""
+        neighbour = self._mesh.neighbours.get(sample.node)
+        if neighbour:
+            neighbour.idle_since = now
+            neighbour.say(message, now)
+        elif self.reach(sample, group, "tell", now):
+            waiting = self._messages.setdefault(sample.node, [])
+            waiting.append(message)
+            del waiting[:-MESSAGES_MAX]
+
+    def reach(self, sample: Sample, group: int, purpose: str, now: float) -> bool:
+        """Has a link to that node, for that: at once where there is one.  False: there will be none."""
+        node = sample.node
+        if node == self._mesh.node or self.is_excluded(node, now):
+            return False
+        neighbour = self._mesh.neighbours.get(node)
+        if neighbour:
+            self._reached(neighbour, group, purpose, now)
+            return True
+        if sample.flags & NAT or len(self._reaching) >= REACHING_MAX:
+            return node in self._reaching
+        purposes = self._reaching.get(node)
+        if purposes is None:
+            self._reaching[node] = {group: purpose}
+            self._mesh.around.dial(sample, now)
+        elif purposes.get(group) in (None, "probe"):
+            purposes[group] = purpose
+        return True
+
+    def _reached(self, neighbour: Neighbour, group: int, purpose: str, now: float) -> None:
+        neighbour.idle_since = now
+        circle = self._mesh.circles.get(group)
+        if circle is None:
+            return
+        if purpose == "probe":
+            circle.near.measured(neighbour, now)
+        elif purpose in ("neighbour", "urgent"):
+            circle.ask(neighbour, purpose == "urgent", now)
+
+    def up(self, neighbour: Neighbour, now: float) -> None:
+        """There is a link to it: what was to be said is said."""
+        for message in self._messages.pop(neighbour.node, ()):
+            neighbour.say(message, now)
+        for group, purpose in self._reaching.pop(neighbour.node, {}).items():
+            self._reached(neighbour, group, purpose, now)
+
+    def not_reached(self, node: int) -> None:
+        self._messages.pop(node, None)
+        self._relays.pop(node, None)
+        for group in self._reaching.pop(node, {}):
+            circle = self._mesh.circles.get(group)
+            if circle:
+                circle.forget(node)
+
+    # --- conduct
+
+    def is_excluded(self, node: int, now: float) -> bool:
+        found = self._excluded.get(node)
+        return found is not None and now < found.until
+
+    def exclude(self, node: int, now: float) -> None:
+        last = self._excluded.pop(node, None)
+        back_off = MISBEHAVED_BACK_OFF
+        if last is not None and now < last.until + MISBEHAVED_BACK_OFF_MOST:
+            back_off = min(MISBEHAVED_BACK_OFF_MOST, 2 * last.back_off)
+        if len(self._excluded) >= EXCLUDED_MAX:
+            del self._excluded[next(iter(self._excluded))]
+        self._excluded[node] = Excluded(now + back_off, back_off)
+        self._messages.pop(node, None)
+        self._relays.pop(node, None)

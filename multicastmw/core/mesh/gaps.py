@@ -1,0 +1,166 @@
+"""Numbers of one stream that have not come: when each is asked for, of whom, and when it is given up.
+
+Below the parent's low-water mark all was sent, and what is missing was lost on the way: it is asked for when
+nothing can have overtaken it any more.  Above the mark the parent is fetching it itself, and is given time.
+"""
+
+from typing import TYPE_CHECKING
+
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
+from multicastmw.core.mesh.settings import (
+    ASKED_MAX,
+    GAP_WAIT,
+    GUARD,
+    MISSING_MAX,
+    NACK_EXTRA,
+    NACK_FACTOR,
+    NACK_TRIES,
+)
+from multicastmw.wire.mesh import RANGES_MAX, Nack, Range
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
+
+# What we chose.
+KNOWN_FOR = 2.0  # seconds after which what a neighbour said it has is not believed any more
+NOBODY_REST = 0.05  # seconds until a neighbour is looked for again who has it
+AGAIN = 1.0  # seconds of distance that having been asked already counts as
+PROMISED, DELIVERED = -0.1, 0.2  # points for not sending what one said one has, and for sending it
+NEVER = float("inf")
+
+
+class Miss:
+    """A number that has not come."""
+
+    __slots__ = ("ask_at", "asked", "noticed", "tries")
+
+    def __init__(self, now: float, ask_at: float) -> None:
+        self.noticed = now
+        self.ask_at = ask_at
+        self.tries = 0
+        self.asked: Neighbour | None = None
+
+
+class Gaps:
+    """What is missing of a feed; `numbers` is in ascending order."""
+
+    def __init__(self, feed: "Feed") -> None:
+        self.numbers: dict[int, Miss] = {}
+        self.mark = 0  # below it the parent has everything
+        self._feed = feed
+
+    def low_water(self, sequence: int) -> int:
+        """How far below this number the first one is that is missing here; 0: nothing is."""
+        for lowest in self.numbers:
+            behind = (sequence - lowest) & MASK
+            return min(255, behind) if behind < HALF else 0
+        return 0
+
+    def told(self) -> tuple[Range, ...]:
+        """For a Have."""
+        return ranges(self.numbers, RANGES_MAX) if self.numbers else ()
+
+    # --- numbers come and do not come
+
+    def skipped(self, top: int, step: int, now: float) -> None:
+        """The number after `top` that came is so many steps further."""
+        if step > MISSING_MAX:
+            self.numbers.clear()  # that is no loss: it began anew elsewhere
+            return
+        self._feed.counters.missed += step - 1
+        if not self._feed.deadline:
+            return
+        guard = self._guard()
+        for back in range(1, step):
+            number = (top + back) & MASK
+            was_sent = (number - self.mark) & MASK >= HALF
+            self.numbers[number] = Miss(now, now + (guard if was_sent else GAP_WAIT))
+        while len(self.numbers) > MISSING_MAX:
+            self._give_up(next(iter(self.numbers)))
+        self._feed.wake(now + GUARD)
+
+    def _guard(self) -> float:
+        """What comes out of order is here by then: 20 ms, or three packets."""
+        rate = self._feed.rate
+        return min(GUARD, 3 / rate) if rate else GUARD
+
+    def parent_has(self, mark: int, now: float) -> None:
+        """The parent's low water rises: all below was lost on the way, or comes with the next packets."""
+        if (mark - self.mark) & MASK >= HALF:
+            return
+        self.mark = mark
+        for number, miss in self.numbers.items():
+            if (number - mark) & MASK < HALF:
+                break
+            if not miss.tries and miss.ask_at > now + GUARD:
+                miss.ask_at = now + GUARD
+                self._feed.wake(miss.ask_at)
+
+    def found(self, number: int, by: Neighbour | None, resent: bool, now: float) -> None:
+        miss = self.numbers.pop(number, None)
+        if miss is None:
+            return
+        self._feed.counters.recovered += 1
+        if by is not None and resent and miss.asked is by:
+            by.credit(DELIVERED, now)
+
+    def _give_up(self, number: int) -> None:
+        del self.numbers[number]
+        self._feed.counters.given_up += 1
+
+    # --- asking
+
+    def go_with(self, neighbour: Neighbour, now: float) -> tuple[Range, ...]:
+        """All of them are asked for in a graft."""
+        again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA
+        for miss in self.numbers.values():
+            miss.ask_at = again
+            miss.asked = neighbour
+        return ranges(self.numbers, ASKED_MAX) if self.numbers else ()
+
+    def ask(self, now: float) -> None:
+        """Nacks what is due, one message a neighbour."""
+        asks: dict[Neighbour, list[int]] = {}
+        due = NEVER
+        deadline = self._feed.deadline
+        for number, miss in list(self.numbers.items()):
+            if now - miss.noticed >= deadline:
+                self._give_up(number)
+                continue
+            if miss.ask_at <= now and miss.tries < NACK_TRIES:
+                self._ask_one(number, miss, asks, now)
+            due = min(due, miss.ask_at if miss.tries < NACK_TRIES else miss.noticed + deadline)
+        for whom, numbers in asks.items():
+            self._feed.counters.asked += len(numbers)
+            whom.say(Nack(self._feed.key, ranges(numbers, ASKED_MAX)), now)
+        if due < NEVER:
+            self._feed.wake(max(due, now + 0.01))
+
+    def _ask_one(self, number: int, miss: Miss, asks: dict[Neighbour, list[int]], now: float) -> None:
+        whom = self._whom(number, miss, now)
+        if whom is None:
+            miss.ask_at = now + NOBODY_REST
+            return
+        if miss.tries and miss.asked is not None:
+            self._feed.disappoints(miss.asked, PROMISED, now)
+        asks.setdefault(whom, []).append(number)
+        miss.tries += 1
+        miss.asked = whom
+        miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA
+
+    def _whom(self, number: int, miss: Miss, now: float) -> Neighbour | None:
+        """The parent first, then whoever says that it has it; nobody twice in a row, if there is another."""
+        parent = self._feed.parent
+        if parent is not None and not miss.tries:
+            return parent
+        best, rank_of_best = None, NEVER
+        for neighbour, theirs in self._feed.theirs.items():
+            if theirs.highest < 0 or now - theirs.at > KNOWN_FOR or ahead(number, theirs.highest):
+                continue
+            if among(number, theirs.missing) or neighbour in self._feed.children:
+                continue
+            rank = neighbour.rtt + (AGAIN if neighbour is miss.asked else 0.0)
+            if rank < rank_of_best:
+                best, rank_of_best = neighbour, rank
+        return best or parent

@@ -1,0 +1,190 @@
+"""The search for neighbours over whom a group's streams come on a short way.
+
+    asked   parents and near neighbours, whom they know on the way from the origin to here (T-Man), and
+            their own parents: so a node climbs its tree
+    probed  the best of them by place are dialled, and their distance is measured
+    tried   they become neighbours, and say how long their own way is; the best of them stay
+
+While the ways are longer than they might be this is done every few seconds, then twice a minute.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from multicastmw.core.mesh.neighbour import Neighbour, weight_of
+from multicastmw.core.mesh.settings import (
+    FIRST_PROBES,
+    NEAR,
+    PASSIVE,
+    PROBE,
+    PROBE_SOON,
+    PROBES,
+    SHUFFLE_ACTIVE,
+    SHUFFLE_PASSIVE,
+    TRIAL,
+    TRIALS,
+)
+from multicastmw.wire.mesh import BASE, About, Kind, Peers, Sample
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.circle import Circle
+    from multicastmw.core.mesh.mesh import Mesh
+
+NAT = int(About.NAT)
+
+# What we chose.
+PARENTS = 2  # that are named to who asks, and asked
+ASKED_NEAR = 3  # of these one
+CLOSE = 24  # who seem to be on the way and were not measured
+DISTANCES = 2 * PASSIVE  # that are remembered, so that nobody is measured again soon
+NEVER = float("inf")
+
+
+class Near:
+    """One circle's."""
+
+    def __init__(self, circle: "Circle", mesh: "Mesh", now: float) -> None:
+        self.asked: set[int] = set()  # to be neighbours, for a trial
+        self.close: dict[int, tuple[Sample, float]] = {}  # and seconds, as far as can be told
+        self.distances: dict[int, float] = {}
+        self._circle = circle
+        self._mesh = mesh
+        self._first = [now + after for after in FIRST_PROBES] if circle.group != BASE else []
+        self._probe_at = self._first.pop(0) if self._first else NEVER
+        self._judge_at = NEVER
+        self._hints: dict[int, Sample] = {}  # parents of our parents
+        self._trials: dict[Neighbour, float] = {}  # neighbours on trial, until
+
+    @property
+    def due(self) -> float:
+        return min(self._probe_at, self._judge_at)
+
+    def tick(self, now: float) -> None:
+        if now >= self._probe_at:
+            self._probe(now)
+        if now >= self._judge_at:
+            self._judge(now)
+
+    # --- hearing of them
+
+    def heard_of(self, samples: Iterable[Sample]) -> None:
+        """Those who seem to be on the way are remembered, where they carry something for others."""
+        able = [
+            sample
+            for sample in samples
+            if not sample.flags & NAT and sample.node not in self.distances and weight_of(sample) >= 1
+        ]
+        if not able:
+            return
+        detour = self._mesh.detour(self._circle.group, self._mesh.whereabouts.place)
+        close = self.close
+        for sample in able:
+            close[sample.node] = sample, detour(sample.place)
+            if len(close) > CLOSE:
+                del close[max(close, key=lambda node: close[node][1])]
+
+    def forget(self, node: int) -> None:
+        self.asked.discard(node)
+        self.close.pop(node, None)
+        self.distances.pop(node, None)
+        self._hints.pop(node, None)
+
+    def known_to(self, asker: Sample, now: float) -> tuple[Sample, ...]:
+        """This node, its parents, an origin, and whom it knows on the way to who asks."""
+        circle, mesh = self._circle, self._mesh
+        above = [parent.sample for parent in mesh.parents(circle.group) if not parent.is_nat][:PARENTS]
+        above += mesh.origins_of(circle.group)[:1]
+        known = {node: sample for node, (sample, _) in self.close.items()}
+        known |= {node: sample._replace(age=int(now - at)) for node, (sample, at) in circle.passive.items()}
+        known |= {neighbour.node: neighbour.sample for neighbour in circle.active}
+        for node in (asker.node, *(sample.node for sample in above)):
+            known.pop(node, None)
+        able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
+        detour = mesh.detour(circle.group, asker.place)
+        able.sort(key=lambda sample: detour(sample.place))
+        return (mesh.sample(), *above, *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 2 - len(above)])
+
+    def answered(self, by: Neighbour, samples: tuple[Sample, ...]) -> None:
+        """Whom somebody knows: after a parent's own sample come those of its parents."""
+        if by in self._mesh.parents(self._circle.group):
+            self._hints = {sample.node: sample for sample in samples[1 : 1 + PARENTS]}
+
+    def ask(self, neighbour: Neighbour, now: float) -> None:
+        """Whom does it know hereabouts?"""
+        neighbour.say(Peers(self._circle.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
+
+    # --- measuring
+
+    def _probe(self, now: float) -> None:
+        """How far are some of those whom we know of?"""
+        circle, mesh = self._circle, self._mesh
+        self._wind_probe(now)
+        asked = mesh.parents(circle.group)[:PARENTS]
+        if nearest := sorted(circle.active, key=lambda each: each.rtt)[:ASKED_NEAR]:
+            asked.append(mesh.rng.choice(nearest))
+        for neighbour in dict.fromkeys(asked):
+            self.ask(neighbour, now)
+        for sample in self._candidates():
+            self.close.pop(sample.node, None)
+            mesh.contacts.reach(sample, circle.group, "probe", now)
+
+    def _wind_probe(self, now: float) -> None:
+        if self._first:
+            self._probe_at = self._first.pop(0)
+        else:
+            rest = PROBE if self._mesh.is_straight(self._circle.group) else PROBE_SOON
+            self._probe_at = now + rest * self._mesh.rng.uniform(0.9, 1.1)
+
+    def _candidates(self) -> list[Sample]:
+        """Those above our parents, the best by place, and one at random."""
+        circle = self._circle
+        linked = {neighbour.node for neighbour in circle.active}
+        detour = self._mesh.detour(circle.group, self._mesh.whereabouts.place)
+        close = sorted((sample for sample, _ in self.close.values()), key=lambda each: detour(each.place))
+        known = (*self._hints.values(), *close)
+        best = {sample.node: sample for sample in known if sample.node not in linked}
+        self._hints = {}
+        chosen = list(best.values())[: PROBES - 1]
+        besides = circle.whom_it_asked() | set(self.distances) | {sample.node for sample in chosen}
+        return chosen + circle.draw(PROBES - len(chosen), besides)
+
+    def measured(self, neighbour: Neighbour, now: float) -> None:
+        """A link that was opened to see how far it is."""
+        if neighbour in self._circle.active:
+            return
+        self.distances[neighbour.node] = neighbour.rtt
+        if len(self.distances) > DISTANCES:
+            del self.distances[next(iter(self.distances))]
+        if len(self._trials) + len(self.asked) < TRIALS:
+            self.asked.add(neighbour.node)
+            self._circle.ask(neighbour, False, now)
+
+    # --- trying
+
+    def entered(self, neighbour: Neighbour, now: float) -> None:
+        """One came that may be good: after some beacons it will be seen."""
+        self.asked.discard(neighbour.node)
+        self._trials[neighbour] = now + TRIAL
+        self._judge_at = min(self._judge_at, now + TRIAL)
+        self._circle.wake(self._judge_at)
+        self.ask(neighbour, now)
+
+    def left(self, neighbour: Neighbour) -> None:
+        self._trials.pop(neighbour, None)
+
+    def _judge(self, now: float) -> None:
+        """Of those who were chosen for the way over them the best stay."""
+        circle, mesh = self._circle, self._mesh
+        self.asked &= circle.whom_it_asked()
+        self._trials = {each: until for each, until in self._trials.items() if until > now}
+        self._judge_at = min(self._trials.values(), default=NEVER)
+        merit = mesh.merits(circle.group)
+        near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)
+        for worst in near[NEAR + len(self._trials) :]:
+            if worst not in self._trials and not mesh.in_use(circle.group, worst):
+                circle.part(worst, now)
+        others = [each for each, is_near in circle.active.items() if not is_near]
+        if len(others) > circle.wants - NEAR and len(circle.active) > circle.wants:
+            idle = [each for each in others if each.dialled and not mesh.in_use(circle.group, each)]
+            if idle:
+                circle.part(max(idle, key=merit), now)

@@ -1,0 +1,83 @@
+"""What a neighbour has said of a stream, and whether it would have a place for this node."""
+
+from collections.abc import Sequence
+
+from multicastmw.core.counters import Counters
+from multicastmw.core.mesh.numbers import ahead
+from multicastmw.core.mesh.settings import NEARER
+from multicastmw.wire.mesh import NOBODY, Held, Range, Refusal
+
+NEVER = float("inf")
+
+
+def gives_way(worst: Sequence[int], slots: int, rtt: float) -> bool:
+    """Does the child of so many slots and ms give its place to a node of so many slots, and seconds away?"""
+    poorest, far = worst
+    if poorest == NOBODY:
+        return False
+    return slots > 2 * poorest or (slots > 0 and slots >= poorest and rtt * 1000 < far * NEARER)
+
+
+class FeedCounters(Counters):
+    """Packets of a stream: what was missing and what became of it, and how often it went another way."""
+
+    __slots__ = (
+        "asked", "given_up", "grafts", "missed", "orphaned", "polled", "recovered", "refused", "resent",
+        "resent_bytes", "switched", "unasked",
+    )  # fmt: skip
+    asked: int
+    given_up: int
+    grafts: int
+    missed: int
+    orphaned: int
+    polled: int
+    recovered: int
+    refused: int
+    resent: int
+    resent_bytes: int
+    switched: int
+    unasked: int
+
+
+class Theirs:
+    """What one neighbour has said."""
+
+    __slots__ = (
+        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at",
+        "refused_at", "refused_for", "refused_until", "stalled", "worst",
+    )  # fmt: skip
+
+    def __init__(self) -> None:
+        self.highest = -1
+        self.missing: tuple[Range, ...] = ()
+        self.at = -NEVER
+        self.free = 0
+        self.stalled = False
+        self.worst: Sequence[int] = (NOBODY, 0)
+        self.beacon = -1
+        self.beacon_at = -NEVER
+        self.leads = 0  # beacons running that it had earlier than the parent brought them
+        self.path: tuple[int, ...] = ()
+        self.cost = 0
+        self.refused_at = self.refused_until = -NEVER
+        self.refused_for = 0
+        self.pruned_at = -NEVER
+
+    def said(self, held: Held, now: float) -> None:
+        self.at = now
+        self.missing = held.missing
+        self.free, self.stalled, is_beacon, *self.worst = held.load
+        if is_beacon and held.highest != self.beacon:
+            self.beacon, self.beacon_at = held.highest, now
+        if held.beacon is not None:
+            self.path, self.cost = held.beacon.path, held.beacon.cost
+        if self.free > 0 and self.refused_for == Refusal.FULL and now > self.refused_at + 1.0:
+            self.refused_until = now  # there is room again
+        self.has(held.highest)
+
+    def has(self, number: int) -> None:
+        if self.highest < 0 or ahead(number, self.highest):
+            self.highest = number
+
+    def refused(self, refusal: int, back_off: float, now: float) -> None:
+        self.refused_at, self.refused_for, self.refused_until = now, refusal, now + back_off
