@@ -142,7 +142,7 @@ GROUPS = (
     )),
     Group("10000", "10,000 nodes", 10_000, ("calm", "crash", "churn"), (
         stretch(1.9), STRANDED, CONTROL, CALM_DUPLICATES, *CRASH, *churn(0.9999),
-    ), like={"calm_rate": 10.0}),
+    ), like={"calm_rate": 10.0, "join": 30.0}),
     Group("partition", "200 nodes, halves apart for 60 s", 200, ("partition",), (
         Figure("partition", "back p50", "stream back after, median node", SECONDS),
         Figure("partition", "back last", "stream back after, worst node", SECONDS, "<", 60.0),
@@ -180,13 +180,17 @@ def show(results: list[Result]) -> str:
     """Within 80 columns; what was missed has a mark."""
     lines = [f"{'':36} {'to reach':>10} {'median':>9} {'worst':>9}  published"]
     for result in results:
-        lines += ["", f"{result.group.title} ({len(result.runs)} seeds)"]
+        lines += ["", f"{result.group.title} ({seeds(len(result.runs))})"]
         lines += [line(figure, result.of(figure)) for figure in result.group.figures]
     missed = sum(
         not figure.is_reached(result.of(figure)) for result in results for figure in result.group.figures
     )
     lines += ["", f"{missed} missed (!)" if missed else "all reached"]
     return "\n".join(lines)
+
+
+def seeds(how_many: int) -> str:
+    return "1 seed" if how_many == 1 else f"{how_many} seeds"
 
 
 def line(figure: Figure, found: list[float]) -> str:
