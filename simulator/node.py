@@ -128,6 +128,8 @@ class Node:
     def forgot(self, key: StreamKey) -> None:
         self.windows.pop(key, None)
 
+    def served_no_more(self, group: int, now: float) -> None: ...
+
     def groups_live(self, groups: list[int], now: float) -> None: ...
 
     def _ring(self, at: float) -> None:

@@ -271,9 +271,21 @@ def _and_more(console: Console, count: int, where: str = "") -> None:
         console.print(f"and {count:,} more{where}")
 
 
+def _mesh(console: Console, status: Status) -> None:
+    from multicastmw.cli import meshtables
+
+    meshtables.draw(console, status["mesh"])
+
+
 def _tree(console: Console, status: Status) -> None:
     from rich.tree import Tree
 
+    if status["mesh"]:
+        from multicastmw.cli import meshtables
+
+        meshtables.trees(console, status["mesh"])
+        if not any(peer["nodes"] for peer in status["peers"]):
+            return  # and no static tree besides
     tree = Tree(Text(plain(status["node"]["name"]), style="bold"))
     for branch in branches(status):
         words = [
@@ -307,6 +319,7 @@ def _events(console: Console, status: Status) -> None:
 RENDER: dict[str, Callable[[Console, Status], None]] = {
     "sessions": sessionlist.draw,
     "tree": _tree,
+    "mesh": _mesh,
     "pending": _pending,
     "events": _events,
     "node": _node,

@@ -168,6 +168,9 @@ class MeshService(Service):
     def groups_live(self, groups: list[int], now: float) -> None:
         self.destination.groups_live(groups, now)
 
+    def served_no_more(self, group: int, now: float) -> None:
+        self.destination.served_no_more(group, now)
+
     def _has_static_links(self) -> bool:
         return any(link.neighbour is None for link in self.room.by_node.values())
 

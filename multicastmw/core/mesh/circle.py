@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.neighbour import Neighbour, links_most, weight_of
-from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     FIRST_PROBES,
     FORWARD_TTL,
@@ -28,8 +27,6 @@ from multicastmw.core.mesh.settings import (
     SHUFFLE_ACTIVE,
     SHUFFLE_PASSIVE,
     SHUFFLE_TTL,
-    SWAP_FACTOR,
-    SWAP_REST,
     WALKERS,
 )
 from multicastmw.wire.mesh import BASE, About, Kind, Peers, Sample
@@ -40,8 +37,11 @@ if TYPE_CHECKING:
 NAT = int(About.NAT)
 
 # What we chose.
+TRIALS, TRIAL = 4, 6.0  # neighbours on trial at a time, and seconds that each has
+PROBE_SOON = 6.0  # seconds between probes while ways are longer than they might be
+PARENTS = 2  # that are named to who asks, and asked
 ASKED_NEAR = 3  # of these one
-CLOSE = 12  # who seem to be near and were not measured
+CLOSE = 24  # who seem to be near and were not measured
 JOINS = 2  # neighbours that a newcomer asks to spread the news of it
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
@@ -67,11 +67,13 @@ class Circle:
         self._shuffle_at = now + SHUFFLE * mesh.rng.uniform(0.3, 1.0)
         self._first_probes = [now + after for after in FIRST_PROBES] if group != BASE else []
         self._probe_at = self._first_probes.pop(0) if self._first_probes else NEVER
-        self._swap_at = now
+        self._judge_at = NEVER
         self._search_at = now
         self._joins_left = JOINS
         self._near_asked: set[int] = set()
         self._close: dict[int, tuple[Sample, float]] = {}  # and seconds, as far as can be told
+        self._hints: dict[int, Sample] = {}  # parents of our parents
+        self._trials: dict[Neighbour, float] = {}  # neighbours that may turn out to be good ones, until
 
     # --- knowing of members
 
@@ -83,6 +85,9 @@ class Circle:
             if node == mesh.node or sample.age > PASSIVE_AGE:
                 continue
             mesh.heard_of(sample, now)
+            known = mesh.neighbours.get(node)
+            if known is not None and sample.age == 0:
+                known.sample = sample
             if any(neighbour.node == node for neighbour in self.active):
                 continue
             self.passive[node] = sample, now - sample.age
@@ -92,10 +97,13 @@ class Circle:
             del self.passive[victim]
 
     def _is_close(self, sample: Sample) -> None:
-        """Those who seem to be nearest are remembered apart, where they carry something for others."""
+        """Those who seem to be on the way are remembered apart, where they carry something for others."""
         if sample.flags & NAT or sample.node in self._distances or weight_of(sample) < 1:
             return
-        self._close[sample.node] = sample, self._mesh.whereabouts.distance(sample.place)
+        self._close[sample.node] = (
+            sample,
+            self._mesh.detour(self.group, sample.place, self._mesh.whereabouts.place),
+        )
         if len(self._close) > CLOSE:
             del self._close[max(self._close, key=lambda node: self._close[node][1])]
 
@@ -161,6 +169,7 @@ class Circle:
         """It is one no more; it may be known of still."""
         if self.active.pop(neighbour, None) is None:
             return
+        self._trials.pop(neighbour, None)
         neighbour.circles.discard(self.group)
         self._mesh.left(self.group, neighbour, now)
         self._fill_soon(now)
@@ -241,7 +250,7 @@ class Circle:
         elif kind == Kind.SHUFFLE and samples:
             self._walk_shuffle(by, peers, now)
         elif kind == Kind.SHUFFLE_REPLY and samples:
-            self._accept_reply(samples, now)
+            self._accept_reply(by, samples, now)
 
     def _accept_ask(self, by: Neighbour, kind: int, urgent: bool, now: float) -> None:
         if by in self.active:
@@ -255,7 +264,7 @@ class Circle:
         self.enter(by, now, near)
         if near:
             self._near_asked.discard(by.node)
-            self._swap(now)
+            self._try(by, now)
         if not asked or kind == Kind.JOIN:
             by.say(Peers(self.group, Kind.NEIGHBOUR), now)
         if kind == Kind.JOIN:
@@ -308,15 +317,20 @@ class Circle:
         known |= {node: sample for node, (sample, _) in self._close.items()}
         known.pop(asker.node, None)
         able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
-        able.sort(key=lambda sample: between(sample.place, asker.place))
-        return (self._mesh.sample(), *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE])
+        able.sort(key=lambda sample: self._mesh.detour(self.group, sample.place, asker.place))
+        above = [parent.sample for parent in self._mesh.parents(self.group) if not parent.is_nat][:PARENTS]
+        above += self._mesh.origins_of(self.group)[:1]
+        return (self._mesh.sample(), *above, *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 2 - len(above)])
 
     def _ask_near(self, now: float) -> None:
         """One of the nearest neighbours is asked whom it knows hereabouts."""
         nearest = sorted(self.active, key=lambda each: each.rtt)[:ASKED_NEAR]
+        mine = (self._mesh.sample(),)
+        asked = self._mesh.parents(self.group)[:PARENTS]
         if nearest:
-            mine = (self._mesh.sample(),)
-            self._mesh.rng.choice(nearest).say(Peers(self.group, Kind.SHUFFLE, 1, mine), now)
+            asked.append(self._mesh.rng.choice(nearest))
+        for neighbour in dict.fromkeys(asked):
+            neighbour.say(Peers(self.group, Kind.SHUFFLE, 1, mine), now)
 
     def _walk_shuffle(self, by: Neighbour, peers: Peers, now: float) -> None:
         asker = peers.samples[0]
@@ -332,10 +346,12 @@ class Circle:
         by.say(Peers(self.group, Kind.SHUFFLE_REPLY, SHUFFLE_TTL, (asker, *mine)), now)
         self.learn(peers.samples, now)
 
-    def _accept_reply(self, samples: tuple[Sample, ...], now: float) -> None:
+    def _accept_reply(self, by: Neighbour, samples: tuple[Sample, ...], now: float) -> None:
         asker = samples[0].node
         if asker == self._mesh.node:
             self.learn(samples[1:], now)
+            if by in self._mesh.parents(self.group):
+                self._hints = {sample.node: sample for sample in samples[2 : 2 + PARENTS]}
         elif back := self._walks.pop(asker, None):
             back.say(Peers(self.group, Kind.SHUFFLE_REPLY, 0, samples), now)
 
@@ -356,12 +372,18 @@ class Circle:
         if self._first_probes:
             self._probe_at = self._first_probes.pop(0)
         else:
-            self._probe_at = now + PROBE * self._mesh.rng.uniform(0.9, 1.1)
+            rest = PROBE if self._mesh.is_straight(self.group) else PROBE_SOON
+            self._probe_at = now + rest * self._mesh.rng.uniform(0.9, 1.1)
         self._ask_near(now)
-        distance = self._mesh.whereabouts.distance
-        close = sorted((sample for sample, _ in self._close.values()), key=lambda each: distance(each.place))
+        here = self._mesh.whereabouts.place
+        close = sorted(
+            (sample for sample, _ in self._close.values()),
+            key=lambda each: self._mesh.detour(self.group, each.place, here),
+        )
         linked = {neighbour.node for neighbour in self.active}
-        chosen = [sample for sample in close if sample.node not in linked][: PROBES - 1]
+        hints = [sample for node, sample in self._hints.items() if node not in linked]
+        self._hints = {}
+        chosen = (hints + [sample for sample in close if sample.node not in linked])[: PROBES - 1]
         unknown = set(self._asked) | set(self._distances) | {sample.node for sample in chosen}
         for sample in (*chosen, *self._draw(PROBES - len(chosen), unknown)):
             self._close.pop(sample.node, None)
@@ -374,26 +396,32 @@ class Circle:
         self._distances[neighbour.node] = neighbour.rtt
         if len(self._distances) > 2 * PASSIVE:
             del self._distances[next(iter(self._distances))]
-        near = [each.rtt for each, is_near in self.active.items() if is_near]
-        if now < self._swap_at and len(near) >= NEAR:
-            return
-        if len(near) < NEAR or neighbour.rtt < SWAP_FACTOR * max(near):
+        if len(self._trials) + len(self._near_asked) < TRIALS:
             self._near_asked.add(neighbour.node)
             self.ask(neighbour, False, now)
 
-    def _swap(self, now: float) -> None:
-        """A near one came: the farthest of them may go."""
-        near = [neighbour for neighbour, is_near in self.active.items() if is_near]
-        others = [neighbour for neighbour, is_near in self.active.items() if not is_near]
-        if len(near) > NEAR:
-            self._swap_at = now + SWAP_REST
-            worst = max(near, key=lambda each: each.rtt)
-            if not self._mesh.in_use(self.group, worst):
+    def _try(self, neighbour: Neighbour, now: float) -> None:
+        """One came that may be good: after some beacons it will be seen."""
+        self._trials[neighbour] = now + TRIAL
+        neighbour.say(Peers(self.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
+        self._judge_at = min(self._judge_at, now + TRIAL)
+        self._wake(self._judge_at)
+
+    def _judge(self, now: float) -> None:
+        """Of those who were chosen for the way through them the best stay."""
+        self._near_asked &= set(self._asked)
+        self._trials = {each: until for each, until in self._trials.items() if until > now}
+        self._judge_at = min(self._trials.values(), default=NEVER)
+        merit = self._mesh.merits(self.group)
+        near = sorted((each for each, is_near in self.active.items() if is_near), key=merit)
+        for worst in near[NEAR + len(self._trials) :]:
+            if worst not in self._trials and not self._mesh.in_use(self.group, worst):
                 self._part(worst, now)
-        elif len(others) > self.wants - NEAR and len(self.active) > self.wants:
+        others = [each for each, is_near in self.active.items() if not is_near]
+        if len(others) > self.wants - NEAR and len(self.active) > self.wants:
             idle = [each for each in others if each.dialled and not self._mesh.in_use(self.group, each)]
             if idle:
-                self._part(max(idle, key=lambda each: each.rtt), now)
+                self._part(max(idle, key=merit), now)
 
     def _part(self, neighbour: Neighbour, now: float) -> None:
         neighbour.say(Peers(self.group, Kind.DISCONNECT), now)
@@ -427,4 +455,6 @@ class Circle:
                 self._share(now)
         if now >= self._probe_at:
             self._probe(now)
-        self.due = min(self._fill_at, self._shuffle_at, self._probe_at)
+        if now >= self._judge_at:
+            self._judge(now)
+        self.due = min(self._fill_at, self._shuffle_at, self._probe_at, self._judge_at)

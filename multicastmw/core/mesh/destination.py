@@ -124,6 +124,16 @@ class MeshDestination:
         takers = self._router.takers_of(Channel(key.group, key.source))
         return any(taker is not self for taker in takers)
 
+    def children(self, channel: Channel) -> list[int]:
+        """The nodes that get its streams from here."""
+        feeds = [feed for key, feed in self._mesh.feeds.items() if (key.group, key.source) == channel]
+        return list(dict.fromkeys(child.node for feed in feeds for child in feed.takers))
+
+    def parent(self, origin: int, channel: Channel) -> int:
+        """The node that a stream comes from; 0 where it has none."""
+        feed = self._mesh.feeds.get(StreamKey(origin, channel.group, channel.source))
+        return feed.parent.node if feed and feed.parent else 0
+
     # --- groups
 
     def others_changed(self, channel: Channel) -> None:
@@ -143,7 +153,7 @@ class MeshDestination:
         return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
 
     def _renew(self, feed: Feed, now: float) -> None:
-        wanted = self.wants(feed.key)
+        wanted = self._mesh.wants(feed.key)
         if wanted == feed.wanted:
             return
         feed.wanted = wanted
@@ -152,6 +162,11 @@ class MeshDestination:
             self._mesh.wake(now)
         else:
             feed.unwanted(now)
+
+    def served_no_more(self, group: int, now: float) -> None:
+        """The relay is not needed in between any more."""
+        if not self._is_wanted(group):
+            self._leaving[group] = now
 
     # --- a border to a static tree: what members of the mesh want is wanted there, too
 

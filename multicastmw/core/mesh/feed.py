@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, each, ranges
+from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     BEACON as BEACON_EVERY,
 )
@@ -68,14 +69,18 @@ RETRANSMITTED, BEACON, FEC, STALL = 2, 4, 8, 16
 
 # What we chose.
 NEARER = 0.5  # of the round trip of a child of the same slots, and its place is given away
-PARTING = 1.0  # seconds that a child whose place is given away is still fed
+PARTING = 2.0  # seconds that a child whose place is given away is still fed
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
+SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way, and at least so many us: what is said is not measured
+STRAIGHT = 1.2  # times half a round trip to the origin: no better parent is looked for
+POLLED = 3  # who are asked whether they have more
+SHED = 2.0  # seconds for which who has nobody has a place over the slots
 CATCH_UP = 256  # packets that a new child gets at once of what it has missed
 ASKED_MAX = 64  # ranges of one Nack or Graft
 AT_ONCE = 256  # packets that one Nack brings
 KEPT_BYTES, KEPT_BYTES_ALL = 8 << 20, 64 << 20
 PACKET_BYTES = 1_400  # that a kept packet is taken to have
-EARLY = 64  # a stream that has sent no more than that is asked for from its first packet
+EARLY = 256  # a stream that has sent no more than that is asked for from its first packet
 PRUNE_REST = 0.25  # seconds between two prunes of one who goes on sending
 QUEUE_MAX = 512  # resent packets that wait for their turn
 LOOK = 0.25  # seconds between two looks whether the parent is silent
@@ -93,6 +98,10 @@ def gives_way(worst: Sequence[int], slots: int, rtt: float) -> bool:
 def _worth(child: Neighbour) -> tuple[int, float]:
     """The least gives way first."""
     return child.slots, -child.rtt
+
+
+def _distance(neighbour: Neighbour) -> float:
+    return neighbour.rtt
 
 
 class FeedCounters(Counters):
@@ -119,8 +128,8 @@ class Theirs:
     """What a neighbour has said of the stream."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at", "refused_until",
-        "stalled", "worst",
+        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at", "refused_at",
+        "refused_for", "refused_until", "stalled", "worst",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -134,7 +143,8 @@ class Theirs:
         self.leads = 0
         self.path: tuple[int, ...] = ()
         self.cost = 0
-        self.refused_until = -NEVER
+        self.refused_at = self.refused_until = -NEVER
+        self.refused_for = 0
         self.pruned_at = -NEVER
         self.worst: list[int] = [NOBODY, 0]
 
@@ -184,6 +194,8 @@ class Feed:
         self._joining_until = NEVER
         self._deferred_until = now
         self._beacon_at = now
+        self._polled_at = self._poll_at = -NEVER
+        self._shed_at = NEVER
         self._switch_at = now + SWITCH_REST * mesh.rng.uniform(0.2, 0.5)
         self._alone_since = now
         self._resend: list[tuple[Neighbour, int]] = []
@@ -215,7 +227,7 @@ class Feed:
             return min(255, behind) if behind < HALF else 0
         return 0
 
-    def held(self, *, whole: bool = True, beacon: int = -1) -> Held:
+    def held(self, *, whole: bool = True, beacon: int = -1, way: bool = False) -> Held:
         """What is said to others of it: `whole` to who may not know it; of the `beacon` packet, at once."""
         is_beacon = beacon >= 0
         return Held(
@@ -223,7 +235,7 @@ class Feed:
             beacon if is_beacon else self.top,
             ranges(self.missing, RANGES_MAX) if self.missing else (),
             Load(self._mesh.slots.free(self), self.stalled, is_beacon, *self._worst),
-            self.beacon() if is_beacon and whole else None,
+            self.beacon() if (is_beacon or way) and whole else None,
         )
 
     def path(self) -> tuple[int, ...]:
@@ -284,6 +296,7 @@ class Feed:
         self.moved_at = now
         if by is self.parent and not flags & RETRANSMITTED:
             self.fed_at = now
+            self.stalled = False
             mark = (sequence - low_water) & MASK
             if (mark - self._mark) & MASK < HALF:
                 self._mark = mark
@@ -302,8 +315,11 @@ class Feed:
         self._keep(sequence, stored)
         if flags & BEACON and not flags & RETRANSMITTED:
             self._beacon(sequence, by, now)
-        if by is not self.parent and by is not None and not flags & RETRANSMITTED:
-            self._from_elsewhere(by, now)
+        if by is not self.parent and by is not None:
+            if not flags & RETRANSMITTED:
+                self._from_elsewhere(by, now)
+            elif step == 1 and self._polled_at > self.fed_at:
+                self._goes_on(by, sequence, now)
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""
@@ -432,9 +448,21 @@ class Feed:
             ):
                 best, lead_of_best = neighbour, lead
         if best is not None and now >= self._switch_at:
-            young = now - self.began < YOUNG
-            self._switch_at = now + (SWITCH_REST_YOUNG if young else SWITCH_REST)
-            self._graft(best, now)
+            self._switch(best, now)
+
+    def _is_shorter(self, by: Neighbour, theirs: Theirs, now: float) -> None:
+        """What it says of its way is so much better than ours that we go there."""
+        if self.joining or now < self._switch_at or not theirs.path:
+            return
+        mine = self.cost()
+        gain = mine - theirs.cost - by.rtt * 5e5
+        if mine and gain > max(SHORTER_LEAST, mine * SHORTER) and self._may_feed(by, theirs, now):
+            self._switch(by, now)
+
+    def _switch(self, to: Neighbour, now: float) -> None:
+        young = now - self.began < YOUNG
+        self._switch_at = now + (SWITCH_REST_YOUNG if young else SWITCH_REST)
+        self._graft(to, now)
 
     def _may_feed(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
         return (
@@ -449,6 +477,18 @@ class Feed:
         """For us: who carries more, or is nearer, takes the place of another."""
         return theirs.free > 0 or gives_way(theirs.worst, self._mesh.own_slots, neighbour.rtt)
 
+    def way(self, neighbour: Neighbour) -> float:
+        """Seconds from the origin by that neighbour, as far as can be told; longer if it has no room for us."""
+        theirs = self.theirs.get(neighbour)
+        if theirs is None or not theirs.path or self._mesh.short in theirs.path:
+            return 1.0 + neighbour.rtt
+        full = not self._has_room(neighbour, theirs)
+        return theirs.cost / 1e6 + neighbour.rtt / 2 + (0.5 if full else 0.0)
+
+    def is_straight(self, direct: float) -> bool:
+        """Is the way about as short as it can be, where the origin is so many seconds of round trip away?"""
+        return self.ours or not self.wants() or 0 < self.cost() < direct * 5e5 * STRAIGHT + SHORTER_LEAST
+
     def beacon(self) -> Beacon:
         return Beacon(self.path(), self.cost(), min(0xFFFFFFFF, round(self.rate)), round(self.bits))
 
@@ -460,6 +500,8 @@ class Feed:
         theirs.missing = held.missing
         theirs.free, theirs.stalled, is_beacon, *theirs.worst = held.load
         beacon = held.beacon
+        if theirs.free > 0 and theirs.refused_for == Refusal.FULL and now > theirs.refused_at + 1.0:
+            theirs.refused_until = now  # there is room again
         if is_beacon and held.highest != theirs.beacon:
             theirs.beacon, theirs.beacon_at = held.highest, now
         if beacon is not None:
@@ -468,8 +510,12 @@ class Feed:
                 self.rate, self.bits = float(beacon.rate), float(beacon.bits)
         if theirs.highest < 0 or ahead(held.highest, theirs.highest):
             theirs.highest = held.highest
+        if beacon is not None and by is not self.parent and self.parent is not None:
+            self._is_shorter(by, theirs, now)
         if theirs.stalled and by is self.parent:
             self._deferred_until = now + DEFER
+            if not self.stalled:
+                self._stall(now)
         if self.parent is None:
             if self.joining is None and self.wants() and not self.ours and not theirs.stalled:
                 self._repair(now)
@@ -531,12 +577,28 @@ class Feed:
             return None
         if self._mesh.slots.has_any and self.children and gives_way(self._worst, by.slots, by.rtt):
             worst = min(self.children, key=_worth)
-            self._leaving[worst] = now + PARTING
-            self._wake(now + PARTING)
-            del self.children[worst]
-            self._refuse(worst, Refusal.FULL, now, (by.sample,))
+            self._give_away(worst, (by.sample,), now)
+            return None
+        is_urgent = any(first == graft.sequence for first, _ in graft.missing)
+        if is_urgent and self._mesh.slots.spare(self) > 0:
+            self._shed_at = min(self._shed_at, now + SHED)
+            self._wake(self._shed_at)
             return None
         return Refusal.FULL
+
+    def _give_away(self, worst: Neighbour, others: tuple[Sample, ...], now: float) -> None:
+        """Its place is another's; it is fed until it has found one, or for a moment."""
+        self._leaving[worst] = now + PARTING
+        self._wake(now + PARTING)
+        del self.children[worst]
+        self._refuse(worst, Refusal.FULL, now, others)
+
+    def _shed(self, now: float) -> None:
+        """Of those who were taken over the slots, as they had nobody, some have to go."""
+        self._shed_at = NEVER
+        while self.children and self._mesh.slots.is_over(self):
+            self._give_away(min(self.children, key=_worth), (), now)
+            self._count_children()
 
     def _refuse(self, by: Neighbour, refusal: Refusal, now: float, others: tuple[Sample, ...] = ()) -> None:
         self.counters.refused += 1
@@ -551,7 +613,9 @@ class Feed:
             for neighbour, theirs in self.theirs.items()
             if theirs.free > 0 and now - theirs.at < 1.0 and neighbour is not besides and not neighbour.is_nat
         ]
-        self._mesh.rng.shuffle(with_room)
+        with_room.sort(
+            key=lambda each: self.theirs[each].cost / 5e5 + between(each.sample.place, besides.sample.place)
+        )
         return tuple(neighbour.sample for neighbour in with_room[:3])
 
     def accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
@@ -570,7 +634,8 @@ class Feed:
             back_off = 1.0
         else:
             back_off = min(600.0, prune.back_off / 1000)
-        self._of(by).refused_until = now + back_off
+        theirs = self._of(by)
+        theirs.refused_at, theirs.refused_for, theirs.refused_until = now, prune.refusal, now + back_off
         if prune.alternatives:
             self._mesh.try_out(self.key.group, prune.alternatives, now)
         if self.parent is None:
@@ -637,6 +702,29 @@ class Feed:
 
     # --- the parent is lost
 
+    def _poll(self, now: float) -> None:
+        """Nobody has said lately how it is: the nearest are asked for the next packet, ever more rarely."""
+        if self.top < 0 or now < self._poll_at or now < self._deferred_until:
+            return
+        self._polled_at = now
+        self._poll_at = now + max(SILENT_LEAST, now - self.fed_at)
+        others = [
+            each for each, theirs in self.theirs.items()
+            if each is not self.parent and each not in self.children
+            and not theirs.stalled and self._mesh.short not in theirs.path
+        ]  # fmt: skip
+        number = (self.top + 1) & MASK
+        for neighbour in sorted(others, key=_distance)[:POLLED]:
+            neighbour.say(Nack(self.key, (Range(number, number),)), now)
+
+    def _goes_on(self, by: Neighbour, sequence: int, now: float) -> None:
+        """Who was asked has what the parent has not sent."""
+        theirs = self._of(by)
+        theirs.at = now
+        if theirs.highest < 0 or ahead(sequence + 1 & MASK, theirs.highest):
+            theirs.highest = sequence + 1 & MASK
+        self._silent(now)
+
     def _silent(self, now: float) -> None:
         """The parent sends nothing, and others have more."""
         if self.joining or now < self._deferred_until:
@@ -661,14 +749,14 @@ class Feed:
             rank = (
                 int(not self._has_room(neighbour, theirs)),
                 int(theirs.at <= self.fed_at + GUARD),
-                neighbour.rtt,
+                neighbour.rtt / (1 + min(theirs.free, 3)),
             )
             if rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
         if best is None:
             self._wake(now + TOTAL_SILENCE)
             return
-        if not self.stalled and self.children and self.parent is None:
+        if not self.stalled:
             self._stall(now)
         self._graft(best, now)
 
@@ -685,9 +773,12 @@ class Feed:
         else:
             sequence = theirs.highest if theirs.highest > EARLY else 0
         self.joining = neighbour
-        self._joining_until = now + neighbour.rtt + GRAFT_PATIENCE
+        patience = max(GRAFT_PATIENCE, GUARD + 1.5 / self.rate) if self.rate else GRAFT_PATIENCE
+        self._joining_until = now + neighbour.rtt + patience
         self.counters.grafts += 1
         missing = ranges(self.missing, ASKED_MAX) if self.missing else ()
+        if self.top >= 0 and (self.parent is None or now - self.fed_at > self.silent_after()):
+            missing += (Range(sequence, sequence),)  # the next one too: it is urgent
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA
         for miss in self.missing.values():
             miss.ask_at = again
@@ -712,6 +803,8 @@ class Feed:
                 self._wake(self._joining_until)
         if self._leaving:
             self._let_go(now)
+        if now >= self._shed_at:
+            self._shed(now)
         if self._parting_until < NEVER:
             self._move(now)
             if now >= self._parting_until + PARTING:
@@ -738,8 +831,14 @@ class Feed:
                     if neighbour is not self.parent
                 ):
                     self._silent(now)
+                else:
+                    if not self.stalled:
+                        self._stall(now)
+                    self._poll(now)
         elif self.joining is None:
             self._repair(now)
+            if self.joining is None:
+                self._poll(now)
         if self.joining is None and now - max(self.moved_at, self._alone_since) > TOTAL_SILENCE:
             self._look_further(now)
 

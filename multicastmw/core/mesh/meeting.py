@@ -19,12 +19,13 @@ from multicastmw.core.mesh.settings import (
     SAMPLES_AGE,
     SAMPLES_KEPT,
 )
-from multicastmw.wire.mesh import BASE, Find, Live, Meeting, Sample, StreamKey
+from multicastmw.wire.mesh import BASE, About, Find, Live, Meeting, Sample, StreamKey
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 BOTH = Twin("!QQ")
+NAT = int(About.NAT)
 
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
@@ -184,6 +185,8 @@ class MeetingPlace:
         if find.kind == Meeting.REGISTER:
             stands_for = max(1.0, find.estimate / REGISTRATIONS)
         register.enter(sample, stands_for, self._mesh, now)
+        if sample.flags & NAT and find.group != BASE:
+            self._mesh.serve(find.group, now)
         for live in find.live[:LIVE_MAX]:
             register.live[live.stream] = live, now
             if len(register.live) > 4 * LIVE_MAX:

@@ -1,6 +1,6 @@
 """All of one node's mesh: what links say goes to the circle, the feed or the meeting place that it is about."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.feed import KEPT_BYTES, KEPT_BYTES_ALL, Feed
 from multicastmw.core.mesh.meeting import MeetingPlace
 from multicastmw.core.mesh.neighbour import Neighbour, Wire, capacity_of, slots_of, weight_of
-from multicastmw.core.mesh.place import Whereabouts
+from multicastmw.core.mesh.place import Whereabouts, between
 from multicastmw.core.mesh.settings import (
     BEACONS_WHOLE,
     FORGET,
@@ -25,6 +25,7 @@ from multicastmw.core.mesh.settings import (
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.wire.mesh import (
     BASE,
+    NOWHERE,
     About,
     Address,
     Capabilities,
@@ -36,6 +37,7 @@ from multicastmw.wire.mesh import (
     MeshMessage,
     Nack,
     Peers,
+    Place,
     Prune,
     Refusal,
     Role,
@@ -47,6 +49,7 @@ NAT, RELAY = int(About.NAT), int(About.RELAY)
 
 # What we chose.
 FEEDS_MAX = 1_024
+SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
 RELAYS_MAX = 64
 REACHING_MAX = 128  # connections that are being opened
 IDLE = 2.0  # seconds that a link without use is kept
@@ -90,6 +93,9 @@ class Around(Protocol):
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members, a relay says: for who is a border to a static tree."""
 
+    def served_no_more(self, group: int, now: float) -> None:
+        """No member needs this relay in between."""
+
 
 class Mesh:
     """One node's."""
@@ -114,17 +120,19 @@ class Mesh:
         self.circles: dict[int, Circle] = {}
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
+        self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
         self.have_every = HAVE_USUAL
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, lambda: self.feeds.values())
         self.meeting = MeetingPlace(self, now)
         self._around = around
         self._relays: dict[int, Sample] = {}
+        self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
         self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
         self._have_at = now + HAVE_USUAL * rng.random()
         self._tidy_at = now + 1.0
-        self._resends = Bucket(self._resend_rate(), 16 * 1_400)
+        self._resends = Bucket(self._resend_rate(), self._resend_rate())
         self._deadline = NEVER
 
     def _resend_rate(self) -> float:
@@ -175,8 +183,41 @@ class Mesh:
         self.meeting.join(group, now)
         self.wake(circle.due)
 
+    def serve(self, group: int, now: float) -> None:
+        """Some of its members cannot be dialled, and so not reach each other: a relay is in between."""
+        if not self.settings.relay or not self.slots.has_any:
+            return
+        is_new = group not in self.served
+        self.served[group] = now + SERVED
+        if is_new:
+            self.join(group, now)
+            self._renew(group, now)
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is the stream to come here: for somebody here, or for members that it is carried to?"""
+        return key.group in self.served or self._around.wants(key)
+
+    def _renew(self, group: int, now: float) -> None:
+        """Who wants its streams may be others now."""
+        for key, feed in self.feeds.items():
+            if key.group == group and not feed.ours:
+                feed.wanted = self.wants(key)
+                if feed.wanted:
+                    feed.due = now
+                    self.wake(now)
+                else:
+                    feed.unwanted(now)
+
+    def _serve_no_more(self, now: float) -> None:
+        for group in [group for group, until in self.served.items() if until <= now]:
+            del self.served[group]
+            self._renew(group, now)
+            self._around.served_no_more(group, now)
+
     def leave(self, group: int, now: float) -> None:
         self.now = now
+        if group in self.served:
+            return
         circle = self.circles.pop(group, None)
         if circle is None:
             return
@@ -229,6 +270,8 @@ class Mesh:
     # --- knowing nodes
 
     def heard_of(self, sample: Sample, now: float) -> None:
+        if sample.node >> 16 in self._origins:
+            self._origins[sample.node >> 16] = sample
         if sample.flags & RELAY and sample.node != self.node:
             self._relays.pop(sample.node, None)
             if len(self._relays) >= RELAYS_MAX:
@@ -330,7 +373,7 @@ class Mesh:
     def entered(self, group: int, neighbour: Neighbour, now: float) -> None:
         """It is a neighbour in that group now, and hears what there is."""
         held = tuple(
-            feed.held()
+            feed.held(way=True)
             for key, feed in self.feeds.items()
             if key.group == group and feed.top >= 0 and feed.is_live
         )
@@ -342,6 +385,52 @@ class Mesh:
         for key, feed in self.feeds.items():
             if key.group == group:
                 feed.gone(neighbour, now)
+
+    def parents(self, group: int) -> list[Neighbour]:
+        """Where the group's live streams come from."""
+        found = (
+            feed.parent
+            for key, feed in self.feeds.items()
+            if key.group == group and feed.parent is not None and feed.is_live
+        )
+        return list(dict.fromkeys(found))
+
+    def merits(self, group: int) -> Callable[[Neighbour], float]:
+        """How late the group's streams would come from a neighbour, for comparing; its distance while there are none."""
+        feeds = [
+            feed for key, feed in self.feeds.items() if key.group == group and not feed.ours and feed.is_live
+        ]
+        if not feeds:
+            return lambda neighbour: neighbour.rtt
+        return lambda neighbour: sum(feed.way(neighbour) for feed in feeds)
+
+    def origins_of(self, group: int) -> list[Sample]:
+        """Who sends the group's live streams, where that is known."""
+        found = []
+        for key, feed in self.feeds.items():
+            if key.group == group and feed.is_live:
+                origin = self.sample() if feed.ours else self._origins.get(key.origin >> 16)
+                if origin is not None and origin.place != NOWHERE:
+                    found.append(origin)
+        return found
+
+    def is_straight(self, group: int) -> bool:
+        """Are the ways of the group's streams to here about as short as they can be?"""
+        here = self.whereabouts.place
+        for key, feed in self.feeds.items():
+            if key.group == group and feed.is_live and not feed.ours:
+                origin = self._origins.get(key.origin >> 16)
+                if origin is None or not feed.is_straight(between(origin.place, here)):
+                    return False
+        return True
+
+    def detour(self, group: int, over: Place, to: Place) -> float:
+        """How far it is there from those who send, over somebody."""
+        origins = self.origins_of(group)
+        far = between(over, to)
+        if not origins:
+            return far
+        return far + sum(between(origin.place, over) for origin in origins) / len(origins)
 
     def in_use(self, group: int, neighbour: Neighbour) -> bool:
         """Does a stream of the group go over it?"""
@@ -430,16 +519,19 @@ class Mesh:
             self.counters.streams_over_bound += 1
             return None
         feed = self._enter(Feed(key, self, now))
-        feed.wanted = self._around.wants(key)
+        feed.wanted = self.wants(key)
         self.wake(feed.due)
         return feed
 
     def _enter(self, feed: Feed) -> Feed:
         self.feeds[feed.key] = self.by_digest[feed.digest] = feed
+        self._origins.setdefault(feed.key.origin >> 16, None)
         return feed
 
     def _forget(self, key: StreamKey) -> Feed:
         feed = self.feeds.pop(key)
+        if not any(other.origin >> 16 == key.origin >> 16 for other in self.feeds):
+            self._origins.pop(key.origin >> 16, None)
         self.by_digest.pop(feed.digest, None)
         self._around.forgot(key)
         self.slots.changed()
@@ -565,6 +657,10 @@ class Mesh:
     def _tidy(self, now: float) -> None:
         """Links without use, and streams that have ended."""
         self._tidy_at = now + 1.0
+        self._serve_no_more(now)
+        if self.neighbours:
+            one = self.rng.choice(list(self.neighbours.values()))
+            self.whereabouts.measured(one.rtt, one.sample.place)
         for neighbour in list(self.neighbours.values()):
             if not neighbour.circles and neighbour.dialled and now - neighbour.idle_since > IDLE:
                 neighbour.wire.hang_up("nothing goes over it any more", now)

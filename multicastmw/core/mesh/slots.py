@@ -25,6 +25,7 @@ class Slots:
 
     def is_changed(self, settings: Settings) -> None:
         """[overlay] says something else now."""
+        self._uplink = settings.uplink
         self._carries = settings.uplink * SLOTS_SHARE
         self._most = settings.children
 
@@ -42,6 +43,19 @@ class Slots:
             self._add_up()
         rate = feed.bits or ASSUMED
         return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
+
+    def spare(self, feed: "Feed") -> int:
+        """How many more there may be for a moment: of what the slots leave of the uplink, to the nearest whole."""
+        if self._is_stale:
+            self._add_up()
+        rate = feed.bits or ASSUMED
+        return min(self._most - self._children, int((self._uplink - self._used) / rate + 0.5))
+
+    def is_over(self, feed: "Feed") -> bool:
+        """Are there more children than slots?"""
+        if self._is_stale:
+            self._add_up()
+        return self._used > self._carries + 0.01 * (feed.bits or ASSUMED)
 
     def _add_up(self) -> None:
         self._is_stale = False
