@@ -6,7 +6,8 @@ import os
 import sys
 
 from simulator.runs import run_all, say
-from simulator.table import GROUPS, Group, show
+from simulator.scenarios import Figures
+from simulator.table import GROUPS, Group, Result, show
 
 DEFAULT = 1_000  # nodes: what is larger is asked for
 
@@ -22,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--seeds", type=int, default=5, help="how many (default 5; some groups have 3)")
     it.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)")
     it.add_argument("--json", action="store_true", help="one JSON document with the figures of each seed")
+    it.add_argument("--from", nargs="+", dest="files", help="runs nothing: files that --json has printed")
     it.add_argument("--list", action="store_true", help="says which groups there are")
     return it
 
@@ -35,6 +37,16 @@ def chosen(names: list[str], sizes: str) -> list[Group]:
     return [group for group in GROUPS if (group.nodes in asked if asked else group.nodes <= DEFAULT)]
 
 
+def kept(files: list[str]) -> list[Result]:
+    """What was found earlier; seeds of several files are put together."""
+    runs: dict[str, list[dict[str, Figures]]] = {}
+    for name in files:
+        with open(name) as file:
+            for group, found in json.load(file).items():
+                runs.setdefault(group, []).extend(found)
+    return [Result(group, runs[group.name]) for group in GROUPS if group.name in runs]
+
+
 def main() -> int:
     options = parser().parse_args()
     groups = chosen(options.groups, options.sizes)
@@ -45,7 +57,7 @@ def main() -> int:
     if not groups:
         say("no such group; --list says which there are")
         return 2
-    results = run_all(groups, options.seeds, options.jobs)
+    results = kept(options.files) if options.files else run_all(groups, options.seeds, options.jobs)
     if options.json:
         print(json.dumps({result.group.name: result.runs for result in results}, indent=1))
     else:

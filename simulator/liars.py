@@ -3,8 +3,8 @@
 drop      forwards nothing, and goes on saying what it has
 delay     forwards a second late
 promise   says that it has more than anybody, and room for all; gives nothing, also when asked
-storm     asks all neighbours for everything, 500 times a second
-flood     500 Peers and Find a second to each neighbour
+storm     asks all neighbours for everything, 200 times a second
+flood     200 Peers and Find a second to each neighbour
 sample    tells of members that do not exist, and can carry a gigabit: 16 in each of 4 messages a second
 """
 
@@ -33,7 +33,7 @@ from simulator.node import Link, Node
 WAYS = DROP, DELAY, PROMISE, STORM, FLOOD, SAMPLE = "drop", "delay", "promise", "storm", "flood", "sample"
 LATE = 1.0
 EVERY = 0.02  # seconds between two bouts
-BOUT = 10  # messages of one, to each neighbour
+BOUT = 4  # messages of one, to each neighbour
 SAMPLES_EVERY, SAMPLES = 0.25, 16
 AHEAD = 8  # packets that who promises claims to have before all others
 MASK = 0xFFFFFFFF

@@ -35,6 +35,7 @@ MARGIN = 1.1
 CONTROL_KBIT = 500
 OLD = 5.0  # seconds that a node was there before the measuring, to be counted
 STEP = 5.0  # seconds between two words of progress
+STRANDED = 1.0  # seconds without a packet
 AFTER = 2.0  # seconds for what comes late
 
 
@@ -257,9 +258,10 @@ class Measured:
         return found
 
     def stranded(self) -> int:
-        """Nodes without a parent."""
+        """Nodes without a parent, or that nothing comes to: those of a loop have one."""
+        lately = self.scenario.loop.now - STRANDED
         feeds = [node.mesh.feeds.get(self.scenario.key) for node in self.scenario.living()]
-        return sum(1 for feed in feeds if feed is None or feed.parent is None)
+        return sum(1 for feed in feeds if feed is None or feed.parent is None or feed.moved_at < lately)
 
 
 def outages(gaps: list[float], rate: float) -> tuple[int, float, float]:
