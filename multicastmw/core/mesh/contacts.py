@@ -64,6 +64,11 @@ class Contacts:
         if not any(other.origin >> SALT_BITS == key_origin >> SALT_BITS for other in self._mesh.feeds):
             self._origins.pop(key_origin >> SALT_BITS, None)
 
+    @property
+    def is_without_relays(self) -> bool:
+        """Is none known?"""
+        return not self._relays
+
     def relays(self) -> list[Sample]:
         """Where groups meet; where nobody is a relay, any node that can be dialled is a place."""
         known = list(self._relays.values())
