@@ -13,6 +13,7 @@ from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
+from multicastmw.wire.data import NUMBERED_BY_KERNEL
 from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
 
 SEQUENCE_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 44, 54, 55
@@ -135,8 +136,11 @@ class MeshDestination:
 
     def parent(self, origin: int, channel: Channel) -> int:
         """The node that a stream comes from; 0 where it has none."""
-        feed = self._mesh.feeds.get(StreamKey(origin, channel.group, channel.source))
-        return feed.parent.node if feed and feed.parent else 0
+        for count in (0, NUMBERED_BY_KERNEL):
+            feed = self._mesh.feeds.get(StreamKey(origin ^ count, channel.group, channel.source))
+            if feed and feed.parent:
+                return feed.parent.node
+        return 0
 
     # --- groups
 
