@@ -25,6 +25,7 @@ NAT = int(About.NAT)
 JOINS = 2  # neighbours that a newcomer asks to spread the news of it
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
+SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
 NEVER = float("inf")
 
@@ -164,7 +165,7 @@ class Circle:
 
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
-        self._asked = {node: until for node, until in self._asked.items() if until > now}
+        self._forget_asked(now)
         missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
             return
@@ -178,11 +179,16 @@ class Circle:
             self._asked[sample.node] = now + 4.0
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
 
+    def _forget_asked(self, now: float) -> None:
+        """Those who did not answer in time."""
+        self._asked = {node: until for node, until in self._asked.items() if until > now}
+
     def search(self, now: float) -> None:
         """Looks for members who have room, beyond the neighbours."""
         if now < self._search_at:
             return
         self._search_at = now + SEARCH_REST
+        self._forget_asked(now)
         for sample in self.draw(SEARCHED, set(self._asked), able=True):
             self._asked[sample.node] = now + 2.0
             self._mesh.contacts.reach(sample, self.group, "urgent", now)
@@ -192,7 +198,7 @@ class Circle:
     # --- what they say
 
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
-        kind, ttl, samples = peers.kind, peers.ttl, peers.samples
+        kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
             self._accept_ask(by, kind, bool(ttl), now)
         elif kind == Kind.NEIGHBOUR_NO:
@@ -208,7 +214,7 @@ class Circle:
         elif kind == Kind.FORWARD_JOIN and samples:
             self.walks.join(by, samples[0], ttl, now)
         elif kind == Kind.SHUFFLE and samples:
-            self.walks.shuffle(by, peers, now)
+            self.walks.shuffle(by, peers._replace(samples=samples), now)
         elif kind == Kind.SHUFFLE_REPLY and samples:
             self.walks.reply(by, samples, now)
 

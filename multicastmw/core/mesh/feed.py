@@ -212,6 +212,8 @@ class Feed:
         self.moved_at = now
         upstream, gaps = self.upstream, self.gaps
         is_resent = flags & RETRANSMITTED
+        if by is not upstream.parent and not is_resent:
+            upstream.brought(by, now)
         is_parents = by is upstream.parent
         if is_parents and not is_resent:
             upstream.fed_at = now
@@ -240,8 +242,6 @@ class Feed:
             self._mesh.announce(self, sequence, by, now)
             if is_parents:
                 upstream.beacon(sequence, now)
-        if not is_parents:
-            upstream.brought(by, now)
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""

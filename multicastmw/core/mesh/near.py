@@ -111,6 +111,7 @@ class Near:
 
     def ask(self, neighbour: Neighbour, now: float) -> None:
         """Whom does it know hereabouts?"""
+        self._circle.walks.expects_reply()
         neighbour.say(Peers(self._circle.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
 
     # --- measuring

@@ -55,6 +55,8 @@ LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
 MUTE_REST = 2.0  # and one that did not answer
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
+PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
+MUTE = -1.0  # points for who says that it has more, and does not answer
 NEVER = float("inf")
 
 
@@ -124,6 +126,8 @@ class Upstream:
         else:
             theirs = self._feed.of(by)
             if now - theirs.pruned_at > PRUNE_REST:
+                if theirs.pruned_at > now - PUSHY:
+                    self._feed.disappoints(by, PUSHED, now)  # it was told, and goes on
                 theirs.pruned_at = now
                 self._feed.counters.unasked += 1
                 by.say(Prune(self._feed.key), now)
@@ -325,7 +329,7 @@ class Upstream:
 
     def _stall(self, now: float) -> None:
         """The children need not look for others yet."""
-        if self.stalled:
+        if self.stalled or self._feed.top < 0:
             return
         self.stalled = True
         if self._feed.children:
@@ -381,8 +385,10 @@ class Upstream:
     def tick(self, now: float) -> None:
         if self.joining:
             if now >= self._joining_until:
-                self._feed.of(self.joining).refused(0, MUTE_REST, now)
+                mute = self.joining
+                self._feed.of(mute).refused(0, MUTE_REST, now)
                 self._join_no_more()
+                self._feed.disappoints(mute, MUTE, now)
                 self._repair(now)
             else:
                 self._feed.wake(self._joining_until)
