@@ -330,6 +330,8 @@ class Feed:
             self.rate += (rate - self.rate) * weight
             self.bits += (self._bytes * 8 / 1000 / seconds - self.bits) * weight
             self.slots.changed()
+            self.upstream.is_lossy(self.gaps.lost, self._count, now)
+            self.gaps.lost = 0
         elif seconds < LIVE:
             return  # so that a slow stream has its true rate
         self._measured_at = now

@@ -109,7 +109,13 @@ class Lone:
     def wake(self, at: float) -> None: ...
 
     def neighbour(
-        self, number: int, rtt: float = 0.04, *, uplink: int = UPLINK, enters: bool = True, dialled: bool = True
+        self,
+        number: int,
+        rtt: float = 0.04,
+        *,
+        uplink: int = UPLINK,
+        enters: bool = True,
+        dialled: bool = True,
     ) -> tuple[Neighbour, Pen]:
         """One more, in the group's circle if it enters."""
         pen = Pen(rtt)
@@ -263,8 +269,10 @@ class Person:
 
     def forward(self, feed: Feed, packet: Stored, came: Cable | None) -> None:
         for child in feed.takers:
-            if child.wire.cable is not came:
-                child.wire.cable.carry(child.wire.far.data, packet, feed.low_water(packet.number))
+            end = child.wire
+            assert isinstance(end, End)
+            if end.cable is not came:
+                end.cable.carry(end.far.data, packet, feed.low_water(packet.number))
 
     def send(self, number: int) -> None:
         now = self.hall.loop.now

@@ -1,8 +1,9 @@
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import PARTING, SHED, Settings
 from multicastmw.wire.mesh import Graft, Prune, Range, Refusal
-from tests.core.mesh.kit import KEY, RATE, Lone, have
+from tests.core.mesh.kit import KEY, RATE, Lone, Pen, have
 
 TWO = Settings(uplink=2_800)  # kbit/s: two slots, and nearly a third one beyond them
 
@@ -15,8 +16,15 @@ class BroodTest(TestCase):
         self.parent, _ = self.lone.fed_by(2)
         self.feed = self.lone.feed()
 
-    def graft(self, number: int, *, uplink: int = 0, rtt: float = 0.04, sequence: int = 201,
-              missing: tuple[Range, ...] = ()):  # fmt: skip # type: ignore[no-untyped-def]
+    def graft(
+        self,
+        number: int,
+        *,
+        uplink: int = 0,
+        rtt: float = 0.04,
+        sequence: int = 201,
+        missing: tuple[Range, ...] = (),
+    ) -> tuple[Neighbour, Pen]:
         neighbour, pen = self.lone.neighbour(number, rtt, uplink=uplink)
         pen.said.clear()
         self.lone.accept(neighbour, Graft(KEY, sequence, missing))

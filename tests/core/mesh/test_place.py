@@ -5,13 +5,17 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.place import Whereabouts, between
-from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.settings import Settings
+from multicastmw.core.mesh.slots import Slots
 from multicastmw.wire.mesh import NOWHERE, Place
 from tests.core.mesh.kit import Lone
 
 PLACES = st.builds(
-    Place, st.integers(-32_768, 32_767), st.integers(-32_768, 32_767), st.integers(0, 65_535), st.integers(0, 255)
+    Place,
+    st.integers(-32_768, 32_767),
+    st.integers(-32_768, 32_767),
+    st.integers(0, 65_535),
+    st.integers(0, 255),
 )
 
 
@@ -29,7 +33,9 @@ class PlaceTest(TestCase):
             self.assertTrue(0.8 * rtt < found < 1.2 * rtt, (found, rtt))
 
     @given(st.lists(st.tuples(st.floats(0, 5), PLACES), max_size=50))
-    def test_whatever_others_say_a_place_is_one_that_can_be_said(self, told: list[tuple[float, Place]]) -> None:
+    def test_whatever_others_say_a_place_is_one_that_can_be_said(
+        self, told: list[tuple[float, Place]]
+    ) -> None:
         where = Whereabouts(Random(1))
         for rtt, place in told:
             where.measured(rtt, place)
@@ -58,5 +64,5 @@ class SlotsTest(TestCase):
         self.assertTrue(lone.mesh.slots.is_over(feed))
 
     def test_what_is_not_known_carries_nothing(self) -> None:
-        slots = Slots(Settings(uplink=0), lambda: [])
+        slots = Slots(Settings(uplink=0), list)
         self.assertFalse(slots.has_any)

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.feed import BEACON, RETRANSMITTED
@@ -91,6 +93,23 @@ class FedTest(TestCase):
         self.assertEqual(self.child_pen.of(Nack), [])
         self.lone.data(self.other, 201, flags=RETRANSMITTED)
         self.assertEqual(self.other_pen.of(Graft)[0].sequence, 202)
+
+    def test_one_whose_way_does_not_go_over_the_parent_is_grafted_before_it_has_said_that_it_has_more(
+        self,
+    ) -> None:
+        self.lone.accept(self.child, have(200, path=(7, self.lone.mesh.short, 4)))
+        self.lone.accept(self.other, have(200, path=(7, 3)))
+        self.lone.pass_time(0.15)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+        self.lone.pass_time(0.5)
+        self.assertEqual(self.other_pen.of(Prune), [Prune(KEY)])  # it was a pause: as you were
+        self.lone.data(self.parent, 201)
+        self.assertIs(self.feed.parent, self.parent)
+
+    def test_one_whose_way_goes_over_the_lost_parent_is_not(self) -> None:
+        self.lone.accept(self.other, have(200, path=(7, self.parent.node >> 32, 3)))
+        self.lone.pass_time(0.3)
+        self.assertEqual(self.other_pen.of(Graft), [])
 
     def test_polls_become_rarer_while_the_source_pauses(self) -> None:
         self.lone.pass_time(LIVE)
@@ -195,7 +214,9 @@ class FedTest(TestCase):
             self.lone.mesh.link_down(neighbour, self.lone.now)
         self.feed.wanted = True
         self.lone.pass_time(0.8)
-        self.assertEqual({sample.node for sample in self.lone.dialled}, {sample_of(20).node, sample_of(21).node})
+        self.assertEqual(
+            {sample.node for sample in self.lone.dialled}, {sample_of(20).node, sample_of(21).node}
+        )
 
 
 class StreamTest(TestCase):
@@ -242,7 +263,9 @@ class StreamTest(TestCase):
         origin, relay, leaf = hall.person(), hall.person(), hall.person()
         for one, other in ((origin, relay), (relay, leaf)):
             cable = hall.cable(one, other)
-            cable.lost = lambda what: type(what).__name__ == "Stored" and not what.flags and what.number % 10 == 7
+            cable.lost = lambda what: (
+                type(what).__name__ == "Stored" and not what.flags and what.number % 10 == 7
+            )
         hall.play(origin, 3.0)
         hall.rest(1.5)
         self.assertEqual(sorted(leaf.got), list(range(300)))
@@ -259,7 +282,7 @@ class StreamTest(TestCase):
         hall.play(origin, 3.0)
         hall.rest(0.5)
         times = sorted(leaf.got.values())
-        self.assertLess(max(b - a for a, b in zip(times, times[1:], strict=False)), 0.5)
+        self.assertLess(max(b - a for a, b in pairwise(times)), 0.5)
         self.assertEqual(len(leaf.got), 600)
 
     def test_of_two_streams_each_has_its_own_parent(self) -> None:
