@@ -25,6 +25,7 @@ NAT = int(About.NAT)
 JOINS = 2  # neighbours that a newcomer asks to spread the news of it
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
+SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
 NEVER = float("inf")
@@ -43,6 +44,7 @@ class Circle:
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._fill_at = now
         self._search_at = now
+        self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
         self._joins_left = JOINS
         self.near = Near(self, mesh, now)
         self.walks = Walks(self, mesh, now)
@@ -275,8 +277,9 @@ class Circle:
             horizon = now - PASSIVE_AGE
             self.passive = {node: known for node, known in self.passive.items() if known[1] > horizon}
             self.walks.tick(now)
-            if self.group == BASE:
-                self._share(now)
+        if now >= self._share_at:
+            self._share_at = now + SHARE * self._mesh.rng.uniform(0.9, 1.1)
+            self._share(now)
         if now >= self.near.due:
             self.near.tick(now)
-        self.due = min(self._fill_at, self.walks.due, self.near.due)
+        self.due = min(self._fill_at, self.walks.due, self.near.due, self._share_at)
