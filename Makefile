@@ -3,6 +3,8 @@
 # make soak     the long runs: minutes of streams, rings that are cut, attacks, state machines with many lives
 # make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make screenshots  the pictures of the page in docs/screenshots, from running nodes (root)
+# make simulate runs the mesh's machines in simulated networks, and prints what they reach beside what they have to:
+#               up to 1,000 nodes; SIZES=all with 10,000, SIZES="100 490" these; ARGS=--help
 # make walk     types what README.rst has a newcomer type, into three hosts, and looks for the film (root)
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make install  a node's programs on this host: /opt/mcmw; mcmw, manual pages, a unit for systemd in PREFIX (root)
@@ -28,7 +30,7 @@ OBJECT := $(EBPF)/fastpath.bpf.o
 PAGES = umask 022; for page in build/man/*; do \
 	install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page\#\#*.}/$${page\#\#*/}" || exit 1; done
 
-.PHONY: demo test lint unit whole screenshots walk soak bench fuzz install man install-man deb try-deb tools compiled clean
+.PHONY: demo test lint unit whole screenshots simulate walk soak bench fuzz install man install-man deb try-deb tools compiled clean
 
 demo: TOOLS := $(DEMO_TOOLS)
 demo: PACKAGES :=
@@ -54,6 +56,9 @@ whole: .venv/ready $(OBJECT) tools compiled
 
 screenshots: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m tests.netns.screenshots docs/screenshots
+
+simulate: .venv/ready
+	$(BIN)/python -m simulator $(if $(SIZES),--sizes "$(SIZES)") $(ARGS)
 
 walk: .venv/ready tools
 	$(BIN)/python -m tests.netns.walk docs/screenshots

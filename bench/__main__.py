@@ -18,6 +18,7 @@ from rich.console import Console
 from bench import calls
 from bench.about import TOP, Say, machine, teller
 from bench.race.command import race
+from bench.wan.command import film, wan
 from multicastmw.cli.lab import LabError, TimedOut
 from multicastmw.cli.text import Columns, screen
 
@@ -108,6 +109,8 @@ def main() -> None:
 
 
 main.add_command(race)
+main.add_command(film)
+main.add_command(wan)
 for part, text in PARTS.items():
     main.add_command(measurement(part, (part,), text))
 main.add_command(measurement("node", tuple(PARTS), f"All of {', '.join(PARTS)}, in some five minutes."))

@@ -219,7 +219,7 @@ def play(path: Way, lab: Lab, turn: int, count: int) -> dict[str, float]:
 def read(records: bytes, port: int) -> dict[int, list[tuple[int, float]]]:
     """(number, delay in us) by round."""
     found: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for at, turn, number, delay in RECORD.iter_unpack(records):
+    for at, turn, number, delay, _ in RECORD.iter_unpack(records):
         if at == port:
             found[turn].append((number, delay / 1e3))
     return found

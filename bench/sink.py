@@ -2,7 +2,8 @@
 
 Keys: ports: [[port, group or "", device]], out (a file).  It looks a hundred times a second: the time that
 counts is the kernel's (SO_TIMESTAMPNS), so its waking up costs the machine little and the figures nothing.
-The file: records of port, round, number (32 bits each) and delay in ns (64 bits, signed), in native order.
+The file: records of port, round, number (32 bits each), delay and arrival in ns (64 bits each, signed), in
+native order.  "heard PORT" is said when a port's first datagram is there.
 """
 
 import json
@@ -13,7 +14,7 @@ import sys
 import time
 
 HEAD = struct.Struct("!IIQ")
-RECORD = struct.Struct("=IIIq")
+RECORD = struct.Struct("=IIIqq")
 SO_RCVBUFFORCE, SO_TIMESTAMPNS, IP_MULTICAST_ALL = 33, 35, 49
 GLANCE = 0.01
 
@@ -31,7 +32,7 @@ def opened(port: int, group: str, device: str) -> socket.socket:
     return sock
 
 
-def drain(sock: socket.socket, port: int, records: bytearray) -> None:
+def drain(sock: socket.socket, port: int, records: bytearray, heard: set[int]) -> None:
     while True:
         try:
             data, ancillary, _, _ = sock.recvmsg(2048, 64)
@@ -41,7 +42,11 @@ def drain(sock: socket.socket, port: int, records: bytearray) -> None:
             continue
         seconds, nanoseconds = struct.unpack("@ll", ancillary[0][2][:16])
         turn, number, sent = HEAD.unpack_from(data)
-        records += RECORD.pack(port, turn, number, seconds * 1_000_000_000 + nanoseconds - sent)
+        arrived = seconds * 1_000_000_000 + nanoseconds
+        records += RECORD.pack(port, turn, number, arrived - sent, arrived)
+        if port not in heard:
+            heard.add(port)
+            print(f"heard {port}", flush=True)
 
 
 def main() -> None:
@@ -49,11 +54,11 @@ def main() -> None:
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     sockets = [(opened(port, group, device), port) for port, group, device in told["ports"]]
-    records = bytearray()
+    records, heard = bytearray(), set()
     print("ready", flush=True)
     while not ended:
         for sock, port in sockets:
-            drain(sock, port, records)
+            drain(sock, port, records, heard)
         time.sleep(GLANCE)
     with open(told["out"], "wb") as file:
         file.write(records)

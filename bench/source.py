@@ -1,12 +1,15 @@
 """A program that sends numbered, stamped datagrams at a rate.  `python -IS source.py JSON`, on a host.
 
-Keys: target [address, port], device (multicast: the interface; else ""), rate, count, size, round.
+Keys: target [address, port], device (multicast: the interface; else ""), rate, count (0: until SIGTERM),
+size, round.
 A datagram begins with round, number and CLOCK_REALTIME in ns just before `send`.  A source that was held up
-does not catch up: what it measures is a steady stream, not bursts.  At the end a JSON line says how often and
-for how long that was.
+does not catch up: what it measures is a steady stream, not bursts.  At the end a JSON line says how many
+were sent, and how often and for how long it was held up.
 """
 
+import itertools
 import json
+import signal
 import socket
 import struct
 import sys
@@ -33,7 +36,11 @@ def main() -> None:
     gap = 1 / told["rate"]
     began = time.monotonic() + gap
     forgiven, longest = 0, 0.0
-    for number in range(told["count"]):
+    ended, sent = [], 0
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    for number in range(told["count"]) if told["count"] else itertools.count():
+        if ended:
+            break
         due = began + number * gap
         if (early := due - time.monotonic()) > 0:
             time.sleep(early)
@@ -43,7 +50,8 @@ def main() -> None:
             longest = max(longest, late)
         pack(payload, 0, told["round"], number, stamp())
         send(payload)
-    print(json.dumps({"forgiven": forgiven, "longest_ms": longest * 1e3}))
+        sent = number + 1
+    print(json.dumps({"sent": sent, "forgiven": forgiven, "longest_ms": longest * 1e3}))
 
 
 if __name__ == "__main__":

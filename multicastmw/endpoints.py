@@ -76,6 +76,23 @@ def clients(text: str) -> tuple[str, ...]:
     return tuple(client(word) for word in words(text))
 
 
+SRV = "srv:"
+
+
+def seeds(text: str) -> tuple[str, ...]:
+    """Where a mesh is asked first: endpoints to dial, or srv:NAME for what DNS says of _mcmw._tcp.NAME."""
+    return tuple(_seed(word) for word in words(text))
+
+
+def _seed(word: str) -> str:
+    if not word.startswith(SRV):
+        return client(word)
+    name = word[len(SRV) :].rstrip(".")
+    if not name or len(name) > MAX_HOST or not all(LABEL.fullmatch(label) for label in name.split(".")):
+        raise ValueError(f"{shown(word)}: {shown(name)} is no name in DNS")
+    return SRV + name
+
+
 def _listening(text: str) -> tuple[str, dict[str, str]]:
     kind, given = _arguments(text, SERVERS)
     if kind == "stdio":

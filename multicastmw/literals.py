@@ -118,6 +118,11 @@ def unless(none: str, parse: Callable[[str], T]) -> Callable[[str], T | None]:
     return parse_unless
 
 
+def uplink(text: str) -> int | None:
+    """kbit/s, or auto, which is None; so is nothing."""
+    return None if text.lower() in ("", "auto") else unless("auto", whole(0, 100_000_000))(text)
+
+
 def node_name(text: str) -> str:
     """What PEPID can carry and a file can be named after."""
     if not 1 <= len(text.encode()) <= MAX_PEPID:

@@ -138,22 +138,23 @@ class OverlayConfig:
     engine: str = option(
         choice("static", "mesh"),
         "static",
-        "How nodes find each other: static, or mesh.",
-        built=False,
-        refused=("mesh",),
+        "How nodes find each other: static (a tree of [peer:NAME]), or mesh, which builds and heals itself.",
     )
     seeds: tuple[str, ...] = option(
-        endpoints.clients, "", "Nodes of the mesh that are asked first.", built=False
+        endpoints.seeds, "", "Nodes of the mesh that are asked first: endpoints, or srv:NAME (DNS)."
     )
-    uplink: str = option(literals.word, "", "What this host's uplink can carry.", built=False)
+    uplink: int | None = option(
+        literals.uplink,
+        "auto",
+        "What this host can send for others, in kbit/s; 0: nothing; auto: 20 Mbit/s are taken for granted.",
+    )
     role: str = option(
-        choice("member", "relay"), "member", "A member receives; a relay also feeds others.", built=False
+        choice("member", "relay"),
+        "member",
+        "A relay is also a place where members of groups find each other.",
     )
     max_children: int | None = option(
-        unless("", whole(0, 65_535)),
-        "",
-        "How many nodes this one feeds at most; empty: as it can.",
-        built=False,
+        unless("", whole(0, 65_535)), "", "How many nodes this one feeds at most; empty: as its uplink can."
     )
     feeds: int = option(whole(1, 255), "1", "From how many nodes a channel is taken at once.", built=False)
     rotate: float = option(
@@ -179,9 +180,7 @@ class RecoveryConfig:
     deadline: float = option(
         seconds(60),
         "1.0",
-        "Seconds within which a lost packet is asked for again; 0: off.",
-        built=False,
-        quiet=(0.0,),
+        "In the mesh: seconds within which a lost packet is asked for again; 0: off.",
     )
     fec: str = option(literals.word, "off", "Forward error correction.", built=False)
 

@@ -1,44 +1,68 @@
-"""`python -m simulator`: runs scenarios with seeds, and prints the table."""
+"""`python -m simulator`: lets groups meet trouble, with some seeds, and prints the table."""
 
 import argparse
-import gc
 import json
+import os
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor
-from statistics import median
-from typing import Any
 
-from simulator.scenarios import SCENARIOS
+from simulator.runs import run_all, say
+from simulator.scenarios import Figures
+from simulator.table import GROUPS, Group, Result, show
+
+DEFAULT = 1_000  # nodes: what is larger is asked for
 
 
-def one(name: str, nodes: int, seed: int) -> dict[str, Any]:
-    gc.disable()
-    began = time.perf_counter()
-    found = SCENARIOS[name](nodes, seed)
-    found["took"] = time.perf_counter() - began
-    return found
+def parser() -> argparse.ArgumentParser:
+    it = argparse.ArgumentParser(
+        prog="python -m simulator",
+        description="Runs the mesh's own machines in a simulated network, and prints what they reach beside "
+        "what they have to; exit code 1 if a figure is missed.",
+    )
+    it.add_argument("groups", nargs="*", help="of the table, by name (see --list); all up to --sizes without")
+    it.add_argument("--sizes", default="", help=f"all, or group sizes (default: all up to {DEFAULT})")
+    it.add_argument("--seeds", type=int, default=5, help="how many (default 5; some groups have 3)")
+    it.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)")
+    it.add_argument("--json", action="store_true", help="one JSON document with the figures of each seed")
+    it.add_argument("--from", nargs="+", dest="files", help="runs nothing: files that --json has printed")
+    it.add_argument("--list", action="store_true", help="says which groups there are")
+    return it
+
+
+def chosen(names: list[str], sizes: str) -> list[Group]:
+    if names:
+        return [group for group in GROUPS if group.name in names]
+    if sizes == "all":
+        return list(GROUPS)
+    asked = {int(size) for size in sizes.split()}
+    return [group for group in GROUPS if (group.nodes in asked if asked else group.nodes <= DEFAULT)]
+
+
+def kept(files: list[str]) -> list[Result]:
+    """What was found earlier; seeds of several files are put together."""
+    runs: dict[str, list[dict[str, Figures]]] = {}
+    for name in files:
+        with open(name) as file:
+            for group, found in json.load(file).items():
+                runs.setdefault(group, []).extend(found)
+    return [Result(group, runs[group.name]) for group in GROUPS if group.name in runs]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m simulator")
-    parser.add_argument("scenario", choices=SCENARIOS)
-    parser.add_argument("-n", "--nodes", type=int, default=200)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--jobs", type=int, default=2)
-    options = parser.parse_args()
-    with ProcessPoolExecutor(options.jobs) as pool:
-        runs = [pool.submit(one, options.scenario, options.nodes, seed) for seed in options.seeds]
-        found = [run.result() for run in runs]
-    for each in found:
-        print(
-            json.dumps(
-                {key: round(value, 5) if isinstance(value, float) else value for key, value in each.items()}
-            )
-        )
-    numbers = [key for key, value in found[0].items() if isinstance(value, float)]
-    print(json.dumps({key: round(median(each[key] for each in found), 5) for key in numbers}))
-    return 0
+    options = parser().parse_args()
+    groups = chosen(options.groups, options.sizes)
+    if options.list:
+        for group in GROUPS:
+            print(f"{group.name:12} {group.nodes:6} nodes: {', '.join(group.happenings)}")
+        return 0
+    if not groups:
+        say("no such group; --list says which there are")
+        return 2
+    results = kept(options.files) if options.files else run_all(groups, options.seeds, options.jobs)
+    if options.json:
+        print(json.dumps({result.group.name: result.runs for result in results}, indent=1))
+    else:
+        print(show(results))
+    return 0 if all(result.is_good() for result in results) else 1
 
 
 if __name__ == "__main__":

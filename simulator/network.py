@@ -43,6 +43,8 @@ Waiting = tuple[
     int, int, bool, Callable[..., Any], tuple[Any, ...]
 ]  # size, destination, stream, function, args
 
+Way = tuple[int, Callable[..., Any], Any]  # destination, function, its first argument
+
 
 class Bursts(NamedTuple):
     """Gilbert and Elliott's two states, of the last hop to a host, whoever sends to it.
@@ -77,8 +79,8 @@ class Host:
     """One host's end of the network."""
 
     __slots__ = ("bad", "busy", "changes", "data", "data_waiting", "dropped", "life", "nat", "number",
-                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data", "side",
-                 "streams")  # fmt: skip
+                 "pace", "paths", "place", "received_control", "received_data", "sent_control", "sent_data",
+                 "side", "streams")  # fmt: skip
 
     def __init__(self, number: int, place: int, uplink: float, nat: bool) -> None:
         self.number = number
@@ -202,6 +204,30 @@ class Network:
             host.busy = leaves = max(leaves, host.busy) + size * host.pace
         self._datagram(host, leaves, destination, size, control, function, args)
 
+    def spread(self, source: int, ways: list[Way], size: int, *args: Any) -> None:
+        """The same datagram of data to several, as `send` to each; a way names its function's first argument.
+
+        This is what a simulation does most, so where nothing waits the packets go without further calls.
+        """
+        host = self.hosts[source]
+        if host.pace or self.bursts or self.jitter or host.life & 1:
+            for destination, function, first in ways:
+                self.send(source, destination, size, False, function, first, *args)
+            return
+        size += HEADERS
+        now, loss, paths, side, at = self._loop.now, self.loss, host.paths, host.side, self._at
+        host.sent_data += (PACKET + size) * len(ways)
+        for destination, function, first in ways:
+            target, delay = paths.get(destination) or self._path(host, destination)
+            if target.life & 1:
+                target.dropped[DEAD] += 1
+            elif side != target.side:
+                target.dropped[PARTITION] += 1
+            elif loss and self._random() < loss:
+                target.dropped[LOSS] += 1
+            else:
+                at(now + delay, arrive, target, target.life, size, False, function, (first, *args))
+
     def stream(self, source: int, destination: int, size: int, control: bool,
                function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
         """So many bytes of the connection between the two, reliable and in order.
@@ -224,7 +250,7 @@ class Network:
     # --- the uplink
 
     def _waits(self, host: Host, control: bool, packet: Waiting) -> bool:
-        """Whether a packet that finds the uplink busy is not sent now: data wait, control is in time or lost."""
+        """Whether one that finds the uplink busy is not sent now: data wait, control is in time or lost."""
         if control:
             if host.busy - self._loop.now < CONTROL_WAITS:
                 return False
@@ -314,7 +340,7 @@ class Network:
     def _again(self, target: Host, leaves: float, timeout: float) -> tuple[int, float]:
         """How often bytes go that were lost the first time, and how much later they come."""
         tries, late = 2, timeout
-        while tries < TRIES and self._loses(target, leaves + late):
+        while tries < TRIES and self._will_lose(target, leaves + late):
             timeout *= 2
             late += timeout
             tries += 1
@@ -324,6 +350,13 @@ class Network:
         if self.loss and self._random() < self.loss:
             return True
         return self.bursts is not None and self._in_burst(target, now)
+
+    def _will_lose(self, target: Host, then: float) -> bool:
+        """As far as is known now: a burst that has not begun is not drawn, as others come before it."""
+        if self.loss and self._random() < self.loss:
+            return True
+        bursts = self.bursts
+        return bursts is not None and target.bad and then < target.changes and self._random() < bursts.loss
 
     def _in_burst(self, target: Host, now: float) -> bool:
         """Whether the last hop to it loses a packet at that time."""

@@ -1,4 +1,4 @@
-"""A node of the simulation: the product's own mesh (core/mesh/) and duplicate windows, links that are made up.
+"""A node of the simulation: the product's own mesh (core/mesh/) and duplicate window, links that are made up.
 
 A link is one of core/link.py as far as the mesh sees it: it takes two round trips to come up, messages about
 streams go as datagrams where they may be lost, those about members in order and surely; who dies silently is
@@ -14,14 +14,13 @@ from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.window import Budget, Window
-from multicastmw.wire.mesh import Address, Have, MeshMessage, Nack, Graft, Prune, Sample, StreamKey
-from simulator.sizes import size
+from multicastmw.wire.mesh import Address, Graft, Have, MeshMessage, Nack, Prune, Sample, StreamKey
+from multicastmw.wire.messages import size
 
-TOKEN = 12  # bytes of the object that a datagram carries besides
-HEADER = 60
+TOKEN = 1  # any: a datagram carries one
+HEADER = 60  # bytes of an IP Data message in front of the packet
 DATAGRAMS = (Have, Nack, Graft, Prune)
 DIAL_TIMEOUT = 4.0
-SILENT = 1.5, 5.5  # seconds until a link whose peer is dead is down
 # Bytes a second of one side of an idle link: a probe and an answer (32 bytes of ours each) every 4 s, and a
 # Keep Alive on TCP, with what acknowledges it, every 5 s on average; with IP, UDP and TCP.
 IDLE_BYTES = 2 * 60 / 4 + (8 + 52 + 52) / 5
@@ -51,30 +50,41 @@ class Link:
 class Wire:
     """One end of a link."""
 
-    __slots__ = ("far", "link", "near", "rtt")
+    __slots__ = ("far", "is_seed", "link", "near", "rtt", "way")
 
     def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
+        self.is_seed = False
+        self.way = far.index, far.data, link
 
     def say(self, message: MeshMessage, now: float) -> None:
         far = self.far
         network = self.near.world.network
-        bytes_ = size(message)
-        if type(message) in DATAGRAMS:
-            network.send(self.near.index, far.index, bytes_ + TOKEN, True, far.message, self.link, message)
+        if isinstance(message, DATAGRAMS) and not self.near.world.tcp:
+            network.send(
+                self.near.index, far.index, size(message, TOKEN), True, far.message, self.link, message
+            )
         else:
-            network.stream(self.near.index, far.index, bytes_, True, far.message, self.link, message)
+            network.stream(self.near.index, far.index, size(message), True, far.message, self.link, message)
 
     def resend(self, stored: Stored, low_water: int, now: float) -> int:
         key, sequence, bytes_, flags = stored
-        far, near = self.far, self.near
+        near = self.near
         near.resent += 1
-        near.world.network.send(
-            near.index, far.index, bytes_ + HEADER, False, far.data, self.link, key, sequence, bytes_,
-            flags | RETRANSMITTED, low_water,
-        )  # fmt: skip
+        self._send(Stored(key, sequence, bytes_, flags | RETRANSMITTED), low_water)
         return bytes_
+
+    def deliver(self, packet: Stored) -> None:
+        self._send(packet, 0)
+
+    def _send(self, packet: Stored, low_water: int) -> None:
+        near, far, size_ = self.near, self.far, packet.size
+        network = near.world.network
+        (network.stream if near.world.tcp else network.send)(
+            near.index, far.index, size_ + HEADER, False, far.data, self.link, packet.key, packet.sequence,
+            size_, packet.flags, low_water,
+        )  # fmt: skip
 
     def hang_up(self, why: str, now: float) -> None:
         self.near.world.disconnect(self.link, self.near)
@@ -83,22 +93,23 @@ class Wire:
 class Node:
     """One of the nodes; `index` is its place in the network."""
 
+    kind = Mesh
+
     def __init__(self, world: Any, index: int, settings: Settings, rng: Random, now: float) -> None:
         self.world = world
         self.index = index
         self.settings = settings
         self.id = ((rng.getrandbits(47) | 1 << 47) << 16) & 0xFFFFFFFFFFFFFFFF
         self.address = Address(f"10.{index >> 16}.{index >> 8 & 255}.{index & 255}", 4600)
-        self.mesh = Mesh(self.id, (self.address,), settings, self, rng, now)
+        self.mesh = self.kind(self.id, (self.address,), settings, self, rng, now)
         self.links: dict[Node, Link] = {}
         self.windows: dict[StreamKey, Window] = {}
         self.is_alive = True
         self.wanted: set[int] = set()
         self.arrivals = array("f")
-        self.duplicates = self.packets = self.resent = self.forwarded = 0
-        self.drops_share = 0.0  # of what it should forward: a liar
-        self.true_slots = 0
-        self.entered_at = now
+        self.duplicates = self.packets = self.resent = 0
+        self.lies = False
+        self.entered_at = -1.0  # not yet
         self._winding = float("inf")
 
     # --- what the mesh has around it
@@ -113,6 +124,13 @@ class Node:
         if at < self._winding and self.is_alive:
             self._winding = at
             self.world.loop.at(max(at, self.world.loop.now), self._ring, at)
+
+    def forgot(self, key: StreamKey) -> None:
+        self.windows.pop(key, None)
+
+    def served_no_more(self, group: int, now: float) -> None: ...
+
+    def groups_live(self, groups: list[int], now: float) -> None: ...
 
     def _ring(self, at: float) -> None:
         if at != self._winding or not self.is_alive:
@@ -162,15 +180,15 @@ class Node:
 
     def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
         low_water = feed.low_water(sequence) if feed.missing else 0
-        send, index, key = self.world.network.send, self.index, feed.key
-        if self.drops_share and self.mesh.rng.random() < self.drops_share:
-            return
-        for child in feed.takers:
-            wire = child.wire
-            if wire.link is not came:
-                self.forwarded += 1
-                send(index, wire.far.index, bytes_ + HEADER, False, wire.far.data, wire.link, key, sequence, bytes_,
-                     flags, low_water)  # fmt: skip
+        wires: list[Wire] = [child.wire for child in feed.takers]  # type: ignore[misc]  # of this world all are
+        ways = [wire.way for wire in wires if wire.link is not came]
+        network, size_ = self.world.network, bytes_ + HEADER
+        if self.world.tcp:
+            for far, accept, link in ways:
+                network.stream(self.index, far, size_, False, accept, link, feed.key, sequence, bytes_, flags,
+                               low_water)  # fmt: skip
+        elif ways:
+            network.spread(self.index, ways, size_, feed.key, sequence, bytes_, flags, low_water)
 
     def originate(self, key: StreamKey, sequence: int, bytes_: int) -> None:
         now = self.world.loop.now

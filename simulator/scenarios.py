@@ -1,127 +1,242 @@
-"""The scenarios of the table (docs/overlay.rst); each is run with some seeds."""
+"""What happens to a group that is settled.  Each gives figures by name; all may run from the same beginning.
 
-from typing import Any
+The beginning takes longest, so it is gone through once: `aside` runs what happens in a fork of the process,
+and the group is as it was for the next one.
+"""
 
-from simulator.churn import poisson
-from simulator.scenario import GROUP, SEEDS, Scenario, Shape, outages
+import json
+import os
+import traceback
+from collections.abc import Callable
+from functools import partial
+
+from simulator import churn as trace
+from simulator import liars
+from simulator.liars import Liar
+from simulator.network import Bursts
+from simulator.node import Node
+from simulator.scenario import GROUP, SEEDS, Measured, Scenario, outages, within
+
+Figures = dict[str, float]
+
+LOSS = 0.01  # of each hop
+WATCHED = 30.0  # seconds for which liars are watched
 
 
-def crash(
-    nodes: int, seed: int, share: float = 0.1, loss: float = 0.01, settle: float = 60.0
-) -> dict[str, Any]:
-    """A share of the nodes falls silent at once, with 1 % loss on each hop."""
-    scenario = Scenario(Shape(nodes, seed, loss=loss, settle=settle))
-    scenario.start()
-    scenario.settle()
-    found: dict[str, Any] = {"nodes": nodes, "seed": seed, "stranded": 0}
-    calm = scenario.measure(5.0)
-    scenario.network.loss = 0.0
-    calm.run()
-    stretch = calm.stretch()
-    found |= {
-        "stretch": stretch[len(stretch) // 2], "stretch_p90": stretch[int(len(stretch) * 0.9)],
-        "control": calm.control_kbit(), "duplicates_calm": calm.duplicates(), "stranded": calm.stranded(),
-    }  # fmt: skip
-    lossy = scenario.measure(15.0)
-    scenario.loop.run(scenario.loop.now + 3.0)
-    at = scenario.loop.now
-    victims = [node for node in scenario.living() if node.index > SEEDS and scenario.rng.random() < share]
-    for victim in victims:
-        scenario.world.crash(victim)
-    lossy.run()
-    affected, middle, worst = outages(lossy.gaps(at), scenario.shape.rate)
-    found |= {
-        "crashed": len(victims), "affected": affected, "outage_p50": middle, "outage_worst": worst,
-        "delivered_1s": lossy.delivered(1.0), "delivered_600ms": lossy.delivered(0.6),
-        "duplicates": lossy.duplicates(), "control_lossy": lossy.control_kbit(),
-        "stranded_after": lossy.stranded(),
-    }  # fmt: skip
+def aside(happens: Callable[[Scenario], Figures], scenario: Scenario) -> Figures:
+    """Runs it in a fork; what it raises ends that one, and this with it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.close(reading)
+            with os.fdopen(writing, "w") as answer:
+                json.dump(happens(scenario), answer)
+            status = 0
+        except Exception:
+            traceback.print_exc()
+            raise
+        finally:
+            os._exit(status)  # no buffers of the parent's are written again
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    _, status = os.waitpid(child, 0)
+    if status:
+        raise RuntimeError(f"the fork ended with {status}")
+    found: Figures = json.loads(text)
     return found
 
 
-def churn(
-    nodes: int, seed: int, crashes: float = 5.0, loss: float = 0.01, seconds: float = 30.0
-) -> dict[str, Any]:
-    """Nodes crash all the time and others come, 1 % loss."""
-    scenario = Scenario(Shape(nodes, seed, loss=loss))
-    scenario.start()
-    scenario.settle()
+def delivery(measured: Measured, after: float) -> Figures:
+    """What came, and how long it stayed away."""
+    affected, middle, worst = outages(measured.gaps(after), measured.rate)
+    return {
+        "within 1 s": measured.delivered(1.0), "within 600 ms": measured.delivered(0.6), "affected": affected,
+        "outage p50": middle, "outage worst": worst, "duplicates": measured.duplicates(),
+        "control": measured.control_kbit(), "stranded": measured.stranded(),
+    }  # fmt: skip
+
+
+def calm(scenario: Scenario, seconds: float = 5.0) -> Figures:
+    """Nothing happens, and nothing is lost."""
     measured = scenario.measure(seconds)
-    began = scenario.loop.now
-    for after in poisson(crashes, scenario.rng):
+    measured.run()
+    stretch = measured.stretch()
+    return delivery(measured, measured.began) | {
+        "stretch p50": within(stretch, 0.5), "stretch p90": within(stretch, 0.9),
+    }  # fmt: skip
+
+
+def crash(scenario: Scenario, share: float = 0.1, loss: float = LOSS, seconds: float = 15.0) -> Figures:
+    """A share of the nodes falls silent at once."""
+    measured = scenario.measure(seconds, loss)
+    scenario.run(scenario.loop.now + 3.0)
+    at = scenario.loop.now
+    victims = [node for node in scenario.mortal() if scenario.rng.random() < share]
+    for victim in victims:
+        scenario.world.crash(victim)
+    measured.run()
+    return delivery(measured, at) | {"crashed": len(victims)}
+
+
+def churn(
+    scenario: Scenario, crashes: float | None = None, loss: float = LOSS, seconds: float = 30.0
+) -> Figures:
+    """Nodes crash all the time, and as many come: 5/s, fewer in a small group."""
+    crashes = min(5.0, scenario.shape.nodes / 200) if crashes is None else crashes
+    measured = scenario.measure(seconds, loss)
+    for after in trace.poisson(crashes, scenario.rng):
         if after > seconds:
             break
-        scenario.loop.at(began + after, _one_goes, scenario)
+        scenario.loop.at(measured.began + after, _one_goes, scenario)
     measured.run()
-    affected, middle, worst = outages(measured.gaps(began), scenario.shape.rate)
-    return {
-        "nodes": nodes, "seed": seed, "delivered_600ms": measured.delivered(0.6),
-        "delivered_1s": measured.delivered(1.0), "control": measured.control_kbit(),
-        "duplicates": measured.duplicates(), "affected": affected, "outage_p50": middle, "outage_worst": worst,
-    }  # fmt: skip
+    return delivery(measured, measured.began)
 
 
 def _one_goes(scenario: Scenario) -> None:
-    """One crashes, and another one comes in its place."""
-    victims = [node for node in scenario.living() if node.index > SEEDS]
-    scenario.world.crash(scenario.rng.choice(victims))
-    slots = scenario.rng.choices([slots for _, slots in scenario.shape.slots],
-                                 [share for share, _ in scenario.shape.slots])[0]  # fmt: skip
-    newcomer = scenario.add(len(scenario.world.nodes), slots)
+    scenario.world.crash(scenario.rng.choice(scenario.mortal()))
+    _one_comes(scenario)
+
+
+def _one_comes(scenario: Scenario) -> Node:
+    newcomer = scenario.add()
     scenario.world.measure_also(newcomer)
     scenario.enter(newcomer)
+    return newcomer
 
 
-def crowd(nodes: int, seed: int, joins: int = 1_000, seconds: float = 10.0) -> dict[str, Any]:
+def sessions(scenario: Scenario, loss: float = LOSS, seconds: float = 60.0) -> Figures:
+    """Members stay as long as those of the trace, and vanish without a word; newcomers keep the number."""
+    rng, loop = scenario.rng, scenario.loop
+    measured = scenario.measure(seconds, loss)
+    began, lengths = loop.now, trace.sessions(rng)
+
+    def ends(node: Node) -> None:
+        if node.is_alive:
+            scenario.world.crash(node)
+
+    def comes() -> None:
+        loop.at(loop.now + next(lengths), ends, _one_comes(scenario))
+
+    for node, left in zip(scenario.mortal(), trace.remaining(rng), strict=False):
+        loop.at(began + left, ends, node)
+    for after in trace.departures(scenario.shape.nodes, rng):
+        if after > seconds:
+            break
+        loop.at(began + after, comes)
+    measured.run()
+    return delivery(measured, began)
+
+
+def crowd(scenario: Scenario, joins: int = 1_000, seconds: float = 10.0) -> Figures:
     """So many come within ten seconds: how long until each has its first packet?"""
-    scenario = Scenario(Shape(nodes, seed, settle=20.0))
-    scenario.start()
-    scenario.settle()
-    measured = scenario.measure(seconds + 10.0)
-    began = scenario.loop.now
-    newcomers = []
-    for number in range(joins):
-        slots = scenario.rng.choices([0, 2, 8], [0.4, 0.4, 0.2])[0]
-        newcomer = scenario.add(len(scenario.world.nodes), slots)
+    measured = scenario.measure(seconds + 5.0)
+    began, newcomers = scenario.loop.now, []
+    for at in trace.flash_crowd(joins, seconds, scenario.rng):
+        newcomer = scenario.add()
         scenario.world.measure_also(newcomer)
         newcomers.append(newcomer)
-        scenario.loop.at(began + number * seconds / joins, scenario.enter, newcomer)
+        scenario.loop.at(began + at, scenario.enter, newcomer)
     measured.run()
-    first = [scenario.world.first_of(node) for node in newcomers]
-    took = sorted(at - node.entered_at for at, node in zip(first, newcomers, strict=True))
+    took = [scenario.world.first_of(node) - node.entered_at for node in newcomers]
     return {
-        "nodes": nodes, "seed": seed, "joins": joins, "first_p50": took[len(took) // 2],
-        "first_p95": took[int(len(took) * 0.95)], "first_worst": took[-1],
-        "delivered_1s": measured.delivered(1.0), "stranded": measured.stranded(),
+        "first p50": within(took, 0.5), "first p95": within(took, 0.95), "first worst": max(took),
+        "within 1 s": measured.delivered(1.0), "stranded": measured.stranded(),
     }  # fmt: skip
 
 
-def partition(nodes: int, seed: int, seconds: float = 60.0) -> dict[str, Any]:
-    """Half of the nodes cannot reach the other half for a minute; when do all have the stream again?"""
-    scenario = Scenario(Shape(nodes, seed, settle=40.0))
-    scenario.start()
-    scenario.settle()
-    far = [node.index for node in scenario.living() if node.index % 2 and node.index > SEEDS]
+def partition(scenario: Scenario, seconds: float = 60.0, patience: float = 90.0) -> Figures:
+    """Half of the nodes cannot reach the other half; when has each the stream again, after that?"""
+    loop = scenario.loop
+    far = {node.index for node in scenario.mortal() if node.index % 2}
     scenario.network.partition([far])
-    scenario.world.cut(set(far))
-    scenario.loop.run(scenario.loop.now + seconds)
+    scenario.world.cut(far)
+    scenario.run(loop.now + seconds)
     scenario.network.heal()
-    healed = scenario.loop.now
-    lost = len(far)
-    took = {}
-    while scenario.loop.now < healed + 90.0 and len(took) < lost:
-        measured_from = scenario.loop.now
-        scenario.loop.run(scenario.loop.now + 0.5)
-        for node in scenario.living():
+    healed = loop.now
+    nodes = [node for node in scenario.living() if node.index in far]
+    back: dict[int, float] = {}
+    while loop.now < healed + patience and len(back) < len(nodes):
+        since = loop.now
+        loop.run(since + 0.5)
+        for node in nodes:
             feed = node.mesh.feeds.get(scenario.key)
-            if node.index in far and node.index not in took and feed and feed.moved_at > measured_from:
-                took[node.index] = feed.moved_at - healed
-    times = sorted(took.values())
+            if node.index not in back and feed and feed.moved_at > since:
+                back[node.index] = feed.moved_at - healed
+    times = [back.get(node.index, patience) for node in nodes]
+    return {"back p50": within(times, 0.5), "back last": max(times), "cut off": len(nodes)}
+
+
+def jitter(scenario: Scenario, mean: float = 0.02) -> Figures:
+    """An exponential delay of 20 ms besides, which puts packets out of order; 1 % loss."""
+    scenario.network.jitter = mean
+    return steady(scenario)
+
+
+def bursts(scenario: Scenario) -> Figures:
+    """Each last hop loses 80 % for 100 ms twice a minute, and 1 % besides."""
+    scenario.network.bursts = Bursts()
+    return steady(scenario)
+
+
+def steady(scenario: Scenario, loss: float = LOSS, seconds: float = 15.0) -> Figures:
+    """Nothing happens, but packets are lost."""
+    measured = scenario.measure(seconds, loss)
+    measured.run()
+    return delivery(measured, measured.began)
+
+
+def malice(scenario: Scenario, way: str = liars.DROP) -> Figures:
+    """The liars turn; how do the honest fare, and how fast have they left those who feed them nothing?"""
+    loop = scenario.loop
+    bad = [node for node in scenario.living() if isinstance(node, Liar) and node.index > SEEDS]
+    for liar in bad:
+        liar.lies = True
+    measured = scenario.measure(WATCHED)
+    links = _links(scenario)
+    before = _fed_by(scenario)
+    for liar in bad:
+        liar.turn(way, GROUP)
+    left_at = WATCHED
+    while loop.now < measured.began + WATCHED:
+        loop.run(loop.now + 0.5)
+        if _fed_by(scenario) <= max(0.01, before / 10):
+            left_at = min(left_at, loop.now - measured.began)
+    measured.run()
     return {
-        "nodes": nodes, "seed": seed, "cut_off": lost, "back": len(took),
-        "back_p50": times[len(times) // 2] if times else -1, "back_last": times[-1] if times else -1,
-        "group": GROUP,
+        "liars": len(bad), "within 1 s": measured.delivered(1.0),
+        "fed before": before, "fed after": _fed_by(scenario),
+        "left after": left_at, "links before": links, "links after": _links(scenario),
+        "worst node": min(_shares(scenario, measured), default=0.0), "control": measured.control_kbit(),
     }  # fmt: skip
 
 
-SCENARIOS = {"crash": crash, "churn": churn, "crowd": crowd, "partition": partition}
+def _fed_by(scenario: Scenario) -> float:
+    """The share of the honest whose parent lies."""
+    by_node = scenario.world.by_id
+    fed = []
+    for node in scenario.living():
+        feed = node.mesh.feeds.get(scenario.key)
+        fed.append(bool(feed and feed.parent and by_node[feed.parent.node].lies))
+    return sum(fed) / max(1, len(fed))
+
+
+def _links(scenario: Scenario) -> int:
+    """Between the honest and liars."""
+    return sum(sum(other.lies for other in node.links) for node in scenario.living())
+
+
+def _shares(scenario: Scenario, measured: Measured) -> list[float]:
+    """Of each honest node, what came within a second."""
+    return [
+        sum(1 for delay in node.arrivals if 0 <= delay <= 1.0) / measured.count for node in scenario.living()
+    ]
+
+
+HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
+    "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,
+    "partition": partition, "jitter": jitter, "bursts": bursts, "steady": steady,
+    **{way: partial(malice, way=way) for way in liars.WAYS},
+}  # fmt: skip

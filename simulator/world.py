@@ -8,13 +8,26 @@ from multicastmw.wire.mesh import StreamKey
 from simulator.latency import Latency
 from simulator.loop import Loop
 from simulator.network import Network
-from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, SILENT, Link, Node, Wire
+from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node, Wire
+
+# Seconds until a link whose peer is dead is down: three unanswered Keep Alives.
+SILENT = 1.5, 5.5
 
 
 class World:
-    """Nodes on a network; `measure` says which packets count."""
+    """Nodes on a network; `measure` says which packets count.
 
-    def __init__(self, loop: Loop, network: Network, latency: Latency, rng: Random) -> None:
+    `tcp`: data and announcements go over the connections, too; `silent`: how long a death goes unnoticed by
+    the links alone; `kind`: of the nodes.
+    """
+
+    def __init__(
+        self, loop: Loop, network: Network, latency: Latency, rng: Random, *, kind: type[Node] = Node,
+        tcp: bool = False, silent: tuple[float, float] = SILENT,
+    ) -> None:  # fmt: skip
+        self.kind = kind
+        self.tcp = tcp
+        self.silent = silent
         self.loop = loop
         self.network = network
         self.latency = latency
@@ -24,11 +37,12 @@ class World:
         self.first = self.last = 0
         self.sent_at: dict[int, float] = {}
         self.first_at: dict[int, float] = {}  # node index -> time of the first packet
-        self.links = 0
 
-    def add(self, index: int, settings: Settings, uplink: float = float("inf")) -> Node:
+    def add(
+        self, index: int, settings: Settings, uplink: float = float("inf"), kind: type[Node] | None = None
+    ) -> Node:
         self.network.add(index, uplink, nat=settings.nat)
-        node = Node(self, index, settings, Random(self.rng.getrandbits(64)), self.loop.now)
+        node = (kind or self.kind)(self, index, settings, Random(self.rng.getrandbits(64)), self.loop.now)
         self.nodes.append(node)
         self.by_id[node.id] = node
         return node
@@ -64,7 +78,6 @@ class World:
             self.loop.at(self.loop.now + DIAL_TIMEOUT - 1.5 * rtt, self._not_reached, node, other.id)
             return
         link = Link(node, other)
-        self.links += 1
         node.links[other] = other.links[node] = link
         self.loop.at(self.loop.now + rtt / 2 - 1e-6, self._up, link, node, other, rtt)
         self._enter(link, other, node, False, rtt)
@@ -100,7 +113,7 @@ class World:
         node.is_alive = False
         self.network.crash(node.index)
         for other, link in list(node.links.items()):
-            after = self.rng.uniform(*SILENT) if silent else self.rtt(node, other) / 2
+            after = self.rng.uniform(*self.silent) if silent else self.rtt(node, other) / 2
             self.loop.at(self.loop.now + after, self._died, link, other, node)
 
     def cut(self, indices: set[int]) -> None:
@@ -108,7 +121,9 @@ class World:
         for node in self.nodes:
             for other, link in list(node.links.items()):
                 if (node.index in indices) != (other.index in indices):
-                    self.loop.at(self.loop.now + self.rng.uniform(*SILENT), self._died, link, node, other)
+                    self.loop.at(
+                        self.loop.now + self.rng.uniform(*self.silent), self._died, link, node, other
+                    )
 
     def _died(self, link: Link, node: Node, far: Node) -> None:
         link.is_up = False

@@ -62,7 +62,7 @@ endpoint = tcp:host=fd00\:\:1:port=4600
 [overlay]
 engine = static
 seeds = tcp:s.example.net:4600 tcp:t.example.net:4600
-uplink = 20M
+uplink = 20000
 role = relay
 max-children = 4
 feeds = 2
@@ -228,8 +228,7 @@ class WarningTests(ConfigCase):
     def test_what_is_not_built_gets_a_line_each(self) -> None:
         warnings = self.read(EVERYTHING).warnings
         places = """
-            [overlay] seeds, [overlay] uplink, [overlay] role, [overlay] max-children, [overlay] feeds,
-            [overlay] rotate, [recovery] deadline, [recovery] fec, [qos] dscp, [session:X]"""
+            [overlay] feeds, [overlay] rotate, [recovery] fec, [qos] dscp, [session:X]"""
         self.assertEqual(
             [re.split(r" =|: ", warning)[0] for warning in warnings],
             [place.strip() for place in places.split(",")],

@@ -9,11 +9,24 @@ local mcmw = Proto("mcmw", "Multicast Middleware")
 
 local OPS = {
    [6] = "Open", [8] = "Close", [9] = "Keep Alive", [32] = "Add Route", [33] = "Remove Route", [34] = "IP Data",
+   [35] = "Have", [36] = "Nack", [37] = "Peers", [38] = "Find",
 }
 local OBJECTS = {
    [8] = "Error", [10] = "Keep Alive Timer", [11] = "PEPID", [64] = "Node", [65] = "Data Port", [66] = "Group",
    [68] = "Forwarding", [69] = "Packet", [70] = "Token", [71] = "Echo", [72] = "Reason",
+   [73] = "Capabilities", [74] = "Address", [75] = "Stream", [76] = "Sequence", [77] = "Range", [78] = "Load",
+   [79] = "Path", [80] = "Cost", [81] = "Rate", [82] = "Refusal", [83] = "Back-off", [84] = "Kind",
+   [85] = "Sample", [86] = "Estimate",
 }
+local ROLES = { [1] = "member", [2] = "relay", [3] = "sender only" }
+local REFUSALS = {
+   [1] = "left", [2] = "full", [3] = "congested", [4] = "no data", [5] = "loop", [6] = "misbehaved",
+}
+local PEERS = {
+   [1] = "join", [2] = "forward join", [3] = "neighbour", [4] = "neighbour, no", [5] = "shuffle",
+   [6] = "shuffle reply", [7] = "disconnect", [8] = "connect back",
+}
+local FINDS = { [1] = "query", [2] = "register", [3] = "reply" }
 local KINDS = { [1] = "IPv4", [2] = "IPv6", [3] = "sealed" }
 local ECHOES = { [1] = "request", [2] = "reply" }
 
@@ -48,6 +61,39 @@ f.low_water = ProtoField.uint8("mcmw.low_water", "Low water")
 f.reason = ProtoField.string("mcmw.reason", "Reason")
 f.echo = ProtoField.uint8("mcmw.echo", "Echo", base.DEC, ECHOES)
 f.clock = ProtoField.uint64("mcmw.echo.clock", "Sender's clock")
+f.uplink = ProtoField.uint32("mcmw.uplink", "Uplink, kbit/s")
+f.children = ProtoField.uint16("mcmw.children", "Children at most")
+f.role = ProtoField.uint8("mcmw.role", "Role", base.DEC, ROLES)
+f.nat = ProtoField.bool("mcmw.about.nat", "Nobody can dial it", 8, nil, 0x01)
+f.relay = ProtoField.bool("mcmw.about.relay", "Relay", 8, nil, 0x02)
+f.udp = ProtoField.bool("mcmw.about.udp", "Takes datagrams", 8, nil, 0x04)
+f.host = ProtoField.ipv4("mcmw.address", "Address")
+f.host6 = ProtoField.ipv6("mcmw.address6", "Address")
+f.tcp = ProtoField.uint16("mcmw.tcp_port", "TCP port")
+f.first = ProtoField.uint32("mcmw.range.first", "First")
+f.last = ProtoField.uint32("mcmw.range.last", "Last")
+f.free = ProtoField.uint16("mcmw.free", "Free slots")
+f.stalled = ProtoField.bool("mcmw.stalled", "Stalled", 8, nil, 0x01)
+f.on_beacon = ProtoField.bool("mcmw.on_beacon", "Of a beacon", 8, nil, 0x02)
+f.poorest = ProtoField.uint8("mcmw.poorest", "Slots of the poorest child")
+f.far = ProtoField.uint16("mcmw.far", "Round trip to it, ms")
+f.digest = ProtoField.uint64("mcmw.digest", "Digest of the stream", base.HEX)
+f.x = ProtoField.int16("mcmw.place.x", "x, tenths of a millisecond")
+f.y = ProtoField.int16("mcmw.place.y", "y, tenths of a millisecond")
+f.height = ProtoField.uint16("mcmw.place.height", "Height, tenths of a millisecond")
+f.error = ProtoField.uint8("mcmw.place.error", "Error, percent")
+f.hop = ProtoField.uint32("mcmw.path", "Passed by a node, upper half of its id", base.HEX)
+f.cost = ProtoField.uint32("mcmw.cost", "Cost, microseconds")
+f.packets = ProtoField.uint32("mcmw.rate", "Packets a second")
+f.bits = ProtoField.uint32("mcmw.kbits", "kbit/s")
+f.refusal = ProtoField.uint16("mcmw.refusal", "Why", base.DEC, REFUSALS)
+f.back_off = ProtoField.uint32("mcmw.back_off", "Not to be asked for, ms")
+f.peers = ProtoField.uint8("mcmw.peers", "Kind", base.DEC, PEERS)
+f.find = ProtoField.uint8("mcmw.find", "Kind", base.DEC, FINDS)
+f.ttl = ProtoField.uint8("mcmw.ttl", "TTL")
+f.capacity = ProtoField.uint8("mcmw.capacity", "Uplink, log2 of kbit/s")
+f.age = ProtoField.uint16("mcmw.age", "Heard of, seconds ago")
+f.estimate = ProtoField.uint32("mcmw.estimate", "Nodes, estimated")
 f.inner = ProtoField.uint8("mcmw.inner", "Inner packet", base.DEC, KINDS)
 
 local odd = ProtoExpert.new("mcmw.odd", "is not what it says", expert.group.MALFORMED, expert.severity.ERROR)
@@ -60,6 +106,19 @@ local HEADER = 8
 local function key(tree, tvb, raw, address)
    tree:add(raw, tvb)
    if tvb(0, 4):uint() == 0 and tvb(4, 4):uint() ~= 0 then tree:add(address, tvb(4, 4)) end
+end
+
+local function about(tree, flags)
+   for _, field in ipairs({ f.nat, f.relay, f.udp }) do tree:add(field, flags) end
+end
+
+-- Of an Address, or of one inside a Sample; gives what is behind it, nil where it is cut or unknown.
+local function address(tree, kind, data)
+   local size = ({ 4, 16 })[kind]
+   if not size or data:len() < size + 2 then return nil end
+   tree:add(kind == 1 and f.host or f.host6, data(0, size))
+   tree:add(f.tcp, data(size, 2))
+   return size + 2
 end
 
 local readers = {
@@ -110,6 +169,91 @@ local readers = {
       tree:add(f.echo, kind)
       tree:add(f.clock, data(0, 8))
    end },
+   [73] = { size = 8, read = function(tree, data)
+      tree:add(f.uplink, data(0, 4))
+      tree:add(f.children, data(4, 2))
+      tree:add(f.role, data(6, 1))
+      about(tree, data(7, 1))
+   end },
+   [74] = { size = 6, read = function(tree, data, kind)
+      address(tree, kind:uint(), data)
+   end },
+   [75] = { size = 8, read = function(tree, data, kind)
+      if kind:uint() == 3 then
+         tree:add(f.digest, data(0, 8))
+         return
+      end
+      tree:add(f.origin, data(0, 8))
+      if kind:uint() == 1 and data:len() >= 24 then
+         key(tree, data(8, 8), f.group_key, f.group)
+         key(tree, data(16, 8), f.source_key, f.source)
+      elseif kind:uint() == 2 and data:len() >= 16 then
+         tree:add(f.group, data(8, 4))
+         tree:add(f.source, data(12, 4))
+      end
+   end },
+   [76] = { size = 4, read = function(tree, data)
+      tree:add(f.sequence, data(0, 4))
+      return string.format("number %d", data(0, 4):uint())
+   end },
+   [77] = { size = 8, read = function(tree, data)
+      tree:add(f.first, data(0, 4))
+      tree:add(f.last, data(4, 4))
+      return string.format("%d-%d", data(0, 4):uint(), data(4, 4):uint())
+   end },
+   [78] = { size = 4, read = function(tree, data)
+      tree:add(f.free, data(0, 2))
+      tree:add(f.stalled, data(2, 1))
+      tree:add(f.on_beacon, data(2, 1))
+      tree:add(f.poorest, data(3, 1))
+      if data:len() >= 6 then tree:add(f.far, data(4, 2)) end
+   end },
+   [79] = { size = 4, read = function(tree, data)
+      for at = 0, data:len() - 4, 4 do tree:add(f.hop, data(at, 4)) end
+   end },
+   [80] = { size = 4, read = function(tree, data)
+      tree:add(f.cost, data(0, 4))
+   end },
+   [81] = { size = 8, read = function(tree, data)
+      tree:add(f.packets, data(0, 4))
+      tree:add(f.bits, data(4, 4))
+   end },
+   [82] = { size = 2, read = function(tree, data)
+      tree:add(f.refusal, data(0, 2))
+      return REFUSALS[data(0, 2):uint()]
+   end },
+   [83] = { size = 4, read = function(tree, data)
+      tree:add(f.back_off, data(0, 4))
+   end },
+   [84] = { size = 2, read = function(tree, data, _, op)
+      local names = op == 38 and FINDS or PEERS
+      tree:add(op == 38 and f.find or f.peers, data(0, 1))
+      tree:add(f.ttl, data(1, 1))
+      return names[data(0, 1):uint()]
+   end },
+   [85] = { size = 12, read = function(tree, data, kind)
+      tree:add(f.node, data(0, 8))
+      about(tree, data(8, 1))
+      tree:add(f.capacity, data(9, 1))
+      tree:add(f.age, data(10, 2))
+      local at = 12
+      if kind:uint() == 2 then
+         if data:len() < 19 then return end
+         tree:add(f.x, data(12, 2))
+         tree:add(f.y, data(14, 2))
+         tree:add(f.height, data(16, 2))
+         tree:add(f.error, data(18, 1))
+         at = 19
+      end
+      while at + 1 < data:len() do
+         local length = address(tree, data(at, 1):uint(), data(at + 1))
+         if not length then break end
+         at = at + 1 + length
+      end
+   end },
+   [86] = { size = 4, read = function(tree, data)
+      tree:add(f.estimate, data(0, 4))
+   end },
 }
 
 local function message(tvb, pinfo, root)
@@ -138,7 +282,7 @@ local function message(tvb, pinfo, root)
          inner = { kind = c_type, tvb = size > 4 and tvb(at + 4, size - 4):tvb() or nil }
       elseif reader and size - 4 >= reader.size then
          object:add(f.c_type, tvb(at + 3, 1))
-         words[#words + 1] = reader.read(object, tvb(at + 4, size - 4), tvb(at + 3, 1))
+         words[#words + 1] = reader.read(object, tvb(at + 4, size - 4), tvb(at + 3, 1), op)
       else
          object:add(f.c_type, tvb(at + 3, 1))
          if size > 4 then object:add(f.data, tvb(at + 4, size - 4)) end

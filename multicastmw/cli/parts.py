@@ -58,4 +58,12 @@ def waiting(status: Status) -> list[dict[str, str]]:
     return found + [{"what": "warning", "why": text} for text in status["warnings"]]
 
 
-MADE: dict[str, Callable[[Status], Any]] = {"tree": branches, "pending": waiting}
+def trees(status: Status) -> Any:
+    """What leads to whom: of the mesh by streams, for it has no one tree."""
+    if not status["mesh"]:
+        return branches(status)
+    keys = ("group", "source", "node", "path", "parent", "children", "delay")
+    return [{key: each[key] for key in keys} for each in status["mesh"]["streams"]]
+
+
+MADE: dict[str, Callable[[Status], Any]] = {"tree": trees, "pending": waiting}

@@ -12,7 +12,7 @@ from multicastmw.cli.parts import document
 from multicastmw.cli.which import control_of, unanswered
 
 SCREEN = ("node", "peers", "groups", "routes")
-PARTS = (*SCREEN, "streams", "sessions", "tree", "pending", "events")
+PARTS = (*SCREEN, "streams", "sessions", "tree", "mesh", "pending", "events")
 
 
 @click.command(epilog=exit_codes({0: "the node answered", 1: "it did not, and one line says why"}))
@@ -45,7 +45,11 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
     streams what plays: programmes, codecs, rate, and what is wrong with it: the
             source's errors and those that the way through the overlay added;
             takes the node 2.5 s of looking, and goes on for 10 s
-    tree    the nodes that are reached, behind the link that leads to them
+    tree    the nodes that are reached, behind the link that leads to them; in the
+            mesh, the way of each stream to here, and where it goes on
+    mesh    of an engine mesh: the neighbours, their round trips and what they
+            carry for others; groups; from whom each stream comes and to whom it
+            goes, what is missing of it and what was sent again
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
 

@@ -153,6 +153,7 @@ TROUBLES = {
     "from_ourselves": "of our own packets that came back",
     "other_link": "packets that came over another link than their origin's",
     "from_gateways": "packets that another gateway wrote to the LAN, too",
+    "unasked": "packets of groups that this node is not in",
     "too_many_streams": "packets of streams above the bound",
     "datagrams_dropped": "datagrams without a right token",
     "udp_buffer_full": "datagrams that found the socket's buffer full",
@@ -270,9 +271,21 @@ def _and_more(console: Console, count: int, where: str = "") -> None:
         console.print(f"and {count:,} more{where}")
 
 
+def _mesh(console: Console, status: Status) -> None:
+    from multicastmw.cli import meshtables
+
+    meshtables.draw(console, status["mesh"])
+
+
 def _tree(console: Console, status: Status) -> None:
     from rich.tree import Tree
 
+    if status["mesh"]:
+        from multicastmw.cli import meshtables
+
+        meshtables.trees(console, status["mesh"])
+        if not any(peer["nodes"] for peer in status["peers"]):
+            return  # and no static tree besides
     tree = Tree(Text(plain(status["node"]["name"]), style="bold"))
     for branch in branches(status):
         words = [
@@ -306,6 +319,7 @@ def _events(console: Console, status: Status) -> None:
 RENDER: dict[str, Callable[[Console, Status], None]] = {
     "sessions": sessionlist.draw,
     "tree": _tree,
+    "mesh": _mesh,
     "pending": _pending,
     "events": _events,
     "node": _node,

@@ -125,6 +125,17 @@ class PeerUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SeedUnreachable(Event):
+    """A node of the mesh that is asked first could not be reached; the others are tried."""
+
+    seed: str
+    why: str
+    text = "the seed {seed} cannot be reached: {why}"
+    level = "warn"
+    alike = ("seed", "why")
+
+
+@dataclass(frozen=True, slots=True)
 class PeerDown(Event):
     """A peer that was up is gone."""
 

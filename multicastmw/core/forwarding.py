@@ -9,7 +9,7 @@ collector has nothing to do with traffic.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
 from multicastmw.core.addressing import Channel
@@ -29,6 +29,10 @@ from multicastmw.wire.data import (
     PACKET,
     TWIN,
 )
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
+    from multicastmw.core.mesh.neighbour import Neighbour
 
 # What the specification says: a stream unheard for this long starts afresh.
 STALE = 10.0
@@ -50,23 +54,26 @@ class Drops(Counters):
     """Why a packet went no further than this node's door."""
 
     __slots__ = (
-        "from_ourselves", "hop_limit_zero", "malformed", "other_link", "too_many_streams", "unwanted",
+        "from_ourselves", "hop_limit_zero", "malformed", "other_link", "too_many_streams", "unasked",
+        "unwanted",
     )  # fmt: skip
     from_ourselves: int
     hop_limit_zero: int
     malformed: int
     other_link: int  # in the kernel alone: not over the link that leads to their origin
     too_many_streams: int
+    unasked: int  # of a neighbour in the mesh, of a group that this node is not in
     unwanted: int
 
 
 class Sending:
     """One (S, G) that starts here, and its count."""
 
-    __slots__ = ("heard", "route", "sequence")
+    __slots__ = ("feed", "heard", "route", "sequence")
 
-    def __init__(self, route: Route) -> None:
+    def __init__(self, route: Route, feed: "Feed | None") -> None:
         self.route = route
+        self.feed = feed
         self.sequence = 0
         self.heard = 0.0
 
@@ -97,12 +104,15 @@ class Stream:
     """
 
     __slots__ = (
-        "count", "epoch", "heard", "left", "left_epoch", "origin", "overtaken", "recall", "route", "share",
-        "window",
+        "count", "epoch", "feed", "heard", "left", "left_epoch", "origin", "overtaken", "recall", "route",
+        "share", "window",
     )  # fmt: skip
 
-    def __init__(self, origin: int, count: int, route: Route, window: Window, share: Share) -> None:
+    def __init__(
+        self, origin: int, count: int, route: Route, window: Window, share: Share, feed: "Feed | None"
+    ) -> None:
         self.count = count
+        self.feed = feed
         self.epoch = route.epoch
         self.share = share
         self.origin = origin
@@ -168,6 +178,12 @@ class StreamTotals(Counters):
     reordered: int
 
 
+class Ingress(Destination, Protocol):
+    """A link that packets come over."""
+
+    neighbour: "Neighbour | None"  # who is there, in the mesh
+
+
 class Watcher(Protocol):
     """Who wants to know which streams there are."""
 
@@ -182,6 +198,16 @@ class Nobody:
     def ended(self, origin: int, stream: Sending | Stream) -> None: ...
 
 
+class Feeder(Protocol):
+    """The mesh, where the node is in one: who knows which links a stream takes."""
+
+    def begins(self, origin: int, group: int, source: int, now: float) -> "Feed":
+        """A stream comes in here: from the TAP, or over a static link."""
+
+    def comes(self, origin: int, group: int, source: int, by: "Neighbour", now: float) -> "Feed | None":
+        """A stream comes over the link of a neighbour; None: it is not to come here."""
+
+
 class Forwarder:
     """All streams through this node.  `origin` is our own, 64 bits."""
 
@@ -189,6 +215,7 @@ class Forwarder:
         self.drops = Drops()
         self.origin = origin
         self.watcher: Watcher = Nobody()
+        self.feeder: Feeder | None = None
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
@@ -255,11 +282,12 @@ class Forwarder:
         )
         packet.hop_limit = ttl
         packet.kind = IPV4
+        packet.feed = sending.feed
         packet.message = packet.view[:size]
         for destination in others:
             destination.deliver(packet)
 
-    def relay(self, packet: Packet, size: int, ingress: Destination) -> bool:
+    def relay(self, packet: Packet, size: int, ingress: Ingress) -> bool:
         """A whole message of `size` bytes stands at 0; False if it is malformed."""
         (
             first,
@@ -275,7 +303,7 @@ class Forwarder:
             hop_limit,
             _,
             flags,
-            _,
+            low_water,
             object_length,
             c_num,
             kind,
@@ -305,8 +333,15 @@ class Forwarder:
         route = stream.route
         if stream.epoch != route.epoch:
             stream.catch_up(ingress, now)
+        packet.feed = feed = stream.feed
         if not stream.window.accept(sequence, now):
+            if feed is not None and ingress.neighbour is not None:
+                feed.doubled(sequence, flags, ingress.neighbour, now)
             return True
+        if feed is not None and not feed.ours:
+            packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1  # as it is sent, and may be sent again
+            stored = bytes(packet.view[:size])
+            feed.took(sequence, size, stored, low_water, flags, ingress.neighbour, now)
         route.packets += 1
         route.bytes += object_length - 4
         others = route.fan_outs.get(ingress)
@@ -338,11 +373,13 @@ class Forwarder:
         if len(self._sendings) >= SENDINGS_MAX:
             self._refused(f"{SENDINGS_MAX} streams start here, and no further ones are forwarded")
             return None
-        sending = self._sendings[group, source] = Sending(self._router.route(Channel(group, source)))
+        feed = self.feeder.begins(self.origin, group, source, now) if self.feeder else None
+        route = self._router.route(Channel(group, source))
+        sending = self._sendings[group, source] = Sending(route, feed)
         self.watcher.began(self.origin, sending)
         return sending
 
-    def _new_stream(self, key: tuple[int, int, int, int], ingress: Destination, now: float) -> Stream | None:
+    def _new_stream(self, key: tuple[int, int, int, int], ingress: Ingress, now: float) -> Stream | None:
         origin, group, source, count = key
         if origin == self.origin:
             self.drops.from_ourselves += 1  # a loop, of which duplicate windows elsewhere see the rest
@@ -357,11 +394,29 @@ class Forwarder:
         if not self._place(share):
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
+        feed = self._feed(origin, group, source, ingress, now) if self.feeder else None
+        if feed is None and self.feeder:
+            self.drops.unasked += 1
+            return None
         route = self._router.route(channel)
-        stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share)
+        stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
         share.streams += 1
         self.watcher.began(origin, stream)
         return stream
+
+    def _feed(self, origin: int, group: int, source: int, ingress: Ingress, now: float) -> "Feed | None":
+        assert self.feeder
+        if ingress.neighbour is not None:
+            return self.feeder.comes(origin, group, source, ingress.neighbour, now)
+        return self.feeder.begins(origin, group, source, now)
+
+    def unfeed(self, origin: int, group: int, source: int, now: float) -> None:
+        """The mesh has forgotten the stream; one that starts here may begin again."""
+        if origin != self.origin:
+            for count in (0, NUMBERED_BY_KERNEL):
+                self._end(self._streams.pop((origin, group, source, count), None))
+        elif sending := self._sendings.pop((group, source), None):
+            self.watcher.ended(self.origin, sending)
 
     def _place(self, share: Share) -> bool:
         return len(self._streams) < STREAMS_MAX and share.streams < LINK_STREAMS_MAX
@@ -391,16 +446,20 @@ class Forwarder:
             self.watcher.ended(self.origin, self._sendings.pop(place))
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
-            stream = self._streams.pop(key)
-            self._forgotten.add(stream.window)
-            stream.window.close()
-            stream.share.streams -= 1
-            self.watcher.ended(stream.origin, stream)
+            self._end(self._streams.pop(key))
         kept = {sending.route for sending in self._sendings.values()}
         kept.update(stream.route for stream in self._streams.values())
         for route in self._router.routes():
             if route not in kept:
                 self._router.forget(route)
+
+    def _end(self, stream: Stream | None) -> None:
+        if stream is None:
+            return
+        self._forgotten.add(stream.window)
+        stream.window.close()
+        stream.share.streams -= 1
+        self.watcher.ended(stream.origin, stream)
 
     def totals(self) -> StreamTotals:
         """What became of those that came here, the forgotten ones among them."""

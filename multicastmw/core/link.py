@@ -28,15 +28,19 @@ from multicastmw.core.datapath import DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
+from multicastmw.core.mesh.destination import FLAGS_OFFSET, LOW_WATER_OFFSET
+from multicastmw.core.mesh.feed import RETRANSMITTED
+from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import Code, Op, Unable, message_length
-from multicastmw.wire.data import TOKEN_OFFSET, TOKEN_TWIN, without_token
+from multicastmw.wire.data import HOP_LIMIT_OFFSET, TOKEN_OFFSET, TOKEN_TWIN, without_token
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
+from multicastmw.wire.mesh import Capabilities, Find, Graft, Have, MeshMessage, Nack, Peers, Prune
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -82,6 +86,13 @@ NEVER = float("inf")
 # What we chose: a node that is there has let us hear of it within that time, as each probes the other's data
 # path every 2 s (datapath.py).
 ALIVE_WITHIN = 2.5
+
+# What we chose: a link in the mesh is dead when nothing was heard over it for so long, as its probes are
+# answered.
+UNHEARD = 4.0
+
+DATAGRAMS = Have, Nack, Graft, Prune
+SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
 
 put_token = TOKEN_TWIN.pack_into
 
@@ -179,6 +190,7 @@ class LinkCounters(Counters):
         "received_bytes",
         "received_tcp",
         "repointed",
+        "said",
         "send_errors",
         "sent",
         "sent_bytes",
@@ -197,6 +209,7 @@ class LinkCounters(Counters):
     received_bytes: int
     received_tcp: int
     repointed: int
+    said: int  # messages of the mesh
     send_errors: int
     sent: int
     sent_bytes: int
@@ -225,6 +238,12 @@ class Link:
         self.since = now
         self.counters = LinkCounters()
         self.token = room.new_token()
+        self.neighbour: Neighbour | None = None  # the same peer, in the mesh
+        self.is_mesh = False  # the peer is a neighbour in the mesh, or will be
+        self._is_ceded = False
+        self.first_rtt: float | None = None  # seconds that it took to connect
+        self.is_up: Callable[[Link], None] = lambda link: None  # told of it
+        self.is_seed = bool(section)  # node.ini names it: a way into the mesh
         self.path: DataPath | None = None
         self.queue = DataQueue()
         self._outlet = outlet
@@ -319,7 +338,7 @@ class Link:
         if self.section and (objection := self._outlet.objection((self.section,))):
             self.leave(Code.AUTHENTICATION, 0, f"TLS: {objection}", now)
         else:
-            self._outlet.write(encode(self.room.our_open(self.token)))
+            self._outlet.write(encode(self.room.our_open(self.token, self._outlet.local_address)))
 
     # --- what comes in
 
@@ -408,8 +427,10 @@ class Link:
                 self._take_entry, self._entries = self._add, iter(entries)
             case RemoveRoute(entries):
                 self._take_entry, self._entries = self._remove, iter(entries)
-            case Unknown():
-                self.counters.unknown_messages += 1
+            case Have() | Nack() | Graft() | Prune() | Peers() | Find() as said if self.neighbour:
+                self._hear(said, now)
+            case Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find():
+                self.counters.unknown_messages += 1  # a static link has no use for the mesh's
 
     def _accept_data(self, message: memoryview, now: float) -> None:
         packet, size = self.room.packet, len(message)
@@ -432,8 +453,15 @@ class Link:
             return
         probe = None
         try:
-            if packet.buffer[1] == Op.IP_DATA:
+            op = packet.buffer[1]
+            if op == Op.IP_DATA:
                 self._relay(packet, size)
+            elif self.neighbour and op in SAID_OPS:
+                if message_length(packet.view) != size:
+                    raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
+                said = decode(packet.view[:size]).message
+                if isinstance(said, DATAGRAMS):
+                    self._hear(said, packet.now)
             elif self._is_storm(packet.now):
                 return
             elif message_length(packet.view) == size:
@@ -483,13 +511,67 @@ class Link:
                 if self.path.answered(clock, not self.queue, now):
                     self._move_data(True, "its probes are answered")
                 self._outlet.wake()
+            case Have() | Nack() | Graft() | Prune():
+                self.counters.unknown_messages += 1
             case _:
                 self.counters.bad_probes += 1
+
+    # --- as the wire of a neighbour in the mesh
+
+    def _hear(self, message: MeshMessage, now: float) -> None:
+        """The mesh bounds how much of it there may be."""
+        self._heard_at = now
+        assert self.neighbour and self.room.mesh
+        self.room.mesh.accept(self.neighbour, message, now)
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds: what probes say, or how long the connection took to be made."""
+        measured = self.path.rtt if self.path else None
+        return self.first_rtt if measured is None else measured
+
+    def say(self, message: MeshMessage, now: float) -> None:
+        """What is about streams goes where their data go, and may be lost; the rest is sure to come."""
+        if self.phase is not Phase.UP:
+            return
+        if self._on_udp and isinstance(message, DATAGRAMS):
+            self.counters.said += 1
+            self._send_datagram(encode(message, self._peers_token))
+        elif self._may_speak:
+            self.counters.said += 1
+            self._control(encode(message), now)
+
+    def resend(self, stored: bytes, low_water: int, now: float) -> int:
+        """A packet that was kept goes out again, marked; gives its bytes."""
+        if self.phase is not Phase.UP or not stored[HOP_LIMIT_OFFSET]:
+            return 0
+        message = bytearray(stored)
+        message[FLAGS_OFFSET] |= RETRANSMITTED
+        message[LOW_WATER_OFFSET] = low_water
+        if self._on_udp and self._run:
+            put_token(message, TOKEN_OFFSET, self._peers_token)
+            self._run.send(memoryview(message), now)
+            self._run.flush()
+        else:
+            put_token(message, TOKEN_OFFSET, 0)
+            self._send_tcp(bytes(message), now)
+        return len(message)
+
+    def cede(self) -> None:
+        """A newer link with the same peer takes this one's place in the mesh."""
+        self._is_ceded = self.neighbour is not None
+        self.neighbour = None
+
+    def hang_up(self, why: str, now: float) -> None:
+        """Nothing is wrong; the mesh has no use for this link.  One that node.ini names stays."""
+        if self.section:
+            return
+        self.leave(Code.SHUTTING_DOWN, 0, why, now)
 
     def _accept_open(self, opened: Open, now: float) -> None:
         self.name = opened.name
         self.node = opened.node
-        names = (opened.name,) if self.section is None else (self.section, opened.name)
+        names = (self.section, opened.name) if self.section else (opened.name,)
         if objection := self._outlet.objection(names, opened.node):
             raise PeerError(Code.AUTHENTICATION, 0, f"TLS: {objection}")
         self.room.admit(self, opened, now)  # raises where the link cannot be
@@ -506,13 +588,27 @@ class Link:
             if self._datagrams:
                 self.path = DataPath(now)
                 self._run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
+        if self.is_mesh and opened.capabilities:
+            self._joins_mesh(opened, opened.capabilities, now)
+        else:
+            self._joins_tree()
+        self.is_up(self)
+        self._outlet.wake()
+
+    def _joins_tree(self) -> None:
+        """A link of the static tree: the peer is told what the others want, and whom they reach."""
         self.room.router.attach(self)
         self.room.reach.join(self)
         self.room.reach.add(self, self.node, self.name)
         self._channels.changed(self.room.router.channels())
         self._nodes.changed(self.room.reach.nodes())
         self.room.turns.add(self)
-        self._outlet.wake()
+
+    def _joins_mesh(self, opened: Open, capabilities: Capabilities, now: float) -> None:
+        """A neighbour in the mesh, which says by itself what goes over this link."""
+        assert self.room.mesh
+        sample = sample_of(opened.node, opened.addresses, capabilities, self.address, self.dialled)
+        self.neighbour = self.room.mesh.link_up(self, sample, capabilities, self.dialled, now)
 
     def _why(self, close: Close) -> str:
         code, sub_code, node, reason = close
@@ -779,7 +875,10 @@ class Link:
         if self._datagrams:
             self._datagrams.close()
             self._datagrams = self._run = None
-        part(self, (self.room.reach, self.room.router), self.room.turns)
+        if self.neighbour and self.room.mesh:
+            self.room.mesh.link_down(self.neighbour)
+        elif not self._is_ceded:
+            part(self, (self.room.reach, self.room.router), self.room.turns)
         self.room.down(self, why)
 
     # --- time
@@ -819,6 +918,9 @@ class Link:
             self._rests = False
             if self._channels or self._nodes:
                 self.room.turns.add(self)
+        if self.neighbour and self._on_udp and now - self._heard_at > UNHEARD:
+            self._give_up(f"silent for {UNHEARD:.0f} s")
+            return
         duty = self._liveness.tick(now)
         if duty is Duty.GIVE_UP:
             self._give_up(f"silent for {self._patience} s")

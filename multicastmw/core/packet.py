@@ -6,8 +6,13 @@ written over the Ethernet header in front of it.  Nobody copies a packet to forw
 keep one (a queue) copies it itself.
 """
 
+from typing import TYPE_CHECKING
+
 from multicastmw.wire.cops import MESSAGE_MAX
 from multicastmw.wire.data import HEADER_SIZE, IPV4
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
 
 ETHERNET_SIZE = 14
 FRAME_START = HEADER_SIZE - ETHERNET_SIZE
@@ -18,10 +23,11 @@ class Packet:
 
     Where several messages came at once, both are windows on the bytes that begin with the one in turn.
     `length` is the inner packet's in bytes, `hop_limit` the hops that it has (a link sends one less, which
-    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.
+    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.  `feed` is
+    its stream's in the mesh, if it is in one.
     """
 
-    __slots__ = ("buffer", "hop_limit", "kind", "length", "message", "now", "view")
+    __slots__ = ("buffer", "feed", "hop_limit", "kind", "length", "message", "now", "view")
 
     def __init__(self) -> None:
         self.buffer: bytearray | memoryview = bytearray(MESSAGE_MAX + 64)
@@ -31,3 +37,4 @@ class Packet:
         self.hop_limit = 0
         self.kind = IPV4
         self.now = 0.0
+        self.feed: Feed | None = None

@@ -37,6 +37,7 @@ from multicastmw.wire.messages import DataPort, Open
 if TYPE_CHECKING:
     from multicastmw.core.forwarding import Forwarder
     from multicastmw.core.link import Datagrams, Link
+    from multicastmw.core.mesh.destination import MeshDestination
     from multicastmw.core.routing import Router
 
 # What the specification says (DESIGN, "The conduct of a link").
@@ -113,6 +114,7 @@ class Room:
         self.open_datagrams = open_datagrams
         self.tell = tell
         self.watcher = watcher
+        self.mesh: MeshDestination | None = None
         self.packet = Packet()
         self.outgoing = Outgoing()
         self.turns = Turns()
@@ -137,11 +139,16 @@ class Room:
         """The patience of links made from now on; those that stand have told theirs to their peers."""
         self.here = self.here._replace(keep_alive=seconds)
 
-    def our_open(self, token: int) -> Open:
-        """What this node says first."""
+    def our_open(self, token: int, address: str = "") -> Open:
+        """What this node says first, over a connection from that address of its own."""
         port = self.here.data_port
         data_port = DataPort(port, token) if port else None
-        return Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
+        opened = Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
+        if self.mesh is None:
+            return opened
+        return opened._replace(
+            capabilities=self.mesh.capabilities(), addresses=self.mesh.addresses_at(address)
+        )
 
     def new_token(self) -> int:
         """One that no other link has; never 0, which says TCP."""
@@ -176,10 +183,11 @@ class Room:
         if opened.node == self.here.node:
             self.tell(OwnName(opened.name, link.address))
             raise PeerError(Code.UNABLE, Unable.SELF, "it has our own node id")
+        link.is_mesh = self._is_mesh(opened)
         older = self.by_node.get(opened.node)
         if older:
             self._choose(older, link, now)
-        elif others := self.reach.links(opened.node):
+        elif not link.is_mesh and (others := self.reach.links(opened.node)):
             raise a_cycle(opened.name, others[0].name)
         elif len(self.by_node) >= self.links_max:
             self.tell(Limit(f"{self.links_max} links are up, and no further ones are taken"))
@@ -194,6 +202,10 @@ class Room:
         self.tell(PeerUp(opened.name, link.address))
         self.watcher.link_up(link)
 
+    def _is_mesh(self, opened: Open) -> bool:
+        """Will it be a neighbour in the mesh, which is full of cycles?"""
+        return self.mesh is not None and opened.capabilities is not None
+
     def _choose(self, older: "Link", newer: "Link", now: float) -> None:
         ours_stays = self.here.node < newer.node
         both_dialled = older.dialled != newer.dialled
@@ -204,6 +216,8 @@ class Room:
             raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, why, reason=reason)
         why = "a newer link with the same node replaces it"
         older.is_taken = reason is not None
+        if self.mesh is not None and newer.is_mesh:
+            older.cede()
         older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, why, now, reason=reason)
 
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:

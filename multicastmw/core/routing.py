@@ -3,7 +3,8 @@
 A destination subscribes to channels, is told what the others want, and takes the packets that it asked for.
 A packet (S, G) goes to whoever subscribed to (S, G) or to (any, G), but never back to where it came from.
 
-An observer is no subscriber: it gets what passes through this node anyway, and nobody is asked for it.
+An observer is no subscriber: it gets what passes through this node anyway, and nobody is asked for it.  A
+carrier takes every packet and asks for none: an overlay that finds its receivers by itself.
 
 The table answers once and the answer is cached: a Route is the fan-out of one (S, G) that has been seen, and
 is mended in place when a subscription changes, so whoever holds a Route never looks anything up.
@@ -107,6 +108,7 @@ class Router:
         self._claims: Claims[Channel, Destination] = Claims(lambda who, channel: who.others_changed(channel))
         self._routes: dict[int, dict[Channel, Route]] = {}  # by group, as (any, G) touches all of them
         self._observers: dict[int, tuple[Destination, ...]] = {}
+        self._carriers: tuple[Destination, ...] = ()
         self._forgotten = RouteTotals()
         self.mended: Callable[[Route], None] = lambda route: None  # told of each route with other takers
 
@@ -151,6 +153,11 @@ class Router:
         """Idempotent."""
         if self._claims.remove(destination, channel):
             self._mend(channel)
+
+    def carry(self, carrier: Destination) -> None:
+        """It is a taker of everything, before there are routes."""
+        self.attach(carrier)
+        self._carriers += (carrier,)
 
     # --- who only looks
 
@@ -275,7 +282,7 @@ class Router:
 
     def _takers(self, channel: Channel) -> tuple[Destination, ...]:
         exact = self._claims.holders(channel)
-        takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)))
+        takers = dict.fromkeys(exact + self._claims.holders(Channel(channel.group, ANY)) + self._carriers)
         return _in_order(tuple(takers))
 
 

@@ -288,6 +288,66 @@ class SessionStatus:
 
 
 @dataclass(frozen=True)
+class MeshNeighbour:
+    """Who is at the other end of a link, in the mesh; `groups` are those that it is a neighbour in."""
+
+    name: str
+    id: str
+    rtt: float | None
+    addresses: tuple[str, ...]  # where it can be dialled
+    groups: tuple[str, ...]
+    capacity: int  # children that it may have, about
+    behind_nat: bool
+    score: float  # what is thought of it; below -20 it is left
+
+
+@dataclass(frozen=True)
+class MeshGroup:
+    """A group whose overlay this node is in; `known` members besides the neighbours."""
+
+    group: str  # or all: the overlay of all nodes
+    neighbours: tuple[str, ...]
+    known: int
+
+
+@dataclass(frozen=True)
+class MeshStream:
+    """A stream at this node: where it comes from and goes to, and what is missing of it."""
+
+    origin: str
+    node: str
+    group: str
+    source: str
+    begins_here: bool
+    wanted: bool  # by somebody here
+    parent: str | None
+    joining: str | None  # asked to be the parent
+    children: tuple[str, ...]
+    path: tuple[str, ...]  # the nodes that a packet passes, this one last; empty where it is not known
+    delay: float  # of that way, by half round trips
+    highest: int  # sequence number
+    missing: int  # packets that are asked for now
+    kept: int  # packets for who asks
+    packet_rate: float
+    rate: float  # bits/s
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
+class MeshStatus:
+    """Of a node whose engine is mesh."""
+
+    role: str
+    uplink: int  # kbit/s
+    dialable: bool
+    neighbours: tuple[MeshNeighbour, ...]
+    groups: tuple[MeshGroup, ...]
+    everybody: MeshGroup | None
+    streams: tuple[MeshStream, ...]
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
 class RefusedReload:
     """node.ini was read again and not taken: `at` in seconds since 1970, `ago` in seconds."""
 
@@ -307,6 +367,7 @@ class Status:
     routes: tuple[RouteStatus, ...]
     streams: tuple[HealthStatus, ...]  # those that are watched, and what else passes
     nodes: tuple[ReachStatus, ...]
+    mesh: MeshStatus | None
     sessions: tuple[SessionStatus, ...]
     totals: TotalsStatus
     outputs: tuple[OutputStatus, ...]

@@ -54,6 +54,7 @@ from multicastmw.services.health import HealthService
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
 from multicastmw.services.manhole import ManholeService, namespace
+from multicastmw.services.mesh import MeshService
 from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
 from multicastmw.services.probing import ProbingService
@@ -110,6 +111,7 @@ class NodeService(MultiService):
             watcher=self.diallers,
         )
         self.room.links_max = links_allowed(self.room.links_max)
+        self.mesh = MeshService(self, identity, rng) if config.overlay.engine == "mesh" else None
         self.data_port = self._make_data_port(udp_port)
         self._netlink = Netlink()
         self.destination = self._make_destination(identity)
@@ -298,6 +300,9 @@ class NodeService(MultiService):
             self._listen(self.config.listen.endpoint)
         device = self.config.tap.device
         self._careful = CheckingReactor(self.reactor, lambda address: check(self._netlink, device, address))
+        if self.mesh:
+            self.mesh.dial_reactor = self._careful
+            self.mesh.setServiceParent(self)
         for peer in self.config.peers:
             self.dial(peer)
 

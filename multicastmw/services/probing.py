@@ -21,7 +21,7 @@ from multicastmw.core.packet import Packet
 from multicastmw.core.probing.answering import ROUTES_MAX, Listening
 from multicastmw.core.probing.asking import Here, PingAsking, SurveyAsking, Tell, TraceAsking
 from multicastmw.core.probing.prober import Asker, Busy, Prober
-from multicastmw.core.routing import Destination
+from multicastmw.core.routing import Destination, Route
 from multicastmw.net.clockwork import Clockwork, wall_us
 from multicastmw.services.control import answered, texts
 from multicastmw.services.outflow import Outflow
@@ -118,47 +118,55 @@ class ProbingService(Service):
             self._refreshed_at = now
             node.fastpath.refresh()
         found = node.snapshots.routes.of(Channel(group, source), ROUTES_MAX)
-        answers = [self._route(route.channel.source, status, route.takers) for route, status in found]
+        answers = [self._route(route, status) for route, status in found]
         return answers or [self._wanted(group, source)]
 
-    def _route(self, source: int, status: "RouteStatus", takers: tuple[Destination, ...]) -> TraceAnswer:
+    def _route(self, route: Route, status: "RouteStatus") -> TraceAnswer:
         flags = Flag.SEEN | (Flag.FAST if status.fast else 0) | (Flag.DENIED if status.denied else 0)
         if status.sent_from_here is not None:
             flags |= Flag.BEGINS_HERE
         streams = [
-            StreamSeen(int(each.origin, 16), self._ingress(int(each.origin, 16)), each.received, each.lost,
-                       each.duplicates, each.reordered)
+            StreamSeen(
+                int(each.origin, 16), self._ingress(int(each.origin, 16), route.channel), each.received,
+                each.lost, each.duplicates, each.reordered,
+            )
             for each in status.streams[: probe.STREAMS_MAX]
         ]  # fmt: skip
-        named = self._takers(takers)
+        named, more = self._takers(route.takers, route.channel)
         return TraceAnswer(
-            clock=0, source=source, flags=flags, packets=status.packets, bytes=status.bytes,
+            clock=0, source=route.channel.source, flags=flags, packets=status.packets, bytes=status.bytes,
             to_nobody=status.to_nobody, died_of_ttl=status.died_of_ttl, sent=status.sent_from_here or 0,
-            why=probe.cut(status.why_slow), more=len(takers) - len(named), takers=named,
+            why=probe.cut(status.why_slow), more=more, takers=named,
             streams=tuple(streams),
         )  # fmt: skip
 
     def _wanted(self, group: int, source: int) -> TraceAnswer:
         """No packet of it has come; who wants it all the same?"""
-        named = self._takers(self._node.router.takers_of(Channel(group, source)))
+        channel = Channel(group, source)
+        named, _ = self._takers(self._node.router.takers_of(channel), channel)
         return TraceAnswer(clock=0, source=source, flags=0, takers=named)
 
-    def _takers(self, takers: tuple[Destination, ...]) -> tuple[Taker, ...]:
-        """Peers by id, and of what is here some names."""
+    def _takers(self, takers: tuple[Destination, ...], channel: Channel) -> tuple[tuple[Taker, ...], int]:
+        """Peers by id, and of what is here some names; and how many there are besides."""
         ids = {link: node for node, link in self._node.room.by_node.items()}
         peers = [Taker(ids[each]) for each in takers if each in ids]
+        if self._node.mesh:
+            peers += [Taker(node) for node in self._node.mesh.destination.children(channel)]
         here = [Taker(0, probe.cut(each.name[:LOCAL_NAME_MAX])) for each in takers if each.local]
-        here = here[:LOCAL_NAMES]
-        return (*here, *peers[: probe.TAKERS_MAX - len(here)])
+        named = (*here[:LOCAL_NAMES], *peers[: probe.TAKERS_MAX - len(here[:LOCAL_NAMES])])
+        return named, len(here) + len(peers) - len(named)
 
-    def _ingress(self, origin: int) -> int:
-        """The peer that leads to an origin; 0 where none does, or several do."""
+    def _ingress(self, origin: int, channel: Channel) -> int:
+        """The peer that leads to an origin, or feeds its stream; 0 where none does, or several do."""
+        if self._node.mesh and (parent := self._node.mesh.destination.parent(origin, channel)):
+            return parent
         links = self._node.room.reach.links(node_of(origin))
         return links[0].node if len(links) == 1 else 0
 
     def known(self) -> Mapping[int, str]:
         reach = self._node.room.reach
-        return {node: reach.name(node) or f"{node:016x}" for node in reach.nodes()}
+        found = {node: reach.name(node) or f"{node:016x}" for node in reach.nodes()}
+        return found | {node: link.name for node, link in self._node.room.by_node.items()}
 
     # --- what is asked on the control socket
 

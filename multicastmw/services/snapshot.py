@@ -19,7 +19,7 @@ from multicastmw.core.status import (
     TotalsStatus,
 )
 from multicastmw.net.clockwork import wall
-from multicastmw.services import sessionstatus
+from multicastmw.services import meshstatus, sessionstatus
 from multicastmw.services.peerstatus import Peers
 from multicastmw.services.routestatus import SHOWN_MAX, Groups, Routes
 from multicastmw.wire import ipv4
@@ -54,6 +54,7 @@ class Snapshots:
             routes=self.routes.take(routes),
             streams=node.health.status(now),
             nodes=self._reached(),
+            mesh=meshstatus.take(node),
             sessions=sessionstatus.take(node, now),
             totals=_totals(node, routes),
             outputs=node.web.output.status() if node.web.output else (),

@@ -46,6 +46,7 @@ DROPS = (
     "other_link",
     "too_many_streams",
     "udp_buffer_full",
+    "unasked",
     "unwanted",
 )
 DOOR = ("cycles_refused", "links_refused", "turned_away")

@@ -55,6 +55,10 @@ class Op(IntEnum):
     ADD_ROUTE = 32
     REMOVE_ROUTE = 33
     IP_DATA = 34
+    HAVE = 35
+    NACK = 36
+    PEERS = 37
+    FIND = 38
 
 
 class CNum(IntEnum):
@@ -71,6 +75,20 @@ class CNum(IntEnum):
     TOKEN = 70
     ECHO = 71
     REASON = 72
+    CAPABILITIES = 73
+    ADDRESS = 74
+    STREAM = 75
+    SEQUENCE = 76
+    RANGE = 77
+    LOAD = 78
+    PATH = 79
+    COST = 80
+    RATE = 81
+    REFUSAL = 82
+    BACK_OFF = 83
+    KIND = 84
+    SAMPLE = 85
+    ESTIMATE = 86
 
 
 class Code(IntEnum):

@@ -11,6 +11,15 @@ from typing import NamedTuple
 # What the specification says.
 RANGES_MAX = 8  # of a Have, for each stream
 NOBODY = 255  # a Load without a poorest child
+ASKED_MAX = 64  # ranges of a Nack or Graft
+SPAN_MAX = 1 << 16  # numbers of one range
+STREAMS_MAX = 64  # of a Have
+PATH_MAX = 32  # nodes
+SAMPLES_MAX = 64  # of a Peers or Find
+ALTERNATIVES_MAX = 3  # samples of a Prune
+LIVE_MAX = 64  # streams of a Find
+SAMPLE_ADDRESSES_MAX = 3
+OPEN_ADDRESSES_MAX = 4
 BASE = 0  # the group key of the overlay that all nodes are in
 
 
@@ -69,6 +78,19 @@ class Address(NamedTuple):
     port: int
 
 
+class Place(NamedTuple):
+    """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round
+    trip (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
+
+    x: int
+    y: int
+    height: int
+    error: int
+
+
+NOWHERE = Place(0, 0, 0, 255)
+
+
 class Capabilities(NamedTuple):
     """Of a node, in its Open: it speaks all of this.
 
@@ -79,19 +101,7 @@ class Capabilities(NamedTuple):
     children: int
     role: int
     flags: int
-
-
-class Place(NamedTuple):
-    """A network coordinate: a point in a plane and a height above it, in tenths of a millisecond of round trip
-    (16 bits each, the point signed), and how sure the node is of it, in percent of error."""
-
-    x: int
-    y: int
-    height: int
-    error: int
-
-
-NOWHERE = Place(0, 0, 0, 255)
+    place: Place = NOWHERE
 
 
 class Sample(NamedTuple):
@@ -131,8 +141,8 @@ class Range(NamedTuple):
 
 class Load(NamedTuple):
     """`free` slots for children; `stalled`: its own feed is broken, and it repairs it; `beacon`: the highest
-    number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would give
-    its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
+    number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would
+    give its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
 
     free: int
     stalled: bool = False

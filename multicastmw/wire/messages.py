@@ -1,7 +1,6 @@
-"""The messages of a link, but for IP Data (see data.py): bytes to values and back.
+"""The messages of a link, but for IP Data (see data.py): bytes to values and back, and how long they are.
 
-Every object's data is declared here with construct.  An object stands in its message in the order in
-which the message's class names it; what is unknown is skipped and counted.
+What the mesh says is in announcements.py (Have, Nack) and membership.py, its values in mesh.py.
 """
 
 import struct
@@ -10,45 +9,49 @@ from contextlib import suppress
 from struct import Struct as Twin
 from typing import Any, NamedTuple
 
-from construct import Bytes, ConstructError, CString, Int16ub, Int64ub, Struct, Terminated
+from construct import ConstructError
 
-from multicastmw.wire import cops
+from multicastmw.wire import announcements, cops, membership
+from multicastmw.wire.announcements import load_object, load_size, read_load
 from multicastmw.wire.cops import CNum, Code, Op
 from multicastmw.wire.errors import PeerError
-
-# What the specification says (DESIGN, "The wire"): the data of each object, by (C-Num, C-Type).
-#
-#   Error             | code (16)      | sub-code (16) |
-#   Keep Alive Timer  | reserved (16)  | seconds (16)  |
-#   PEPID             | node name, UTF-8, NUL-terminated |
-#   Node              | node id (64) |
-#   Data Port         | UDP port (16)  | reserved (16) | link token (64) |
-#   Group 1           | group key (64) | source key (64) |
-#   Group 2           | group key (64) | source key (64) | IPv6 group (128) | IPv6 source (128) |
-#   Token             | link token (64) |
-#   Echo              | sender's clock (64) |
-#   Reason            | what people are to know, UTF-8, NUL-terminated |
-ERROR = Struct("code" / Int16ub, "sub_code" / Int16ub, Terminated)
-KEEP_ALIVE_TIMER = Struct("reserved" / Int16ub, "seconds" / Int16ub, Terminated)
-PEPID = Struct("name" / CString("utf8"), Terminated)
-NODE = Struct("node" / Int64ub, Terminated)
-DATA_PORT = Struct("port" / Int16ub, "reserved" / Int16ub, "token" / Int64ub, Terminated)
-GROUP = Struct("group" / Int64ub, "source" / Int64ub, Terminated)
-GROUP_IPV6 = Struct(
-    "group" / Int64ub, "source" / Int64ub, "group6" / Bytes(16), "source6" / Bytes(16), Terminated
+from multicastmw.wire.membership import group_object
+from multicastmw.wire.mesh import (
+    OPEN_ADDRESSES_MAX,
+    Address,
+    Capabilities,
+    Find,
+    Graft,
+    Have,
+    Load,
+    MeshMessage,
+    Nack,
+    Peers,
+    Prune,
 )
-TOKEN = Struct("token" / Int64ub, Terminated)
-ECHO = Struct("clock" / Int64ub, Terminated)
-REASON = Struct("text" / CString("utf8"), Terminated)
+from multicastmw.wire.objects import Placed, bad, build, known, optional, parse, placed, required
+from multicastmw.wire.samples import (
+    address_object,
+    address_size,
+    capabilities_object,
+    capabilities_size,
+    read_address,
+    read_capabilities,
+)
 
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 GROUP_TWIN = Twin("!QQ")
-GROUP_OBJECT_TWIN = Twin("!HBBQQ")  # with its header: thousands of them make a resync
 NODE_TWIN = Twin("!Q")
 NODE_OBJECT_TWIN = Twin("!HBBQ")
 ECHOING_TWIN = Twin("!HBBQHBBQ")  # a probe behind its header
 PROBE_TWIN = Twin("!8xHBBQHBBQ")
 PROBE_SHAPE = (12, CNum.TOKEN, 1, 12, CNum.ECHO)
+TOKEN_OBJECT_TWIN = Twin("!HBBQ")
+
+OPEN = (CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER, CNum.DATA_PORT, CNum.CAPABILITIES, CNum.ADDRESS)
+CLOSE = (CNum.ERROR, CNum.PEPID, CNum.REASON)
+KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD)
+IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
 
 # What we chose.
 NAME_MAX = 255  # bytes of a PEPID without its NUL (DESIGN, "The conduct of a link")
@@ -63,12 +66,18 @@ class DataPort(NamedTuple):
 
 
 class Open(NamedTuple):
-    """The first message of both sides; `keep_alive` in seconds is its sender's own patience."""
+    """The first message of both sides; `keep_alive` in seconds is its sender's own patience.
+
+    Who has no `capabilities` is a static node and speaks nothing of the mesh; `addresses` are those where it
+    believes that it can be dialled.
+    """
 
     name: str
     node: int
     keep_alive: int
     data_port: DataPort | None = None
+    capabilities: Capabilities | None = None
+    addresses: tuple[Address, ...] = ()
 
 
 class Close(NamedTuple):
@@ -91,10 +100,14 @@ class Echo(NamedTuple):
 
 
 class KeepAlive(NamedTuple):
-    """A sign of life on TCP; with a token and an echo, a probe of the data path on UDP."""
+    """A sign of life on TCP; with a token and an echo, a probe of the data path on UDP.
+
+    `load` is what a node of the mesh says of itself with either.
+    """
 
     token: int | None = None
     echo: Echo | None = None
+    load: Load | None = None
 
 
 class Group(NamedTuple):
@@ -130,7 +143,8 @@ class Unknown(NamedTuple):
     op_code: int
 
 
-Message = Open | Close | KeepAlive | AddRoute | RemoveRoute | Unknown
+Said = Open | Close | KeepAlive | AddRoute | RemoveRoute | MeshMessage
+Message = Said | Unknown
 
 
 class Decoded(NamedTuple):
@@ -143,22 +157,21 @@ class Decoded(NamedTuple):
 # --- values to bytes
 
 
-def encode(message: Open | Close | KeepAlive | AddRoute | RemoveRoute) -> bytes:
-    """The message's bytes; raises ValueError for a value that does not fit its field."""
+def encode(message: Said, token: int | None = None) -> bytes:
+    """The message's bytes; raises ValueError for a value that does not fit its field or its bound.
+
+    With the receiver's `token` it may go in a datagram: Have, Nack, Graft and Prune.
+    """
+    op, pack = _WRITERS[type(message)]
     try:
-        match message:
-            case Open():
-                return cops.frame(Op.OPEN, _open_objects(message))
-            case Close():
-                return cops.frame(Op.CLOSE, _close_objects(message))
-            case KeepAlive():
-                return cops.frame(Op.KEEP_ALIVE, _keep_alive_objects(message))
-            case AddRoute():
-                return cops.frame(Op.ADD_ROUTE, b"".join(map(_entry, message.entries)))
-            case RemoveRoute():
-                return cops.frame(Op.REMOVE_ROUTE, b"".join(map(_entry, message.entries)))
+        objects = pack(message)
+        if token is not None:
+            if op not in IN_DATAGRAMS or isinstance(message, AddRoute | RemoveRoute):
+                raise ValueError(f"{type(message).__name__} does not go in a datagram")
+            objects = TOKEN_OBJECT_TWIN.pack(TOKEN_OBJECT_TWIN.size, CNum.TOKEN, 1, token) + objects
     except (ConstructError, struct.error) as error:
         raise ValueError(f"{message!r} does not fit the wire: {error}") from error
+    return cops.frame(op, objects)
 
 
 def encode_routes(kind: type[AddRoute] | type[RemoveRoute], entries: list[Group | Node]) -> list[bytes]:
@@ -178,31 +191,29 @@ def encode_routes(kind: type[AddRoute] | type[RemoveRoute], entries: list[Group 
     return messages
 
 
-def _object(c_num: int, c_type: int, declared: Any, value: dict[str, Any]) -> bytes:
-    return cops.pack_object(c_num, c_type, declared.build(value))
-
-
 def _open_objects(message: Open) -> bytes:
-    timer = {"reserved": 0, "seconds": message.keep_alive}
     packed = (
         _pepid(message.name)
         + _node(message.node)
-        + _object(CNum.KEEP_ALIVE_TIMER, 1, KEEP_ALIVE_TIMER, timer)
+        + build(CNum.KEEP_ALIVE_TIMER, 1, reserved=0, seconds=message.keep_alive)
     )
     if message.data_port:
-        packed += _object(CNum.DATA_PORT, 1, DATA_PORT, {"reserved": 0, **message.data_port._asdict()})
-    return packed
+        packed += build(CNum.DATA_PORT, 1, reserved=0, **message.data_port._asdict())
+    if message.capabilities:
+        packed += capabilities_object(message.capabilities)
+    if len(message.addresses) > OPEN_ADDRESSES_MAX:
+        raise ValueError(f"{len(message.addresses)} addresses, and {OPEN_ADDRESSES_MAX} are the most")
+    return packed + b"".join(map(address_object, message.addresses))
 
 
 def _close_objects(message: Close) -> bytes:
-    error = {"code": message.code, "sub_code": message.sub_code}
-    packed = _object(CNum.ERROR, 1, ERROR, error)
+    packed = build(CNum.ERROR, 1, code=message.code, sub_code=message.sub_code)
     if message.node is not None:
         packed += _pepid(message.node)
     if message.reason is not None:
         if not 0 < len(message.reason.encode()) <= REASON_MAX or "\0" in message.reason:
             raise ValueError(f"{message.reason!r} is no reason of 1 to {REASON_MAX} bytes")
-        packed += _object(CNum.REASON, 1, REASON, {"text": message.reason})
+        packed += build(CNum.REASON, 1, text=message.reason)
     return packed
 
 
@@ -210,12 +221,16 @@ def _keep_alive_objects(message: KeepAlive) -> bytes:
     packed = b""
     if message.token is not None and message.echo is not None:
         kind, clock = message.echo
-        return ECHOING_TWIN.pack(12, CNum.TOKEN, 1, message.token, 12, CNum.ECHO, kind, clock)
-    if message.token is not None:
-        packed += _object(CNum.TOKEN, 1, TOKEN, {"token": message.token})
-    if message.echo is not None:
-        packed += _object(CNum.ECHO, message.echo.kind, ECHO, {"clock": message.echo.clock})
-    return packed
+        packed = ECHOING_TWIN.pack(12, CNum.TOKEN, 1, message.token, 12, CNum.ECHO, kind, clock)
+    elif message.token is not None:
+        packed = build(CNum.TOKEN, 1, token=message.token)
+    elif message.echo is not None:
+        packed = build(CNum.ECHO, message.echo.kind, clock=message.echo.clock)
+    return packed + load_object(message.load) if message.load is not None else packed
+
+
+def _route_objects(message: AddRoute | RemoveRoute) -> bytes:
+    return b"".join(map(_entry, message.entries))
 
 
 def _pepid(name: str) -> bytes:
@@ -232,10 +247,88 @@ def _entry(entry: Group | Node) -> bytes:
     if isinstance(entry, Node):
         return _node(entry.node) + (_pepid(entry.name) if entry.name is not None else b"")
     if entry.ipv6 is None:
-        return GROUP_OBJECT_TWIN.pack(GROUP_OBJECT_TWIN.size, CNum.GROUP, 1, entry.group, entry.source)
+        return group_object(entry.group, entry.source)
     group6, source6 = entry.ipv6
-    value = {"group": entry.group, "source": entry.source, "group6": group6, "source6": source6}
-    return _object(CNum.GROUP, 2, GROUP_IPV6, value)
+    return build(CNum.GROUP, 2, group=entry.group, source=entry.source, group6=group6, source6=source6)
+
+
+_WRITERS: dict[type, tuple[Op, Callable[[Any], bytes]]] = {
+    Open: (Op.OPEN, _open_objects),
+    Close: (Op.CLOSE, _close_objects),
+    KeepAlive: (Op.KEEP_ALIVE, _keep_alive_objects),
+    AddRoute: (Op.ADD_ROUTE, _route_objects),
+    RemoveRoute: (Op.REMOVE_ROUTE, _route_objects),
+    Have: (Op.HAVE, announcements.have_objects),
+    Nack: (Op.NACK, announcements.nack_objects),
+    Graft: (Op.ADD_ROUTE, membership.graft_objects),
+    Prune: (Op.REMOVE_ROUTE, membership.prune_objects),
+    Peers: (Op.PEERS, membership.peers_objects),
+    Find: (Op.FIND, membership.find_objects),
+}
+
+
+# --- how long they are
+
+
+def size(message: Said, token: int | None = None) -> int:
+    """The length of what `encode` makes of it, and nothing is made."""
+    length = _SIZES[type(message)](message)
+    return length if token is None else length + TOKEN_OBJECT_TWIN.size
+
+
+def _open_size(message: Open) -> int:
+    length = 8 + _pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
+    if message.capabilities:
+        length += capabilities_size(message.capabilities)
+    return length + sum(map(address_size, message.addresses))
+
+
+def _close_size(message: Close) -> int:
+    length = 16
+    for text in (message.node, message.reason):
+        if text is not None:
+            length += _pepid_size(text)
+    return length
+
+
+def _keep_alive_size(message: KeepAlive) -> int:
+    token, echo, load = message
+    return (
+        8
+        + (12 if token is not None else 0)
+        + (12 if echo is not None else 0)
+        + (load_size(load) if load else 0)
+    )
+
+
+def _routes_size(message: AddRoute | RemoveRoute) -> int:
+    length = 8
+    for entry in message.entries:
+        if isinstance(entry, Node):
+            length += 12 if entry.name is None else 12 + _pepid_size(entry.name)
+        else:
+            length += 20 if entry.ipv6 is None else 52
+    return length
+
+
+def _pepid_size(name: str) -> int:
+    """Of a text with its NUL and the object's header, padded."""
+    return 5 + len(name.encode()) + 3 & ~3
+
+
+_SIZES: dict[type, Callable[[Any], int]] = {
+    Open: _open_size,
+    Close: _close_size,
+    KeepAlive: _keep_alive_size,
+    AddRoute: _routes_size,
+    RemoveRoute: _routes_size,
+    Have: announcements.have_size,
+    Nack: announcements.nack_size,
+    Graft: membership.graft_size,
+    Prune: membership.prune_size,
+    Peers: membership.peers_size,
+    Find: membership.find_size,
+}
 
 
 # --- bytes to values
@@ -250,23 +343,35 @@ def decode(message: memoryview | bytes) -> Decoded:
 
 
 def _read_open(message: memoryview) -> Decoded:
-    found, skipped = _singles(message, (CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER, CNum.DATA_PORT))
-    name, node, timer = (_required(found, c) for c in (CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER))
+    found, skipped = known(message, OPEN)
+    places = placed(found, OPEN, {CNum.ADDRESS: OPEN_ADDRESSES_MAX})
+    name, node, timer = (required(places, c) for c in OPEN[:3])
     if timer.seconds == 0 or timer.seconds > 3600:
-        raise PeerError(Code.BAD_FORMAT, 0, f"a keep-alive timer of {timer.seconds} s")
-    port = found.get(CNum.DATA_PORT)
-    if port and not (port[1].port and port[1].token):
-        raise PeerError(Code.BAD_FORMAT, 0, "a data port without port or token")
-    data_port = DataPort(port[1].port, port[1].token) if port else None
-    return Decoded(Open(_checked_name(name.name), node.node, timer.seconds, data_port), skipped)
+        raise bad(f"a keep-alive timer of {timer.seconds} s")
+    port = optional(places, CNum.DATA_PORT)
+    if port and not (port.port and port.token):
+        raise bad("a data port without port or token")
+    data_port = DataPort(port.port, port.token) if port else None
+    said = optional(places, CNum.CAPABILITIES)
+    capabilities = read_capabilities(places[CNum.CAPABILITIES][0][0], said) if said else None
+    opened = Open(
+        _checked_name(name.name), node.node, timer.seconds, data_port, capabilities, _addresses(places)
+    )
+    return Decoded(opened, skipped)
+
+
+def _addresses(places: Placed) -> tuple[Address, ...]:
+    each = ((c_type, parse(CNum.ADDRESS, c_type, data)) for c_type, data in places.get(CNum.ADDRESS, ()))
+    return tuple(read_address(c_type, found.host, found.port) for c_type, found in each)
 
 
 def _read_close(message: memoryview) -> Decoded:
-    found, skipped = _singles(message, (CNum.ERROR, CNum.PEPID, CNum.REASON))
-    error, pepid = _required(found, CNum.ERROR), found.get(CNum.PEPID)
-    node = _checked_name(pepid[1].name) if pepid else None
-    reason = _checked(found[CNum.REASON][1].text, "reason", REASON_MAX) if CNum.REASON in found else None
-    return Decoded(Close(error.code, error.sub_code, node, reason), skipped)
+    found, skipped = known(message, CLOSE)
+    places = placed(found, CLOSE)
+    error, pepid, reason = required(places, CNum.ERROR), *(optional(places, c) for c in CLOSE[1:])
+    node = _checked_name(pepid.name) if pepid else None
+    said = _checked(reason.text, "reason", REASON_MAX) if reason else None
+    return Decoded(Close(error.code, error.sub_code, node, said), skipped)
 
 
 def _read_keep_alive(message: memoryview) -> Decoded:
@@ -277,21 +382,33 @@ def _read_keep_alive(message: memoryview) -> Decoded:
         *shape, token, echo_header, echo_c_num, kind, clock = PROBE_TWIN.unpack(message)
         if (*shape, echo_header, echo_c_num) == PROBE_SHAPE and kind in (ECHO_REQUEST, ECHO_REPLY):
             return Decoded(KeepAlive(token, Echo(kind, clock)))
-    found, skipped = _singles(message, (CNum.TOKEN, CNum.ECHO))
-    token, echo = found.get(CNum.TOKEN), found.get(CNum.ECHO)
+    found, skipped = known(message, KEEP_ALIVE)
+    places = placed(found, KEEP_ALIVE)
+    token, echo = optional(places, CNum.TOKEN), optional(places, CNum.ECHO)
     return Decoded(
-        KeepAlive(token[1].token if token else None, Echo(echo[0], echo[1].clock) if echo else None), skipped
+        KeepAlive(
+            token.token if token else None,
+            Echo(places[CNum.ECHO][0][0], echo.clock) if echo else None,
+            read_load(places),
+        ),
+        skipped,
     )
 
 
 def _read_add(message: memoryview) -> Decoded:
     entries, skipped = _entries(message)
-    return Decoded(AddRoute(entries), skipped)
+    return (
+        Decoded(*membership.read_graft(message)) if entries is None else Decoded(AddRoute(entries), skipped)
+    )
 
 
 def _read_remove(message: memoryview) -> Decoded:
     entries, skipped = _entries(message)
-    return Decoded(RemoveRoute(entries), skipped)
+    return (
+        Decoded(*membership.read_prune(message))
+        if entries is None
+        else Decoded(RemoveRoute(entries), skipped)
+    )
 
 
 BARE = Decoded(KeepAlive())
@@ -302,53 +419,11 @@ _READERS: dict[int, Callable[[memoryview], Decoded]] = {
     Op.KEEP_ALIVE: _read_keep_alive,
     Op.ADD_ROUTE: _read_add,
     Op.REMOVE_ROUTE: _read_remove,
+    Op.HAVE: lambda message: Decoded(*announcements.read_have(message)),
+    Op.NACK: lambda message: Decoded(*announcements.read_nack(message)),
+    Op.PEERS: lambda message: Decoded(*membership.read_peers(message)),
+    Op.FIND: lambda message: Decoded(*membership.read_find(message)),
 }
-
-_DECLARED: dict[tuple[int, int], Any] = {
-    (CNum.ERROR, 1): ERROR,
-    (CNum.KEEP_ALIVE_TIMER, 1): KEEP_ALIVE_TIMER,
-    (CNum.PEPID, 1): PEPID,
-    (CNum.NODE, 1): NODE,
-    (CNum.DATA_PORT, 1): DATA_PORT,
-    (CNum.GROUP, 1): GROUP,
-    (CNum.GROUP, 2): GROUP_IPV6,
-    (CNum.TOKEN, 1): TOKEN,
-    (CNum.ECHO, ECHO_REQUEST): ECHO,
-    (CNum.ECHO, ECHO_REPLY): ECHO,
-    (CNum.REASON, 1): REASON,
-}
-
-
-def _parse(c_num: int, c_type: int, data: memoryview) -> Any:
-    """An object's data as its declaration reads it."""
-    try:
-        return _DECLARED[c_num, c_type].parse(data)
-    except (ConstructError, UnicodeDecodeError) as error:
-        raise PeerError(
-            Code.BAD_FORMAT, 0, f"object {c_num} of type {c_type} does not fit: {len(data)} bytes"
-        ) from error
-
-
-def _singles(message: memoryview, order: tuple[CNum, ...]) -> tuple[dict[int, tuple[int, Any]], int]:
-    """Objects that stand at most once, by C-Num with their C-Type; those not in `order` are counted."""
-    found: dict[int, tuple[int, Any]] = {}
-    skipped = position = 0
-    for c_num, c_type, data in cops.objects(message):
-        if c_num not in order or (c_num, c_type) not in _DECLARED:
-            skipped += 1
-            continue
-        place = order.index(CNum(c_num)) + 1
-        if place <= position:
-            raise PeerError(Code.BAD_FORMAT, 0, f"object {c_num} is out of its order")
-        position = place
-        found[c_num] = c_type, _parse(c_num, c_type, data)
-    return found, skipped
-
-
-def _required(found: dict[int, tuple[int, Any]], c_num: CNum) -> Any:
-    if c_num not in found:
-        raise PeerError(Code.OBJECT_MISSING, 0, f"no {c_num.name} object")
-    return found[c_num][1]
 
 
 def _checked_name(name: str) -> str:
@@ -357,9 +432,9 @@ def _checked_name(name: str) -> str:
 
 def _checked(text: str, what: str, longest: int) -> str:
     if not 0 < len(text.encode()) <= longest:
-        raise PeerError(Code.BAD_FORMAT, 0, f"a {what} of {len(text.encode())} bytes")
+        raise bad(f"a {what} of {len(text.encode())} bytes")
     if not text.isprintable():  # it will stand in logs and on terminals
-        raise PeerError(Code.BAD_FORMAT, 0, f"a {what} with control characters: {text!a}")
+        raise bad(f"a {what} with control characters: {text!a}")
     return text
 
 
@@ -369,11 +444,14 @@ def _name(c_num: int, c_type: int, data: memoryview) -> str:
     if raw and raw.find(0) == len(raw) - 1:
         with suppress(UnicodeDecodeError):
             return raw[:-1].decode()
-    return str(_parse(c_num, c_type, data).name)
+    return str(parse(c_num, c_type, data).name)
 
 
-def _entries(message: memoryview) -> tuple[tuple[Group | Node, ...], int]:
-    """Groups and nodes in the order in which they stand; a PEPID names the node right before it."""
+def _entries(message: memoryview) -> tuple[tuple[Group | Node, ...] | None, int]:
+    """Groups and nodes in the order in which they stand; a PEPID names the node right before it.
+
+    None where there is a Stream: then it is a message of the mesh.
+    """
     entries: list[Group | Node] = []
     skipped = 0
     for c_num, c_type, data in cops.objects(message):
@@ -382,14 +460,16 @@ def _entries(message: memoryview) -> tuple[tuple[Group | Node, ...], int]:
         elif c_num == CNum.PEPID and c_type == 1:
             node = entries.pop() if entries else None
             if not isinstance(node, Node) or node.name is not None:
-                raise PeerError(Code.BAD_FORMAT, 0, "a PEPID that names no node")
+                raise bad("a PEPID that names no node")
             entries.append(Node(node.node, _checked_name(_name(c_num, c_type, data))))
         elif c_num == CNum.NODE and c_type == 1:
             known = len(data) == NODE_TWIN.size
-            entries.append(Node(*NODE_TWIN.unpack(data)) if known else Node(_parse(c_num, c_type, data).node))
+            entries.append(Node(*NODE_TWIN.unpack(data)) if known else Node(parse(c_num, c_type, data).node))
         elif c_num == CNum.GROUP and c_type in (1, 2):
-            group = _parse(c_num, c_type, data)
+            group = parse(c_num, c_type, data)
             entries.append(Group(group.group, group.source, (group.group6, group.source6)))
+        elif c_num == CNum.STREAM and c_type in (1, 2):
+            return None, 0
         else:
             skipped += 1
     if not entries and not skipped:

@@ -13,6 +13,7 @@ from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, PROBES_MAX, REST, TAB
 from multicastmw.core.turns import BUDGET, PIECE
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
+from multicastmw.wire.mesh import Find, Graft, Have, Held, Load, Nack, Peers, Prune, Range, StreamKey
 from multicastmw.wire.messages import (
     AddRoute,
     Close,
@@ -30,6 +31,14 @@ from tests.core.cable import Cable, End, Node, World, deliver_datagram
 
 GROUP = 0xEF010101
 OTHER = 0xEF010102
+STREAM = StreamKey(1 << 16, GROUP, 1)
+IN_DATAGRAMS = (
+    Have((Held(STREAM, 1, (), Load(1)),)),
+    Nack(STREAM, (Range(1, 1),)),
+    Graft(STREAM, 1),
+    Prune(STREAM),
+)
+OF_THE_MESH = (*IN_DATAGRAMS, Peers(GROUP, 1), Find(GROUP, 1))
 
 
 def pair(seed: int = 0, a: dict[str, Any] | None = None, b: dict[str, Any] | None = None, **cable: Any):
@@ -315,6 +324,15 @@ class Conversations(SynchronousTestCase):
     def says(self, *messages: bytes) -> None:
         self.end.says(*messages)
         self.world.run(0.1)
+
+    def test_what_the_mesh_says_is_counted_and_of_no_consequence(self) -> None:
+        before = self.link.counters.unknown_messages
+        for message in OF_THE_MESH:
+            self.says(encode(message))
+        self.world.run(1)
+        self.assertEqual(self.link.counters.unknown_messages - before, len(OF_THE_MESH))
+        self.assertEqual(self.node.router.wanted(), [])
+        self.assertIs(self.link.phase, Phase.UP)
 
     def test_unknown_messages_and_objects_are_skipped_and_counted(self) -> None:
         unknown = bytes.fromhex("0008380100000000")
@@ -665,6 +683,14 @@ class DataOnUdp(SynchronousTestCase):
         self.assertEqual(link.data_address, ("10.0.0.2", 4600))
         deliver_datagram(self.a, bytes(message), elsewhere)
         self.assertEqual(link.data_address, elsewhere)
+
+    def test_what_the_mesh_says_in_a_datagram_is_counted_and_of_no_consequence(self) -> None:
+        self.world.run(1)
+        link = self.a.link(self.b)
+        for message in IN_DATAGRAMS:
+            deliver_datagram(self.a, encode(message, link.token), ("10.0.0.2", 4600))
+        self.assertEqual((link.counters.unknown_messages, link.counters.bad_probes), (4, 0))
+        self.assertTrue(self.on_udp())
 
     def test_a_datagram_that_is_too_long_for_the_path_goes_over_tcp(self) -> None:
         self.world.run(1)

@@ -36,7 +36,13 @@ class Cops(Target):
     """Any objects in any message."""
 
     longest = 320
-    words = tuple(bytes((0, length, c_num, 1)) for c_num in CNum for length in (8, 12, 16, 20, 48))
+    words = (
+        *(bytes((0, length, c_num, 1)) for c_num in CNum for length in (8, 12, 16, 20, 48)),
+        bytes((0, 20, CNum.STREAM, 2)),
+        bytes((0, 28, CNum.STREAM, 1)),
+        bytes((0, 22, CNum.ADDRESS, 2)),
+        bytes((0, 23, CNum.SAMPLE, 1)),
+    )
 
     def seeds(self) -> Iterable[bytes]:
         for each in golden.folder("messages") + golden.folder("skipped") + golden.folder("malformed"):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 from twisted.trial.unittest import TestCase
 
-from multicastmw.cli.lab import Host, Lab, NotPossibleHere, wait_until
+from multicastmw.cli.lab import Host, Internet, Lab, NotPossibleHere, wait_until
 from multicastmw.cli.lab.process import Process
 from multicastmw.cli.lab.tools import find_tool
 from tests.netns.machine import missing
@@ -82,14 +82,14 @@ class NetnsTestCase(TestCase):
     skip = why_not()
     whole_starts = False  # its nodes are processes that have imported everything themselves
 
-    def make_lab(self, hosts: Iterable[str]) -> Lab:
+    def make_lab(self, hosts: Iterable[str], internet: Callable[[Lab], Internet] = Internet) -> Lab:
         """A lab of its own; when it goes, the nodes' logs are looked through."""
         folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-"))
         folder.chmod(0o755)  # programs that run as nobody read a film there
         if "MCMW_KEEP_LOGS" not in os.environ:
             self.addCleanup(shutil.rmtree, folder)
         self.addCleanup(self._look_for_trouble, folder)
-        lab = (Lab if self.whole_starts else QuickLab)(PREFIX, folder, hosts)
+        lab = (Lab if self.whole_starts else QuickLab)(PREFIX, folder, hosts, internet)
         lab.__enter__()
         self.addCleanup(lab.__exit__, None, None, None)
         return lab

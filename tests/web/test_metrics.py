@@ -197,7 +197,7 @@ class Values(Case):
         joined = {f"reassembly_{name}" for name in metrics.REASSEMBLY}
         self.assertEqual(set(status.tap.counters), {*metrics.TAP_DROPS} | both | rest | held | joined)
         ways = {f"{way}{what}" for way in ("sent", "received") for what in ("", "_bytes", "_tcp")}
-        self.assertEqual(set(LinkCounters().as_dict()), {*metrics.PEER_TROUBLES} | ways)
+        self.assertEqual(set(LinkCounters().as_dict()), {*metrics.PEER_TROUBLES, "said"} | ways)
         ours = {name for name in status.web.counters if not name.startswith("output_")}
         self.assertEqual(ours, {*metrics.WEB_REFUSALS, "requests", "refused"})
 

@@ -8,6 +8,24 @@ from socket import AF_INET6, inet_pton
 from typing import Any, NamedTuple
 
 from multicastmw.wire import probe
+from multicastmw.wire.mesh import (
+    Address,
+    Beacon,
+    Capabilities,
+    Find,
+    Graft,
+    Have,
+    Held,
+    Live,
+    Load,
+    Nack,
+    Peers,
+    Place,
+    Prune,
+    Range,
+    Sample,
+    StreamKey,
+)
 from multicastmw.wire.messages import (
     AddRoute,
     Close,
@@ -50,11 +68,12 @@ class Golden(NamedTuple):
     value: Any = None
     skipped: int = 0
     verdict: str = ""
+    token: int | None = None
 
 
 def read(path: Path) -> Golden:
     """Raises ValueError for a line that is none of the format."""
-    wire, skipped, verdict = b"", 0, ""
+    wire, skipped, verdict, token = b"", 0, "", None
     lines = path.read_text(encoding="utf-8").splitlines()
     for at, line in enumerate(lines):
         word, _, rest = line.partition(" ")
@@ -62,11 +81,13 @@ def read(path: Path) -> Golden:
             continue
         if word == "value":
             value = _value(ast.literal_eval("\n".join([rest, *lines[at + 1 :]])))
-            return Golden(path.stem, wire, value, skipped)
+            return Golden(path.stem, wire, value, skipped, token=token)
         if word in ("error", "malformed"):
             verdict = line
         elif word == "skipped":
             skipped = int(rest)
+        elif word == "token":
+            token = int(rest, 16)
         elif found := BYTES.fullmatch(line):
             wire += bytes.fromhex(found[1]) * int(found[2] or 1)
         else:
@@ -105,13 +126,41 @@ def _value(literal: dict[str, Any]) -> Any:
 
 
 def _open(fields: dict[str, Any]) -> Open:
-    port = fields.pop("data_port", None)
-    return Open(**fields, data_port=DataPort(**port) if port else None)
+    port, said = fields.pop("data_port", None), fields.pop("capabilities", None)
+    return Open(
+        **fields | {"addresses": tuple(Address(*one) for one in fields.get("addresses", ()))},
+        data_port=DataPort(**port) if port else None,
+        capabilities=Capabilities(**said) if said else None,
+    )
 
 
 def _keep_alive(fields: dict[str, Any]) -> KeepAlive:
-    echo = fields.pop("echo", None)
-    return KeepAlive(**fields, echo=Echo(**echo) if echo else None)
+    echo, load = fields.pop("echo", None), fields.pop("load", None)
+    return KeepAlive(**fields, echo=Echo(**echo) if echo else None, load=Load(*load) if load else None)
+
+
+def _mesh(fields: dict[str, Any]) -> dict[str, Any]:
+    """The parts of a message of the mesh, each made what it is."""
+    return {name: _PARTS[name](value) if name in _PARTS else value for name, value in fields.items()}
+
+
+def _samples(samples: list[dict[str, Any]]) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(**_mesh(one) | {"addresses": tuple(Address(*each) for each in one["addresses"])})
+        for one in samples
+    )
+
+
+_PARTS: dict[str, Callable[[Any], Any]] = {
+    "stream": lambda stream: stream if isinstance(stream, int) else StreamKey(**stream),
+    "missing": lambda ranges: tuple(Range(*one) for one in ranges),
+    "place": lambda place: Place(*place),
+    "load": lambda load: Load(*load),
+    "beacon": lambda fields: Beacon(**fields | {"path": tuple(fields["path"])}),
+    "samples": _samples,
+    "alternatives": _samples,
+    "live": lambda live: tuple(Live(StreamKey(**stream), highest) for stream, highest in live),
+}
 
 
 def _group(fields: dict[str, Any]) -> Group:
@@ -146,4 +195,10 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "RemoveRoute": lambda entries: RemoveRoute(tuple(map(_value, entries))),
     "Unknown": lambda fields: Unknown(**fields),
     "IPData": _ip_data,
+    "Have": lambda streams: Have(tuple(Held(**_mesh(fields)) for fields in streams)),
+    "Nack": lambda fields: Nack(**_mesh(fields)),
+    "Graft": lambda fields: Graft(**_mesh(fields)),
+    "Prune": lambda fields: Prune(**_mesh(fields)),
+    "Peers": lambda fields: Peers(**_mesh(fields)),
+    "Find": lambda fields: Find(**_mesh(fields)),
 }

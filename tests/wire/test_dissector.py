@@ -76,6 +76,31 @@ class Dissector(SynchronousTestCase):
             self.assertEqual([value], every(layers["mcmw"], f"mcmw.{field}"), field)
         self.assertIn("239.1.2.3", every(layers, "ip.dst"), "the inner packet is one, too")
 
+    def test_what_the_mesh_says_has_names(self) -> None:
+        have, prune, found = map(self.of, ("have_of_several_streams", "prune_that_refuses", "find_reply"))
+        for layers, field, values in (
+            (have, "op", ["35"]),
+            (have, "group", ["239.1.2.3", "239.1.2.3"]),
+            (have, "range.first", ["4294967294", "2"]),
+            (have, "path", ["0xca978112", "0x3e23e816", "0x2e7d2c03"]),
+            (have, "free", ["0", "2"]),
+            (have, "kbits", ["1500"]),
+            (prune, "refusal", ["2"]),
+            (prune, "back_off", ["10000"]),
+            (prune, "address", ["192.0.2.1", "192.0.2.1"]),
+            (prune, "address6", ["2001:db8::1"]),
+            (found, "find", ["3"]),
+            (found, "estimate", ["100"]),
+            (found, "sequence", ["4000", "7"]),
+            (self.of("have_of_a_digest"), "digest", ["0x0123456789abcdef"]),
+            (self.of("have_of_a_digest"), "far", ["30"]),
+            (self.of("peers_with_a_place"), "place.y", ["-200"]),
+            (self.of("peers_with_a_place"), "address", ["192.0.2.1"]),
+            (self.of("open_of_a_mesh_node"), "role", ["2"]),
+            (self.of("peers_shuffle"), "peers", ["5"]),
+        ):
+            self.assertEqual(values, every(layers["mcmw"], f"mcmw.{field}"), field)
+
     def test_what_is_no_message_of_ours_ends_nothing(self) -> None:
         bad = [golden.wire for golden in folder("malformed")]
         packets = [captured(wire, carrier) for wire in bad for carrier in CARRIERS]

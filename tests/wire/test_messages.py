@@ -4,8 +4,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core import link
 from multicastmw.wire.cops import MESSAGE_MAX, Op, frame, message_length, objects, pack_object
 from multicastmw.wire.errors import PeerError
+from multicastmw.wire.mesh import Address, Capabilities
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -24,12 +26,14 @@ from multicastmw.wire.messages import (
     decode,
     encode,
     encode_routes,
+    size,
 )
 from tests.wire import strategies
 from tests.wire.golden import folder
 
 modest = settings(deadline=None, derandomize=True)
 TOO_MUCH = 1 << 64
+OF_A_MESH_NODE = Capabilities(0, 0, 1, 0), (Address("2001:db8::1", 4600),) * 4
 IPV6 = (bytes(15) + b"\1", bytes(15) + b"\2")
 
 op_codes = st.sampled_from([op for op in Op if op != Op.IP_DATA])
@@ -43,12 +47,16 @@ object_data = st.binary(max_size=20) | st.sampled_from(
         bytes(16),
         bytes(48),
         b"\x11\xf8\0\0" + bytes(7) + b"\1",
+        bytes(24),
+        b"\1" * 6,
+        b"\1" * 18,
+        bytes(12) + b"\1\1\1\1\1\1\1",
     )
 )
 any_objects = st.lists(
     st.builds(
         pack_object,
-        st.sampled_from((8, 10, 11, 64, 65, 66, 70, 71)) | st.integers(0, 255),
+        st.sampled_from((8, 10, 11, 64, 65, 66, 70, 71, *range(72, 87))) | st.integers(0, 255),
         st.sampled_from((1, 2)) | st.integers(0, 255),
         object_data,
     ),
@@ -67,6 +75,7 @@ class RoundTripTests(SynchronousTestCase):
     def test_every_message_is_read_as_it_was_written(self, message: Message):
         wire = encode(message)
         self.assertEqual((message_length(wire), len(wire) % 4), (len(wire), 0))
+        self.assertEqual(size(message), len(wire))
         self.assertEqual(decode(wire), Decoded(message))
         self.assertEqual(decode(memoryview(bytearray(wire))), Decoded(message))
 
@@ -86,8 +95,9 @@ class RoundTripTests(SynchronousTestCase):
         self.assertEqual(encode(decoded.message), wire)
 
     def test_a_first_message_always_fits_what_a_stranger_may_send(self):
-        longest = Open("a" * 255, 1, 10, DataPort(1, 1))
-        self.assertLess(len(encode(longest)), 2048)
+        longest = Open("a" * 255, 1, 10, DataPort(1, 1), *OF_A_MESH_NODE)
+        self.assertEqual(len(encode(longest)), 412)
+        self.assertLess(412, link.OPEN_MAX)
 
 
 class StrangeBytesTests(SynchronousTestCase):

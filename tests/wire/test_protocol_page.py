@@ -7,7 +7,7 @@ from textwrap import dedent
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core import datapath, dataqueue, dialling, link, room
-from multicastmw.wire import cops, messages
+from multicastmw.wire import cops, mesh, messages
 from tests.wire.golden import FOLDER
 
 ROOT = FOLDER.parent.parent
@@ -46,6 +46,15 @@ class ProtocolPageTests(SynchronousTestCase):
             ("longest first message", f"{link.OPEN_MAX:,} bytes"),
             ("name", f"1 to {messages.NAME_MAX} bytes"),
             ("reason", f"1 to {messages.REASON_MAX} bytes"),
+            ("streams of a Have, of a Find", f"{mesh.STREAMS_MAX}; {mesh.LIVE_MAX}"),
+            ("ranges of a stream in Have, in Nack and Graft", f"{mesh.RANGES_MAX}; {mesh.ASKED_MAX}"),
+            ("numbers of a range", f"{mesh.SPAN_MAX:,}"),
+            ("nodes of a path", f"{mesh.PATH_MAX}"),
+            ("samples of Peers and Find, of a Prune", f"{mesh.SAMPLES_MAX}; {mesh.ALTERNATIVES_MAX}"),
+            (
+                "addresses of an Open, of a sample",
+                f"{mesh.OPEN_ADDRESSES_MAX}; {mesh.SAMPLE_ADDRESSES_MAX}",
+            ),
             ("Open after the connection", f"{link.OPEN_WITHIN:.0f} s"),
             ("dial", f"{dialling.DIAL_TIMEOUT:.0f} s"),
             ("connections without Open", f"{room.UNOPENED_MAX}; {room.UNOPENED_MAX_OF_ONE} an address"),

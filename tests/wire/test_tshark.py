@@ -33,6 +33,9 @@ DIALLER = (
     "ip_data_ipv6",
     "remove_route_several",
     "keep_alive_echo_request",
+    "graft",
+    "have_of_several_streams",
+    "find_query",
     "close_shutting_down",
 )
 LISTENER = (
@@ -48,6 +51,9 @@ LISTENER = (
     "remove_route_group",
     "remove_route_node",
     "keep_alive_echo_reply",
+    "prune_that_refuses",
+    "nack",
+    "peers_shuffle",
     "close_unable_cycle",
 )
 LIARS = ("object_length_3", "object_far_beyond_its_message")

@@ -114,6 +114,7 @@ class Host(Namespace):
             f"address replace {self.address6}/64 dev {UPLINK} nodad",
             f"route replace default via 10.99.{self.index}.1",
             f"route replace default via fd99:{self.index}::1",
+            *self.lab.internet.at_host(self),
         )
 
     def link_down(self, device: str = UPLINK) -> None:
@@ -126,10 +127,10 @@ class Host(Namespace):
 
     def unplug(self) -> None:
         """Pulls the cable: no carrier, but addresses and routes stay."""
-        self.lab.internet.ip(f"link set to-{self.name} down")
+        self.lab.internet.carry(self, False)
 
     def plug(self) -> None:
-        self.lab.internet.ip(f"link set to-{self.name} up")
+        self.lab.internet.carry(self, True)
 
     # -- the node
 

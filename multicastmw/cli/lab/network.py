@@ -9,7 +9,7 @@ Nothing here touches the machine's own network: interfaces are born inside the n
 
 import contextlib
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -53,6 +53,32 @@ class Internet(Namespace):
     def __init__(self, lab: "Lab") -> None:
         super().__init__(lab, INTERNET)
         self._rules: dict[frozenset[str], list[str]] = {}
+
+    # -- the cables
+
+    def connect(self, hosts: Iterable[Host]) -> None:
+        """Every host gets its uplink, not configured yet."""
+        self.sysctl(ROUTER_SYSCTL)
+        cables = ["link set lo up"]
+        for host in hosts:
+            end = f"to-{host.name}"
+            cables += [
+                f"link add {end} type veth peer name {UPLINK} netns {host.namespace}",
+                f"address add 10.99.{host.index}.1/30 dev {end}",
+                f"address add fd99:{host.index}::1/64 dev {end} nodad",
+                f"link set {end} mtu 1500 up",
+            ]
+        self.ip(*cables)
+
+    def at_host(self, host: Host) -> Iterable[str]:
+        """What else a host's uplink needs, as commands to iproute2."""
+        return ()
+
+    def carry(self, host: Host, plugged: bool) -> None:
+        """The host's cable, plugged or not."""
+        self.ip(f"link set to-{host.name} {'up' if plugged else 'down'}")
+
+    # -- what may go wrong
 
     def block_udp(self, one: str, other: str) -> None:
         """A firewall between two hosts that lets no UDP through."""
@@ -99,18 +125,20 @@ class Lab:
 
     `prefix` begins the namespaces' names and marks what an earlier run with the same prefix left behind;
     `state_dir` receives logs and configurations and stays.  SIGTERM and SIGHUP end the process through
-    the context's end (in the main thread).
+    the context's end (in the main thread).  `internet` makes what is between the hosts.
     """
 
     host_type = Host
 
-    def __init__(self, prefix: str, state_dir: str | Path, hosts: Iterable[str] = "abcd") -> None:
+    def __init__(self, prefix: str, state_dir: str | Path, hosts: Iterable[str] = "abcd",
+                 internet: "Callable[[Lab], Internet]" = Internet) -> None:  # fmt: skip
         names = list(hosts)
         if len(set(names)) != len(names) or INTERNET in names or not 1 <= len(names) <= MAX_HOSTS:
             raise ValueError(f"hosts want 1 to {MAX_HOSTS} different names, none of them {INTERNET}: {names}")
         self.prefix = prefix
         self.state_dir = Path(state_dir).absolute()
         self._names = names
+        self._internet_type = internet
         self._hosts: dict[str, Host] = {}
         self._processes: list[Process] = []
         self._entry: registry.Entry | None = None
@@ -210,21 +238,12 @@ class Lab:
             )
 
     def _build(self) -> None:
-        self.internet = Internet(self)
+        self.internet = self._internet_type(self)
         self._hosts = {name: self.host_type(self, name, index) for index, name in enumerate(self._names, 1)}
         self._make_namespaces()
-        self.internet.sysctl(ROUTER_SYSCTL)
-        cables = ["link set lo up"]
         for host in self.hosts:
             host.sysctl(HOST_SYSCTL)
-            end = f"to-{host.name}"
-            cables += [
-                f"link add {end} type veth peer name {UPLINK} netns {host.namespace}",
-                f"address add 10.99.{host.index}.1/30 dev {end}",
-                f"address add fd99:{host.index}::1/64 dev {end} nodad",
-                f"link set {end} mtu 1500 up",
-            ]
-        self.internet.ip(*cables)
+        self.internet.connect(self.hosts)
         for host in self.hosts:
             host.ip(*host.configure())
 

@@ -219,6 +219,8 @@ class Flows:
 
     def judge(self, flow: Flow, bridged: bool) -> Answer | str:
         """The answer, or why the flow is not the kernel's.  `bridged`: the TAP is one port of a LAN."""
+        if any(not taker.local and not isinstance(taker, Link) for taker in flow.route.takers):
+            return "it is in the mesh, which keeps it for who asks again"
         link = None
         if self.is_ours(flow):
             if bridged:

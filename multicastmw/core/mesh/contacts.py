@@ -64,6 +64,11 @@ class Contacts:
         if not any(other.origin >> SALT_BITS == key_origin >> SALT_BITS for other in self._mesh.feeds):
             self._origins.pop(key_origin >> SALT_BITS, None)
 
+    @property
+    def is_without_relays(self) -> bool:
+        """Is none known?"""
+        return not self._relays
+
     def relays(self) -> list[Sample]:
         """Where groups meet; where nobody is a relay, any node that can be dialled is a place."""
         known = list(self._relays.values())
@@ -72,8 +77,8 @@ class Contacts:
         if known:
             return known
         base = self._mesh.circles.get(BASE)
-        if base is None:
-            return []
+        if base is None or not base.active:
+            return []  # not yet: alone, every node would be its own place
         near = [neighbour.sample for neighbour in base.active]
         near += [sample for sample, _ in base.passive.values()]
         near.append(self._mesh.sample())

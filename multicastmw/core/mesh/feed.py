@@ -204,17 +204,18 @@ class Feed:
         return True
 
     def took(
-        self, sequence: int, size: int, stored: Any, low_water: int, flags: int, by: Neighbour, now: float
-    ) -> None:
-        """A packet that is new here came over the link."""
+        self, sequence: int, size: int, stored: Any, low_water: int, flags: int, by: Neighbour | None,
+        now: float,
+    ) -> None:  # fmt: skip
+        """A packet that is new here came over the link; over a static one, where `by` is None."""
         self._count += 1
         self._bytes += size
         self.moved_at = now
         upstream, gaps = self.upstream, self.gaps
         is_resent = flags & RETRANSMITTED
-        if by is not upstream.parent and not is_resent:
+        if by is not None and by is not upstream.parent and not is_resent:
             upstream.brought(by, now)
-        is_parents = by is upstream.parent
+        is_parents = by is not None and by is upstream.parent
         if is_parents and not is_resent:
             upstream.fed_at = now
             upstream.stalled = False
@@ -235,7 +236,7 @@ class Feed:
             gaps.found(sequence, by, bool(is_resent), now)
         self.kept.keep(sequence, stored)
         if is_resent:
-            if not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
+            if by and not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
                 upstream.goes_on(by, sequence, now)
             return
         if flags & BEACON:
@@ -252,7 +253,7 @@ class Feed:
         else:
             self.upstream.brought(by, now)
 
-    def _begin(self, sequence: int, by: Neighbour, now: float) -> None:
+    def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
         self.top = self.gaps.mark = sequence
         self._measured_at = now
         self._count = 1

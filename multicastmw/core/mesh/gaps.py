@@ -100,12 +100,12 @@ class Gaps:
                 miss.ask_at = now + GUARD
                 self._feed.wake(miss.ask_at)
 
-    def found(self, number: int, by: Neighbour, resent: bool, now: float) -> None:
+    def found(self, number: int, by: Neighbour | None, resent: bool, now: float) -> None:
         miss = self.numbers.pop(number, None)
         if miss is None:
             return
         self._feed.counters.recovered += 1
-        if resent and miss.asked is by:
+        if by is not None and resent and miss.asked is by:
             by.credit(DELIVERED, now)
 
     def _give_up(self, number: int) -> None:

@@ -19,17 +19,20 @@ from multicastmw.core.mesh.settings import (
     SAMPLES_AGE,
     SAMPLES_KEPT,
 )
-from multicastmw.wire.mesh import Find, Live, Meeting, Sample
+from multicastmw.wire.mesh import BASE, About, Find, Live, Meeting, Sample, StreamKey
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 BOTH = Twin("!QQ")
+NAT = int(About.NAT)
 
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
 LIVE_MAX = 16  # streams of one reply
-ASK_AGAIN = 2.0  # seconds, where no relay has answered
+GROUPS_TOLD = 64  # groups of one
+SOON = 2.0  # seconds until the second registration
+ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
 
 
 def weight(relay: int, group: int) -> int:
@@ -57,6 +60,10 @@ class Register:
             del self.members[mesh.rng.choice(list(self.members))]
         self.members[sample.node] = sample, now
 
+    def is_live(self, now: float) -> bool:
+        """Has somebody registered within the time of two registrations?"""
+        return now - self._at < 2 * REGISTER + 5.0
+
     def estimate(self, now: float) -> int:
         return max(len(self.members), round(self._estimate * exp((self._at - now) / REGISTER)))
 
@@ -80,7 +87,9 @@ class MeetingPlace:
         self._registers: dict[int, Register] = {}
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
-        self._answered: set[int] = set()
+        self._answered: dict[
+            int, float
+        ] = {}  # groups of which a relay has told, and seconds until the next time
         self.due = float("inf")
 
     # --- who asks
@@ -92,7 +101,7 @@ class MeetingPlace:
 
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
-        self._answered.discard(group)
+        self._answered.pop(group, None)
         self._estimates.pop(group, None)
         self._wind()
 
@@ -110,13 +119,31 @@ class MeetingPlace:
             else:
                 self._mesh.contacts.tell(relay, group, message, now)
 
+    def ask_groups(self, now: float) -> None:
+        """Which groups have members?  A border to a static tree wants them there."""
+        message = Find(BASE, Meeting.QUERY, (self._mesh.sample(),))
+        for relay in self._mesh.contacts.relays():
+            if relay.node == self._mesh.node:
+                self._mesh.groups_live(self._groups(now), now)
+            else:
+                self._mesh.contacts.tell(relay, BASE, message, now)
+
+    def _groups(self, now: float) -> list[int]:
+        """Those that somebody has registered for lately; as many as a reply takes, at random."""
+        known = [group for group, register in self._registers.items() if register.is_live(now)]
+        self._mesh.rng.shuffle(known)
+        return known[:GROUPS_TOLD]
+
     def accept_reply(self, find: Find, now: float) -> None:
+        if find.group == BASE:
+            self._mesh.groups_live([live.stream.group for live in find.live], now)
+            return
         if find.group not in self._due:
             return
         self._estimates[find.group] = find.estimate
         if find.group not in self._answered:
-            self._answered.add(find.group)
-            self._due[find.group] = now + REGISTER * self._mesh.rng.uniform(0.5, 1.0)
+            self._answered[find.group] = SOON
+            self._due[find.group] = now + SOON * self._mesh.rng.uniform(0.5, 1.0)
             self._wind()
         self._mesh.met(find, now)
 
@@ -125,13 +152,21 @@ class MeetingPlace:
             if due > now:
                 continue
             if group not in self._answered:
-                self._due[group] = now + ASK_AGAIN
+                self._due[group] = now + ASK_AGAIN[bool(self.relays(group))]
                 self.ask(group, Meeting.QUERY, now)
                 continue
-            self._due[group] = now + REGISTER * self._mesh.rng.uniform(0.9, 1.1)
+            self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
             if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
                 self.ask(group, Meeting.REGISTER, now)
         self._wind()
+
+    def _rest(self, group: int) -> float:
+        """Until the next registration: soon, and then ever later, while there are few others; they may have
+        come just after this one."""
+        if self._mesh.is_few(group):
+            self._answered[group] = min(REGISTER, 2 * self._answered[group])
+            return self._answered[group]
+        return REGISTER
 
     def _wind(self) -> None:
         self.due = min(self._due.values(), default=float("inf"))
@@ -144,6 +179,10 @@ class MeetingPlace:
             self.accept_reply(find, now)
             return
         if not find.samples or find.samples[0].node != by.node:
+            return
+        if find.group == BASE:
+            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups(now))
+            by.say(Find(BASE, Meeting.REPLY, (), 0, live), now)
             return
         self._enter(by.sample, find, now)
         by.say(self._reply(find.group, by.node, now), now)
@@ -158,6 +197,8 @@ class MeetingPlace:
         if find.kind == Meeting.REGISTER:
             stands_for = max(1.0, find.estimate / REGISTRATIONS)
         register.enter(sample, stands_for, self._mesh, now)
+        if sample.flags & NAT and find.group != BASE:
+            self._mesh.serve(find.group, now)
         for live in find.live[:LIVE_MAX]:
             register.live[live.stream] = live, now
             if len(register.live) > 4 * LIVE_MAX:

@@ -58,6 +58,8 @@ FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for wh
 UNKNOWN_BACK_OFF = 2_000  # ms
 RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
 NEVER = float("inf")
+ORIGIN_BITS = 16  # of an origin that are drawn at each start
+SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
 
 
 class MeshCounters(Counters):
@@ -92,6 +94,15 @@ class Around(Protocol):
     def wake(self, at: float) -> None:
         """The deadline may be this now."""
 
+    def forgot(self, key: StreamKey) -> None:
+        """The stream has ended long ago."""
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members, a relay says: for who is a border to a static tree."""
+
+    def served_no_more(self, group: int, now: float) -> None:
+        """No member needs this relay in between."""
+
 
 class Mesh:
     """One node's."""
@@ -117,6 +128,7 @@ class Mesh:
         self.circles: dict[int, Circle] = {}
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
+        self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
@@ -157,7 +169,8 @@ class Mesh:
     def capabilities(self) -> Capabilities:
         role = Role.RELAY if self.settings.relay else Role.MEMBER
         flags = int(About.NAT) if self.settings.nat else 0
-        return Capabilities(self.settings.uplink, min(0xFFFF, self.settings.children), role, flags)
+        children = min(0xFFFF, self.settings.children)
+        return Capabilities(self.settings.uplink, children, int(role), flags, self.whereabouts.place)
 
     # --- being in groups
 
@@ -178,8 +191,47 @@ class Mesh:
         self.meeting.join(group, now)
         self.wake(circle.due)
 
+    def serve(self, group: int, now: float) -> None:
+        """Some of its members cannot be dialled, and so not reach each other: a relay is in between, or, where
+        nobody is one, whoever they meet at."""
+        if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
+            return
+        is_new = group not in self.served
+        self.served[group] = now + SERVED
+        if is_new:
+            self.join(group, now)
+            self._renew(group, now)
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is the stream to come here: for somebody here, or for members that it is carried to?"""
+        return key.group in self.served or self.around.wants(key)
+
+    def _renew(self, group: int, now: float) -> None:
+        """Who wants its streams may be others now."""
+        for feed in self.feeds_of(group):
+            self.renew(feed, now)
+
+    def renew(self, feed: Feed, now: float) -> None:
+        """Is it wanted now, or no longer?"""
+        wanted = self.wants(feed.key)
+        if feed.ours or wanted == feed.wanted:
+            return
+        feed.wanted = wanted
+        if wanted:
+            feed.wake(now)
+        else:
+            feed.unwanted(now)
+
+    def _serve_no_more(self, now: float) -> None:
+        for group in [group for group, until in self.served.items() if until <= now]:
+            del self.served[group]
+            self._renew(group, now)
+            self.around.served_no_more(group, now)
+
     def leave(self, group: int, now: float) -> None:
         self.now = now
+        if group in self.served:
+            return
         circle = self.circles.pop(group, None)
         if circle is None:
             return
@@ -212,6 +264,15 @@ class Mesh:
             feed = self.feeds.get(live.stream)
             if feed is not None and feed.wants() and now - feed.moved_at > LIVE:
                 circle.search(now)  # it is sent, and nothing comes: this node is cut off
+
+    def is_few(self, group: int) -> bool:
+        """Has this node fewer neighbours in the group than it wants?"""
+        circle = self.circles.get(group)
+        return circle is not None and len(circle.active) < circle.wants
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members somewhere in the mesh."""
+        self.around.groups_live(groups, now)
 
     def live(self, group: int) -> tuple[Live, ...]:
         found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live]
@@ -288,6 +349,12 @@ class Mesh:
         self.contacts.up(neighbour, now)
         return neighbour
 
+    def rewired(self, neighbour: Neighbour, wire: Wire, sample: Sample, now: float) -> None:
+        """A newer link with the same node has taken the place of the older."""
+        self.now = now
+        neighbour.wire, neighbour.sample = wire, sample
+        self.contacts.up(neighbour, now)
+
     def not_reached(self, node: int, now: float) -> None:
         self.now = now
         self.contacts.not_reached(node)
@@ -334,11 +401,16 @@ class Mesh:
             feed = self._feed_of(held.stream, by, now)
             if feed is None:
                 continue
-            if feed.ours and feed.top >= 0 and ahead(held.highest, feed.top):
+            if self._is_stolen(feed, held.highest):
                 self.counters.stolen += 1
                 self.blame(by, STOLEN, now)
             else:
                 feed.accept_held(by, held, now)
+
+    def _is_stolen(self, feed: Feed, highest: int) -> bool:
+        """Does somebody have more of it than this node, which sends it?"""
+        is_ours = feed.key.origin >> ORIGIN_BITS == self.node >> ORIGIN_BITS
+        return is_ours and feed.top >= 0 and ahead(highest, feed.top)
 
     def _feed_of(self, stream: StreamKey | int, by: Neighbour, now: float) -> Feed | None:
         if isinstance(stream, int):
@@ -404,7 +476,7 @@ class Mesh:
             self.counters.streams_over_bound += 1
             return None
         feed = self._enter(Feed(key, self, now))
-        feed.wanted = self.around.wants(key)
+        feed.wanted = self.wants(key)
         return feed
 
     def _enter(self, feed: Feed) -> Feed:
@@ -417,6 +489,7 @@ class Mesh:
         feed = self.feeds.pop(key)
         self.by_digest.pop(feed.digest, None)
         self.contacts.looks_no_more_for(key.origin)
+        self.around.forgot(key)
         self.slots.changed()
 
     def feed_for(self, key: StreamKey, by: Neighbour, now: float) -> Feed | None:
@@ -498,6 +571,7 @@ class Mesh:
     def _tidy(self, now: float) -> None:
         """Links without use, and streams that have ended; and one more look where we are."""
         self._tidy_at = now + TIDY
+        self._serve_no_more(now)
         if self.neighbours:
             one = self.rng.choice(list(self.neighbours.values()))
             if one.wire.rtt is not None:

@@ -4,12 +4,13 @@ from typing import Any, Protocol
 
 from multicastmw.core.bucket import Bucket
 from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST
-from multicastmw.wire.mesh import About, Capabilities, MeshMessage, Sample
+from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
 NACKS, HAVES, PEERS, STREAMS = 50, 20, 5, 5
 
 # What we chose.
+ADDRESSES_MAX = 3  # of a sample
 USUAL_RATE = 1_000  # kbit/s of a stream, where slots are estimated before there is one
 SLOTS_MOST = 12  # of a sample: more makes nobody more welcome
 SCORE_LEAST = -20.0  # below it a neighbour is left
@@ -37,14 +38,42 @@ def links_most(capacity: int) -> int:
     return max(LINKS_LEAST, min(LINKS_MOST, LINKS_LEAST + 2 * int(slots_of(capacity))))
 
 
+def sample_of(
+    node: int, addresses: tuple[Address, ...], capabilities: Capabilities, seen_at: str, dialled: bool
+) -> Sample:
+    """A peer as it says it is, at the address where it is seen; `dialled`: it was reached there.
+
+    Who calls from elsewhere than it believes to be is behind a NAT: nobody can dial it.
+    """
+    flags = capabilities.flags & int(About.NAT) | int(About.UDP)
+    if capabilities.role == Role.RELAY:
+        flags |= int(About.RELAY)
+    known = tuple(address for address in addresses if address.host == seen_at)
+    if not addresses or (not dialled and not known):
+        flags |= int(About.NAT)
+    if dialled and addresses and not known:
+        known = (Address(seen_at, addresses[0].port),)
+    others = tuple(address for address in addresses if address not in known)
+    return Sample(
+        node, (known + others)[:ADDRESSES_MAX], flags, capacity_of(capabilities.uplink), 0, capabilities.place
+    )
+
+
 class Wire(Protocol):
     """The link, for what is said over it."""
 
-    rtt: float | None
+    is_seed: bool  # node.ini names it: a way into the mesh
+
+    @property
+    def rtt(self) -> float | None:
+        """Seconds; None where nothing was measured yet."""
 
     def say(self, message: MeshMessage, now: float) -> None: ...
     def resend(self, stored: Any, low_water: int, now: float) -> int:
         """Sends what a feed has kept, marked RETRANSMITTED; gives its bytes."""
+
+    def deliver(self, packet: Any) -> None:
+        """A packet in place, as to any destination."""
 
     def hang_up(self, why: str, now: float) -> None: ...
 

@@ -44,7 +44,7 @@ SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way as it is told, and at least s
 STRAIGHT = 1.2  # times half a round trip to the origin: no better parent is looked for
 SWITCH_REST = 10.0
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
-EARLY = 64  # a stream that has sent no more than that is asked for from its first packet
+EARLY = 256  # a stream that has sent no more than that is asked for from its first packet
 PRUNE_REST = 0.25  # seconds between two prunes of one who goes on sending
 
 # --- the children

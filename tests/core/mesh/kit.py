@@ -64,6 +64,8 @@ def have(
 class Pen:
     """A wire that writes down what is said."""
 
+    is_seed = False
+
     def __init__(self, rtt: float = 0.04) -> None:
         self.rtt: float | None = rtt
         self.said: list[MeshMessage] = []
@@ -76,6 +78,8 @@ class Pen:
     def resend(self, stored: int, low_water: int, now: float) -> int:
         self.resent.append(stored)
         return SIZE
+
+    def deliver(self, packet: Any) -> None: ...
 
     def hang_up(self, why: str, now: float) -> None:
         self.hung_up = why
@@ -107,6 +111,9 @@ class Lone:
         return self.wanted
 
     def wake(self, at: float) -> None: ...
+    def forgot(self, key: StreamKey) -> None: ...
+    def groups_live(self, groups: list[int], now: float) -> None: ...
+    def served_no_more(self, group: int, now: float) -> None: ...
 
     def neighbour(
         self,
@@ -197,6 +204,8 @@ class Cable:
 class End:
     """A wire of a cable."""
 
+    is_seed = False
+
     def __init__(self, cable: Cable, near: "Person", far: "Person") -> None:
         self.cable, self.near, self.far = cable, near, far
         self.rtt: float | None = cable.rtt
@@ -207,6 +216,8 @@ class End:
     def resend(self, stored: Stored, low_water: int, now: float) -> int:
         self.cable.carry(self.far.data, stored._replace(flags=stored.flags | RETRANSMITTED), low_water)
         return SIZE
+
+    def deliver(self, packet: Any) -> None: ...
 
     def hang_up(self, why: str, now: float) -> None:
         self.cable.hall.loop.at(now, self.cable.down)
@@ -241,6 +252,10 @@ class Person:
         if at < self._winding:
             self._winding = at
             self.hall.loop.at(max(at, self.hall.loop.now), self._ring, at)
+
+    def forgot(self, key: StreamKey) -> None: ...
+    def groups_live(self, groups: list[int], now: float) -> None: ...
+    def served_no_more(self, group: int, now: float) -> None: ...
 
     def _ring(self, at: float) -> None:
         if at == self._winding:

@@ -134,10 +134,11 @@ class LiarTest(TestCase):
     def test_who_speaks_of_our_own_stream_beyond_what_we_sent_is_left(self) -> None:
         lone = Lone()
         bad, pen = lone.neighbour(9)
-        feed = lone.mesh.begin(KEY, lone.now)
+        mine = KEY._replace(origin=node_of(1) | 7)
+        feed = lone.mesh.begin(mine, lone.now)
         feed.sent(0, 1_000, 0, lone.now)
         for _ in range(6):
-            lone.accept(bad, have(500))
+            lone.accept(bad, have(500, key=mine))
             lone.now += 0.1
         self.assertEqual(lone.mesh.counters.stolen, 6)
         self.assertTrue(pen.hung_up)

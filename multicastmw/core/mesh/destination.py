@@ -1,0 +1,197 @@
+"""The mesh as a destination: what goes out to the neighbours that a stream's feed names.
+
+The routing service has it as a carrier, so every packet comes here, also one that nobody on this side wants.
+What the others on this side want, it is told as any destination is: that are the groups that the node is in.
+"""
+
+from collections.abc import Callable
+from struct import Struct as Twin
+
+from multicastmw.core.addressing import Channel
+from multicastmw.core.mesh.feed import BEACON, Feed
+from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.neighbour import Neighbour, Wire
+from multicastmw.core.packet import Packet
+from multicastmw.core.routing import Router
+from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
+
+SEQUENCE_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 44, 54, 55
+SEQUENCE_TWIN = Twin("!I")
+NEVER = float("inf")
+
+# What we chose.
+LEAVE_AFTER = 10.0  # seconds after the last one wanted a group: who changes channels comes back
+ASK_GROUPS = 2.0  # seconds between two questions of a border which groups there are
+LIVE_FOR = 20.0  # seconds for which the answer counts
+LIVE_MOST = 4_096
+SENDER_LEAVES_AFTER = 60.0  # after the last packet of a group that nobody here wants
+
+
+class MeshDestination:
+    """Carries what comes to the neighbours, and says which groups are wanted here."""
+
+    name = "mesh"
+    local = False
+
+    def __init__(
+        self,
+        router: Router,
+        mesh: Mesh,
+        port: int | None,
+        has_static_links: Callable[[], bool],
+        now: Callable[[], float],
+    ) -> None:
+        """`port` is the TCP port where this node is dialled."""
+        self._has_static_links = has_static_links
+        self._live: dict[int, float] = {}  # groups with members in the mesh, and until when that is believed
+        self._ask_at = now()
+        self._port = port
+        self._router = router
+        self._mesh = mesh
+        self._now = now
+        self._leaving: dict[
+            int, float
+        ] = {}  # groups that nobody wants any more, and until when they are kept
+        router.carry(self)
+
+    # --- packets
+
+    def deliver(self, packet: Packet) -> None:
+        """To the children of its stream; what begins here is numbered, kept and announced."""
+        feed = packet.feed
+        if feed is None:
+            return
+        buffer = packet.buffer
+        if feed.ours:
+            self._sent(packet, feed)
+        elif feed.missing:
+            (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
+            buffer[LOW_WATER_OFFSET] = feed.low_water(sequence)
+        else:
+            buffer[LOW_WATER_OFFSET] = 0
+        for child in feed.brood.takers:
+            child.wire.deliver(packet)
+
+    def _sent(self, packet: Packet, feed: Feed) -> None:
+        buffer, now = packet.buffer, packet.now
+        (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
+        is_beacon = feed.beacon_due(now)
+        if is_beacon:
+            buffer[FLAGS_OFFSET] |= BEACON
+        self._mesh.now = now
+        feed.sent(sequence, len(packet.message), bytes(packet.message), now)
+        if is_beacon:
+            self._mesh.announce(feed, sequence, None, now)
+
+    # --- links, as they come and go
+
+    def capabilities(self) -> Capabilities:
+        return self._mesh.capabilities()
+
+    def addresses_at(self, local: str) -> tuple[Address, ...]:
+        """Where this node can be dialled, as a peer is told that sees it at the local address of its link."""
+        if self._port is None or not local or self._mesh.settings.nat:
+            return ()
+        return (Address(local, self._port),)
+
+    def link_up(
+        self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float
+    ) -> Neighbour:
+        neighbour = self._mesh.neighbours.get(sample.node)
+        if neighbour is None:
+            neighbour = self._mesh.link_up(wire, sample, capabilities, dialled, now)
+        else:
+            self._mesh.rewired(neighbour, wire, sample, now)
+        if wire.is_seed:
+            self._mesh.circles[BASE].ask(neighbour, not self._mesh.circles[BASE].active, now)
+        return neighbour
+
+    def link_down(self, neighbour: Neighbour) -> None:
+        self._mesh.link_down(neighbour, self._now())
+
+    def accept(self, neighbour: Neighbour, message: MeshMessage, now: float) -> None:
+        self._mesh.accept(neighbour, message, now)
+
+    # --- streams, as the forwarder asks
+
+    def begins(self, origin: int, group: int, source: int, now: float) -> Feed:
+        """A stream comes in on this side."""
+        key = StreamKey(origin, group, source)
+        return self._mesh.feeds.get(key) or self._mesh.begin(key, now)
+
+    def comes(self, origin: int, group: int, source: int, by: Neighbour, now: float) -> Feed | None:
+        """A stream comes over a neighbour's link."""
+        return self._mesh.feed_for(StreamKey(origin, group, source), by, now)
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is it for somebody on this side?"""
+        takers = self._router.takers_of(Channel(key.group, key.source))
+        return any(taker is not self for taker in takers)
+
+    def children(self, channel: Channel) -> list[int]:
+        """The nodes that get its streams from here."""
+        feeds = [feed for key, feed in self._mesh.feeds.items() if (key.group, key.source) == channel]
+        return list(dict.fromkeys(child.node for feed in feeds for child in feed.takers))
+
+    def parent(self, origin: int, channel: Channel) -> int:
+        """The node that a stream comes from; 0 where it has none."""
+        feed = self._mesh.feeds.get(StreamKey(origin, channel.group, channel.source))
+        return feed.parent.node if feed and feed.parent else 0
+
+    # --- groups
+
+    def others_changed(self, channel: Channel) -> None:
+        """Somebody on this side wants the channel, or no longer."""
+        now, group = self._now(), channel.group
+        if self._router.wanted_besides(self, channel):
+            self._leaving.pop(group, None)
+            self._mesh.join(group, now)
+        elif group in self._mesh.circles and not self._is_wanted(group):
+            self._leaving[group] = now + LEAVE_AFTER
+            self._mesh.wake(now + LEAVE_AFTER)
+        for key, feed in self._mesh.feeds.items():
+            if key.group == group and not feed.ours:
+                self._mesh.renew(feed, now)
+
+    def _is_wanted(self, group: int) -> bool:
+        return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
+
+    def served_no_more(self, group: int, now: float) -> None:
+        """The relay is not needed in between any more."""
+        if not self._is_wanted(group):
+            self._leaving[group] = now
+
+    # --- a border to a static tree: what members of the mesh want is wanted there, too
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        """These have members in the mesh."""
+        for group in groups:
+            if group not in self._live and len(self._live) >= LIVE_MOST:
+                break
+            if group not in self._live:
+                self._router.subscribe(self, Channel(group))
+            self._live[group] = now + LIVE_FOR
+
+    def _forget_live(self, now: float) -> None:
+        for group in [group for group, until in self._live.items() if until <= now]:
+            del self._live[group]
+            self._router.unsubscribe(self, Channel(group))
+
+    def deadline(self) -> float:
+        return min(self._ask_at, min(self._leaving.values(), default=NEVER))
+
+    def tick(self, now: float) -> None:
+        """Leaves what nobody wants and nobody here sends."""
+        if now >= self._ask_at:
+            self._ask_at = now + ASK_GROUPS
+            self._forget_live(now)
+            if self._has_static_links():
+                self._mesh.meeting.ask_groups(now)
+        for group in [group for group, until in self._leaving.items() if until <= now]:
+            sends = [feed for key, feed in self._mesh.feeds.items() if key.group == group and feed.ours]
+            last = max((feed.moved_at for feed in sends), default=-NEVER)
+            if last + SENDER_LEAVES_AFTER > now:
+                self._leaving[group] = last + SENDER_LEAVES_AFTER
+            else:
+                del self._leaving[group]
+                self._mesh.leave(group, now)

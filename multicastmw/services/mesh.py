@@ -1,0 +1,261 @@
+"""The mesh's life in a node: it is wound, it dials, it finds its seeds.
+
+[overlay] seeds, [peer:NAME] ── dialled ── link_up ── Mesh ── dial(sample) ── a link more
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+from multicastmw.core.dialling import DIAL_TIMEOUT
+from multicastmw.core.events import SeedUnreachable
+from multicastmw.core.link import Link
+from multicastmw.core.mesh.destination import MeshDestination
+from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.settings import Settings
+from multicastmw.endpoints import SRV, dialled
+from multicastmw.net.clockwork import Clockwork
+from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
+from multicastmw.services.peers import reason
+from multicastmw.wire.mesh import BASE, Sample, StreamKey
+
+if TYPE_CHECKING:
+    from multicastmw.services.node import NodeService
+
+# What we chose.
+UPLINK = 20_000  # kbit/s, where node.ini does not say it
+ALONE = 0.5, 1.0  # seconds between two tries of seeds while there is no neighbour, doubling up to
+ALONE_MOST = 15.0
+GREETS = 20.0, 40.0  # and while there are: so that two halves of a mesh find each other
+SRV_MOST = 8  # targets of one name
+MANY = 0xFFFF
+
+
+class Attempt:
+    """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up."""
+
+    def __init__(
+        self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]
+    ):
+        self._service = service
+        self._over = over
+        self._link: Link | None = None
+        self._began = service.reactor.seconds()
+        self.place = f"{host}:{port}"
+        endpoint: Any = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
+        if service.credentials:
+            from multicastmw.net import tls
+
+            endpoint = tls.dialling(service.credentials, endpoint)
+        factory = Factory.forProtocol(self._make_connection)
+        factory.noisy = False
+        self._deferred: Deferred[Any] | None = endpoint.connect(factory)
+        self._deferred.addTimeout(DIAL_TIMEOUT, service.reactor)
+        self._deferred.addCallbacks(self._connected, self._failed)
+
+    def _make_connection(self) -> PeerConnection:
+        kind = SecurePeerConnection if self._service.credentials else PeerConnection
+        return kind(self._service.reactor, self._make_link, self._gone)
+
+    def _make_link(self, connection: PeerConnection) -> Link:
+        room, now = self._service.room, self._service.reactor.seconds()
+        self._link = Link(room, connection, "", now)
+        self._link.first_rtt = now - self._began
+        self._link.is_up = lambda link: self._end(link, "")
+        room.enter(self._link)
+        return self._link
+
+    def _connected(self, _: Any) -> None:
+        self._deferred = None
+
+    def _failed(self, failure: Failure) -> None:
+        self._deferred = None
+        self._end(None, reason(failure))
+
+    def _gone(self, why: str) -> None:
+        self._end(None, why)
+
+    def _end(self, link: Link | None, why: str) -> None:
+        over, self._over = self._over, _nothing
+        over(link, why)
+
+    def cancel(self) -> None:
+        self._over = _nothing
+        if self._deferred:
+            self._deferred.cancel()
+
+
+def _nothing(link: Link | None, why: str) -> None: ...
+
+
+class MeshService(Service):
+    """What the mesh has around it."""
+
+    def __init__(self, node: "NodeService", identity: int, rng: Random) -> None:
+        config = node.config
+        self.node = node
+        self.reactor = node.reactor
+        self.room = node.room
+        self.credentials = node.credentials
+        self.dial_reactor: Any = node.reactor  # a careful one, when the TAP is known
+        self._rng = rng
+        self._seeds = config.overlay.seeds
+        self._attempts: dict[Attempt, None] = {}
+        self._backoff = ALONE[0]
+        self._seeds_at = float("inf")
+        now = node.reactor.seconds()
+        port = _port(config.listen.endpoint)
+        self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
+        self.destination = MeshDestination(
+            node.router, self.mesh, port, self._has_static_links, node.reactor.seconds
+        )
+        self._clockwork = Clockwork(node.reactor, self)
+        node.room.mesh = self.destination
+        node.forwarder.feeder = self.destination
+
+    def _settings(self, port: int | None) -> Settings:
+        overlay, recovery = self.node.config.overlay, self.node.config.recovery
+        return Settings(
+            uplink=UPLINK if overlay.uplink is None else overlay.uplink,
+            children=MANY if overlay.max_children is None else overlay.max_children,
+            relay=overlay.role == "relay",
+            nat=port is None,
+            deadline=recovery.deadline,
+        )
+
+    # --- life
+
+    def startService(self) -> None:
+        super().startService()
+        now = self.reactor.seconds()
+        self.mesh.start((), now)
+        for channel in self.node.router.channels():
+            self.destination.others_changed(channel)
+        self._seeds_at = now
+        self._clockwork.wind()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._clockwork.stop()
+        for attempt in list(self._attempts):
+            attempt.cancel()
+
+    def deadline(self) -> float:
+        return min(self.mesh.deadline(), self.destination.deadline(), self._seeds_at)
+
+    def tick(self, now: float) -> None:
+        if now >= self._seeds_at:
+            self._ask_seeds(now)
+        self.mesh.tick(now)
+        self.destination.tick(now)
+        self.room.outgoing.flush()
+
+    # --- what the mesh asks
+
+    def wake(self, at: float) -> None:
+        if self.running:
+            self._clockwork.wind()
+
+    def wants(self, key: StreamKey) -> bool:
+        return self.destination.wants(key)
+
+    def groups_live(self, groups: list[int], now: float) -> None:
+        self.destination.groups_live(groups, now)
+
+    def served_no_more(self, group: int, now: float) -> None:
+        self.destination.served_no_more(group, now)
+
+    def _has_static_links(self) -> bool:
+        return any(link.neighbour is None for link in self.room.by_node.values())
+
+    def forgot(self, key: StreamKey) -> None:
+        self.node.forwarder.unfeed(*key, self.reactor.seconds())
+
+    def dial(self, sample: Sample, now: float) -> None:
+        """One address after the other."""
+        self._dial(sample, 0, "it has no address")
+
+    def _dial(self, sample: Sample, place: int, why: str) -> None:
+        if not self.running or place >= len(sample.addresses):
+            self.mesh.not_reached(sample.node, self.reactor.seconds())
+            return
+
+        def over(link: Link | None, why: str) -> None:
+            if link is None:
+                self._dial(sample, place + 1, why)
+            elif link.node != sample.node:
+                self.mesh.not_reached(sample.node, self.reactor.seconds())
+
+        self._attempt(*sample.addresses[place], over)
+
+    def _attempt(self, host: str, port: int, over: Callable[[Link | None, str], None]) -> None:
+        def ended(link: Link | None, why: str) -> None:
+            self._attempts.pop(attempt, None)
+            if self.running:
+                over(link, why)
+
+        attempt = Attempt(self, host, port, ended)
+        self._attempts[attempt] = None
+
+    # --- seeds
+
+    def _ask_seeds(self, now: float) -> None:
+        """One of them, at random: all at once would be many, where there are many nodes."""
+        alone = not self.mesh.circles[BASE].active
+        if alone:
+            self._seeds_at = now + self._backoff * self._rng.uniform(0.75, 1.25)
+            self._backoff = min(ALONE_MOST, self._backoff * 2)
+        else:
+            self._backoff = ALONE[0]
+            self._seeds_at = now + self._rng.uniform(*GREETS)
+        if not self._seeds:
+            return
+        seed = self._rng.choice(self._seeds)
+        if seed.startswith(SRV):
+            self._look_up(seed[len(SRV) :])
+        elif given := dialled(seed):
+            self._greet(given["host"], int(given["port"]))
+
+    def _look_up(self, name: str) -> None:
+        from twisted.names import client, dns
+
+        def found(answer: Any) -> None:
+            targets = [record.payload for record in answer[0] if record.type == dns.SRV][:SRV_MOST]
+            if targets and self.running:
+                best = min(target.priority for target in targets)
+                target = self._rng.choice([each for each in targets if each.priority == best])
+                self._greet(target.target.name.decode("ascii", "replace"), target.port)
+
+        def failed(failure: Failure) -> None:
+            self.node.tell(SeedUnreachable(f"{SRV}{name}", "DNS does not say where"))
+
+        client.lookupService(f"_mcmw._tcp.{name}", timeout=(1, 3)).addCallbacks(found, failed)
+
+    def _greet(self, host: str, port: int) -> None:
+        def over(link: Link | None, why: str) -> None:
+            if link is None:
+                self.node.tell(SeedUnreachable(f"{host}:{port}", why))
+            elif link.neighbour:
+                base = self.mesh.circles[BASE]
+                base.ask(link.neighbour, not base.active, self.reactor.seconds())
+
+        place = f"{host}:{port}"
+        if not self._is_linked(host, port) and all(each.place != place for each in self._attempts):
+            self._attempt(host, port, over)
+
+    def _is_linked(self, host: str, port: int) -> bool:
+        return any((host, port) in neighbour.sample.addresses for neighbour in self.mesh.neighbours.values())
+
+
+def _port(endpoint: str | None) -> int | None:
+    """The TCP port of a listening endpoint."""
+    if not endpoint or not endpoint.startswith(("tcp:", "tcp6:")):
+        return None
+    first = endpoint.split(":")[1].removeprefix("port=")
+    return int(first) if first.isdigit() and int(first) else None

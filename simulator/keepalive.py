@@ -1,0 +1,39 @@
+"""What the mesh is compared with: a tree whose links are watched by keep-alives alone.
+
+Nothing is sent again here, where `deadline` is 0.
+
+The same nodes, trees and troubles, but a dead parent is noticed when its link has been silent for three
+seconds, as in daemons that ask once a second and wait for three answers.
+"""
+
+from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.upstream import Upstream
+from simulator.node import Node
+
+SILENT = 2.0, 3.0  # seconds: the last answer came up to one before the death
+
+
+class PatientUpstream(Upstream):
+    """It looks for another parent when the link to its own is gone, and at no other time."""
+
+    def _silent(self, now: float) -> None:
+        pass
+
+    def _look_further(self, now: float) -> None:
+        if self.parent is None:
+            super()._look_further(now)
+
+
+class PatientMesh(Mesh):
+    """One node's."""
+
+    def _enter(self, feed: Feed) -> Feed:
+        feed.upstream.__class__ = PatientUpstream
+        return super()._enter(feed)
+
+
+class PatientNode(Node):
+    """One of the nodes."""
+
+    kind = PatientMesh

@@ -1,0 +1,110 @@
+"""Nodes that mean ill.  Until `turn` each is like any other: it has earned its place.
+
+drop      forwards nothing, and goes on saying what it has
+delay     forwards a second late
+promise   says that it has more than anybody, and room for all; gives nothing, also when asked
+storm     asks all neighbours for everything, 200 times a second
+flood     200 Peers and Find a second to each neighbour
+sample    tells of members that do not exist, and can carry a gigabit: 16 in each of 4 messages a second
+"""
+
+from typing import Any
+
+from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.wire.mesh import (
+    About,
+    Address,
+    Find,
+    Have,
+    Held,
+    Kind,
+    Load,
+    Meeting,
+    MeshMessage,
+    Nack,
+    Peers,
+    Range,
+    Sample,
+)
+from simulator.node import Link, Node
+
+# What we chose.
+WAYS = DROP, DELAY, PROMISE, STORM, FLOOD, SAMPLE = "drop", "delay", "promise", "storm", "flood", "sample"
+LATE = 1.0
+EVERY = 0.02  # seconds between two bouts
+BOUT = 4  # messages of one, to each neighbour
+SAMPLES_EVERY, SAMPLES = 0.25, 16
+AHEAD = 8  # packets that who promises claims to have before all others
+MASK = 0xFFFFFFFF
+
+
+class Liar(Node):
+    """One of them; before it turns it is honest."""
+
+    way = ""
+    group = 0
+
+    def turn(self, way: str, group: int) -> None:
+        self.way, self.group, self.lies = way, group, True
+        if way in (STORM, FLOOD, PROMISE):
+            self._bout()
+        elif way == SAMPLE:
+            self._tell()
+
+    def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
+        if self.way in (DROP, PROMISE):
+            return
+        if self.way == DELAY:
+            loop = self.world.loop
+            loop.at(loop.now + LATE, super()._forward, feed, sequence, bytes_, flags, came)
+            return
+        super()._forward(feed, sequence, bytes_, flags, came)
+
+    def message(self, link: Link, message: MeshMessage) -> None:
+        if self.way == PROMISE and isinstance(message, Nack):
+            return
+        super().message(link, message)
+
+    # --- to all neighbours, again and again
+
+    def _others(self) -> list[Neighbour]:
+        return list(self.mesh.neighbours.values())
+
+    def _bout(self) -> None:
+        if not self.is_alive:
+            return
+        now = self.world.loop.now
+        for neighbour in self._others():
+            for message in self._said():
+                neighbour.say(message, now)
+        self.world.loop.at(now + EVERY * (10 if self.way == PROMISE else 1), self._bout)
+
+    def _said(self) -> list[MeshMessage]:
+        mine: Any = self.mesh.sample()
+        if self.way == FLOOD:
+            peers = Peers(self.group, Kind.SHUFFLE, 6, (mine,))
+            return [peers, Find(self.group, Meeting.QUERY, (mine,))] * (BOUT // 2)
+        said: list[MeshMessage] = []
+        for key, feed in self.mesh.feeds.items():
+            if feed.top >= 0 and self.way == STORM:
+                said += [Nack(key, (Range(feed.top - 60 & MASK, feed.top),))] * BOUT
+            elif feed.top >= 0:
+                said.append(Have((Held(key, feed.top + AHEAD & MASK, (), Load(200)),)))
+        return said
+
+    def _tell(self) -> None:
+        if not self.is_alive:
+            return
+        now, rng = self.world.loop.now, self.mesh.rng
+        samples = tuple(
+            Sample(
+                rng.getrandbits(48) << 16,
+                (Address(f"10.255.{rng.randrange(256)}.{rng.randrange(256)}", 4600),),
+                int(About.UDP), 20, 0, self.mesh.whereabouts.place,
+            )
+            for _ in range(SAMPLES)
+        )  # fmt: skip
+        for neighbour in self._others():
+            neighbour.say(Peers(self.group, Kind.SHUFFLE, 1, (self.mesh.sample(), *samples)), now)
+        self.world.loop.at(now + SAMPLES_EVERY, self._tell)
