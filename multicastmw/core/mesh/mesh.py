@@ -192,7 +192,7 @@ class Mesh:
         self.wake(circle.due)
 
     def serve(self, group: int, now: float) -> None:
-        """Some of its members cannot be dialled, and so not reach each other: a relay is in between, or, where
+        """Some of its members cannot be dialled, and so not reach each other: a relay is between, or, where
         nobody is one, whoever they meet at."""
         if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
             return

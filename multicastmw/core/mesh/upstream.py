@@ -261,6 +261,15 @@ class Upstream:
         theirs = self._feed.of(by)
         theirs.at = now
         theirs.has(sequence + 1 & MASK)
+        hasty = self.joining
+        if (
+            hasty
+            and hasty is not by
+            and self._feed.of(hasty).at <= self.fed_at + GUARD
+            and self._may_feed(by, theirs, now)
+        ):
+            hasty.say(Prune(self._feed.key), now)  # which has not spoken since: this one has
+            self._join_no_more()
         self._silent(now)
 
     def pruned(self, by: Neighbour, prune: Prune, now: float) -> None:
@@ -277,7 +286,7 @@ class Upstream:
         self._feed.of(by).refused(prune.refusal, min(MISBEHAVED_BACK_OFF_MOST, back_off), now)
         if prune.alternatives:
             self._feed.try_out(prune.alternatives, now)
-        if self.parent is None:
+        if self.parent is None or now - self.fed_at > self.silent_after():
             self._repair(now)
         else:
             self._move(now)

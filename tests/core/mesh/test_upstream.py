@@ -106,6 +106,24 @@ class FedTest(TestCase):
         self.lone.data(self.parent, 201)
         self.assertIs(self.feed.parent, self.parent)
 
+    def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
+        third, third_pen = self.lone.neighbour(5, 0.03)
+        self.lone.accept(self.other, have(200, path=(7, 3)))
+        self.lone.accept(third, have(200, path=(7, 5)))
+        self.lone.pass_time(0.12)
+        self.assertIs(self.feed.joining, self.other)
+        self.lone.data(third, 201, flags=RETRANSMITTED)
+        self.assertEqual(self.other_pen.of(Prune), [Prune(KEY)])
+        self.assertEqual(third_pen.of(Graft)[0].sequence, 202)
+
+    def test_who_is_refused_while_it_is_silent_asks_the_next_one_at_once(self) -> None:
+        third, third_pen = self.lone.neighbour(5, 0.03)
+        self.lone.pass_time(0.12)
+        self.lone.accept(self.other, have(215))
+        self.lone.accept(third, have(215))
+        self.lone.accept(self.other, Prune(KEY, Refusal.FULL, (), 10_000))
+        self.assertEqual(len(third_pen.of(Graft)), 1)
+
     def test_one_whose_way_goes_over_the_lost_parent_is_not(self) -> None:
         self.lone.accept(self.other, have(200, path=(7, self.parent.node >> 32, 3)))
         self.lone.pass_time(0.3)
