@@ -318,6 +318,10 @@ class Mesh:
             between(over, to) + sum(between(origin, over) for origin in origins) / len(origins)
         )
 
+    def cost(self, group: int) -> int:
+        """Microseconds of the ways of the group's streams to here, together."""
+        return sum(feed.cost() for feed in self.feeds_of(group) if feed.is_live)
+
     def is_straight(self, group: int) -> bool:
         """Are the ways of the group's streams to here about as short as they can be?"""
         here = self.whereabouts.place
