@@ -20,6 +20,9 @@ class PatientUpstream(Upstream):
     def _silent(self, now: float) -> None:
         pass
 
+    def _is_silent(self, now: float) -> None:
+        pass
+
     def _look_further(self, now: float) -> None:
         if self.parent is None:
             super()._look_further(now)

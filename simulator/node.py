@@ -199,7 +199,7 @@ class Node:
         feed = self.mesh.feeds.get(key) or self.mesh.begin(key, now)
         flags = BEACON if feed.beacon_due(now) else 0
         feed.sent(sequence, bytes_, Stored(key, sequence, bytes_, flags), now)
-        if flags:
-            self.mesh.announce(feed, sequence, None, now)
         if feed.takers:
             self._forward(feed, sequence, bytes_, flags, None)
+        if flags:
+            self.mesh.announce(feed, sequence, None, now)

@@ -1,6 +1,7 @@
 """What a node says of its streams: in rounds, of each beacon packet at once, and to who is new.
 
-Neighbours that neither feed nor are fed hear, once a round, the highest number and what is missing.  Rounds
+Neighbours that neither feed nor are fed hear, once a round, the highest number and what is missing; where
+rounds are rare, those who are nearer to the origin hear it every second time.  Rounds
 are as far apart as the budget demands; beacons, one packet a second of each stream, count as part of it.
 """
 
@@ -36,6 +37,7 @@ class Announcer:
         self.due = now + HAVE_USUAL * mesh.rng.random()
         self._mesh = mesh
         self._is_put_off = False
+        self._rounds = 0
 
     @property
     def fresh_within(self) -> float:
@@ -80,6 +82,8 @@ class Announcer:
         """What there is, to those who do not get it from us and do not give it to us."""
         said: dict[Neighbour, list[Held]] = {}
         rate = 0.0
+        self._rounds += 1
+        spares = self.every == HAVE_MOST and self._rounds & 1
         for key, feed in self._mesh.feeds.items():
             circle = self._mesh.circles.get(key.group)
             if circle is None or feed.top < 0 or not feed.is_live:
@@ -88,7 +92,9 @@ class Announcer:
             rate += feed.bits
             children, parent = feed.children, feed.parent
             for neighbour in circle.active:
-                if neighbour not in children and neighbour is not parent:
+                if neighbour in children or neighbour is parent:
+                    continue
+                if not spares or feed.ours or feed.upstream.may_help(neighbour):
                     said.setdefault(neighbour, []).append(held)
         for neighbour, helds in said.items():
             for first in range(0, len(helds), HELD_MAX):

@@ -25,6 +25,8 @@ NAT = int(About.NAT)
 JOINS = 2  # neighbours that a newcomer asks to spread the news of it
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
+SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
+SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
 NEVER = float("inf")
 
@@ -42,6 +44,7 @@ class Circle:
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._fill_at = now
         self._search_at = now
+        self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
         self._joins_left = JOINS
         self.near = Near(self, mesh, now)
         self.walks = Walks(self, mesh, now)
@@ -164,7 +167,7 @@ class Circle:
 
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
-        self._asked = {node: until for node, until in self._asked.items() if until > now}
+        self._forget_asked(now)
         missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
             return
@@ -178,11 +181,16 @@ class Circle:
             self._asked[sample.node] = now + 4.0
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
 
+    def _forget_asked(self, now: float) -> None:
+        """Those who did not answer in time."""
+        self._asked = {node: until for node, until in self._asked.items() if until > now}
+
     def search(self, now: float) -> None:
         """Looks for members who have room, beyond the neighbours."""
         if now < self._search_at:
             return
         self._search_at = now + SEARCH_REST
+        self._forget_asked(now)
         for sample in self.draw(SEARCHED, set(self._asked), able=True):
             self._asked[sample.node] = now + 2.0
             self._mesh.contacts.reach(sample, self.group, "urgent", now)
@@ -192,7 +200,7 @@ class Circle:
     # --- what they say
 
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
-        kind, ttl, samples = peers.kind, peers.ttl, peers.samples
+        kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
             self._accept_ask(by, kind, bool(ttl), now)
         elif kind == Kind.NEIGHBOUR_NO:
@@ -208,7 +216,7 @@ class Circle:
         elif kind == Kind.FORWARD_JOIN and samples:
             self.walks.join(by, samples[0], ttl, now)
         elif kind == Kind.SHUFFLE and samples:
-            self.walks.shuffle(by, peers, now)
+            self.walks.shuffle(by, peers._replace(samples=samples), now)
         elif kind == Kind.SHUFFLE_REPLY and samples:
             self.walks.reply(by, samples, now)
 
@@ -269,8 +277,9 @@ class Circle:
             horizon = now - PASSIVE_AGE
             self.passive = {node: known for node, known in self.passive.items() if known[1] > horizon}
             self.walks.tick(now)
-            if self.group == BASE:
-                self._share(now)
+        if now >= self._share_at:
+            self._share_at = now + SHARE * self._mesh.rng.uniform(0.9, 1.1)
+            self._share(now)
         if now >= self.near.due:
             self.near.tick(now)
-        self.due = min(self._fill_at, self.walks.due, self.near.due)
+        self.due = min(self._fill_at, self.walks.due, self.near.due, self._share_at)

@@ -213,7 +213,9 @@ class Feed:
         self.moved_at = now
         upstream, gaps = self.upstream, self.gaps
         is_resent = flags & RETRANSMITTED
-        is_parents = by is upstream.parent
+        if by is not None and by is not upstream.parent and not is_resent:
+            upstream.brought(by, now)
+        is_parents = by is not None and by is upstream.parent
         if is_parents and not is_resent:
             upstream.fed_at = now
             upstream.stalled = False
@@ -241,8 +243,6 @@ class Feed:
             self._mesh.announce(self, sequence, by, now)
             if is_parents:
                 upstream.beacon(sequence, now)
-        if not is_parents and by is not None:
-            upstream.brought(by, now)
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""
@@ -331,6 +331,8 @@ class Feed:
             self.rate += (rate - self.rate) * weight
             self.bits += (self._bytes * 8 / 1000 / seconds - self.bits) * weight
             self.slots.changed()
+            self.upstream.is_lossy(self.gaps.lost, self._count, now)
+            self.gaps.lost = 0
         elif seconds < LIVE:
             return  # so that a slow stream has its true rate
         self._measured_at = now

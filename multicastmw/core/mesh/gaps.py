@@ -48,6 +48,7 @@ class Gaps:
     def __init__(self, feed: "Feed") -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
+        self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
 
     def low_water(self, sequence: int) -> int:
@@ -75,6 +76,7 @@ class Gaps:
         for back in range(1, step):
             number = (top + back) & MASK
             was_sent = (number - self.mark) & MASK >= HALF
+            self.lost += was_sent
             self.numbers[number] = Miss(now, now + (guard if was_sent else GAP_WAIT))
         while len(self.numbers) > MISSING_MAX:
             self._give_up(next(iter(self.numbers)))
@@ -94,6 +96,7 @@ class Gaps:
             if (number - mark) & MASK < HALF:
                 break
             if not miss.tries and miss.ask_at > now + GUARD:
+                self.lost += 1
                 miss.ask_at = now + GUARD
                 self._feed.wake(miss.ask_at)
 

@@ -103,6 +103,7 @@ class MeetingPlace:
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
         self._answered.pop(group, None)
+        self._estimates.pop(group, None)
         self._wind()
 
     def relays(self, group: int) -> list[Sample]:

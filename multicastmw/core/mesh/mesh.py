@@ -195,7 +195,7 @@ class Mesh:
         self.wake(circle.due)
 
     def serve(self, group: int, now: float) -> None:
-        """Some of its members cannot be dialled, and so not reach each other: a relay is in between, or, where
+        """Some of its members cannot be dialled, and so not reach each other: a relay is between, or, where
         nobody is one, whoever they meet at."""
         if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
             return
@@ -324,6 +324,10 @@ class Mesh:
         return lambda over: (
             between(over, to) + sum(between(origin, over) for origin in origins) / len(origins)
         )
+
+    def cost(self, group: int) -> int:
+        """Microseconds of the ways of the group's streams to here, together."""
+        return sum(feed.cost() for feed in self.feeds_of(group) if feed.is_live)
 
     def is_straight(self, group: int) -> bool:
         """Are the ways of the group's streams to here about as short as they can be?"""

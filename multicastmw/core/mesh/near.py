@@ -34,6 +34,7 @@ NAT = int(About.NAT)
 
 # What we chose.
 PARENTS = 2  # that are named to who asks, and asked
+HELPED, LONGER = 0.95, 1.5
 ASKED_NEAR = 3  # of these one
 CLOSE = 24  # who seem to be on the way and were not measured
 DISTANCES = 2 * PASSIVE  # that are remembered, so that nobody is measured again soon
@@ -52,6 +53,8 @@ class Near:
         self._first = [now + after for after in FIRST_PROBES] if circle.group != BASE else []
         self._probe_at = self._first.pop(0) if self._first else NEVER
         self._judge_at = NEVER
+        self._soon = PROBE_SOON
+        self._cost = 0  # of the ways here, at the last probe
         self._hints: dict[int, Sample] = {}  # parents of our parents
         self._trials: dict[Neighbour, float] = {}  # neighbours on trial, until
 
@@ -111,6 +114,7 @@ class Near:
 
     def ask(self, neighbour: Neighbour, now: float) -> None:
         """Whom does it know hereabouts?"""
+        self._circle.walks.expects_reply()
         neighbour.say(Peers(self._circle.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
 
     # --- measuring
@@ -132,8 +136,17 @@ class Near:
         if self._first:
             self._probe_at = self._first.pop(0)
         else:
-            rest = PROBE if self._mesh.is_straight(self._circle.group) else PROBE_SOON
-            self._probe_at = now + rest * self._mesh.rng.uniform(0.9, 1.1)
+            self._probe_at = now + self._rest() * self._mesh.rng.uniform(0.9, 1.1)
+
+    def _rest(self) -> float:
+        """Until the next probe: ever longer while it does not help."""
+        cost = self._mesh.cost(self._circle.group)
+        if cost < HELPED * self._cost or not self._cost:
+            self._soon = PROBE_SOON
+        else:
+            self._soon = min(PROBE, self._soon * LONGER)
+        self._cost = cost
+        return PROBE if self._mesh.is_straight(self._circle.group) else self._soon
 
     def _candidates(self) -> list[Sample]:
         """Those above our parents, the best by place, and one at random."""

@@ -7,6 +7,8 @@ from multicastmw.core.mesh.numbers import ahead
 from multicastmw.core.mesh.settings import NEARER
 from multicastmw.wire.mesh import NOBODY, Held, Range, Refusal
 
+# What we chose.
+MUTE_REST, MUTE_REST_MOST = 2.0, 120.0  # seconds that who did not answer a graft is not asked again
 NEVER = float("inf")
 
 
@@ -43,8 +45,8 @@ class Theirs:
     """What one neighbour has said."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "path", "pruned_at",
-        "refused_at", "refused_for", "refused_until", "stalled", "worst",
+        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "mutes", "path",
+        "pruned_at", "refused_at", "refused_for", "refused_until", "stalled", "worst",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -62,6 +64,7 @@ class Theirs:
         self.refused_at = self.refused_until = -NEVER
         self.refused_for = 0
         self.pruned_at = -NEVER
+        self.mutes = 0
 
     def said(self, held: Held, now: float) -> None:
         self.at = now
@@ -78,6 +81,11 @@ class Theirs:
     def has(self, number: int) -> None:
         if self.highest < 0 or ahead(number, self.highest):
             self.highest = number
+
+    def did_not_answer(self, now: float) -> None:
+        """To a graft: it is left in peace, each time for twice as long."""
+        self.refused(0, min(MUTE_REST_MOST, MUTE_REST * 2**self.mutes), now)
+        self.mutes = min(self.mutes + 1, 8)
 
     def refused(self, refusal: int, back_off: float, now: float) -> None:
         self.refused_at, self.refused_for, self.refused_until = now, refusal, now + back_off

@@ -30,6 +30,7 @@ from multicastmw.core.mesh.settings import (
     GUARD,
     LIVE,
     LOOK,
+    MISBEHAVED_BACK_OFF,
     MISBEHAVED_BACK_OFF_MOST,
     PARTING,
     POLLED,
@@ -52,9 +53,12 @@ if TYPE_CHECKING:
 
 # What we chose.
 LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
-MUTE_REST = 2.0  # and one that did not answer
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
+LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
+DROPPED = -4.0  # points for a parent that drops what it has
+LEAP_REST = 2.0  # seconds, as the source may only pause
+PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
 NEVER = float("inf")
 
 
@@ -71,11 +75,12 @@ class Upstream:
         self.fed_at = now  # when the parent sent something last
         self.stalled = False
         self.polled_at = -NEVER
+        self._lossy = 0
         self._feed = feed
         self._alone_since = now
         self._joining_until = NEVER
         self._deferred_until = now
-        self._poll_at = -NEVER
+        self._poll_at = self._leap_at = -NEVER
         self._parting_until = NEVER  # the parent has given our place away, and feeds us until
         self._switch_at = now + SWITCH_REST * feed.rng.uniform(0.2, 0.5)
 
@@ -124,6 +129,8 @@ class Upstream:
         else:
             theirs = self._feed.of(by)
             if now - theirs.pruned_at > PRUNE_REST:
+                if theirs.pruned_at > now - PUSHY:
+                    self._feed.disappoints(by, PUSHED, now)  # it was told, and goes on
                 theirs.pruned_at = now
                 self._feed.counters.unasked += 1
                 by.say(Prune(self._feed.key), now)
@@ -140,6 +147,7 @@ class Upstream:
 
     def _feeds(self, by: Neighbour, now: float) -> None:
         self.parent = by
+        self._feed.of(by).mutes = 0
         self._parting_until = NEVER
         self.fed_at = now
         self.stalled = False
@@ -218,6 +226,19 @@ class Upstream:
         else:
             self._feed.wake(now + 0.1)
 
+    def is_lossy(self, lost: int, came: int, now: float) -> None:
+        """So much of what the parent has did not come: twice running, and another one is looked for."""
+        if self.parent is None or came + lost < LOSSY_LEAST or lost < LOSSY * (came + lost):
+            self._lossy = 0
+            return
+        self._lossy += 1
+        if self._lossy >= LOSSY_TIMES and self._parting_until == NEVER:
+            self._lossy = 0
+            self._feed.of(self.parent).refused(Refusal.MISBEHAVED, MISBEHAVED_BACK_OFF, now)
+            self._feed.disappoints(self.parent, DROPPED, now)
+            self._parting_until = now + PARTING
+            self._move(now)
+
     # --- what neighbours say
 
     def told(self, by: Neighbour, theirs: Theirs, held: Held, now: float) -> None:
@@ -240,6 +261,15 @@ class Upstream:
         theirs = self._feed.of(by)
         theirs.at = now
         theirs.has(sequence + 1 & MASK)
+        hasty = self.joining
+        if (
+            hasty
+            and hasty is not by
+            and self._feed.of(hasty).at <= self.fed_at + GUARD
+            and self._may_feed(by, theirs, now)
+        ):
+            hasty.say(Prune(self._feed.key), now)  # which has not spoken since: this one has
+            self._join_no_more()
         self._silent(now)
 
     def pruned(self, by: Neighbour, prune: Prune, now: float) -> None:
@@ -256,7 +286,7 @@ class Upstream:
         self._feed.of(by).refused(prune.refusal, min(MISBEHAVED_BACK_OFF_MOST, back_off), now)
         if prune.alternatives:
             self._feed.try_out(prune.alternatives, now)
-        if self.parent is None:
+        if self.parent is None or now - self.fed_at > self.silent_after():
             self._repair(now)
         else:
             self._move(now)
@@ -325,7 +355,7 @@ class Upstream:
 
     def _stall(self, now: float) -> None:
         """The children need not look for others yet."""
-        if self.stalled:
+        if self.stalled or self._feed.top < 0:
             return
         self.stalled = True
         if self._feed.children:
@@ -381,7 +411,8 @@ class Upstream:
     def tick(self, now: float) -> None:
         if self.joining:
             if now >= self._joining_until:
-                self._feed.of(self.joining).refused(0, MUTE_REST, now)
+                self._feed.of(self.joining).did_not_answer(now)
+                self.joining.say(Prune(self._feed.key), now)
                 self._join_no_more()
                 self._repair(now)
             else:
@@ -417,7 +448,27 @@ class Upstream:
             self._silent(now)
         else:
             self._stall(now)
+            self._leap(now)
             self._poll(now)
+
+    def _leap(self, now: float) -> None:
+        """Nobody has said that there is more: one whose way is not over the parent is grafted all the same.
+
+        It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
+        """
+        if self.joining or now < self._deferred_until or now < self._leap_at or self.parent is None:
+            return
+        lost = self.parent.node >> 32
+        best, rank_of_best = None, (2, NEVER)
+        for neighbour, theirs in self._feed.theirs.items():
+            if not theirs.path or lost in theirs.path or not self._may_feed(neighbour, theirs, now):
+                continue
+            rank = int(theirs.at <= self.fed_at), neighbour.rtt / (1 + min(theirs.free, 3))
+            if neighbour is not self.parent and rank < rank_of_best:
+                best, rank_of_best = neighbour, rank
+        if best is not None:
+            self._leap_at = now + LEAP_REST
+            self._graft(best, now)
 
     def _others_have_more(self, now: float) -> bool:
         horizon, top = now - self._feed.fresh_within, self._feed.top

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 # What we chose.
+REPLIES_DUE_MAX = 16
+UNASKED = -1.0  # points for a reply to nothing
 WALKS_MAX = 256  # shuffles under way that this node would lead back
 
 
@@ -32,6 +34,7 @@ class Walks:
     def __init__(self, circle: "Circle", mesh: "Mesh", now: float) -> None:
         self.due = now + SHUFFLE * mesh.rng.uniform(0.3, 1.0)
         self.back: dict[int, Neighbour] = {}  # shuffles by whose they are, and where they came from
+        self._replies_due = 0
         self._circle = circle
         self._mesh = mesh
 
@@ -69,8 +72,13 @@ class Walks:
         rest = SHUFFLE * (2 if self._circle.group == BASE else 1)
         self.due = now + rest * self._mesh.rng.uniform(0.9, 1.1)
         if self._circle.active:
+            self.expects_reply()
             first = self._mesh.rng.choice(list(self._circle.active))
             first.say(Peers(self._circle.group, Kind.SHUFFLE, SHUFFLE_TTL, self._some(now, first)), now)
+
+    def expects_reply(self) -> None:
+        """Somebody was asked; what nobody asked for is not taken."""
+        self._replies_due = min(REPLIES_DUE_MAX, self._replies_due + 1)
 
     def _some(self, now: float, besides: Neighbour) -> tuple[Sample, ...]:
         active = [neighbour.sample for neighbour in self._circle.active if neighbour is not besides]
@@ -103,6 +111,10 @@ class Walks:
     def reply(self, by: Neighbour, samples: tuple[Sample, ...], now: float) -> None:
         asker = samples[0].node
         if asker == self._mesh.node:
+            if not self._replies_due:
+                self._mesh.blame(by, UNASKED, now)
+                return
+            self._replies_due -= 1
             self._circle.learn(samples[1:], now)
             self._circle.near.answered(by, samples[1:])
         elif back := self.back.pop(asker, None):

@@ -1,0 +1,259 @@
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.mesh.circle import SAMPLES_TAKEN, SPARE
+from multicastmw.core.mesh.near import CLOSE, DISTANCES
+from multicastmw.core.mesh.neighbour import links_most
+from multicastmw.core.mesh.settings import (
+    FORWARD_TTL,
+    OWN,
+    PASSIVE,
+    PASSIVE_TTL,
+    SHUFFLE_TTL,
+    TRIAL,
+    Settings,
+)
+from multicastmw.core.mesh.walks import REPLIES_DUE_MAX, WALKS_MAX
+from multicastmw.wire.mesh import BASE, About, Kind, Peers
+from tests.core.mesh.kit import GROUP, RATE, Hall, Lone, have, node_of, sample_of
+
+
+class AskedTest(TestCase):
+    """What a member answers to others."""
+
+    def setUp(self) -> None:
+        self.lone = Lone(Settings(uplink=0))
+        self.circle = self.lone.mesh.circles[GROUP]
+
+    def asks(self, number: int, *, urgently: bool = False) -> list[Peers]:
+        neighbour, pen = self.lone.neighbour(number, enters=False)
+        self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR, int(urgently), (neighbour.sample,)))
+        return [peers for peers in pen.of(Peers) if peers.kind in (Kind.NEIGHBOUR, Kind.NEIGHBOUR_NO)]
+
+    def test_who_asks_becomes_a_neighbour_while_there_is_room(self) -> None:
+        most = links_most(self.lone.mesh.capacity)
+        answers = [self.asks(number)[0].kind for number in range(2, most + 3)]
+        self.assertEqual(answers, [Kind.NEIGHBOUR] * most + [Kind.NEIGHBOUR_NO])
+        self.assertEqual(len(self.circle.active), most)
+
+    def test_who_has_no_other_is_taken_beyond_that_but_not_without_end(self) -> None:
+        most = links_most(self.lone.mesh.capacity)
+        for number in range(2, most + 20):
+            self.asks(number, urgently=True)
+        self.assertEqual(len(self.circle.active), most + SPARE)
+
+    def test_who_is_refused_is_told_of_others(self) -> None:
+        for number in range(2, links_most(0) + 2):
+            self.asks(number)
+        (no,) = self.asks(99)
+        self.assertEqual(len(no.samples), 3)
+        self.assertIn(node_of(99), self.circle.passive)
+
+    def test_a_member_that_can_carry_much_has_more_neighbours(self) -> None:
+        lone = Lone(Settings(uplink=20_000))
+        self.assertGreater(links_most(lone.mesh.capacity), links_most(0))
+
+    def test_a_third_of_the_links_is_kept_for_those_whom_nobody_can_dial(self) -> None:
+        neighbour, _ = self.lone.neighbour(50, enters=False)
+        neighbour.is_nat = True
+        self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
+        for number in range(2, 20):
+            self.asks(number)
+        self.assertEqual(len(self.circle.active), 1 + links_most(0) - links_most(0) // 3)
+
+    def test_who_is_not_in_the_group_says_no(self) -> None:
+        neighbour, pen = self.lone.neighbour(2, enters=False)
+        self.lone.accept(neighbour, Peers(77, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
+        self.assertEqual(pen.of(Peers)[0].kind, Kind.NEIGHBOUR_NO)
+
+    def test_who_leaves_is_known_of_still(self) -> None:
+        neighbour, _ = self.lone.neighbour(2)
+        self.lone.accept(neighbour, Peers(GROUP, Kind.DISCONNECT))
+        self.assertEqual(self.circle.active, {})
+        self.assertIn(neighbour.node, self.circle.passive)
+
+
+class JoinTest(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.circle = self.lone.mesh.circles[GROUP]
+        self.old, self.old_pen = self.lone.neighbour(2)
+        self.by, self.by_pen = self.lone.neighbour(3)
+        self.old_pen.said.clear()
+        self.by_pen.said.clear()
+
+    def test_a_join_is_taken_and_goes_for_a_walk(self) -> None:
+        newcomer, pen = self.lone.neighbour(9, enters=False)
+        self.lone.accept(newcomer, Peers(GROUP, Kind.JOIN, 0, (newcomer.sample,)))
+        self.assertIn(newcomer, self.circle.active)
+        self.assertEqual(pen.of(Peers)[0].kind, Kind.NEIGHBOUR)
+        (walk,) = self.old_pen.of(Peers) + self.by_pen.of(Peers)
+        self.assertEqual(
+            (walk.kind, walk.ttl, walk.samples[0].node), (Kind.FORWARD_JOIN, FORWARD_TTL, newcomer.node)
+        )
+
+    def test_a_walk_goes_on_to_somebody_else_and_is_remembered_on_its_way(self) -> None:
+        self.lone.accept(self.by, Peers(GROUP, Kind.FORWARD_JOIN, PASSIVE_TTL, (sample_of(9),)))
+        (walk,) = self.old_pen.of(Peers)
+        self.assertEqual(walk.ttl, PASSIVE_TTL - 1)
+        self.assertEqual(self.by_pen.of(Peers), [])
+        self.assertIn(node_of(9), self.circle.passive)
+
+    def test_a_walk_ends_with_a_link_where_neighbours_are_missing(self) -> None:
+        self.lone.accept(self.by, Peers(GROUP, Kind.FORWARD_JOIN, 0, (sample_of(9),)))
+        self.assertEqual([sample.node for sample in self.lone.dialled], [node_of(9)])
+
+    def test_a_walk_that_says_it_goes_on_for_ever_does_not(self) -> None:
+        self.lone.accept(self.by, Peers(GROUP, Kind.FORWARD_JOIN, 255, (sample_of(9),)))
+        self.assertLess(self.old_pen.of(Peers)[0].ttl, FORWARD_TTL)
+
+    def test_a_newcomer_asks_as_many_as_it_wants(self) -> None:
+        lone = Lone()
+        lone.mesh.circles[GROUP].learn([sample_of(number) for number in range(2, 20)], lone.now)
+        lone.pass_time(0.1)
+        self.assertEqual(len(lone.dialled), OWN)
+
+    def test_who_is_not_reached_is_forgotten_and_another_one_is_tried(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        circle.learn([sample_of(number) for number in range(2, 20)], lone.now)
+        lone.pass_time(0.1)
+        gone = lone.dialled[0].node
+        lone.mesh.not_reached(gone, lone.now)
+        lone.pass_time(0.1)
+        self.assertNotIn(gone, circle.passive)
+        self.assertEqual(len(lone.dialled), OWN + 1)
+
+
+class ShuffleTest(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.circle = self.lone.mesh.circles[GROUP]
+        self.by, self.by_pen = self.lone.neighbour(2)
+        self.other, self.other_pen = self.lone.neighbour(3)
+        self.by_pen.said.clear()
+        self.other_pen.said.clear()
+        self.mine = tuple(sample_of(number) for number in (40, 41, 42))
+
+    def test_a_shuffle_goes_on_and_its_answer_comes_back_the_same_way(self) -> None:
+        self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE, SHUFFLE_TTL, self.mine))
+        (on,) = self.other_pen.of(Peers)
+        self.assertEqual((on.ttl, on.samples), (SHUFFLE_TTL - 1, self.mine))
+        answer = Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (self.mine[0], sample_of(50)))
+        self.lone.accept(self.other, answer)
+        self.assertEqual(self.by_pen.of(Peers), [answer])
+
+    def test_where_it_ends_views_are_exchanged(self) -> None:
+        self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE, 0, self.mine))
+        (reply,) = self.by_pen.of(Peers)
+        self.assertEqual((reply.kind, reply.samples[0]), (Kind.SHUFFLE_REPLY, self.mine[0]))
+        self.assertIn(self.lone.mesh.node, [sample.node for sample in reply.samples])
+        for sample in self.mine:
+            self.assertIn(sample.node, self.circle.passive)
+
+    def test_a_neighbour_that_asks_for_itself_is_told_whom_this_node_knows_that_carries_something(
+        self,
+    ) -> None:
+        self.circle.learn(
+            (sample_of(30), sample_of(31, 0), sample_of(32, flags=int(About.NAT))), self.lone.now
+        )
+        self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE, 1, (self.by.sample,)))
+        (reply,) = self.by_pen.of(Peers)
+        nodes = [sample.node for sample in reply.samples[1:]]
+        self.assertIn(node_of(30), nodes)
+        self.assertNotIn(node_of(31), nodes)
+        self.assertNotIn(node_of(32), nodes)
+
+    def test_what_comes_back_is_known_from_then_on(self) -> None:
+        self.lone.pass_time(31.0)
+        self.assertTrue(
+            any(peers.kind == Kind.SHUFFLE for peers in self.by_pen.of(Peers) + self.other_pen.of(Peers))
+        )
+        mine = self.lone.mesh.sample()
+        self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (mine, sample_of(50))))
+        self.assertIn(node_of(50), self.circle.passive)
+
+    def test_an_answer_that_nobody_asked_for_is_not_taken_and_held_against_who_sends_it(self) -> None:
+        mine = self.lone.mesh.sample()
+        for _ in range(REPLIES_DUE_MAX + 1):
+            self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (mine, sample_of(50))))
+        self.assertNotIn(node_of(50), self.circle.passive)
+        self.assertLess(self.by.score, 0)
+
+    def test_a_long_list_does_not_replace_what_is_known(self) -> None:
+        many = tuple(sample_of(number) for number in range(10, 100))
+        self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE, 0, many))
+        self.assertEqual(len(self.circle.passive), SAMPLES_TAKEN)
+
+    def test_what_a_stranger_can_grow_has_bounds(self) -> None:
+        for number in range(2_000):
+            sample = sample_of(number)._replace(node=(number + 1_000) << 40)
+            self.circle.learn((sample,), self.lone.now)
+            self.circle.walks.shuffle(self.by, Peers(GROUP, Kind.SHUFFLE, 6, (sample,)), self.lone.now)
+            if number % 10 == 0:
+                self.circle.near.forget(number)
+        self.assertLessEqual(len(self.circle.passive), PASSIVE)
+        self.assertLessEqual(len(self.circle.near.close), CLOSE)
+        self.assertLessEqual(len(self.circle.walks.back), WALKS_MAX)
+
+    def test_a_search_for_hours_remembers_only_whom_it_asked_last(self) -> None:
+        for number in range(300):
+            sample = sample_of(2)._replace(node=(number + 1_000) << 40)
+            self.circle.learn((sample,), self.lone.now)
+            self.circle.search(self.lone.now)
+            self.lone.now += 0.5
+        self.assertLess(len(self.circle.whom_it_asked()), 20)
+
+
+class NearTest(TestCase):
+    def test_who_was_measured_is_tried_and_the_best_way_stays(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        parent, _ = lone.fed_by(2)
+        ways = {}
+        for number in range(10, 14):
+            neighbour, pen = lone.neighbour(number, 0.02, enters=False)
+            circle.near.measured(neighbour, lone.now)
+            self.assertEqual(len(pen.of(Peers)), 1)
+            lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
+            lone.accept(neighbour, have(200, path=(7, number), cost=number * 10_000))
+            ways[number] = neighbour
+        for _ in range(int((TRIAL + 1) * RATE)):
+            lone.data(parent, lone.feed().top + 1)
+            lone.pass_time(1 / RATE)
+        stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
+        self.assertEqual(stayed, [10, 11])
+
+    def test_distances_that_are_remembered_have_a_bound(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        for number in range(DISTANCES + 50):
+            neighbour, _ = lone.neighbour(2, enters=False)
+            neighbour.node = (number + 1_000) << 40
+            near.measured(neighbour, lone.now)
+        self.assertLessEqual(len(near.distances), DISTANCES)
+
+    def test_the_parent_of_ones_parent_is_named_and_dialled_first(self) -> None:
+        hall = Hall()
+        origin, relay, leaf = hall.person(), hall.person(), hall.person()
+        hall.cable(origin, relay)
+        hall.cable(relay, leaf)
+        hall.play(origin, 5.0)
+        self.assertIn(origin.mesh.node, leaf.mesh.neighbours)
+
+    def test_everybody_finds_neighbours_and_the_stream_by_one_seed(self) -> None:
+        hall = Hall()
+        seed = hall.person(joins=False, relay=True)
+        people = [seed, *(hall.person(joins=False) for _ in range(11))]
+        for number, person in enumerate(people):
+            hall.loop.at(
+                0.1 * number, person.mesh.start, [seed.mesh.sample()] if number else [], 0.1 * number
+            )
+            hall.loop.at(0.1 * number + 0.3, person.mesh.join, GROUP, 0.1 * number + 0.3)
+        hall.rest(4.0)
+        hall.play(people[1], 5.0)
+        hall.rest(1.0)
+        for person in people:
+            self.assertGreaterEqual(len(person.mesh.circles[GROUP].active), OWN)
+            self.assertGreaterEqual(len(person.mesh.circles[BASE].active), 1)
+            if person is not people[1]:
+                self.assertEqual(len(person.got), 500)

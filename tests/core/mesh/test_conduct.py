@@ -1,0 +1,214 @@
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.mesh import contacts
+from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
+from multicastmw.core.mesh.mesh import FEEDS_MAX
+from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST
+from multicastmw.wire.mesh import (
+    Find,
+    Graft,
+    Have,
+    Kind,
+    Meeting,
+    Nack,
+    Peers,
+    Prune,
+    Range,
+    Refusal,
+    StreamKey,
+)
+from tests.core.mesh.kit import GROUP, KEY, RATE, Lone, have, node_of, sample_of
+
+
+class FloodTest(TestCase):
+    """What is too much is counted and not done; who does not stop is left."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.lone.fed_by(2)
+        self.bad, self.pen = self.lone.neighbour(9)
+        self.pen.said.clear()
+
+    def test_a_storm_of_nacks(self) -> None:
+        for _ in range(200):
+            self.lone.accept(self.bad, Nack(KEY, (Range(200, 200),)))
+        self.assertEqual(len(self.pen.resent), 50)
+        self.assertEqual(self.lone.mesh.counters.nacks_over_bound, 150)
+        self.assertTrue(self.pen.hung_up)
+
+    def test_a_storm_of_grafts(self) -> None:
+        for _ in range(200):
+            self.lone.accept(self.bad, Graft(KEY, 100))
+        self.assertTrue(self.pen.hung_up)
+
+    def test_a_flood_of_haves(self) -> None:
+        for _ in range(200):
+            self.lone.accept(self.bad, have(200))
+        self.assertGreater(self.lone.mesh.counters.haves_over_bound, 100)
+        self.assertTrue(self.pen.hung_up)
+
+    def test_who_has_many_streams_may_say_more(self) -> None:
+        lone = Lone()
+        good, pen = lone.neighbour(9)
+        for second in range(20):
+            for source in range(100):
+                if second or source < 40:
+                    lone.accept(good, have(second, key=StreamKey(5, GROUP, source), beacon=True))
+                lone.now += 0.01
+        self.assertEqual(pen.hung_up, "")
+
+    def test_a_flood_of_peers_and_finds(self) -> None:
+        for number in range(60):
+            self.lone.accept(self.bad, Peers(GROUP, Kind.SHUFFLE, 6, (sample_of(number),)))
+            self.lone.accept(self.bad, Find(number, Meeting.QUERY, (self.bad.sample,)))
+        self.assertGreater(self.lone.mesh.counters.peers_over_bound, 60)
+        self.assertTrue(self.pen.hung_up)
+
+    def test_a_flood_of_streams(self) -> None:
+        for source in range(100):
+            self.lone.accept(self.bad, have(1, key=StreamKey(source << 20, GROUP, source)))
+            self.lone.now += 0.06
+        self.assertGreater(self.lone.mesh.counters.streams_over_bound, 20)
+
+    def test_there_is_an_end_to_the_streams_that_a_node_follows(self) -> None:
+        for source in range(FEEDS_MAX + 100):
+            self.lone.accept(self.bad, have(1, key=StreamKey(source << 20, GROUP, source)))
+            self.lone.now += 0.25
+        self.assertEqual(len(self.lone.mesh.feeds), FEEDS_MAX)
+
+    def test_a_stream_of_a_group_that_it_is_not_in_is_not_followed(self) -> None:
+        self.lone.accept(self.bad, have(1, key=StreamKey(5, 99, 5)))
+        self.assertIsNone(self.lone.mesh.feed_for(StreamKey(5, 99, 5), self.bad, self.lone.now))
+        self.assertEqual(self.pen.of(Prune)[0].stream, StreamKey(5, 99, 5))
+
+    def test_a_stream_that_is_not_known_cannot_be_had(self) -> None:
+        self.lone.accept(self.bad, Graft(StreamKey(5, GROUP, 5), 0))
+        self.assertEqual(self.pen.of(Prune)[0].refusal, Refusal.NO_DATA)
+
+
+class LiarTest(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, _ = self.lone.fed_by(2)
+        self.bad, self.pen = self.lone.neighbour(9, 0.01)
+
+    def feed_on(self, seconds: float, lose: int = 0) -> None:
+        """The parent goes on; one packet in so many is lost."""
+        for _ in range(int(seconds * RATE)):
+            number = self.lone.feed().top + 1
+            self.lone.data(self.parent, number + 1 if lose and number % lose == 0 else number)
+            self.lone.pass_time(1 / RATE)
+
+    def test_who_says_that_it_has_it_and_never_sends_it_is_left(self) -> None:
+        for _ in range(80):
+            self.lone.accept(self.bad, have(self.lone.feed().top + 100))
+            self.feed_on(0.1, lose=3)
+            if self.pen.hung_up:
+                break
+        self.assertTrue(self.pen.hung_up)
+        self.assertFalse(self.parent.wire.hung_up)  # type: ignore[attr-defined]
+
+    def test_who_says_that_it_has_more_and_feeds_nobody_is_asked_ever_more_rarely(self) -> None:
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        for number in range(300):
+            self.lone.accept(self.bad, have(300 + number, free=8))
+            self.lone.pass_time(0.2)
+        self.assertTrue(3 <= self.lone.feed().counters.grafts <= 6)
+
+    def test_who_pushes_data_that_nobody_asked_for_is_left(self) -> None:
+        for _ in range(int(20 * RATE)):
+            number = self.lone.feed().top + 1
+            self.lone.data(self.parent, number)
+            self.lone.feed().doubled(number, 0, self.bad, self.lone.now)
+            self.lone.pass_time(1 / RATE)
+            if self.pen.hung_up:
+                break
+        self.assertTrue(self.pen.hung_up)
+
+    def test_an_old_parents_last_packets_are_no_nuisance(self) -> None:
+        for number in range(5):
+            self.lone.feed().doubled(200 - number, 0, self.bad, self.lone.now)
+            self.lone.pass_time(0.02)
+        self.assertEqual(self.bad.score, 0)
+
+    def test_who_speaks_of_our_own_stream_beyond_what_we_sent_is_left(self) -> None:
+        lone = Lone()
+        bad, pen = lone.neighbour(9)
+        mine = KEY._replace(origin=node_of(1) | 7)
+        feed = lone.mesh.begin(mine, lone.now)
+        feed.sent(0, 1_000, 0, lone.now)
+        for _ in range(6):
+            lone.accept(bad, have(500, key=mine))
+            lone.now += 0.1
+        self.assertEqual(lone.mesh.counters.stolen, 6)
+        self.assertTrue(pen.hung_up)
+
+    def test_a_parent_that_drops_what_it_should_send_on_is_left_for_another(self) -> None:
+        other, pen = self.lone.neighbour(10)
+        for _ in range(6):
+            self.lone.accept(other, have(self.lone.feed().top, path=(7, 10), cost=90_000))
+            self.feed_on(0.5, lose=2)
+        self.assertEqual(len(pen.of(Graft)), 1)
+        self.assertLess(self.parent.score, 0)
+
+    def test_a_range_of_everything_costs_no_more_than_the_bound(self) -> None:
+        self.lone.accept(self.bad, Graft(KEY, 0x80000000, (Range(0, 0xFFFFFFFF),) * 60))
+        self.lone.accept(self.bad, Graft(KEY, 0, (Range(0, 0xFFFFFFFF),) * 60))
+        self.assertLess(len(self.pen.resent), 600)
+
+
+class ExcludedTest(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.contacts = self.lone.mesh.contacts
+
+    def test_it_is_for_ten_seconds_then_twice_as_long_each_time_up_to_ten_minutes(self) -> None:
+        lasted = []
+        for _ in range(9):
+            self.contacts.exclude(node_of(9), self.lone.now)
+            began = self.lone.now
+            while self.contacts.is_excluded(node_of(9), self.lone.now):
+                self.lone.now += 1.0
+            lasted.append(self.lone.now - began)
+        self.assertEqual(lasted[:3], [MISBEHAVED_BACK_OFF, 20.0, 40.0])
+        self.assertEqual(lasted[-2:], [MISBEHAVED_BACK_OFF_MOST] * 2)
+
+    def test_good_conduct_for_long_is_a_new_beginning(self) -> None:
+        self.contacts.exclude(node_of(9), self.lone.now)
+        self.contacts.exclude(node_of(9), self.lone.now + 1_000)
+        self.assertFalse(self.contacts.is_excluded(node_of(9), self.lone.now + 1_000 + MISBEHAVED_BACK_OFF))
+
+    def test_it_is_not_dialled_nor_let_in_nor_told_of(self) -> None:
+        self.contacts.exclude(node_of(9), self.lone.now)
+        self.assertFalse(self.contacts.reach(sample_of(9), GROUP, "urgent", self.lone.now))
+        _, pen = self.lone.neighbour(9, enters=False)
+        self.assertTrue(pen.hung_up)
+        circle = self.lone.mesh.circles[GROUP]
+        circle.learn((sample_of(9),), self.lone.now)
+        self.assertEqual(circle.passive, {})
+
+    def test_those_who_are_remembered_have_a_bound(self) -> None:
+        self.patch(contacts, "EXCLUDED_MAX", 10)
+        for number in range(50):
+            self.contacts.exclude(number, self.lone.now)
+        self.assertEqual(len(self.contacts._excluded), 10)
+
+    def test_connections_being_opened_and_what_waits_for_them_have_bounds(self) -> None:
+        for number in range(500):
+            sample = sample_of(1)._replace(node=(number + 5) << 40)
+            for _ in range(20):
+                self.contacts.tell(sample, GROUP, Find(GROUP, Meeting.QUERY), self.lone.now)
+        self.assertEqual(len(self.lone.dialled), REACHING_MAX)
+        self.assertEqual({len(waiting) for waiting in self.contacts._messages.values()}, {MESSAGES_MAX})
+
+    def test_a_link_that_comes_up_is_told_what_waited_for_it(self) -> None:
+        self.contacts.tell(sample_of(9), GROUP, Find(GROUP, Meeting.QUERY), self.lone.now)
+        _, pen = self.lone.neighbour(9, enters=False)
+        self.assertEqual(len(pen.of(Find)), 1)
+        self.assertEqual(pen.of(Have), [])
+        self.assertEqual(self.contacts._messages, {})
+
+    def test_a_link_that_nothing_goes_over_is_hung_up(self) -> None:
+        _, pen = self.lone.neighbour(9, enters=False)
+        self.lone.pass_time(GUARD + 4.0)
+        self.assertTrue(pen.hung_up)

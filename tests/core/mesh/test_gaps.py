@@ -1,0 +1,142 @@
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.mesh.feed import RETRANSMITTED
+from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, MISSING_MAX, NACK_TRIES, Settings
+from multicastmw.wire.mesh import Have, Nack, Range
+from tests.core.mesh.kit import KEY, RATE, UPLINK, Lone, have
+
+
+class GapsTest(TestCase):
+    """A parent that has fed 200 packets; a second neighbour says what it has."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, self.pen = self.lone.fed_by(2)
+        self.other, self.other_pen = self.lone.neighbour(3)
+        self.other_pen.said.clear()
+        self.feed = self.lone.feed()
+
+    def asked(self) -> list[tuple[Range, ...]]:
+        return [nack.missing for nack in self.pen.of(Nack)]
+
+    def test_what_is_lost_below_the_low_water_mark_is_asked_for_after_the_guard(self) -> None:
+        self.lone.data(self.parent, 203, low_water=0)
+        self.lone.pass_time(GUARD / 2)
+        self.assertEqual(self.asked(), [])
+        self.lone.pass_time(GUARD)
+        self.assertEqual(self.asked(), [(Range(201, 202),)])
+
+    def test_what_the_parent_lacks_itself_is_given_time(self) -> None:
+        self.lone.data(self.parent, 203, low_water=2)  # it lacks 201
+        self.lone.pass_time(GAP_WAIT - 0.02)
+        self.assertEqual(self.asked(), [])
+        self.lone.pass_time(0.04)
+        self.assertEqual(self.asked(), [(Range(201, 202),)])
+
+    def test_when_the_parent_has_it_the_guard_counts_again(self) -> None:
+        self.lone.data(self.parent, 203, low_water=2)
+        self.lone.data(self.parent, 204, low_water=0)
+        self.lone.pass_time(2 * GUARD)
+        self.assertEqual(self.asked()[-1][0].first, 201)
+
+    def test_what_comes_late_is_not_asked_for(self) -> None:
+        self.lone.data(self.parent, 203)
+        self.lone.data(self.parent, 201, 202)
+        self.lone.pass_time(0.3)
+        self.assertEqual(self.asked(), [])
+        self.assertEqual(self.feed.counters.recovered, 2)
+
+    def test_who_does_not_answer_is_followed_by_one_who_says_that_it_has_it(self) -> None:
+        self.lone.accept(self.other, have(210))
+        self.lone.data(self.parent, 202)
+        self.lone.pass_time(0.2)
+        self.assertEqual(self.asked(), [(Range(201, 201),)])
+        self.assertEqual(self.other_pen.of(Nack)[0].missing, (Range(201, 201),))
+
+    def test_who_says_that_it_lacks_it_is_not_asked(self) -> None:
+        self.lone.accept(self.other, have(210, (Range(200, 201),)))
+        self.lone.data(self.parent, 202)
+        for number in range(203, 220):
+            self.lone.data(self.parent, number)
+            self.lone.pass_time(1 / RATE)
+        self.assertEqual(self.other_pen.of(Nack), [])
+
+    def test_it_is_given_up_at_the_deadline(self) -> None:
+        self.lone.data(self.parent, 202)
+        for number in range(203, 320):
+            self.lone.data(self.parent, number)
+            self.lone.pass_time(1 / RATE)
+        self.assertEqual(self.feed.counters.given_up, 1)
+        self.assertEqual(self.feed.missing, {})
+        self.assertLessEqual(self.feed.counters.asked, NACK_TRIES)
+
+    def test_without_recovery_nothing_is_asked_for(self) -> None:
+        lone = Lone(Settings(uplink=UPLINK, deadline=0))
+        parent, pen = lone.fed_by(2)
+        lone.data(parent, 205)
+        lone.pass_time(0.3)
+        self.assertEqual(pen.of(Nack), [])
+        self.assertEqual(lone.feed().counters.missed, 4)
+
+    def test_what_was_resent_fills_the_gap_and_earns_credit(self) -> None:
+        self.lone.data(self.parent, 202)
+        self.lone.pass_time(2 * GUARD)
+        self.lone.data(self.parent, 201, flags=RETRANSMITTED)
+        self.assertEqual(self.feed.missing, {})
+        self.assertGreater(self.parent.score, 0)
+
+    def test_a_stream_that_goes_on_far_ahead_is_no_loss(self) -> None:
+        self.lone.data(self.parent, 200 + MISSING_MAX + 2)
+        self.assertEqual(self.feed.missing, {})
+
+    def test_no_more_is_missing_than_the_bound(self) -> None:
+        self.lone.data(self.parent, 200 + MISSING_MAX)
+        self.lone.data(self.parent, 200 + 2 * MISSING_MAX)
+        self.assertEqual(len(self.feed.missing), MISSING_MAX)
+
+    def test_the_low_water_of_what_it_sends_on_tells_how_far_below_the_first_gap_lies(self) -> None:
+        self.lone.data(self.parent, 202, 203)
+        self.assertEqual(self.feed.low_water(203), 2)
+        self.assertEqual(self.feed.low_water(201 + 300), 255)
+        self.lone.data(self.parent, 201)
+        self.assertEqual(self.feed.low_water(203), 0)
+
+    def test_a_nack_brings_what_is_kept_and_says_what_is_not(self) -> None:
+        self.lone.accept(self.other, Nack(KEY, (Range(199, 201),)))
+        self.assertEqual(self.other_pen.resent, [199, 200])
+        (said,) = self.other_pen.of(Have)
+        self.assertEqual(said.streams[0].highest, 200)
+
+    def test_what_is_older_than_two_seconds_is_not_kept(self) -> None:
+        for number in range(201, 700):
+            self.lone.data(self.parent, number)
+            self.lone.pass_time(1 / RATE)
+        self.assertLess(len(self.feed.kept.packets), 3.5 * RATE)
+        self.assertIn(600, self.feed.kept.packets)
+
+    def test_a_nack_for_everything_brings_what_the_bound_and_the_uplink_allow(self) -> None:
+        self.lone.accept(self.other, Nack(KEY, (Range(0, 0xFFFFFFFF),)))
+        self.assertLessEqual(len(self.other_pen.resent), 256)
+
+
+class WrapTest(TestCase):
+    @given(st.integers(0xFFFFFFFF - 60, 0xFFFFFFFF), st.sets(st.integers(1, 40)))
+    def test_numbers_go_on_from_zero_and_gaps_across_the_end_are_asked_for(
+        self, first: int, lost: set[int]
+    ) -> None:
+        lone = Lone()
+        parent, pen = lone.neighbour(2)
+        came = [first + step & 0xFFFFFFFF for step in range(60) if step not in lost]
+        lone.data(parent, *came, apart=1 / RATE)
+        feed = lone.feed()
+        self.assertEqual(feed.top, first + 59 & 0xFFFFFFFF)
+        self.assertEqual(feed.counters.missed, len(lost))
+        asked = {(first + step) & 0xFFFFFFFF for step in lost}
+        nacks = [nack.missing for nack in pen.of(Nack)]
+        self.assertEqual({number for each in nacks for one in each for number in _numbers(one)}, asked)
+
+
+def _numbers(one: Range) -> list[int]:
+    return [one.first + step & 0xFFFFFFFF for step in range((one.last - one.first & 0xFFFFFFFF) + 1)]

@@ -1,0 +1,117 @@
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.mesh import meeting
+from multicastmw.core.mesh.contacts import RELAYS_MAX
+from multicastmw.core.mesh.meeting import LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
+from multicastmw.wire.mesh import About, Find, Live, Meeting, StreamKey
+from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, sample_of
+
+RELAY = int(About.RELAY)
+
+
+class RelayTest(TestCase):
+    """A node where others meet."""
+
+    def setUp(self) -> None:
+        self.lone = Lone(Settings(uplink=UPLINK, relay=True))
+
+    def find(self, number: int, kind: Meeting = Meeting.QUERY, estimate: int = 0, group: int = 77,
+             live: tuple[Live, ...] = ()) -> Find:  # fmt: skip
+        neighbour, pen = self.lone.neighbour(number, enters=False)
+        self.lone.accept(neighbour, Find(group, kind, (neighbour.sample,), estimate, live))
+        (reply,) = pen.of(Find)
+        assert isinstance(reply, Find)
+        return reply
+
+    def test_the_second_one_hears_of_the_first(self) -> None:
+        self.assertEqual(self.find(2).samples, ())
+        reply = self.find(3)
+        self.assertEqual([sample.node for sample in reply.samples], [sample_of(2).node])
+        self.assertEqual(reply.estimate, 2)
+
+    def test_streams_that_are_sent_are_told(self) -> None:
+        self.find(2, live=(Live(KEY, 17),))
+        self.assertEqual(self.find(3).live, (Live(KEY, 17),))
+
+    def test_who_registers_seldom_stands_for_many(self) -> None:
+        for number in range(2, 34):
+            self.find(number, Meeting.REGISTER, estimate=6_400)
+        self.assertGreater(self.find(40).estimate, 2_000)
+
+    def test_a_register_has_a_bound_and_forgets(self) -> None:
+        for number in range(2, 120):
+            self.find(number)
+        register = self.lone.mesh.meeting._registers[77]
+        self.assertEqual(len(register.members), SAMPLES_KEPT)
+        self.assertEqual(len(self.find(120).samples), REPLY_SAMPLES)
+        self.lone.now += SAMPLES_AGE + 1
+        self.assertEqual(self.find(121).samples, ())
+
+    def test_registers_and_their_streams_have_bounds(self) -> None:
+        self.patch(meeting, "GROUPS_MAX", 10)
+        for group in range(30):
+            self.find(2, group=group)
+        self.assertEqual(len(self.lone.mesh.meeting._registers), 10)
+        for number in range(40):
+            live = tuple(Live(StreamKey(number, 29, source), 1) for source in range(60))
+            self.find(2, group=29, live=live)
+        self.assertLessEqual(len(self.lone.mesh.meeting._registers[29].live), 4 * LIVE_MAX)
+
+    def test_who_speaks_for_somebody_else_is_not_heard(self) -> None:
+        neighbour, pen = self.lone.neighbour(2, enters=False)
+        self.lone.accept(neighbour, Find(77, Meeting.REGISTER, (sample_of(3),)))
+        self.assertEqual(pen.of(Find), [])
+        self.assertEqual(self.find(4).samples, ())
+
+
+class AskerTest(TestCase):
+    def test_all_pick_the_same_relays(self) -> None:
+        one, other = Lone(number=1), Lone(number=2)
+        for number in range(10, 30):
+            one.mesh.contacts.heard_of(sample_of(number, flags=RELAY))
+        for number in range(29, 9, -1):
+            other.mesh.contacts.heard_of(sample_of(number, flags=RELAY))
+        relays = one.mesh.meeting.relays(GROUP)
+        self.assertEqual(relays, other.mesh.meeting.relays(GROUP))
+        self.assertEqual(len(relays), REPLICAS)
+        self.assertNotEqual(relays, one.mesh.meeting.relays(GROUP + 1))
+
+    def test_the_relays_that_are_known_have_a_bound(self) -> None:
+        lone = Lone()
+        for number in range(200):
+            lone.mesh.contacts.heard_of(sample_of(number, flags=RELAY)._replace(node=number << 40))
+        self.assertEqual(len(lone.mesh.contacts.relays()), RELAYS_MAX)
+
+    def test_it_asks_again_until_somebody_answers_then_ever_more_rarely(self) -> None:
+        lone = Lone()
+        relay, pen = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(5.0)
+        self.assertEqual([find.kind for find in pen.of(Find)], [Meeting.QUERY] * 3)
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(8),), 2))
+        self.assertIn(sample_of(8).node, lone.mesh.circles[GROUP].passive)
+        lone.pass_time(150.0)
+        kinds = [find.kind for find in pen.of(Find)]
+        self.assertTrue(4 <= len(kinds) <= 7, kinds)
+        self.assertEqual(set(kinds), {Meeting.REGISTER})
+
+    def test_in_a_large_group_it_registers_seldom(self) -> None:
+        lone = Lone()
+        relay, pen = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (), 64_000))
+        pen.said.clear()
+        lone.pass_time(600.0)
+        self.assertLess(len(pen.of(Find)), 3)
+
+    def test_a_reply_about_a_group_that_it_is_not_in_changes_nothing(self) -> None:
+        lone = Lone()
+        relay, _ = lone.neighbour(5, enters=False)
+        place: MeetingPlace = lone.mesh.meeting
+        lone.accept(relay, Find(99, Meeting.REPLY, (sample_of(8),), 2))
+        self.assertEqual(place._estimates, {})
+        lone.mesh.leave(GROUP, lone.now)
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(8),), 2))
+        self.assertEqual(place._estimates, {})

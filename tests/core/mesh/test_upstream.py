@@ -1,0 +1,322 @@
+from itertools import pairwise
+
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.mesh.feed import BEACON, RETRANSMITTED
+from multicastmw.core.mesh.settings import DEFER, LIVE
+from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
+from tests.core.mesh.kit import KEY, Hall, Lone, have, sample_of
+
+
+class JoiningTest(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.near, self.near_pen = self.lone.neighbour(2, 0.02)
+        self.far, self.far_pen = self.lone.neighbour(3, 0.2)
+
+    def test_who_announces_a_stream_is_asked_for_it_from_its_first_packet(self) -> None:
+        self.lone.accept(self.far, have(9))
+        (graft,) = self.far_pen.of(Graft)
+        self.assertEqual((graft.stream, graft.sequence), (KEY, 0))
+
+    def test_a_stream_that_runs_for_long_is_taken_from_where_it_is(self) -> None:
+        self.lone.accept(self.far, have(5_000))
+        self.assertEqual(self.far_pen.of(Graft)[0].sequence, 5_000)
+
+    def test_nobody_asks_for_what_is_not_wanted_here(self) -> None:
+        lone = Lone(wanted=False)
+        neighbour, pen = lone.neighbour(2)
+        lone.accept(neighbour, have(9))
+        lone.pass_time(1.0)
+        self.assertEqual(pen.of(Graft), [])
+
+    def test_who_does_not_answer_is_followed_by_another(self) -> None:
+        self.lone.accept(self.near, have(9))
+        self.lone.accept(self.far, have(9))
+        self.assertEqual(len(self.near_pen.of(Graft)), 1)
+        self.lone.pass_time(0.1)
+        self.assertEqual(len(self.far_pen.of(Graft)), 1)
+
+    def test_who_is_full_is_left_in_peace_and_those_it_names_are_dialled(self) -> None:
+        self.lone.accept(self.near, have(9))
+        self.lone.accept(self.far, have(9))
+        self.near_pen.said.clear()
+        self.lone.accept(self.near, Prune(KEY, Refusal.FULL, (sample_of(77),), 10_000))
+        self.assertEqual([sample.node for sample in self.lone.dialled], [sample_of(77).node])
+        self.assertEqual(len(self.far_pen.of(Graft)), 1)
+        self.lone.pass_time(1.0)
+        self.assertEqual(self.near_pen.of(Graft), [])
+
+    def test_data_of_the_one_that_was_asked_make_it_the_parent(self) -> None:
+        self.lone.accept(self.near, have(9))
+        self.lone.data(self.near, 10)
+        self.assertIs(self.lone.feed().parent, self.near)
+        self.assertIsNone(self.lone.feed().joining)
+
+    def test_a_second_one_who_pushes_is_pruned(self) -> None:
+        self.lone.data(self.near, 10)
+        self.lone.data(self.far, 11)
+        self.assertIs(self.lone.feed().parent, self.near)
+        self.assertEqual(self.far_pen.of(Prune), [Prune(KEY)])
+
+    def test_who_is_below_us_is_not_asked(self) -> None:
+        short = self.lone.mesh.short
+        self.lone.accept(self.near, have(9, path=(5, short, 2)))
+        self.assertEqual(self.near_pen.of(Graft), [])
+
+
+class FedTest(TestCase):
+    """Fed by one neighbour; another one has the same stream."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, self.pen = self.lone.fed_by(2, rtt=0.1)
+        self.other, self.other_pen = self.lone.neighbour(3, 0.02)
+        self.child, self.child_pen = self.lone.neighbour(4)
+        self.feed = self.lone.feed()
+        self.lone.accept(self.child, Graft(KEY, 201))
+        for pen in (self.pen, self.other_pen, self.child_pen):
+            pen.said.clear()
+
+    def test_silence_while_others_have_more_is_repaired_with_what_is_missing(self) -> None:
+        self.lone.data(self.parent, 203)
+        self.lone.pass_time(0.15)
+        self.lone.accept(self.other, have(215))
+        (graft,) = self.other_pen.of(Graft)
+        self.assertEqual(graft.sequence, 204)
+        self.assertEqual(graft.missing, (Range(201, 202), Range(204, 204)))  # the next one too: urgent
+
+    def test_silence_of_which_nobody_says_anything_is_polled(self) -> None:
+        self.lone.accept(self.other, have(200))
+        self.lone.pass_time(0.25)
+        self.assertEqual(self.other_pen.of(Nack)[:1], [Nack(KEY, (Range(201, 201),))])
+        self.assertEqual(self.child_pen.of(Nack), [])
+        self.lone.data(self.other, 201, flags=RETRANSMITTED)
+        self.assertEqual(self.other_pen.of(Graft)[0].sequence, 202)
+
+    def test_one_whose_way_does_not_go_over_the_parent_is_grafted_before_it_has_said_that_it_has_more(
+        self,
+    ) -> None:
+        self.lone.accept(self.child, have(200, path=(7, self.lone.mesh.short, 4)))
+        self.lone.accept(self.other, have(200, path=(7, 3)))
+        self.lone.pass_time(0.15)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+        self.lone.pass_time(0.5)
+        self.assertEqual(self.other_pen.of(Prune), [Prune(KEY)])  # it was a pause: as you were
+        self.lone.data(self.parent, 201)
+        self.assertIs(self.feed.parent, self.parent)
+
+    def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
+        third, third_pen = self.lone.neighbour(5, 0.03)
+        self.lone.accept(self.other, have(200, path=(7, 3)))
+        self.lone.accept(third, have(200, path=(7, 5)))
+        self.lone.pass_time(0.12)
+        self.assertIs(self.feed.joining, self.other)
+        self.lone.data(third, 201, flags=RETRANSMITTED)
+        self.assertEqual(self.other_pen.of(Prune), [Prune(KEY)])
+        self.assertEqual(third_pen.of(Graft)[0].sequence, 202)
+
+    def test_who_is_refused_while_it_is_silent_asks_the_next_one_at_once(self) -> None:
+        third, third_pen = self.lone.neighbour(5, 0.03)
+        self.lone.pass_time(0.12)
+        self.lone.accept(self.other, have(215))
+        self.lone.accept(third, have(215))
+        self.lone.accept(self.other, Prune(KEY, Refusal.FULL, (), 10_000))
+        self.assertEqual(len(third_pen.of(Graft)), 1)
+
+    def test_one_whose_way_goes_over_the_lost_parent_is_not(self) -> None:
+        self.lone.accept(self.other, have(200, path=(7, self.parent.node >> 32, 3)))
+        self.lone.pass_time(0.3)
+        self.assertEqual(self.other_pen.of(Graft), [])
+
+    def test_polls_become_rarer_while_the_source_pauses(self) -> None:
+        self.lone.pass_time(LIVE)
+        self.assertLessEqual(len(self.other_pen.of(Nack)), 6)
+        self.lone.pass_time(10.0)
+        self.assertEqual(self.other_pen.of(Nack), [])
+
+    def test_children_are_told_once_to_wait_when_it_is_silent(self) -> None:
+        self.lone.pass_time(0.3)
+        told = [message for message in self.child_pen.of(Have) if message.streams[0].load.stalled]
+        self.assertGreaterEqual(len(told), 1)
+        self.assertTrue(self.feed.held().load.stalled)
+        self.lone.data(self.parent, 201)
+        self.assertFalse(self.feed.held().load.stalled)
+
+    def test_who_is_told_to_wait_waits_and_tells_its_own_children(self) -> None:
+        self.lone.accept(self.parent, have(200, stalled=True))
+        self.assertTrue(self.child_pen.of(Have)[0].streams[0].load.stalled)
+        self.lone.pass_time(0.15)
+        self.lone.accept(self.other, have(215))
+        self.assertEqual(self.other_pen.of(Graft), [])
+        self.lone.pass_time(DEFER)
+        self.lone.accept(self.other, have(240))
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+
+    def test_who_is_stalled_itself_is_not_asked(self) -> None:
+        self.lone.pass_time(0.15)
+        self.lone.accept(self.other, have(215, stalled=True))
+        self.assertEqual(self.other_pen.of(Graft), [])
+
+    def test_a_link_that_is_down_is_repaired_at_once(self) -> None:
+        self.lone.accept(self.other, have(200))
+        self.lone.accept(self.other, have(205))
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+        self.assertEqual(self.feed.counters.orphaned, 1)
+
+    def beacons(self, count: int, lead: float) -> None:
+        """So many, each at the other one earlier than at the parent."""
+        for number in range(201, 201 + count):
+            self.lone.accept(self.other, have(number, beacon=True))
+            self.lone.pass_time(lead)
+            self.lone.data(self.parent, number, flags=BEACON)
+            if self.feed.joining is None:
+                self.lone.pass_time(0.1)
+
+    def test_who_has_the_beacons_earlier_becomes_the_parent_before_the_old_one_is_left(self) -> None:
+        self.lone.pass_time(0)
+        self.feed.upstream._switch_at = self.lone.now
+        self.feed.began = self.lone.now - 100.0
+        self.beacons(3, 0.05)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+        self.assertIs(self.feed.parent, self.parent)
+        self.assertEqual(self.pen.of(Prune), [])
+        self.lone.data(self.other, 210)
+        self.assertIs(self.feed.parent, self.other)
+        self.assertEqual(self.pen.of(Prune), [Prune(KEY)])
+
+    def test_a_lead_within_the_noise_changes_nothing(self) -> None:
+        self.feed.upstream._switch_at = self.lone.now
+        self.beacons(8, 0.002)
+        self.assertEqual(self.other_pen.of(Graft), [])
+
+    def test_who_says_that_its_way_is_much_shorter_is_asked(self) -> None:
+        self.feed.upstream._switch_at = self.lone.now
+        self.lone.accept(self.parent, have(200, path=(7, 2), cost=80_000))
+        self.lone.accept(self.other, have(200, path=(7, 3), cost=20_000))
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+
+    def test_a_parent_that_gives_the_place_away_feeds_until_another_one_does(self) -> None:
+        self.lone.accept(self.other, have(200, path=(7, 3), cost=90_000))
+        self.lone.accept(self.parent, Prune(KEY, Refusal.FULL, (), 10_000))
+        self.assertIs(self.feed.parent, self.parent)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+        self.lone.data(self.parent, 201)
+        self.lone.data(self.other, 202)
+        self.assertIs(self.feed.parent, self.other)
+
+    def test_a_parent_that_leaves_is_left(self) -> None:
+        self.lone.accept(self.other, have(205))
+        self.lone.accept(self.parent, Prune(KEY))
+        self.assertIsNone(self.feed.parent)
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+
+    def test_a_refusal_lasts_no_longer_than_ten_minutes_whatever_it_says(self) -> None:
+        self.lone.accept(self.parent, Prune(KEY, Refusal.MISBEHAVED, (), 0xFFFFFFFF))
+        self.assertLessEqual(self.feed.theirs[self.parent].refused_until, self.lone.now + 600)
+
+    def test_who_wants_it_no_more_prunes_its_parent(self) -> None:
+        self.feed.wanted = False
+        self.feed.unwanted(self.lone.now)
+        self.assertEqual(self.pen.of(Prune), [])  # a child is there
+        self.lone.accept(self.child, Prune(KEY))
+        self.feed.unwanted(self.lone.now)
+        self.assertEqual(self.pen.of(Prune), [Prune(KEY)])
+        self.assertIsNone(self.feed.parent)
+
+    def test_where_nobody_is_left_members_are_dialled_who_carry_something(self) -> None:
+        circle = self.lone.mesh.circles[self.feed.key.group]
+        circle.learn((sample_of(20), sample_of(21)), self.lone.now)
+        for neighbour in (self.parent, self.other, self.child):
+            self.lone.mesh.link_down(neighbour, self.lone.now)
+        self.feed.wanted = True
+        self.lone.pass_time(0.8)
+        self.assertEqual(
+            {sample.node for sample in self.lone.dialled}, {sample_of(20).node, sample_of(21).node}
+        )
+
+
+class StreamTest(TestCase):
+    def test_a_slow_stream_has_its_own_patience(self) -> None:
+        lone = Lone()
+        parent, _ = lone.neighbour(2)
+        other, other_pen = lone.neighbour(3)
+        for number in range(12):
+            lone.data(parent, number)
+            lone.pass_time(0.5)
+        lone.accept(other, have(12))
+        self.assertEqual(other_pen.of(Graft), [])
+        lone.pass_time(1.4)
+        lone.accept(other, have(14))
+        self.assertEqual(len(other_pen.of(Graft)), 1)
+
+    def test_three_in_a_row_from_the_origin_lose_nothing_when_the_stream_begins(self) -> None:
+        hall = Hall()
+        first, second, third = hall.person(), hall.person(), hall.person()
+        hall.cable(first, second)
+        hall.cable(second, third)
+        hall.play(first, 1.0)
+        hall.rest(0.5)
+        self.assertEqual(sorted(second.got), list(range(100)))
+        self.assertEqual(sorted(third.got), list(range(100)))
+        self.assertEqual(second.doubles + third.doubles, 0)
+
+    def test_who_is_not_pushed_to_asks_and_has_it_from_the_first_packet(self) -> None:
+        hall = Hall()
+        origin = hall.person(uplink=1_250)
+        others = [hall.person() for _ in range(3)]
+        for other in others:
+            hall.cable(origin, other)
+        hall.cable(others[0], others[1])
+        hall.cable(others[1], others[2])
+        hall.play(origin, 1.0)
+        hall.rest(0.5)
+        self.assertEqual(len(origin.feed.children), 1)
+        for other in others:
+            self.assertEqual(sorted(other.got), list(range(100)))
+
+    def test_one_lost_packet_in_ten_is_there_within_the_deadline(self) -> None:
+        hall = Hall()
+        origin, relay, leaf = hall.person(), hall.person(), hall.person()
+        for one, other in ((origin, relay), (relay, leaf)):
+            cable = hall.cable(one, other)
+            cable.lost = lambda what: (
+                type(what).__name__ == "Stored" and not what.flags and what.number % 10 == 7
+            )
+        hall.play(origin, 3.0)
+        hall.rest(1.5)
+        self.assertEqual(sorted(leaf.got), list(range(300)))
+
+    def test_a_silent_parent_costs_less_than_half_a_second_and_no_packet(self) -> None:
+        hall = Hall()
+        origin, relay, other, leaf = (hall.person() for _ in range(4))
+        hall.cable(origin, relay)
+        hall.cable(origin, other)
+        cables = [hall.cable(relay, leaf, 0.01), hall.cable(other, leaf, 0.05)]
+        hall.play(origin, 3.0)
+        (cut,) = [cable for cable in cables if cable.neighbours[leaf] is leaf.feed.parent]
+        cut.cut()
+        hall.play(origin, 3.0)
+        hall.rest(0.5)
+        times = sorted(leaf.got.values())
+        self.assertLess(max(b - a for a, b in pairwise(times)), 0.5)
+        self.assertEqual(len(leaf.got), 600)
+
+    def test_of_two_streams_each_has_its_own_parent(self) -> None:
+        lone = Lone()
+        one, one_pen = lone.neighbour(2)
+        other, other_pen = lone.neighbour(3)
+        second = StreamKey(0x99 << 56, KEY.group, 5)
+        lone.accept(one, have(3))
+        lone.accept(other, have(3, key=second))
+        self.assertEqual(one_pen.of(Graft)[0].stream, KEY)
+        self.assertEqual(other_pen.of(Graft)[0].stream, second)
+
+    def test_its_rate_is_measured_also_where_it_is_slow(self) -> None:
+        lone = Lone()
+        parent, _ = lone.neighbour(2)
+        for number in range(30):
+            lone.data(parent, number)
+            lone.pass_time(2.0)
+        self.assertTrue(0.4 < lone.feed().rate < 0.6)
