@@ -199,7 +199,10 @@ class Nobody:
 
 
 class Feeder(Protocol):
-    """The mesh, where the node is in one: who knows which links a stream takes."""
+    """The mesh, where the node is in one: who knows which links a stream takes.
+
+    A count is a stream of its own there: that of the kernel has an origin whose last bit is another.
+    """
 
     def begins(self, origin: int, group: int, source: int, now: float) -> "Feed":
         """A stream comes in here: from the TAP, or over a static link."""
@@ -394,7 +397,7 @@ class Forwarder:
         if not self._place(share):
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
-        feed = self._feed(origin, group, source, ingress, now) if self.feeder else None
+        feed = self._feed(origin ^ count, group, source, ingress, now) if self.feeder else None
         if feed is None and self.feeder:
             self.drops.unasked += 1
             return None
@@ -412,10 +415,11 @@ class Forwarder:
 
     def unfeed(self, origin: int, group: int, source: int, now: float) -> None:
         """The mesh has forgotten the stream; one that starts here may begin again."""
+        for count in (0, NUMBERED_BY_KERNEL):
+            self._end(self._streams.pop((origin ^ count, group, source, count), None))
         if origin != self.origin:
-            for count in (0, NUMBERED_BY_KERNEL):
-                self._end(self._streams.pop((origin, group, source, count), None))
-        elif sending := self._sendings.pop((group, source), None):
+            return
+        if sending := self._sendings.pop((group, source), None):
             self.watcher.ended(self.origin, sending)
 
     def _place(self, share: Share) -> bool:

@@ -235,7 +235,7 @@ class Feed:
         elif gaps.numbers:
             gaps.found(sequence, by, bool(is_resent), now)
         self.kept.keep(sequence, stored)
-        if is_resent:
+        if is_resent and not (by is upstream.joining and step in (1, 0) and sequence == self.top):
             if by and not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
                 upstream.goes_on(by, sequence, now)
             return

@@ -91,6 +91,9 @@ class Around(Protocol):
     def wants(self, key: StreamKey) -> bool:
         """Is the stream for somebody here?"""
 
+    def wants_group(self, group: int) -> bool:
+        """Is anything of the group for somebody here?"""
+
     def wake(self, at: float) -> None:
         """The deadline may be this now."""
 
@@ -269,6 +272,10 @@ class Mesh:
         """Has this node fewer neighbours in the group than it wants?"""
         circle = self.circles.get(group)
         return circle is not None and len(circle.active) < circle.wants
+
+    def is_member(self, group: int) -> bool:
+        """Does it want something of the group, or does it only send?"""
+        return group in self.served or self.around.wants_group(group)
 
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members somewhere in the mesh."""
