@@ -373,7 +373,7 @@ class Upstream:
         others = [
             each
             for each, theirs in feed.theirs.items()
-            if each is not self.parent
+            if not feed.is_upstream(each)
             and each not in feed.children
             and not theirs.stalled
             and feed.short not in theirs.path
