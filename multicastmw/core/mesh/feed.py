@@ -16,7 +16,7 @@ from multicastmw.core.mesh.brood import Brood
 from multicastmw.core.mesh.gaps import Gaps, Miss
 from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.mesh.numbers import HALF, MASK, each
+from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.settings import AT_ONCE, LIVE, PACKET_BYTES
 from multicastmw.core.mesh.settings import BEACON as BEACON_EVERY
 from multicastmw.core.mesh.slots import Slots
@@ -213,7 +213,7 @@ class Feed:
         self.moved_at = now
         upstream, gaps = self.upstream, self.gaps
         is_resent = flags & RETRANSMITTED
-        if by is not None and by is not upstream.parent and not is_resent:
+        if by is not None and by is not upstream.parent and self._makes_parent(by, sequence, is_resent):
             upstream.brought(by, now)
         is_parents = by is not None and by is upstream.parent
         if is_parents and not is_resent:
@@ -236,15 +236,22 @@ class Feed:
             gaps.found(sequence, by, bool(is_resent), now)
         self.kept.keep(sequence, stored)
         if is_resent:
-            if by is not None and by is upstream.joining and sequence == self.top:
-                upstream.brought(by, now)  # who catches up with it is fed by it
             if by and not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
                 upstream.goes_on(by, sequence, now)
-            return
-        if flags & BEACON:
-            self._mesh.announce(self, sequence, by, now)
-            if is_parents:
-                upstream.beacon(sequence, now)
+        elif flags & BEACON:
+            self._announce(sequence, by, now)
+
+    def _announce(self, sequence: int, by: Neighbour | None, now: float) -> None:
+        """A beacon packet is here, and shows who had it earlier."""
+        self._mesh.announce(self, sequence, by, now)
+        if by is not None and by is self.upstream.parent:
+            self.upstream.beacon(sequence, now)
+
+    def _makes_parent(self, by: Neighbour, sequence: int, is_resent: int) -> bool:
+        """Packets as they are sent do, and what a graft has brought at once."""
+        if not is_resent:
+            return True
+        return by is self.upstream.joining and (self.top < 0 or ahead(sequence, self.top))
 
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""

@@ -11,7 +11,8 @@ While the ways are longer than they might be this is done every few seconds, the
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from multicastmw.core.mesh.neighbour import Neighbour, weight_of
+from multicastmw.core.mesh.neighbour import Neighbour, slots_of, weight_of
+from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     FIRST_PROBES,
     NEAR,
@@ -104,8 +105,21 @@ class Near:
             known.pop(node, None)
         able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
         detour = mesh.detour(circle.group, asker.place)
-        able.sort(key=lambda sample: detour(sample.place))
+        full = self._full_for(asker)
+        able.sort(key=lambda sample: (sample.node in full, detour(sample.place)))
         return (mesh.sample(), *above, *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 2 - len(above)])
+
+    def _full_for(self, asker: Sample) -> set[int]:
+        """Neighbours who have no place for it in one of the streams."""
+        slots = int(slots_of(asker.capacity))
+        feeds = [feed for feed in self._mesh.feeds_of(self._circle.group) if feed.is_live]
+        return {
+            neighbour.node
+            for neighbour in self._circle.active
+            for feed in feeds
+            if (theirs := feed.theirs.get(neighbour))
+            and not theirs.has_room(slots, between(neighbour.sample.place, asker.place))
+        }
 
     def answered(self, by: Neighbour, samples: tuple[Sample, ...]) -> None:
         """Whom somebody knows: after a parent's own sample come those of its parents."""

@@ -78,6 +78,10 @@ class Theirs:
             self.refused_until = now  # there is room again
         self.has(held.highest)
 
+    def has_room(self, slots: int, rtt: float) -> bool:
+        """For a node of so many slots, so many seconds away, as far as it has said."""
+        return self.free > 0 or gives_way(self.worst, slots, rtt)
+
     def has(self, number: int) -> None:
         if self.highest < 0 or ahead(number, self.highest):
             self.highest = number

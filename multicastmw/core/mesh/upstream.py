@@ -45,7 +45,7 @@ from multicastmw.core.mesh.settings import (
     TOTAL_SILENCE,
     YOUNG,
 )
-from multicastmw.core.mesh.theirs import Theirs, gives_way
+from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.wire.mesh import Graft, Have, Held, Nack, Prune, Range, Refusal
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Upstream:
 
     def _has_room(self, neighbour: Neighbour, theirs: Theirs) -> bool:
         """For us: who carries more, or is nearer, takes the place of another."""
-        return theirs.free > 0 or gives_way(theirs.worst, self._feed.own_slots, neighbour.rtt)
+        return theirs.has_room(self._feed.own_slots, neighbour.rtt)
 
     def _move(self, now: float) -> None:
         """The parent has no place for us any more, and feeds us until another one does."""
@@ -373,7 +373,7 @@ class Upstream:
         others = [
             each
             for each, theirs in feed.theirs.items()
-            if each is not self.parent
+            if not feed.is_upstream(each)
             and each not in feed.children
             and not theirs.stalled
             and feed.short not in theirs.path

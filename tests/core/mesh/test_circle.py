@@ -223,6 +223,18 @@ class NearTest(TestCase):
         stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
         self.assertEqual(stayed, [10, 11])
 
+    def test_who_asks_is_told_first_of_those_who_have_room_for_it(self) -> None:
+        lone = Lone()
+        asker, pen = lone.neighbour(2)
+        for number in range(10, 24):
+            neighbour, _ = lone.neighbour(number)
+            lone.accept(neighbour, have(5, free=number % 2))
+        pen.said.clear()
+        lone.accept(asker, Peers(GROUP, Kind.SHUFFLE, 1, (asker.sample,)))
+        (reply,) = pen.of(Peers)
+        told = [sample.node for sample in reply.samples[2:]]
+        self.assertEqual(set(told[:7]), {node_of(number) for number in range(11, 24, 2)})
+
     def test_distances_that_are_remembered_have_a_bound(self) -> None:
         lone = Lone()
         near = lone.mesh.circles[GROUP].near

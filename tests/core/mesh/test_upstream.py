@@ -53,6 +53,11 @@ class JoiningTest(TestCase):
         self.assertIs(self.lone.feed().parent, self.near)
         self.assertIsNone(self.lone.feed().joining)
 
+    def test_what_it_sends_again_at_once_does_so_too(self) -> None:
+        self.lone.accept(self.near, have(9))
+        self.lone.data(self.near, 9, flags=RETRANSMITTED)
+        self.assertIs(self.lone.feed().parent, self.near)
+
     def test_a_second_one_who_pushes_is_pruned(self) -> None:
         self.lone.data(self.near, 10)
         self.lone.data(self.far, 11)
