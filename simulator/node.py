@@ -130,6 +130,9 @@ class Node:
 
     def served_no_more(self, group: int, now: float) -> None: ...
 
+    def wants_group(self, group: int) -> bool:
+        return group in self.wanted
+
     def groups_live(self, groups: list[int], now: float) -> None: ...
 
     def _ring(self, at: float) -> None:

@@ -14,6 +14,7 @@ UNANSWERED_MAX = 3
 ANSWERED_TO_RETURN = 3
 
 # What we chose.
+MESH_PACE = 4.0  # between neighbours in the mesh, which have many links and hear of each other otherwise
 OUTSTANDING_MAX = 8  # an answer may come this many probes late (4 s at the retry pace)
 REMEMBERED = 32  # probes that the loss is a share of: a minute of them
 
@@ -21,7 +22,9 @@ REMEMBERED = 32  # probes that the loss is a share of: a minute of them
 class DataPath:
     """The probing of one link's data path, from our side to the peer's data port."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, pace: float = PACE) -> None:
+        """`pace`: seconds from an answered probe to the next."""
+        self._pace = pace
         self.on_udp = False
         self.rtt: float | None = None
         self.jitter: float | None = None  # seconds, smoothed, between one round trip and the next
@@ -93,7 +96,7 @@ class DataPath:
         if self._awaiting:
             self._lately.append(True)
             self._awaiting = False
-            self._probe_at = now + PACE
+            self._probe_at = now + self._pace
         self._unanswered = 0
         self._answered += 1
         if self.on_udp or self._answered < ANSWERED_TO_RETURN or not tcp_queue_empty:

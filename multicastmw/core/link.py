@@ -24,7 +24,7 @@ from typing import NamedTuple, Protocol
 from multicastmw.core.addressing import Channel
 from multicastmw.core.announcing import Announcement, K
 from multicastmw.core.counters import Counters
-from multicastmw.core.datapath import DataPath
+from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
@@ -87,9 +87,9 @@ NEVER = float("inf")
 # path every 2 s (datapath.py).
 ALIVE_WITHIN = 2.5
 
-# What we chose: a link in the mesh is dead when nothing was heard over it for so long, as its probes are
-# answered.
-UNHEARD = 4.0
+# What we chose: a link in the mesh is dead when nothing was heard over it for so long, neither an answer to a
+# probe (4 s) nor a Keep Alive (7.5 s at most).
+UNHEARD = 8.0
 
 DATAGRAMS = Have, Nack, Graft, Prune
 SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
@@ -586,7 +586,7 @@ class Link:
                 self, self._outlet.local_address, (self.address, opened.data_port.port)
             )
             if self._datagrams:
-                self.path = DataPath(now)
+                self.path = DataPath(now, MESH_PACE if self.is_mesh else PACE)
                 self._run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
         if self.is_mesh and opened.capabilities:
             self._joins_mesh(opened, opened.capabilities, now)
@@ -918,7 +918,7 @@ class Link:
             self._rests = False
             if self._channels or self._nodes:
                 self.room.turns.add(self)
-        if self.neighbour and self._on_udp and now - self._heard_at > UNHEARD:
+        if self.neighbour and self.path and self.path.rtt is not None and now - self._heard_at > UNHEARD:
             self._give_up(f"silent for {UNHEARD:.0f} s")
             return
         duty = self._liveness.tick(now)

@@ -165,6 +165,9 @@ class MeshService(Service):
     def wants(self, key: StreamKey) -> bool:
         return self.destination.wants(key)
 
+    def wants_group(self, group: int) -> bool:
+        return self.destination.wants_group(group)
+
     def groups_live(self, groups: list[int], now: float) -> None:
         self.destination.groups_live(groups, now)
 

@@ -37,6 +37,7 @@ class About(IntFlag):
     NAT = 1  # nobody can dial it
     RELAY = 2
     UDP = 4
+    SENDER = 8  # in this group it only sends
 
 
 class Kind(IntEnum):

@@ -118,6 +118,9 @@ class MeshDestination:
     def begins(self, origin: int, group: int, source: int, now: float) -> Feed:
         """A stream comes in on this side."""
         key = StreamKey(origin, group, source)
+        if group not in self._mesh.circles:  # it only sends, and leaves a while after its last packet
+            self._leaving[group] = now + SENDER_LEAVES_AFTER
+            self._mesh.wake(now + SENDER_LEAVES_AFTER)
         return self._mesh.feeds.get(key) or self._mesh.begin(key, now)
 
     def comes(self, origin: int, group: int, source: int, by: Neighbour, now: float) -> Feed | None:
@@ -150,19 +153,19 @@ class MeshDestination:
         if self._router.wanted_besides(self, channel):
             self._leaving.pop(group, None)
             self._mesh.join(group, now)
-        elif group in self._mesh.circles and not self._is_wanted(group):
+        elif group in self._mesh.circles and not self.wants_group(group):
             self._leaving[group] = now + LEAVE_AFTER
             self._mesh.wake(now + LEAVE_AFTER)
         for key, feed in self._mesh.feeds.items():
             if key.group == group and not feed.ours:
                 self._mesh.renew(feed, now)
 
-    def _is_wanted(self, group: int) -> bool:
+    def wants_group(self, group: int) -> bool:
         return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
 
     def served_no_more(self, group: int, now: float) -> None:
         """The relay is not needed in between any more."""
-        if not self._is_wanted(group):
+        if not self.wants_group(group):
             self._leaving[group] = now
 
     # --- a border to a static tree: what members of the mesh want is wanted there, too
@@ -194,7 +197,9 @@ class MeshDestination:
         for group in [group for group, until in self._leaving.items() if until <= now]:
             sends = [feed for key, feed in self._mesh.feeds.items() if key.group == group and feed.ours]
             last = max((feed.moved_at for feed in sends), default=-NEVER)
-            if last + SENDER_LEAVES_AFTER > now:
+            if self.wants_group(group):
+                del self._leaving[group]
+            elif last + SENDER_LEAVES_AFTER > now:
                 self._leaving[group] = last + SENDER_LEAVES_AFTER
             else:
                 del self._leaving[group]

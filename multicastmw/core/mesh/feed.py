@@ -236,6 +236,8 @@ class Feed:
             gaps.found(sequence, by, bool(is_resent), now)
         self.kept.keep(sequence, stored)
         if is_resent:
+            if by is not None and by is upstream.joining and sequence == self.top:
+                upstream.brought(by, now)  # who catches up with it is fed by it
             if by and not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
                 upstream.goes_on(by, sequence, now)
             return

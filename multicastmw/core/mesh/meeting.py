@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 BOTH = Twin("!QQ")
-NAT = int(About.NAT)
+NAT, SENDER = int(About.NAT), int(About.SENDER)
 
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
@@ -61,8 +61,9 @@ class Register:
         self.members[sample.node] = sample, now
 
     def is_live(self, now: float) -> bool:
-        """Has somebody registered within the time of two registrations?"""
-        return now - self._at < 2 * REGISTER + 5.0
+        """Has somebody who does not only send registered within the time of two registrations?"""
+        horizon = now - 2 * REGISTER - 5.0
+        return any(at > horizon and not sample.flags & SENDER for sample, at in self.members.values())
 
     def estimate(self, now: float) -> int:
         return max(len(self.members), round(self._estimate * exp((self._at - now) / REGISTER)))
@@ -111,6 +112,8 @@ class MeetingPlace:
 
     def ask(self, group: int, kind: Meeting, now: float) -> None:
         mine = (self._mesh.sample(),)
+        if not self._mesh.is_member(group):
+            mine = (mine[0]._replace(flags=mine[0].flags | SENDER),)
         message = Find(group, kind, mine, self._estimates.get(group, 0), self._mesh.live(group))
         for relay in self.relays(group):
             if relay.node == self._mesh.node:
@@ -184,7 +187,8 @@ class MeetingPlace:
             live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups(now))
             by.say(Find(BASE, Meeting.REPLY, (), 0, live), now)
             return
-        self._enter(by.sample, find, now)
+        flags = by.sample.flags | find.samples[0].flags & SENDER
+        self._enter(by.sample._replace(flags=flags), find, now)
         by.say(self._reply(find.group, by.node, now), now)
 
     def _enter(self, sample: Sample, find: Find, now: float) -> None:

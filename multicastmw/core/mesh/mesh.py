@@ -91,6 +91,9 @@ class Around(Protocol):
     def wants(self, key: StreamKey) -> bool:
         """Is the stream for somebody here?"""
 
+    def wants_group(self, group: int) -> bool:
+        """Is anything of the group for somebody here?"""
+
     def wake(self, at: float) -> None:
         """The deadline may be this now."""
 
@@ -270,12 +273,16 @@ class Mesh:
         circle = self.circles.get(group)
         return circle is not None and len(circle.active) < circle.wants
 
+    def is_member(self, group: int) -> bool:
+        """Does it want something of the group, or does it only send?"""
+        return group in self.served or self.around.wants_group(group)
+
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members somewhere in the mesh."""
         self.around.groups_live(groups, now)
 
     def live(self, group: int) -> tuple[Live, ...]:
-        found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live]
+        found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live and feed.top >= 0]
         return tuple(found[:LIVE_TOLD])
 
     def try_out(self, group: int, samples: tuple[Sample, ...], now: float) -> None:

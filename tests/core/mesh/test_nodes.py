@@ -1,0 +1,184 @@
+"""Whole nodes on cables, all in one mesh or at its border: what comes of links, groups and packets."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.link import UNHEARD
+from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
+from multicastmw.core.mesh.settings import Settings
+from multicastmw.wire.cops import Op
+from tests.core.cable import Cable, Node, World
+from tests.core.mesh.nodes import MeshNode
+
+GROUP, OTHER = 0xEF010101, 0xEF010102
+RELAY = Settings(uplink=20_000, relay=True)
+
+
+class Case(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(7)
+        self.a = MeshNode(self.world, "a", RELAY)
+
+    def join(self, name: str, settings: Settings | None = None) -> MeshNode:
+        """A node that knows a, and has found its way in."""
+        node = MeshNode(self.world, name, settings)
+        self.world.connect(node, self.a)
+        self.world.run(3)
+        return node
+
+
+class Links(Case):
+    def test_two_that_speak_the_mesh_are_neighbours_and_tell_each_other_no_routes(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(0), b.neighbours(0)))
+        self.assertEqual([], self.a.room.reach.nodes())
+        written = [message for cable in self.world.cables for end in cable.ends for _, message in end.written]
+        plain = [message for message in written if message[1] in (Op.ADD_ROUTE, Op.REMOVE_ROUTE)]
+        self.assertEqual([], plain)
+
+    def test_three_may_be_linked_in_a_circle(self) -> None:
+        b, c = self.join("b"), self.join("c")
+        self.world.connect(b, c)
+        self.world.run(5)
+        self.assertEqual(2, len(b.room.by_node))
+        self.assertEqual(2, len(c.room.by_node))
+        self.assertEqual(0, sum(node.room.counters.cycles_refused for node in (self.a, b, c)))
+
+    def test_a_newer_link_with_the_same_node_goes_on_where_the_older_was(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.a.host.wants(GROUP)
+        self.world.run(5)
+        before = b.mesh.neighbours[self.a.id]
+        self.assertEqual({"a"}, b.neighbours(GROUP))
+        self.world.connect(b, self.a)
+        self.world.run(0.5)
+        self.assertIs(before, b.mesh.neighbours[self.a.id])
+        self.assertIs(b.link(self.a), before.wire)
+        self.assertEqual(({"a"}, {"b"}), (b.neighbours(GROUP), self.a.neighbours(GROUP)))
+
+    def test_a_neighbour_that_falls_silent_is_given_up_within_seconds(self) -> None:
+        b = self.join("b")
+        for cable in self.world.cables:
+            cable.cut()
+        self.world.air.spoil(self.a, b, hole=True)
+        took = self.world.run_until(lambda: not self.a.mesh.neighbours, 20)
+        self.assertLess(took, UNHEARD + 1)
+        self.assertEqual(set(), self.a.neighbours(0))
+
+    def test_what_a_peer_without_capabilities_says_of_the_mesh_is_counted_alone(self) -> None:
+        s = Node(self.world, "s")
+        self.world.connect(s, self.a)
+        self.world.run(1)
+        self.assertIsNone(self.a.link(s).neighbour)
+        self.assertEqual({}, self.a.mesh.neighbours)
+
+
+class Streams(Case):
+    def test_every_packet_from_the_first_on_once_and_in_order(self) -> None:
+        others = [self.join(name) for name in "bcd"]
+        for node in others:
+            node.host.wants(GROUP)
+        self.world.run(3)
+        sent = [b"%d" % number for number in range(100)]
+        for inner in sent:
+            self.a.send(GROUP, inner=inner)
+            self.world.run(0.01)
+        self.world.run(1)
+        for node in others:
+            self.assertEqual(sent, node.host.packets, node.name)
+            self.assertEqual({15}, {hop_limit for _, hop_limit in node.host.got})
+
+    def test_what_the_air_loses_is_asked_for_again_and_says_the_same_hop_limit(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.world.air.spoil(self.a, b, loss=0.2)
+        for number in range(200):
+            self.a.send(GROUP, inner=b"%d" % number)
+            self.world.run(0.01)
+        self.world.air.spoil(self.a, b, loss=0.0)
+        self.world.run(2)
+        self.assertEqual({b"%d" % number for number in range(200)}, set(b.host.packets))
+        self.assertEqual(200, len(b.host.packets))
+        (feed,) = [feed for feed in b.mesh.feeds.values() if feed.key.group == GROUP]
+        self.assertGreater(feed.counters.recovered, 20)
+        self.assertEqual({15}, {hop_limit for _, hop_limit in b.host.got})
+
+    def test_who_wants_another_group_gets_nothing(self) -> None:
+        b, c = self.join("b"), self.join("c")
+        b.host.wants(GROUP)
+        c.host.wants(OTHER)
+        self.world.run(3)
+        self.a.send(GROUP, inner=b"x")
+        self.world.run(1)
+        self.assertEqual(([b"x"], []), (b.host.packets, c.host.packets))
+        self.assertNotIn(GROUP, c.mesh.circles)
+
+    def test_who_wants_it_no_more_is_no_child_at_once_and_leaves_the_group_later(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.a.send(GROUP)
+        self.world.run(1)
+        (feed,) = [feed for feed in self.a.mesh.feeds.values() if feed.key.group == GROUP]
+        self.assertEqual(1, len(feed.takers))
+        b.host.unwants(GROUP)
+        self.world.run(1)
+        self.assertEqual((), feed.takers)
+        self.assertIn(GROUP, b.mesh.circles)
+        self.world.run(LEAVE_AFTER + 1)
+        self.assertNotIn(GROUP, b.mesh.circles)
+
+    def test_a_hop_limit_of_two_reaches_the_next_node_and_no_further(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.a.send(GROUP, ttl=2, inner=b"near")
+        self.a.send(GROUP, ttl=1, inner=b"here")
+        self.world.run(1)
+        self.assertEqual([(b"near", 1)], b.host.got)
+
+    def test_a_relay_stands_between_two_that_nobody_can_dial(self) -> None:
+        c, d = (self.join(name, Settings(uplink=20_000, nat=True)) for name in "cd")
+        c.host.wants(GROUP)
+        self.world.run(3)
+        for number in range(20):
+            d.send(GROUP, inner=b"%d" % number)
+            self.world.run(0.05)
+        self.world.run(1)
+        self.assertEqual([b"%d" % number for number in range(20)], c.host.packets)
+        self.assertEqual([], self.a.host.packets)
+        self.assertIn(GROUP, self.a.mesh.served)
+
+
+class Border(Case):
+    """s is static and dials b, which is in the mesh with a and c."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.b, self.c = self.join("b"), self.join("c")
+        self.s = Node(self.world, "s")
+        Cable(self.world, self.s, self.b)
+        self.world.run(3)
+
+    def test_what_members_want_is_wanted_in_the_tree_and_no_more_when_they_are_gone(self) -> None:
+        self.c.host.wants(GROUP)
+        self.world.run(5)
+        self.assertEqual([GROUP], [channel.group for channel in self.s.told_by(self.b)])
+        self.s.send(GROUP, inner=b"x")
+        self.world.run(1)
+        self.assertEqual([b"x"], self.c.host.packets)
+        self.c.host.unwants(GROUP)
+        self.world.run(LEAVE_AFTER + 150 + LIVE_FOR)
+        self.assertEqual(set(), self.s.told_by(self.b))
+
+    def test_what_the_tree_wants_is_brought_there(self) -> None:
+        self.s.host.wants(GROUP)
+        self.world.run(5)
+        for number in range(10):
+            self.c.send(GROUP, inner=b"%d" % number)
+            self.world.run(0.05)
+        self.world.run(1)
+        self.assertEqual([b"%d" % number for number in range(10)], self.s.host.packets)
