@@ -178,8 +178,8 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual(1, len(self.drawn("mesh")))
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
-            "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"), "missing": 3,
-            "counters": {"recovered": 5, "resent": 2},
+            "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
+            "missing": 3, "counters": {"recovered": 5, "resent": 2},
         }  # fmt: skip
         near = {
             "name": "b",
