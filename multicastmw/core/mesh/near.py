@@ -35,7 +35,7 @@ NAT = int(About.NAT)
 
 # What we chose.
 PARENTS = 2  # that are named to who asks, and asked
-HELPED, LONGER = 0.95, 1.25
+HELPED, LONGER = 0.95, 1.15
 ASKED_NEAR = 3  # of these one
 CLOSE = 24  # who seem to be on the way and were not measured
 DISTANCES = 2 * PASSIVE  # that are remembered, so that nobody is measured again soon
