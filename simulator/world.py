@@ -11,7 +11,7 @@ from simulator.network import Network
 from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node, Wire
 
 # Seconds until a link whose peer is dead is down: three unanswered Keep Alives.
-SILENT = 1.5, 5.5
+SILENT = 5.5, 8.0
 
 
 class World:

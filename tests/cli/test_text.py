@@ -155,7 +155,7 @@ class OtherParts(SynchronousTestCase):
         self.status = {
             "node": {"name": "a"}, "tap": {"device": "mcmw0", "state": "up", "why": ""},
             "fastpath": {"on": True, "mode": "auto", "why": ""}, "refused_reload": None, "warnings": (),
-            "peers": [self.link], "events": [],
+            "peers": [self.link], "events": [], "mesh": None,
         }  # fmt: skip
 
     def drawn(self, part: str) -> list[str]:
@@ -173,6 +173,38 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual(["c", "d"], [line.split()[-1] for line in lines[2:]])
         self.link["state"] = "waiting"
         self.assertEqual(["a", "no link is up: mcmw show pending says what waits"], self.drawn("tree"))
+
+    def test_the_mesh_and_its_trees(self) -> None:
+        self.assertEqual(1, len(self.drawn("mesh")))
+        stream = {
+            "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
+            "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"), "missing": 3,
+            "counters": {"recovered": 5, "resent": 2},
+        }  # fmt: skip
+        near = {
+            "name": "b",
+            "rtt": 0.0123,
+            "capacity": 8,
+            "score": 1.5,
+            "behind_nat": False,
+            "groups": ("all",),
+        }
+        far = near | {"name": "a-name-that-is-longer-than-its-place", "rtt": None, "behind_nat": True}
+        self.link["nodes"] = ()
+        self.status["mesh"] = {
+            "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
+            "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},),
+        }  # fmt: skip
+        text = "\n".join(self.drawn("mesh"))
+        self.assertIn("relay, nothing for others, cannot be dialled", text)
+        for words in ("12.3 ms", "behind NAT", "c?[2J, d, e +1", "239.1.2.3 of studio"):
+            self.assertIn(words, text)
+        self.assertLess(text.index("12.3 ms"), text.index("behind NAT"))
+        lines = self.drawn("tree")
+        self.assertEqual(8, len(lines))
+        self.assertEqual(["studio", "b", "a", "c?[2J", "d"], [line.split()[-1] for line in lines[1:6]])
+        self.status["mesh"] |= {"neighbours": (), "streams": ()}
+        self.assertIn("no neighbour yet", "\n".join(self.drawn("mesh")))
 
     def test_nothing_waits(self) -> None:
         self.assertEqual(["nothing waits: all is as node.ini has it"], self.drawn("pending"))

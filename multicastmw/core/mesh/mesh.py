@@ -282,7 +282,7 @@ class Mesh:
         self.around.groups_live(groups, now)
 
     def live(self, group: int) -> tuple[Live, ...]:
-        found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live]
+        found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live and feed.top >= 0]
         return tuple(found[:LIVE_TOLD])
 
     def try_out(self, group: int, samples: tuple[Sample, ...], now: float) -> None:
