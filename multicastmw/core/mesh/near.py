@@ -177,7 +177,7 @@ class Near:
 
     def measured(self, neighbour: Neighbour, now: float) -> None:
         """A link that was opened to see how far it is."""
-        if neighbour in self._circle.active:
+        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked():
             return
         self.distances[neighbour.node] = neighbour.rtt
         if len(self.distances) > DISTANCES:
