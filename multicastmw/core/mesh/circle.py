@@ -26,6 +26,7 @@ JOINS = 2  # neighbours that a newcomer asks to spread the news of it
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
 SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
+REFUSED_REST = 3.0  # seconds
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
 NEVER = float("inf")
@@ -42,6 +43,7 @@ class Circle:
         self.due = now
         self._mesh = mesh
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
+        self._refused: dict[int, float] = {}  # who had no room for us, and is not asked again until
         self._fill_at = now
         self._search_at = now
         self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
@@ -69,8 +71,8 @@ class Circle:
             del self.passive[mesh.rng.choice(list(self.passive))]
 
     def whom_it_asked(self) -> set[int]:
-        """To be neighbours, and no answer yet."""
-        return set(self._asked)
+        """To be neighbours, and no answer yet, or none that is long ago."""
+        return {*self._asked, *self._refused}
 
     def forget(self, node: int) -> None:
         """It is not there."""
@@ -81,14 +83,10 @@ class Circle:
 
     def samples(self, most: int, now: float, besides: int = 0) -> tuple[Sample, ...]:
         """Some members, the neighbours among them."""
-        known = [neighbour.sample for neighbour in self.active if neighbour.node != besides]
-        known += [
-            sample._replace(age=int(now - at))
-            for sample, at in self.passive.values()
-            if sample.node != besides
-        ]
-        self._mesh.rng.shuffle(known)
-        return tuple(known[:most])
+        known = [(neighbour.sample, now) for neighbour in self.active if neighbour.node != besides]
+        known += [known for node, known in self.passive.items() if node != besides]
+        drawn = self._mesh.rng.sample(known, min(most, len(known)))
+        return tuple(sample._replace(age=int(now - at)) for sample, at in drawn)
 
     def draw(self, how_many: int, besides: set[int], *, able: bool = False) -> list[Sample]:
         """Passive members, in proportion to what they can carry."""
@@ -171,7 +169,7 @@ class Circle:
         missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
             return
-        besides = set(self._asked)
+        besides = self.whom_it_asked()
         urgent = not self.active
         linked = [sample for node, (sample, _) in self.passive.items() if node in self._mesh.neighbours]
         chosen = [sample for sample in linked if sample.node not in besides][:missing]
@@ -182,7 +180,8 @@ class Circle:
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
 
     def _forget_asked(self, now: float) -> None:
-        """Those who did not answer in time."""
+        """Those who did not answer in time, or were left in peace for long enough."""
+        self._refused = {node: until for node, until in self._refused.items() if until > now}
         self._asked = {node: until for node, until in self._asked.items() if until > now}
 
     def search(self, now: float) -> None:
@@ -191,7 +190,7 @@ class Circle:
             return
         self._search_at = now + SEARCH_REST
         self._forget_asked(now)
-        for sample in self.draw(SEARCHED, set(self._asked), able=True):
+        for sample in self.draw(SEARCHED, self.whom_it_asked(), able=True):
             self._asked[sample.node] = now + 2.0
             self._mesh.contacts.reach(sample, self.group, "urgent", now)
         if not self.passive:
@@ -205,6 +204,7 @@ class Circle:
             self._accept_ask(by, kind, bool(ttl), now)
         elif kind == Kind.NEIGHBOUR_NO:
             self._asked.pop(by.node, None)
+            self._refused[by.node] = now + REFUSED_REST
             self.near.asked.discard(by.node)
             self.learn(samples, now)
             self.leave(by, now)

@@ -35,7 +35,7 @@ NAT = int(About.NAT)
 
 # What we chose.
 PARENTS = 2  # that are named to who asks, and asked
-HELPED, LONGER = 0.95, 1.5
+HELPED, LONGER = 0.95, 1.15
 ASKED_NEAR = 3  # of these one
 CLOSE = 24  # who seem to be on the way and were not measured
 DISTANCES = 2 * PASSIVE  # that are remembered, so that nobody is measured again soon
@@ -177,7 +177,7 @@ class Near:
 
     def measured(self, neighbour: Neighbour, now: float) -> None:
         """A link that was opened to see how far it is."""
-        if neighbour in self._circle.active:
+        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked():
             return
         self.distances[neighbour.node] = neighbour.rtt
         if len(self.distances) > DISTANCES:

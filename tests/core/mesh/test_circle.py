@@ -123,6 +123,17 @@ class JoinTest(TestCase):
         self.assertNotIn(gone, circle.passive)
         self.assertEqual(len(lone.dialled), OWN + 1)
 
+    def test_who_had_no_room_is_not_asked_again_at_once(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        full, pen = lone.neighbour(2, enters=False)
+        circle.learn((full.sample,), lone.now)
+        lone.pass_time(0.1)
+        self.assertEqual(len(pen.of(Peers)), 1)
+        lone.accept(full, Peers(GROUP, Kind.NEIGHBOUR_NO, 0, (full.sample,)))
+        lone.pass_time(1.5)
+        self.assertEqual(pen.of(Peers), [])
+
 
 class ShuffleTest(TestCase):
     def setUp(self) -> None:
