@@ -63,17 +63,19 @@ class MeshDestination:
         if feed is None:
             return
         buffer = packet.buffer
-        if feed.ours:
-            self._sent(packet, feed)
-        elif feed.missing:
+        is_beacon = feed.ours and self._sent(packet, feed)
+        if feed.gaps.numbers:
             (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
             buffer[LOW_WATER_OFFSET] = feed.low_water(sequence)
         else:
             buffer[LOW_WATER_OFFSET] = 0
         for child in feed.brood.takers:
             child.wire.deliver(packet)
+        if is_beacon:  # behind the data: who gets these need not be told of them
+            self._mesh.announce(feed, feed.top, None, packet.now)
 
-    def _sent(self, packet: Packet, feed: Feed) -> None:
+    def _sent(self, packet: Packet, feed: Feed) -> bool:
+        """One that begins here is kept; True: it is to be announced."""
         buffer, now = packet.buffer, packet.now
         (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
         is_beacon = feed.beacon_due(now)
@@ -81,8 +83,7 @@ class MeshDestination:
             buffer[FLAGS_OFFSET] |= BEACON
         self._mesh.now = now
         feed.sent(sequence, len(packet.message), bytes(packet.message), now)
-        if is_beacon:
-            self._mesh.announce(feed, sequence, None, now)
+        return is_beacon
 
     # --- links, as they come and go
 
