@@ -157,7 +157,8 @@ class Feed:
         )
 
     def _way(self) -> Beacon:
-        return Beacon(self.path(), self.cost(), min(0xFFFFFFFF, round(self.rate)), round(self.bits))
+        rate, bits = (min(0xFFFFFFFF, round(value)) for value in (self.rate, self.bits))
+        return Beacon(self.path(), self.cost(), rate, bits)
 
     def of(self, neighbour: Neighbour) -> Theirs:
         found = self.theirs.get(neighbour)

@@ -31,6 +31,8 @@ NAT, SENDER = int(About.NAT), int(About.SENDER)
 GROUPS_MAX = 4_096  # that one relay keeps
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
+ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardly ever registers
+STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
 SOON = 2.0  # seconds until the second registration
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
 
@@ -66,7 +68,8 @@ class Register:
         return any(at > horizon and not sample.flags & SENDER for sample, at in self.members.values())
 
     def estimate(self, now: float) -> int:
-        return max(len(self.members), round(self._estimate * exp((self._at - now) / REGISTER)))
+        found = round(self._estimate * exp((self._at - now) / REGISTER))
+        return min(ESTIMATE_MOST, max(len(self.members), found))
 
     def some(self, besides: int, mesh: "Mesh", now: float) -> tuple[Sample, ...]:
         horizon = now - SAMPLES_AGE
@@ -199,7 +202,7 @@ class MeetingPlace:
             register = self._registers[find.group] = Register(now)
         stands_for = 1.0
         if find.kind == Meeting.REGISTER:
-            stands_for = max(1.0, find.estimate / REGISTRATIONS)
+            stands_for = min(STANDS_FOR_MOST, max(1.0, find.estimate / REGISTRATIONS))
         register.enter(sample, stands_for, self._mesh, now)
         if sample.flags & NAT and find.group != BASE:
             self._mesh.serve(find.group, now)

@@ -462,10 +462,16 @@ class Mesh:
         for sample in peers.samples[:2]:  # where its own is, if anywhere
             if sample.node == by.node:
                 by.sample = by.sample._replace(place=sample.place)
+        peers = peers._replace(samples=tuple(self._as_seen(each) for each in peers.samples))
         if circle:
             circle.accept(by, peers, now)
         elif peers.samples:
             by.say(Peers(peers.group, int(Kind.NEIGHBOUR_NO)), now)
+
+    def _as_seen(self, sample: Sample) -> Sample:
+        """Of a neighbour what is known at first hand counts: it does not know where others see it."""
+        neighbour = self.neighbours.get(sample.node)
+        return sample if neighbour is None else neighbour.sample
 
     def _accept_find(self, by: Neighbour, find: Find, now: float) -> None:
         self.counters.finds += 1

@@ -59,6 +59,7 @@ LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure,
 DROPPED = -4.0  # points for a parent that drops what it has
 LEAP_REST = 2.0  # seconds, as the source may only pause
 PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
+COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything
 NEVER = float("inf")
 
 
@@ -99,7 +100,9 @@ class Upstream:
     def cost(self) -> int:
         """Microseconds from the origin, by half round trips; 0 where it is not known."""
         theirs = self._feed.theirs.get(self.parent) if self.parent else None
-        return theirs.cost + int(self.parent.rtt * 5e5) if theirs and self.parent else 0
+        if theirs is None or self.parent is None:
+            return 0
+        return min(COST_MOST, theirs.cost + int(self.parent.rtt * 5e5))
 
     def way(self, neighbour: Neighbour) -> float:
         """Seconds from the origin by that neighbour, as it says; longer if it has no room for us."""

@@ -6,6 +6,8 @@ from multicastmw.core.link import UNHEARD
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.wire.cops import Op
+from multicastmw.wire.mesh import Beacon, Find, Have, Held, Load, Meeting
+from multicastmw.wire.messages import decode, encode
 from tests.core.cable import Cable, Node, World
 from tests.core.mesh.nodes import MeshNode
 
@@ -182,3 +184,42 @@ class Border(Case):
             self.world.run(0.05)
         self.world.run(1)
         self.assertEqual([b"%d" % number for number in range(10)], self.s.host.packets)
+
+
+class Lies(Case):
+    """What a neighbour may say is more than fits our own words."""
+
+    def test_the_longest_way_and_the_largest_group_are_said_on_as_far_as_they_fit(self) -> None:
+        b, c = self.join("b"), self.join("c")
+        for node in (b, c):
+            node.host.wants(GROUP)
+        self.world.run(5)
+        self.a.send(GROUP)
+        self.world.run(1)
+        (feed,) = [feed for feed in b.mesh.feeds.values() if feed.key.group == GROUP]
+        most = 0xFFFFFFFF
+        lie = Beacon((1,) * 32, most, most, most)
+        held = Held(feed.key, feed.top + 1, (), Load(0xFFFF, False, True, 254, 0xFFFF), lie)
+        assert feed.parent is not None
+        parent = feed.parent
+        feed.rate = 0.0
+        b.mesh.accept(parent, Have((held,)), self.world.now)
+        said = feed.held(beacon=feed.top, way=True)
+        self.assertEqual((most, most, 32), (said.beacon.cost, said.beacon.bits, len(said.beacon.path)))
+        self.assertEqual(Have((said,)), decode(encode(Have((said,)))).message)
+        register = Find(GROUP, Meeting.REGISTER, (b.mesh.sample(),), most)
+        for _ in range(5_000):
+            self.a.mesh.meeting.accept(self.a.mesh.neighbours[b.id], register, self.world.now)
+        reply = self.a.mesh.meeting._reply(GROUP, b.id, self.world.now)
+        self.assertEqual(1 << 20, reply.estimate)
+        encode(reply)
+
+    def test_who_does_not_know_where_it_is_seen_is_passed_on_as_it_is_seen(self) -> None:
+        b, c = self.join("b"), self.join("c")
+        for node in (self.a, b, c):
+            node.host.wants(GROUP)
+        self.world.run(5)
+        mine = b.mesh.sample()
+        self.assertEqual((), mine.addresses)
+        seen = self.a.mesh._as_seen(mine)
+        self.assertEqual([b.address], [address.host for address in seen.addresses])
