@@ -125,6 +125,14 @@ class PeerUp(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NeighbourUp(PeerUp):
+    """A link that the mesh opened: it has many, and some for seconds only."""
+
+    text = "{peer} at {address} is a neighbour"
+    level = "debug"
+
+
+@dataclass(frozen=True, slots=True)
 class SeedUnreachable(Event):
     """A node of the mesh that is asked first could not be reached; the others are tried."""
 
@@ -145,6 +153,14 @@ class PeerDown(Event):
     text = "{peer} at {address} is down: {why}"
     alike = ("peer", "address", "why")
     level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourDown(PeerDown):
+    """The mesh had no use for a link any more, at either end."""
+
+    text = "{peer} at {address} is a neighbour no more: {why}"
+    level = "debug"
 
 
 @dataclass(frozen=True, slots=True)

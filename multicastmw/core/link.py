@@ -36,7 +36,7 @@ from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
 from multicastmw.core.turns import PIECE
-from multicastmw.wire.cops import Code, Op, Unable, message_length
+from multicastmw.wire.cops import UNUSED, Code, Op, Unable, message_length
 from multicastmw.wire.data import HOP_LIMIT_OFFSET, TOKEN_OFFSET, TOKEN_TWIN, without_token
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
@@ -106,6 +106,7 @@ REASONS: dict[tuple[int, int], str] = {
     (Code.OBJECT_MISSING, 0): "an object is missing",
     (Code.SILENT, 0): "silence",
     (Code.SHUTTING_DOWN, 0): "it is shutting down",
+    (Code.SHUTTING_DOWN, UNUSED): "it has no use for the link",
     (Code.AUTHENTICATION, 0): "our certificate is not for the node that it takes us for",
     (Code.TLS_REQUIRED, 0): "TLS is required",
 }
@@ -234,6 +235,7 @@ class Link:
         self.why = ""
         self.closes_cycle = False  # why it is not, or no more
         self.reaches_us = False  # the same: the peer, whom we know, says that it reaches this node otherwise
+        self.is_unused = False  # the same: the mesh has no use for it
         self.is_taken = False  # the same: another node of one name has taken its place
         self.since = now
         self.counters = LinkCounters()
@@ -566,7 +568,8 @@ class Link:
         """Nothing is wrong; the mesh has no use for this link.  One that node.ini names stays."""
         if self.section:
             return
-        self.leave(Code.SHUTTING_DOWN, 0, why, now)
+        self.is_unused = True
+        self.leave(Code.SHUTTING_DOWN, UNUSED, why, now)
 
     def _accept_open(self, opened: Open, now: float) -> None:
         self.name = opened.name
@@ -614,6 +617,7 @@ class Link:
         code, sub_code, node, reason = close
         why = f"closed by the peer: {reason or REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
         self.is_taken = reason is not None and (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
+        self.is_unused = (code, sub_code) == (Code.SHUTTING_DOWN, UNUSED)
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
         self.reaches_us = self.closes_cycle and node == self.room.here.name and self._is_known
         return f"{why}, as it reaches {node} already" if self.closes_cycle and node else why

@@ -14,6 +14,8 @@ from multicastmw.core.events import (
     CallerRefused,
     Cycle,
     Limit,
+    NeighbourDown,
+    NeighbourUp,
     OwnName,
     PeerDown,
     PeerIsMisnamed,
@@ -199,7 +201,8 @@ class Room:
         self.counters.opened += 1
         if not link.dialled and link.address and not link.address.startswith(LOOPBACK):
             self.counters.dialled_in += 1
-        self.tell(PeerUp(opened.name, link.address))
+        kind = NeighbourUp if link.is_mesh and not link.section else PeerUp
+        self.tell(kind(opened.name, link.address))
         self.watcher.link_up(link)
 
     def _is_mesh(self, opened: Open) -> bool:
@@ -283,7 +286,8 @@ class Room:
         if self.by_node.get(link.node) is link:
             del self.by_node[link.node]
         self.moved(link)
-        self.tell(PeerDown(link.name, link.address, why))
+        kind = NeighbourDown if link.is_unused else PeerDown
+        self.tell(kind(link.name, link.address, why))
         self.watcher.link_down(link, why)
 
     def woke(self, slept: float, now: float) -> None:

@@ -104,6 +104,9 @@ class Code(IntEnum):
     TLS_REQUIRED = 15
 
 
+UNUSED = 1  # sub-code of SHUTTING_DOWN: the node goes on, the link is of no use to the mesh
+
+
 class Unable(IntEnum):
     """Sub-codes of UNABLE."""
 
