@@ -192,17 +192,7 @@ class Network:
     def send(self, source: int, destination: int, size: int, control: bool,
              function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
         """One datagram of so many bytes; where and when it arrives, the function is called."""
-        host = self.hosts[source]
-        if host.life & 1:
-            return
-        size += HEADERS
-        leaves = self._loop.now
-        if host.pace:
-            if (host.busy > leaves or host.data) and self._waits(
-                    host, control, (size, destination, False, function, args)):  # fmt: skip
-                return
-            host.busy = leaves = max(leaves, host.busy) + size * host.pace
-        self._datagram(host, leaves, destination, size, control, function, args)
+        self._begin(False, source, destination, size, control, function, args)
 
     def spread(self, source: int, ways: list[Way], size: int, *args: Any) -> None:
         """The same datagram of data to several, as `send` to each; a way names its function's first argument.
@@ -235,6 +225,11 @@ class Network:
         The connection is nobody's object here.  It survives loss; what is sent while the other end is dead or
         in another partition is lost all the same, as with a connection that was reset.
         """
+        self._begin(True, source, destination, size, control, function, args)
+
+    def _begin(self, is_stream: bool, source: int, destination: int, size: int, control: bool,
+               function: Callable[..., Any], args: tuple[Any, ...]) -> None:  # fmt: skip
+        """It leaves, or waits at the uplink."""
         host = self.hosts[source]
         if host.life & 1:
             return
@@ -242,10 +237,11 @@ class Network:
         leaves = self._loop.now
         if host.pace:
             if (host.busy > leaves or host.data) and self._waits(
-                    host, control, (size, destination, True, function, args)):  # fmt: skip
+                    host, control, (size, destination, is_stream, function, args)):  # fmt: skip
                 return
             host.busy = leaves = max(leaves, host.busy) + size * host.pace
-        self._segment(host, leaves, destination, size, control, function, args)
+        way = self._segment if is_stream else self._datagram
+        way(host, leaves, destination, size, control, function, args)
 
     # --- the uplink
 

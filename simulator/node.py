@@ -9,11 +9,12 @@ from array import array
 from random import Random
 from typing import Any, NamedTuple
 
-from multicastmw.core.mesh.feed import BEACON, RETRANSMITTED, Feed
+from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.window import Budget, Window
+from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Address, Graft, Have, MeshMessage, Nack, Prune, Sample, StreamKey
 from multicastmw.wire.messages import size
 

@@ -413,7 +413,7 @@ class Forwarder:
             return self.feeder.comes(origin, group, source, ingress.neighbour, now)
         return self.feeder.begins(origin, group, source, now)
 
-    def unfeed(self, origin: int, group: int, source: int, now: float) -> None:
+    def unfeed(self, origin: int, group: int, source: int) -> None:
         """The mesh has forgotten the stream; one that starts here may begin again."""
         for count in (0, NUMBERED_BY_KERNEL):
             self._end(self._streams.pop((origin ^ count, group, source, count), None))

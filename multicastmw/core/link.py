@@ -28,8 +28,6 @@ from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
 from multicastmw.core.liveness import Duty, Liveness
-from multicastmw.core.mesh.destination import FLAGS_OFFSET, LOW_WATER_OFFSET
-from multicastmw.core.mesh.feed import RETRANSMITTED
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
@@ -37,7 +35,15 @@ from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import UNUSED, Code, Op, Unable, message_length
-from multicastmw.wire.data import HOP_LIMIT_OFFSET, TOKEN_OFFSET, TOKEN_TWIN, without_token
+from multicastmw.wire.data import (
+    FLAGS_OFFSET,
+    HOP_LIMIT_OFFSET,
+    LOW_WATER_OFFSET,
+    RETRANSMITTED,
+    TOKEN_OFFSET,
+    TOKEN_TWIN,
+    without_token,
+)
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.mesh import Capabilities, Find, Graft, Have, MeshMessage, Nack, Peers, Prune

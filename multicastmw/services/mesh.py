@@ -19,10 +19,10 @@ from multicastmw.core.link import Link
 from multicastmw.core.mesh.destination import MeshDestination
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.settings import Settings
-from multicastmw.endpoints import SRV, dialled
+from multicastmw.endpoints import SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
-from multicastmw.net.tcp import PeerConnection, SecurePeerConnection
-from multicastmw.services.peers import reason
+from multicastmw.net.tcp import PeerConnection
+from multicastmw.services.peers import connection_kind, entered, reason, secured
 from multicastmw.wire.mesh import BASE, Sample, StreamKey
 
 if TYPE_CHECKING:
@@ -45,31 +45,25 @@ class Attempt:
     ):
         self._service = service
         self._over = over
-        self._link: Link | None = None
         self._began = service.reactor.seconds()
         self.place = f"{host}:{port}"
-        endpoint: Any = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
-        if service.credentials:
-            from multicastmw.net import tls
-
-            endpoint = tls.dialling(service.credentials, endpoint)
+        endpoint = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
-        self._deferred: Deferred[Any] | None = endpoint.connect(factory)
+        self._deferred: Deferred[Any] | None = secured(endpoint, service.credentials).connect(factory)
         self._deferred.addTimeout(DIAL_TIMEOUT, service.reactor)
         self._deferred.addCallbacks(self._connected, self._failed)
 
     def _make_connection(self) -> PeerConnection:
-        kind = SecurePeerConnection if self._service.credentials else PeerConnection
+        kind = connection_kind(self._service.credentials)
         return kind(self._service.reactor, self._make_link, self._gone)
 
     def _make_link(self, connection: PeerConnection) -> Link:
-        room, now = self._service.room, self._service.reactor.seconds()
-        self._link = Link(room, connection, "", now)
-        self._link.first_rtt = now - self._began
-        self._link.is_up = lambda link: self._end(link, "")
-        room.enter(self._link)
-        return self._link
+        now = self._service.reactor.seconds()
+        link = entered(self._service.room, connection, "", now)
+        link.first_rtt = now - self._began
+        link.is_up = lambda link: self._end(link, "")
+        return link
 
     def _connected(self, _: Any) -> None:
         self._deferred = None
@@ -178,20 +172,20 @@ class MeshService(Service):
         return any(link.neighbour is None for link in self.room.by_node.values())
 
     def forgot(self, key: StreamKey) -> None:
-        self.node.forwarder.unfeed(*key, self.reactor.seconds())
+        self.node.forwarder.unfeed(*key)
 
     def dial(self, sample: Sample, now: float) -> None:
         """One address after the other."""
-        self._dial(sample, 0, "it has no address")
+        self._dial(sample, 0)
 
-    def _dial(self, sample: Sample, place: int, why: str) -> None:
+    def _dial(self, sample: Sample, place: int) -> None:
         if not self.running or place >= len(sample.addresses):
             self.mesh.not_reached(sample.node, self.reactor.seconds())
             return
 
         def over(link: Link | None, why: str) -> None:
             if link is None:
-                self._dial(sample, place + 1, why)
+                self._dial(sample, place + 1)
             elif link.node != sample.node:
                 self.mesh.not_reached(sample.node, self.reactor.seconds())
 
@@ -258,7 +252,4 @@ class MeshService(Service):
 
 def _port(endpoint: str | None) -> int | None:
     """The TCP port of a listening endpoint."""
-    if not endpoint or not endpoint.startswith(("tcp:", "tcp6:")):
-        return None
-    first = endpoint.split(":")[1].removeprefix("port=")
-    return int(first) if first.isdigit() and int(first) else None
+    return int(listened(endpoint).get("port", 0)) or None if endpoint else None

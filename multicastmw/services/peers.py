@@ -55,10 +55,10 @@ class Accepting(Factory):
         if self._room.turns_away(connection.address):
             connection.write(encode(Close(Code.UNABLE, Unable.TOO_MANY)))
             return None
-        return _entered(self._room, connection, None, self._reactor.seconds())
+        return entered(self._room, connection, None, self._reactor.seconds())
 
 
-def _entered(room: Room, connection: PeerConnection, section: str | None, now: float) -> Link:
+def entered(room: Room, connection: PeerConnection, section: str | None, now: float) -> Link:
     link = Link(room, connection, section, now)
     room.enter(link)
     return link
@@ -132,7 +132,7 @@ class ListeningService(Service):
     def _listen(self) -> str:
         """Empty where it listens now, else why it does not."""
         failures: list[Failure] = []
-        accepting: Any = Accepting(self._room, self._reactor, _connection(self._credentials))
+        accepting: Any = Accepting(self._room, self._reactor, connection_kind(self._credentials))
         if self._credentials:
             from multicastmw.net import tls
 
@@ -223,12 +223,8 @@ class DiallingService(Service):
         self._is_proved = credentials is not None
         self._room = room
         self._reactor = reactor
-        self._endpoint = _endpoint(dial_reactor, config.endpoint)
-        self._kind = _connection(credentials)
-        if credentials:
-            from multicastmw.net import tls
-
-            self._endpoint = tls.dialling(credentials, self._endpoint)
+        self._endpoint = secured(_endpoint(dial_reactor, config.endpoint), credentials)
+        self._kind = connection_kind(credentials)
         self._attempt: Deferred[Any] | None = None
         self._connection: PeerConnection | None = None  # of the latest attempt
         self._attempted: Link | None = None  # the link of that connection
@@ -281,7 +277,7 @@ class DiallingService(Service):
         return connection
 
     def _link(self, connection: PeerConnection) -> Link:
-        self._attempted = _entered(self._room, connection, self.config.name, self._reactor.seconds())
+        self._attempted = entered(self._room, connection, self.config.name, self._reactor.seconds())
         return self._attempted
 
     def _connected(self, _: Any) -> None:
@@ -380,8 +376,17 @@ def _in_small_batches(port: Any) -> None:
     port.doRead = accept_a_few
 
 
-def _connection(credentials: Any) -> type[PeerConnection]:
+def connection_kind(credentials: Any) -> type[PeerConnection]:
     return SecurePeerConnection if credentials else PeerConnection
+
+
+def secured(endpoint: Any, credentials: Any) -> Any:
+    """The same endpoint to dial, inside TLS where there are credentials."""
+    if not credentials:
+        return endpoint
+    from multicastmw.net import tls
+
+    return tls.dialling(credentials, endpoint)
 
 
 def _endpoint(reactor: Any, text: str) -> Any:

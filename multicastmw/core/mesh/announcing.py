@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import (
-    BEACON,
+    BEACON_EVERY,
     BEACONS_WHOLE,
     HAVE_BITS,
     HAVE_LEAST,
@@ -105,7 +105,7 @@ class Announcer:
         """When the next round is: `counts` are the streams that each neighbour heard of."""
         if counts:
             size = HAVE_SIZE * len(counts) + HELD_SIZE * sum(counts)
-            beacons = BEACON_SIZE * sum(counts) / BEACON
+            beacons = BEACON_SIZE * sum(counts) / BEACON_EVERY
             budget = max(BUDGET_LEAST, min(HAVE_BITS, rate * 1000 * STREAM_SHARE))
             wanted = size * 8 / max(budget / 4, budget - beacons * 8)
             self.every = max(HAVE_LEAST, min(HAVE_MOST, wanted))

@@ -5,19 +5,23 @@ What the others on this side want, it is told as any destination is: that are th
 """
 
 from collections.abc import Callable
-from struct import Struct as Twin
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.mesh.feed import BEACON, Feed
+from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
-from multicastmw.wire.data import NUMBERED_BY_KERNEL
+from multicastmw.wire.data import (
+    BEACON,
+    FLAGS_OFFSET,
+    LOW_WATER_OFFSET,
+    NUMBERED_BY_KERNEL,
+    SEQUENCE_OFFSET,
+    SEQUENCE_TWIN,
+)
 from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
 
-SEQUENCE_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 44, 54, 55
-SEQUENCE_TWIN = Twin("!I")
 NEVER = float("inf")
 
 # What we chose.
@@ -50,9 +54,8 @@ class MeshDestination:
         self._router = router
         self._mesh = mesh
         self._now = now
-        self._leaving: dict[
-            int, float
-        ] = {}  # groups that nobody wants any more, and until when they are kept
+        self._leaving: dict[int, float] = {}  # groups that nobody wants any more, and kept until
+        self._wanted: dict[int, set[Channel]] = {}  # by group, as a group may be one of thousands
         router.carry(self)
 
     # --- packets
@@ -152,17 +155,27 @@ class MeshDestination:
         """Somebody on this side wants the channel, or no longer."""
         now, group = self._now(), channel.group
         if self._router.wanted_besides(self, channel):
+            self._wanted.setdefault(group, set()).add(channel)
             self._leaving.pop(group, None)
             self._mesh.join(group, now)
-        elif group in self._mesh.circles and not self.wants_group(group):
-            self._leaving[group] = now + LEAVE_AFTER
-            self._mesh.wake(now + LEAVE_AFTER)
+        else:
+            self._is_unwanted(channel)
+            if group in self._mesh.circles and not self.wants_group(group):
+                self._leaving[group] = now + LEAVE_AFTER
+                self._mesh.wake(now + LEAVE_AFTER)
         for key, feed in self._mesh.feeds.items():
             if key.group == group and not feed.ours:
                 self._mesh.renew(feed, now)
 
+    def _is_unwanted(self, channel: Channel) -> None:
+        wanted = self._wanted.get(channel.group, set())
+        wanted.discard(channel)
+        if not wanted:
+            self._wanted.pop(channel.group, None)
+
     def wants_group(self, group: int) -> bool:
-        return any(c.group == group and self._router.wanted_besides(self, c) for c in self._router.channels())
+        """Is anything of the group for somebody on this side?"""
+        return group in self._wanted
 
     def served_no_more(self, group: int, now: float) -> None:
         """The relay is not needed in between any more."""

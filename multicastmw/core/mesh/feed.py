@@ -17,11 +17,11 @@ from multicastmw.core.mesh.gaps import Gaps, Miss
 from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
-from multicastmw.core.mesh.settings import AT_ONCE, LIVE, PACKET_BYTES
-from multicastmw.core.mesh.settings import BEACON as BEACON_EVERY
+from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.theirs import FeedCounters, Theirs
 from multicastmw.core.mesh.upstream import Upstream
+from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import (
     Beacon,
     Graft,
@@ -37,9 +37,6 @@ from multicastmw.wire.mesh import (
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
-
-# What the specification says: flags of a Forwarding object (bit 0 is the kernel's).
-RETRANSMITTED, BEACON, FEC, STALL = 2, 4, 8, 16
 
 # What we chose.
 REST = 1.0  # seconds between two looks at a feed that nothing happens to

@@ -12,7 +12,6 @@ from multicastmw.wire.mesh import NOWHERE, Place
 
 # Vivaldi's constants; what we chose: the least height, so that no last mile is negative.
 ERROR_GAIN, STEP_GAIN = 0.25, 0.25
-UNSURE = 100  # percent: nothing is known
 HEIGHT_LEAST = 1.0
 FARTHEST = 32_767
 

@@ -29,7 +29,7 @@ REPLY_SAMPLES = 16
 HAVE_LEAST, HAVE_MOST = 0.1, 1.0
 HAVE_USUAL = 0.2
 HAVE_BITS = 7_000.0  # bits/s of them that a node sends, with what IP and UDP add: what T_have follows
-BEACON = 1.0
+BEACON_EVERY = 1.0
 BEACONS_WHOLE = 4  # every so many of them says the way to everybody, the others to children only
 
 # --- the parent

@@ -56,7 +56,7 @@ class MeshNode(Node):
             self.clockwork.wind()
 
     def forgot(self, key: StreamKey) -> None:
-        self.forwarder.unfeed(*key, self.world.now)
+        self.forwarder.unfeed(*key)
 
     def wants_group(self, group: int) -> bool:
         return self.destination.wants_group(group)

@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
-from multicastmw.core.mesh.feed import RETRANSMITTED
 from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, MISSING_MAX, NACK_TRIES, Settings
+from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, Nack, Range
 from tests.core.mesh.kit import KEY, RATE, UPLINK, Lone, have
 

@@ -2,8 +2,8 @@ from itertools import pairwise
 
 from twisted.trial.unittest import TestCase
 
-from multicastmw.core.mesh.feed import BEACON, RETRANSMITTED
 from multicastmw.core.mesh.settings import DEFER, LIVE
+from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
 from tests.core.mesh.kit import KEY, Hall, Lone, have, sample_of
 
