@@ -23,6 +23,7 @@ from typing import NamedTuple, Protocol
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.announcing import Announcement, K
+from multicastmw.core.changeover import Changeover
 from multicastmw.core.counters import Counters
 from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
@@ -75,6 +76,7 @@ NODES_MAX = 4_096  # nodes behind one link, besides the peer itself
 NODES_TABLE_MAX = 16_384  # nodes of all links together
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
+ANSWERED = "its probes are answered"  # why data move to UDP
 MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
 REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile; and as
 REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
@@ -269,6 +271,7 @@ class Link:
         self._datagrams: Datagrams | None = None
         self._run: Run | None = None  # what is on its way to it
         self._on_udp = False
+        self._changeover = Changeover()
         self._peers_token = 0
         self._writable = True
         self._paused_at = now
@@ -435,6 +438,8 @@ class Link:
                 self._take_entry, self._entries = self._add, iter(entries)
             case RemoveRoute(entries):
                 self._take_entry, self._entries = self._remove, iter(entries)
+            case KeepAlive(_, Echo(kind, clock)):
+                self._accept_echo(kind, clock, now)
             case Have() | Nack() | Graft() | Prune() | Peers() | Find() as said if self.neighbour:
                 self._hear(said, now)
             case Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find():
@@ -517,12 +522,42 @@ class Link:
                 self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REPLY, clock))))
             case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REPLY and self.path:
                 if self.path.answered(clock, not self.queue, now):
-                    self._move_data(True, "its probes are answered")
+                    self._change_over(now)
                 self._outlet.wake()
             case Have() | Nack() | Graft() | Prune():
                 self.counters.unknown_messages += 1
             case _:
                 self.counters.bad_probes += 1
+
+    def _change_over(self, now: float) -> None:
+        """Data move to UDP, as soon as what went over TCP has been read there."""
+        clock = self._changeover.begin(now)
+        if clock is None:
+            self._move_data(True, ANSWERED)
+        else:
+            self._control(encode(KeepAlive(echo=Echo(ECHO_REQUEST, clock))), now)
+
+    def _accept_echo(self, kind: int, clock: int, now: float) -> None:
+        """One that came over TCP, behind what the other side said and sent before."""
+        if kind == ECHO_REQUEST:
+            if self._may_speak:
+                self._control(encode(KeepAlive(echo=Echo(ECHO_REPLY, clock))), now)
+        elif self._changeover.is_answer(clock):
+            self._end_changeover(now)
+
+    def _end_changeover(self, now: float) -> None:
+        """Data go on UDP, what was held back first; or on TCP, if probes have failed meanwhile."""
+        if self.path and self.path.on_udp:
+            self._move_data(True, ANSWERED)
+            while self._run and (held := self.queue.get(now)) is not None:
+                message = bytearray(held)
+                put_token(message, TOKEN_OFFSET, self._peers_token)
+                self._run.send(memoryview(message), now)
+            self._flush()
+        else:
+            self._changeover.ended()
+            self._send_queued(now)
+        self._outlet.wake()
 
     # --- as the wire of a neighbour in the mesh
 
@@ -743,13 +778,14 @@ class Link:
             self._send_tcp(without_token(message), now)
 
     def _send_tcp(self, message: bytes, now: float) -> None:
-        if self._writable and not self.queue:
+        if self._writable and not self.queue and not self._changeover.holds:
             self._write_data(message)
         else:
             self.queue.put(message, now)
 
     def _write_data(self, message: bytes) -> None:
         self._outlet.write(message)
+        self._changeover.used()
         self.counters.sent += 1
         self.counters.sent_tcp += 1
         self.counters.sent_bytes += len(message)
@@ -778,9 +814,12 @@ class Link:
         self._writable = True
         if self._channels or self._nodes:
             self.room.turns.add(self)
-        while self._writable and (message := self.queue.get(now)) is not None:
-            self._write_data(message)
+        self._send_queued(now)
         self._outlet.wake()
+
+    def _send_queued(self, now: float) -> None:
+        while self._writable and not self._changeover.holds and (message := self.queue.get(now)) is not None:
+            self._write_data(message)
 
     def _flush(self) -> None:
         """What came first goes first."""
@@ -789,6 +828,7 @@ class Link:
 
     def _move_data(self, to_udp: bool, why: str) -> None:
         self._flush()
+        self._changeover.ended()
         self._on_udp = to_udp
         self.room.moved(self)
         self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
@@ -896,7 +936,7 @@ class Link:
     def deadline(self) -> float:
         if self._liveness is None or self.phase is not Phase.UP:
             return self._due if self.phase is not Phase.GONE else NEVER
-        probe_at = self.path.deadline() if self.path else NEVER
+        probe_at = min(self.path.deadline(), self._changeover.until) if self.path else NEVER
         if not self._may_speak:
             return min(self._liveness.dead_at, self._gives_up_at(), probe_at, self._suspect_at)
         if self._rests and (self._channels or self._nodes):
@@ -969,3 +1009,5 @@ class Link:
             self._move_data(False, "three probes unanswered")
         if clock is not None:
             self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REQUEST, clock))))
+        if now >= self._changeover.until:
+            self._end_changeover(now)

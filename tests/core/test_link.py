@@ -484,6 +484,53 @@ class DataOnUdp(SynchronousTestCase):
         self.assertEqual(self.cable.dialling.sent_data(), [])
         self.assertEqual(len(self.b.host.got), 50)
 
+    def begins_on_tcp(self, seconds: float = 1.2, slow: float = 0.05) -> list[bytes]:
+        """TCP is slow and the first probe lost, so what a sends begins over TCP; gives what it sent."""
+        self.cable.delay = slow
+        self.world.air.spoil(self.a, self.b, hole=True)
+        self.world.run(0.3)
+        self.world.air.spoil(self.a, self.b, hole=False)
+        sent = [b"packet %d" % n for n in range(round(seconds / 0.004))]
+        for inner in sent:
+            self.a.send(GROUP, inner=inner)
+            self.world.run(0.004)
+        return sent
+
+    def test_nothing_on_udp_overtakes_what_went_over_tcp(self) -> None:
+        sent = self.begins_on_tcp()
+        self.world.run(0.2)
+        self.assertTrue(self.on_udp())
+        self.assertGreater(len(self.cable.dialling.sent_data()), 20)
+        self.assertGreater(len(self.a.world.air.data()), 100)
+        self.assertEqual(self.b.host.packets, sent)
+        self.assertEqual(self.a.link(self.b).queue.dropped, 0)
+
+    def test_a_peer_that_does_not_say_that_it_has_read_is_waited_for_a_moment(self) -> None:
+        self.world.run(0.1)
+        self.cable.accepting.reads = False
+        self.begins_on_tcp(0.4, slow=0.002)
+        self.assertTrue(self.on_udp())
+        self.assertEqual(self.a.link(self.b).queue.dropped, 0)
+        before = len(self.b.host.got)
+        self.a.send(GROUP)
+        self.world.run(0.01)
+        self.assertEqual(len(self.b.host.got), before + 1)
+
+    def test_what_was_held_goes_over_tcp_if_probes_fail_meanwhile(self) -> None:
+        """As another address of the peer does it, which is to be probed first."""
+        self.begins_on_tcp(0.15)
+        link = self.a.link(self.b)
+        self.world.run_until(lambda: link.path.on_udp, within=0.5)
+        self.assertFalse(link.on_udp)
+        self.a.send(GROUP)
+        self.assertEqual(len(link.queue), 1)
+        link.path.moved(self.world.now)
+        self.world.air.spoil(self.a, self.b, hole=True)
+        self.world.run(0.25)
+        self.assertFalse(link.on_udp)
+        self.assertEqual((len(link.queue), link.queue.dropped), (0, 0))
+        self.assertEqual(self.b.host.packets[-1], b"packet")
+
     def test_tokens_are_the_receivers_and_over_tcp_zero(self) -> None:
         self.world.run(1)
         self.runs(0.1)

@@ -81,7 +81,7 @@ class Case(NetnsTestCase):
         """Seconds from VLC's start to the session in its list."""
         began = time.monotonic()
         watcher = Watcher(host)
-        self.addCleanup(watcher.process.terminate)
+        self.addCleanup(watcher.terminate)
         watcher.await_session(name)
         return time.monotonic() - began
 
@@ -133,7 +133,7 @@ class FromTheCache(Case):
         self.b.kill_node()
         began = time.monotonic()
         watcher = Watcher(self.c)
-        self.addCleanup(watcher.process.terminate)
+        self.addCleanup(watcher.terminate)
         wait_until(lambda: len(watcher._sessions()) == 100, PATIENCE, "all sessions in VLC's list")
         self.measured("seconds from VLC's start to its list of 100", f"{time.monotonic() - began:.2f}")
 

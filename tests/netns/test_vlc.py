@@ -56,7 +56,7 @@ class VlcCase(NetnsTestCase):
         """Every packet came, that was looked at; raises VlcFailed where a recording is not whole."""
         overflows = sum(watcher.overflows() for watcher in watchers.values())
         for watcher in watchers.values():
-            watcher.process.terminate()
+            watcher.terminate()
         if sent.stall >= STALL or overflows:
             raise VlcFailed(f"it got no CPU: {sent.stall} s of silence, {overflows} overflows")
         for name, watcher in watchers.items():

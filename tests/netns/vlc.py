@@ -5,7 +5,9 @@ VLC runs as nobody, for it refuses to be root, and is spoken to over its own HTT
 
 import http.client
 import json
+import signal
 import subprocess
+import time
 import urllib.parse
 from base64 import b64encode
 from bisect import bisect_right
@@ -16,9 +18,9 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from multicastmw.cli.film import find_ffmpeg
-from multicastmw.cli.lab import Host, wait_until
+from multicastmw.cli.lab import Host, LabError, wait_until
 from multicastmw.cli.lab.process import Process
-from tests.netns.kit import DEVICE, MEDIA, PATIENCE, TTL, Program, inside
+from tests.netns.kit import DEVICE, MEDIA, PATIENCE, TTL, Program, inside, let_pass
 
 # Before other tests and builds: a VLC that waits for the CPU sends bursts, or lets its socket overflow.
 NOBODY = ("nice", "-n", "-15", "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups")
@@ -26,6 +28,8 @@ HTTP = 8080
 PASSWORD = "mcmw"
 SAP = "Network streams (SAP)"
 SAP_EVERY = 1  # seconds between announcements
+STARTS_MAX = 3
+LOOK_EVERY = 0.1  # seconds between questions to VLC's interface
 RTP_HEADER = 12
 RECORD = Struct("!QH")
 
@@ -50,15 +54,24 @@ def sending(host: Host, film: Path, group: str, name: str, device: str = DEVICE)
 
 
 class Watcher:
-    """A VLC that looks for sessions, and records what it plays."""
+    """A VLC that looks for sessions, and records what it plays.
+
+    Now and then VLC's own HTTP interface (its liblua) ends VLC with a segmentation fault while it starts;
+    then it is started once more, but not for ever.
+    """
 
     def __init__(self, host: Host, device: str = DEVICE) -> None:
         self.host = host
         self.device = device
         self.recording = host.lab.state_dir / f"{host.name}-home" / "recording.ts"
-        self.process = vlc(
-            host, "vlc-watcher", "-v", "-I", "http", "--http-host", "127.0.0.1", "--http-port", str(HTTP),
-            "--http-password", PASSWORD, "--services-discovery", "sap",
+        self._starts = 1
+        self._looked_at = 0.0
+        self.process = self._start()
+
+    def _start(self) -> Process:
+        return vlc(
+            self.host, "vlc-watcher", "-v", "-I", "http", "--http-host", "127.0.0.1",
+            "--http-port", str(HTTP), "--http-password", PASSWORD, "--services-discovery", "sap",
             "--sout", f"#standard{{access=file,mux=ts,dst={self.recording}}}",
         )  # fmt: skip
 
@@ -89,6 +102,9 @@ class Watcher:
     def stop(self) -> None:
         self._ask("status", command="pl_stop")
 
+    def terminate(self) -> None:
+        self.process.terminate()
+
     @property
     def recorded(self) -> int:
         """Bytes so far."""
@@ -100,11 +116,18 @@ class Watcher:
         return {leaf["name"]: leaf["id"] for leaf in tree(node) if leaf.get("type") == "leaf"}
 
     def _sap(self) -> dict[str, Any] | None:
-        assert self.process.poll() is None, f"{self.process.title} ended: {self.process.last_words()}"
+        code = self.process.poll()
+        if code == -signal.SIGSEGV and self._starts < STARTS_MAX:
+            self._starts += 1
+            self.process = self._start()
+        elif code is not None:
+            raise LabError(f"{self.process.title} ended with code {code}: {self.process.last_words()}")
+        let_pass(max(0.0, self._looked_at + LOOK_EVERY - time.monotonic()))
+        self._looked_at = time.monotonic()
         try:
             playlist = self._ask("playlist")
-        except OSError:
-            return None  # not yet listening
+        except (OSError, http.client.HTTPException, json.JSONDecodeError):
+            return None  # not yet listening, or its interface is not ready
         return next((node for node in tree(playlist) if node["name"] == SAP), None)
 
     def _ask(self, what: str, **query: str) -> dict[str, Any]:
