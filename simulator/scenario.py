@@ -83,12 +83,15 @@ def uplink_of(slots: int) -> int:
 class Scenario:
     """One group with one stream.  Node 0, 1 and 2 are seeds and relays, node 3 sends."""
 
-    def __init__(self, shape: Shape, progress: Progress = silence) -> None:
+    relays = SEEDS
+    seed_slots = 8  # that the seeds and the source have at least
+
+    def __init__(self, shape: Shape, progress: Progress = silence, latency: Latency | None = None) -> None:
         self.shape = shape
         self.progress = progress
         self.rng = Random(shape.seed)
         self.loop = Loop()
-        self.latency = latency_of(shape, Random(shape.seed))
+        self.latency = latency or latency_of(shape, Random(shape.seed))
         self.network = Network(
             self.loop, self.latency, Random(shape.seed + 1), jitter=shape.jitter, bursts=shape.bursts
         )
@@ -110,9 +113,9 @@ class Scenario:
         """One more node; it has not entered yet."""
         shape, index = self.shape, len(self.world.nodes)
         is_seed = index <= SEEDS  # or the source
-        uplink = max(self._uplink(), uplink_of(8) if is_seed else 0)
+        uplink = max(self._uplink(), uplink_of(self.seed_slots) if is_seed else 0)
         nat = not is_seed and self.rng.random() < shape.nat
-        settings = Settings(uplink=uplink, relay=index < SEEDS, nat=nat, deadline=shape.deadline)
+        settings = Settings(uplink=uplink, relay=index < self.relays, nat=nat, deadline=shape.deadline)
         lies = not is_seed and self.rng.random() < shape.liars
         carries = (uplink + CONTROL_KBIT) * 1000.0 if shape.queues else inf
         return self.world.add(index, settings, carries, Liar if lies else None)

@@ -13,7 +13,7 @@ from rich.console import Console
 from bench.about import machine, teller
 from bench.delay import PREFIX
 from bench.wan import film as films
-from bench.wan import measure
+from bench.wan import measure, truth
 from bench.wan.internet import DelayedInternet
 from bench.wan.matrix import measured, relays, scattered, tree
 from bench.wan.report import Film
@@ -67,9 +67,11 @@ def wan(*, hosts: int, seconds: float, path: Path | None) -> None:
 @click.option(
     "--deadline", type=float, default=1.0, show_default=True, help="Of the mesh's recovery, in seconds."
 )
+@click.option("--simulated", is_flag=True, help="Say what the simulator makes of the same film (mesh only).")
 @TO_JSON
 def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, matrix: Path | None,
-         seed: int, engine: str, children: int, deadline: float, path: Path | None) -> None:  # fmt: skip
+         seed: int, engine: str, children: int, deadline: float, simulated: bool,
+         path: Path | None) -> None:  # fmt: skip
     """Play a film over real nodes while relays are killed: over a static tree, or the mesh.
 
     In the mesh it is always who feeds most others that is killed.  What the receivers' own sockets saw:
@@ -100,8 +102,15 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
             found = films.film_over(lab, ini, names[0], kills, seconds, choose=choose, say=teller())
     except (LabError, TimedOut) as error:
         raise click.ClickException(str(error)) from error
-    _write(path, {"film": found.document()})
+    rows: list[truth.Beside] = []
+    if simulated and engine == "mesh":
+        rows = truth.beside(
+            found, truth.simulated(names, delays, children, seconds, every, back, loss, deadline)
+        )
+    _write(path, {"film": found.document(), "simulated": [row._asdict() for row in rows]})
     show(found)
+    if rows:
+        _show_beside(rows)
 
 
 def show(film: Film) -> None:
@@ -136,6 +145,15 @@ def _summary(console: Console, film: Film) -> None:
         f"kill the longest silence was {film.usual_gap_ms:.0f} ms; the source was held up for "
         f"{film.source['longest_ms']:.0f} ms at most."
     )
+
+
+def _show_beside(rows: list[truth.Beside]) -> None:
+    table = Columns("ms", "real nodes>", "simulated>", f"{truth.RUNS} seeds>", "real / simulated>")
+    for row in rows:
+        ratio = f"{row.real / row.simulated:.2f}" if row.simulated else ""
+        seeds = f"{row.least:.3g}-{row.most:.3g}"
+        table.row(row.name, f"{row.real:.3g}", f"{row.simulated:.3g}", seeds, ratio)
+    screen().print(table)
 
 
 def _write(path: Path | None, document: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from bench.delay import quantile
 from bench.sink import RECORD
 
 AFTERMATH = 10.0  # seconds that a kill is looked at for
+BEGINS = 1.0  # seconds after a kill: a silence that begins later has other reasons, such as another's start
 CUT_OFF = 0.1  # seconds: a longer silence is an outage; this machine holds up a source for a third of that
 LATE = 1.0  # seconds: a packet that takes longer is of no use to a player
 
@@ -52,7 +53,7 @@ class Aftermath:
 
     kill: Kill
     cut_off: list[str]  # who heard nothing for longer than CUT_OFF
-    gap_ms: dict[str, float]
+    gap_ms: dict[str, float]  # the longest silence that begins within BEGINS
     lost: dict[str, int]
     returned_ms: float | None  # from its node's start until the killed host's own receiver heard something
 
@@ -102,6 +103,12 @@ class Arrivals:
         longest = max(b - a for a, b in pairwise(inside))
         return max(longest, end - inside[-1]) / 1e6
 
+    def gap_from(self, begin: int, until: int, end: int) -> float:
+        """The longest silence (ms) that begins between two times, or is there at the first, up to `end`."""
+        first, last = max(0, bisect_left(self.times, begin) - 1), bisect_left(self.times, until)
+        ends = min(end, self.times[last]) if last < len(self.times) else end
+        return max((b - a for a, b in pairwise([*self.times[first:last], ends])), default=end - begin) / 1e6
+
 
 def judge(records: Mapping[str, bytes], begin: int, end: int, killed: Sequence[Done] = ()) -> Film:
     """What the receivers' records say of the packets that were sent between two times."""
@@ -124,7 +131,7 @@ def judge(records: Mapping[str, bytes], begin: int, end: int, killed: Sequence[D
         seconds=(end - begin) / 1e9,
         sent=last - first,
         source={},
-        usual_gap_ms=max(one.longest_gap(begin, quiet) for one in arrivals.values()),
+        usual_gap_ms=max(one.gap_from(begin, quiet, quiet) for one in arrivals.values()),
         seen={
             name: _seen(one, begin, end, last - first, sum(done.kill.host == name for done in killed))
             for name, one in arrivals.items()
@@ -148,9 +155,11 @@ def _aftermath(arrivals: Mapping[str, Arrivals], done: Done, end: int, killed: S
     at = done.at
     until = min([end, at + int(AFTERMATH * 1e9), *(other.at for other in killed if other.at > at)])
     away = {other.kill.host for other in killed if other.at <= at < _settled(other)}
-    numbers = range(number_at(at), number_at(until))
+    # who is killed next loses what is on the way to it then
+    numbers = range(number_at(at), number_at(until - int(LATE * 1e9)))
     living = {name: one for name, one in arrivals.items() if name not in away}
-    gaps = {name: one.longest_gap(at, until) for name, one in living.items()}
+    begins = min(until, at + int(BEGINS * 1e9))
+    gaps = {name: one.gap_from(at, begins, until) for name, one in living.items()}
     lost = {name: sum(number not in one.at for number in numbers) for name, one in living.items()}
     cut_off = [name for name, gap in gaps.items() if gap > CUT_OFF * 1e3]
     return Aftermath(done.kill, cut_off, gaps, lost, _returned(arrivals.get(done.kill.host), done.back_at))

@@ -61,6 +61,17 @@ class JudgeTests(TestCase):
         self.assertEqual((1, 130), (film.seen["r"].killed, film.seen["r"].lost))
         self.assertEqual(10.0, film.usual_gap_ms)
 
+    def test_a_kill_does_not_pay_for_the_next_one(self) -> None:
+        """Nor for what begins long after it, such as the start of a node on a busy machine."""
+        whole = records(range(900))
+        next_one = records(n for n in range(900) if not 440 <= n < 600)
+        held_up = records(n for n in range(900) if not 320 <= n < 340)
+        done = [Done(Kill(0.5, "r"), 150 * STEP), Done(Kill(3.0, "c"), 443 * STEP)]
+        film = judge({"a": whole, "r": b"", "c": next_one, "d": held_up}, 100 * STEP, 800 * STEP, done)
+        first, second = film.kills
+        self.assertEqual(([], {"a": 0, "c": 0, "d": 20}), (first.cut_off, first.lost))
+        self.assertEqual((["a", "d"], []), (list(second.gap_ms), second.cut_off))
+
     def test_kills_go_round_and_leave_time_for_the_last(self) -> None:
         kills = kills_of(["x", "y"], 10, 40, 5)
         self.assertEqual([(10, "x"), (20, "y"), (30, "x")], [(kill.at, kill.host) for kill in kills])

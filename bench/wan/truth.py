@@ -1,0 +1,49 @@
+"""Does the simulator tell the truth?  What real nodes did, beside what it says of the same film."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from bench.wan.film import RATE, SIZE
+from bench.wan.report import Film
+from simulator.film import Outcome, Plan, play
+
+RUNS = 5  # simulated films, each with a seed of its own
+
+
+class Beside(NamedTuple):
+    """One figure, of real nodes and of simulated ones: the median of the runs, and the range."""
+
+    name: str
+    real: float
+    simulated: float
+    least: float
+    most: float
+
+
+def outages(film: Film) -> list[float]:
+    """The longest silence (ms) after each kill of each receiver that was cut off."""
+    return [kill.gap_ms[name] for kill in film.kills for name in kill.cut_off]
+
+
+def simulated(names: Sequence[str], delays: Mapping[tuple[str, str], float], children: int, seconds: float,
+              every: float, back: float, loss: float, deadline: float) -> list[Outcome]:  # fmt: skip
+    """The same film in the simulator."""
+    place = {name: number for number, name in enumerate(names)}
+    between = {(place[one], place[other]): delay for (one, other), delay in delays.items()}
+    plan = Plan(between, len(names), RATE, SIZE, children, seconds, every, back, loss, deadline)
+    return [play(plan, seed) for seed in range(1, RUNS + 1)]
+
+
+def beside(film: Film, runs: Sequence[Outcome]) -> list[Beside]:
+    """What is to be compared, times in ms."""
+    gaps = outages(film)
+    never = [seen for seen in film.seen.values() if not seen.killed]
+    kills = max(1, len(film.kills))
+    rows = [
+        ("cut off by a kill, receivers", len(gaps) / kills, [len(run.gaps) / run.kills for run in runs]),
+        ("outage, median", median(gaps or [0.0]), [median(run.gaps or [0.0]) * 1000 for run in runs]),
+        ("outage, worst", max(gaps, default=0.0), [max(run.gaps, default=0.0) * 1000 for run in runs]),
+        ("delay through the tree", median(s.delay_ms[0] for s in never), [r.delay * 1000 for r in runs]),
+    ]
+    return [Beside(name, real, median(found), min(found), max(found)) for name, real, found in rows]
