@@ -8,7 +8,8 @@ Nothing here allocates what lives longer than the call, but for a stream's first
 collector has nothing to do with traffic.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
@@ -33,6 +34,7 @@ from multicastmw.wire.data import (
 if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
     from multicastmw.core.mesh.neighbour import Neighbour
+    from multicastmw.core.mesh.order import Order
 
 # What the specification says: a stream unheard for this long starts afresh.
 STALE = 10.0
@@ -226,6 +228,7 @@ class Forwarder:
         self._forgotten = StreamTotals()
         self._tell = tell
         self._budget = Budget(WINDOW_BYTES)
+        self._late = Packet()
         self._sweep_at = now + SWEEP
 
     def originate(
@@ -337,6 +340,7 @@ class Forwarder:
         if stream.epoch != route.epoch:
             stream.catch_up(ingress, now)
         packet.feed = feed = stream.feed
+        stored = None
         if not stream.window.accept(sequence, now):
             if feed is not None and ingress.neighbour is not None:
                 feed.doubled(sequence, flags, ingress.neighbour, now)
@@ -360,9 +364,37 @@ class Forwarder:
         packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1
         if hop_limit == 1:
             others = self._last_hop(route, others)
+        if stored and feed and (feed.gaps.numbers or feed.order.held):
+            self._in_order(feed.order, sequence, stored, packet, others)
+            return True
         for destination in others:
             destination.deliver(packet)
         return True
+
+    def _in_order(
+        self, order: "Order", sequence: int, stored: bytes, packet: Packet, others: tuple[Destination, ...]
+    ) -> None:
+        """Something is missing before it, or waits for it: who is here gets all of it in order."""
+        waits = any(each.local for each in others) and order.holds(sequence, stored, packet.now)
+        for destination in others:
+            if not (waits and destination.local):
+                destination.deliver(packet)
+        order.go_on(packet.now)
+
+    def _give(self, route: Route, messages: Sequence[bytes], now: float) -> None:
+        """What has waited for earlier packets goes to those who are here."""
+        packet = self._late
+        packet.now = now
+        near = [each for each in dict.fromkeys(route.takers + route.observers) if each.local]
+        for message in messages:
+            size = len(message)
+            packet.buffer[:size] = message
+            packet.message = packet.view[:size]
+            *_, object_length, _, packet.kind = TWIN.unpack_from(message)
+            packet.length = object_length - 4
+            packet.hop_limit = message[HOP_LIMIT_OFFSET] + 1  # as it came
+            for destination in near:
+                destination.deliver(packet)
 
     def _last_hop(self, route: Route, others: tuple[Destination, ...]) -> tuple[Destination, ...]:
         """Only what is here may still have it."""
@@ -404,6 +436,8 @@ class Forwarder:
         route = self._router.route(channel)
         stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
         share.streams += 1
+        if feed is not None:
+            feed.order.give = partial(self._give, route)
         self.watcher.began(origin, stream)
         return stream
 

@@ -121,6 +121,7 @@ class MeshService(Service):
             relay=overlay.role == "relay",
             nat=port is None,
             deadline=recovery.deadline,
+            hold=recovery.hold,
         )
 
     # --- life

@@ -102,6 +102,28 @@ class Repair(NetnsTestCase):
                 (name, 1500, 0, 0), (name, found["received"], found["lost"], found["duplicates"])
             )
 
+    def test_what_a_way_loses_comes_again_and_in_order(self) -> None:
+        lab = self.make_lab("abc")
+        a, b, c = (lab.host(name) for name in "abc")
+        for host in (a, b, c):
+            host.start_node(node_ini(host, (), overlay(None if host is a else a, uplink=3_000)))
+        for one, other in ("ab", "ac", "bc"):
+            lab.internet.lose(one, other, 30)
+        receivers = [host.spawn(asking(host, "recv", GROUP, "--json"), log="recv") for host in (b, c)]
+        for host in (b, c):
+            host.await_status(lambda status: GROUP in groups_of(status), PATIENCE, "demand")
+        done = a.run(asking(a, "send", GROUP, "--json", "--seconds", "10"))
+        self.assertEqual(0, done.returncode, done.stderr)
+        for host, receiver in zip((b, c), receivers, strict=True):
+            self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
+            found = json.loads(receiver.read_output())
+            self.assertEqual(
+                (1000, 0, 0, 0), tuple(found[k] for k in ("received", "lost", "duplicates", "reordered"))
+            )
+            (stream,) = [each for each in host.status()["mesh"]["streams"] if each["group"] == GROUP]
+            self.assertGreater(stream["counters"]["recovered"], 0)
+            self.assertGreater(stream["counters"]["held"], 0)
+
     def test_data_inside_tls_go_over_tcp_and_the_mesh_is_the_same(self) -> None:
         lab = self.make_lab("abc")
         hosts = [lab.host(name) for name in "abc"]

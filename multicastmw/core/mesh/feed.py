@@ -4,6 +4,7 @@
       ├──── Brood      the children, and who is taken
       ├──── Gaps       what is missing, and is asked for
       ├──── Kept       what is kept for others, and sent again
+      ├──── Order      what waits here for something earlier, as programs want it
       └──── Theirs     one a neighbour: what it has said of the stream
 
 `took` is the packet path: what came is new, says the duplicate window of whoever calls.
@@ -17,6 +18,7 @@ from multicastmw.core.mesh.gaps import Gaps, Miss
 from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
+from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.theirs import FeedCounters, Theirs
@@ -72,6 +74,7 @@ class Feed:
         self.brood = Brood(self)
         self.gaps = Gaps(self)
         self.kept = Kept(self)
+        self.order = Order(self)
 
     # --- what is asked of it
 
@@ -99,6 +102,11 @@ class Feed:
     def deadline(self) -> float:
         """Seconds after which nothing is asked for any more; 0: nothing is at all."""
         return self._mesh.settings.deadline
+
+    @property
+    def hold(self) -> float:
+        """Seconds that a packet waits for an earlier one, on its way to programs; 0: it does not."""
+        return self._mesh.settings.hold
 
     @property
     def own_slots(self) -> int:
@@ -327,6 +335,8 @@ class Feed:
             return
         if self.gaps.numbers:
             self.gaps.ask(now)
+        if self.order.held:
+            self.order.go_on(now)
         self.upstream.tick(now)
 
     def _measure(self, now: float) -> None:

@@ -72,10 +72,14 @@ LIVE = 3.0  # a stream is, for so long after its last packet
 
 
 class Settings(NamedTuple):
-    """What a user may say: `deadline` in seconds (0: nothing is sent again), `uplink` in kbit/s."""
+    """What a user may say: `uplink` in kbit/s, `deadline` and `hold` in seconds.
+
+    `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.
+    """
 
     uplink: int = 0
     children: int = 0xFFFF
     relay: bool = False
     nat: bool = False
     deadline: float = 1.0
+    hold: float = 0.5

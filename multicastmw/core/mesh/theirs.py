@@ -24,12 +24,13 @@ class FeedCounters(Counters):
     """Packets of a stream: what was missing and what became of it, and how often it went another way."""
 
     __slots__ = (
-        "asked", "given_up", "grafts", "missed", "orphaned", "polled", "recovered", "refused", "resent",
-        "resent_bytes", "switched", "unasked",
+        "asked", "given_up", "grafts", "held", "missed", "orphaned", "polled", "recovered", "refused",
+        "resent", "resent_bytes", "switched", "unasked",
     )  # fmt: skip
     asked: int
     given_up: int
     grafts: int
+    held: int  # for a while, so that programs get them in order
     missed: int
     orphaned: int
     polled: int
