@@ -7,6 +7,8 @@ from then on it takes three answered in a row, and an empty TCP queue, to return
 
 from collections import deque
 
+from multicastmw.core.trips import Trips
+
 # What the specification says (DESIGN, "The conduct of a link").
 RETRY = 0.5
 PACE = 2.0
@@ -19,15 +21,14 @@ OUTSTANDING_MAX = 8  # an answer may come this many probes late (4 s at the retr
 REMEMBERED = 32  # probes that the loss is a share of: a minute of them
 
 
-class DataPath:
+class DataPath(Trips):
     """The probing of one link's data path, from our side to the peer's data port."""
 
     def __init__(self, now: float, pace: float = PACE) -> None:
         """`pace`: seconds from an answered probe to the next."""
+        super().__init__()
         self._pace = pace
         self.on_udp = False
-        self.rtt: float | None = None
-        self.jitter: float | None = None  # seconds, smoothed, between one round trip and the next
         self.falls = 0
         self.unmatched = 0
         self._probe_at = now
@@ -35,7 +36,6 @@ class DataPath:
         self._awaiting = False
         self._unanswered = 0
         self._answered = ANSWERED_TO_RETURN - 1  # the first answer of all is enough
-        self._last_trip = 0.0
         self._lately: deque[bool] = deque(maxlen=REMEMBERED)  # was it answered in time?
 
     @property
@@ -92,7 +92,7 @@ class DataPath:
             return False
         while self._outstanding.popleft() != clock:
             pass
-        self._measure(max(0.0, now - clock / 1e9))
+        self.measure(max(0.0, now - clock / 1e9))
         if self._awaiting:
             self._lately.append(True)
             self._awaiting = False
@@ -103,13 +103,3 @@ class DataPath:
             return False
         self.on_udp = True
         return True
-
-    def _measure(self, trip: float) -> None:
-        """One round trip: RFC 6298's smoothing, and RFC 3550's of how they differ (6.4.1, A.8)."""
-        if self.rtt is None:
-            self.rtt, self.jitter = trip, 0.0
-        else:
-            assert self.jitter is not None
-            self.rtt += (trip - self.rtt) / 8
-            self.jitter += (abs(trip - self._last_trip) - self.jitter) / 16
-        self._last_trip = trip

@@ -34,6 +34,7 @@ from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
 from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
+from multicastmw.core.trips import Trips, TripsOverTcp
 from multicastmw.core.turns import PIECE
 from multicastmw.wire.cops import UNUSED, Code, Op, Unable, message_length
 from multicastmw.wire.data import (
@@ -255,6 +256,7 @@ class Link:
         self.is_up: Callable[[Link], None] = lambda link: None  # told of it
         self.is_seed = bool(section)  # node.ini names it: a way into the mesh
         self.path: DataPath | None = None
+        self._trips: TripsOverTcp | None = None
         self.queue = DataQueue()
         self._outlet = outlet
         self._framer = Framer(OPEN_MAX)
@@ -544,6 +546,8 @@ class Link:
                 self._control(encode(KeepAlive(echo=Echo(ECHO_REPLY, clock))), now)
         elif self._changeover.is_answer(clock):
             self._end_changeover(now)
+        elif self._trips:
+            self._trips.answered(clock, now)
 
     def _end_changeover(self, now: float) -> None:
         """Data go on UDP, what was held back first; or on TCP, if probes have failed meanwhile."""
@@ -570,8 +574,13 @@ class Link:
     @property
     def rtt(self) -> float | None:
         """Seconds: what probes say, or how long the connection took to be made."""
-        measured = self.path.rtt if self.path else None
+        measured = self.trips.rtt if self.trips else None
         return self.first_rtt if measured is None else measured
+
+    @property
+    def trips(self) -> Trips | None:
+        """What measures the way: probes where data go on UDP, else echoes over TCP."""
+        return self.path if self._on_udp else self._trips
 
     def say(self, message: MeshMessage, now: float) -> None:
         """What is about streams goes where their data go, and may be lost; the rest is sure to come."""
@@ -623,6 +632,7 @@ class Link:
         self.since = now
         self._framer.longest = self.room.message_max
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
+        self._trips = TripsOverTcp(now)
         self.longest_patience = max(self._patience, opened.keep_alive)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token
@@ -942,7 +952,7 @@ class Link:
         if self._rests and (self._channels or self._nodes):
             probe_at = min(probe_at, self._rests_until)
         paused_until = NEVER if self._writable else self._gives_up_at()
-        return min(self._liveness.deadline(), probe_at, paused_until, self._suspect_at)
+        return min(self._liveness.deadline(), probe_at, self._asks_at(), paused_until, self._suspect_at)
 
     def woke(self, slept: float, now: float) -> None:
         """The host slept for so many seconds that no clock of ours counted."""
@@ -950,6 +960,8 @@ class Link:
             self._liveness.woke(slept, now)
             if self.path:
                 self.path.woke(now)
+            if self._trips:
+                self._trips.woke(now)
             self._outlet.wake()
 
     def _gives_up_at(self) -> float:
@@ -977,9 +989,17 @@ class Link:
         elif not self._writable and now >= self._gives_up_at():
             self._give_up(f"took nothing for {self._patience} s")
         else:
-            if duty is Duty.SPEAK and self._may_speak:
-                self._control(encode(KeepAlive()), now)
+            if self._may_speak and (duty is Duty.SPEAK or now >= self._asks_at()):
+                self._speak(now)
             self._probe(now)
+
+    def _asks_at(self) -> float:
+        return NEVER if self._on_udp or not self._trips else self._trips.due
+
+    def _speak(self, now: float) -> None:
+        """A Keep Alive, which asks for an echo where no probe measures the way."""
+        clock = None if self._on_udp or not self._trips else self._trips.ask(now)
+        self._control(encode(KeepAlive(echo=None if clock is None else Echo(ECHO_REQUEST, clock))), now)
 
     def broke(self) -> None:
         """Its work raised an exception: what is half done cannot go on."""

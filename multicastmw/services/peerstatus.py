@@ -48,13 +48,13 @@ class Peers:
         if last is None or last[0] != still:
             last = still, self._first(link, diallers, fast, why_slow), None
         _, status, counted = last
-        path, queue, counts = link.path, link.queue, counts_of(link.counters)
+        path, trips, queue, counts = link.path, link.trips, link.queue, counts_of(link.counters)
         sent, received = self._node.link_rates.of(link)
         status = renewed(
             status,
             since=round(now - link.since, 3),
-            rtt=path.rtt if path else None,
-            jitter=path.jitter if path else None,
+            rtt=trips.rtt if trips else None,
+            jitter=trips.jitter if trips else None,
             loss=path.loss if path else None,
             rate_sent=round(8 * sent),
             rate_received=round(8 * received),

@@ -10,11 +10,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import Channel
 from multicastmw.core.events import DataMoved, Limit, OwnName, PeerDown, PeerRefused, PeerRefuses, PeerUp
 from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, PROBES_MAX, REST, TABLE_MAX, UNREAD_MAX, Phase
+from multicastmw.core.trips import AGAIN, EVERY, FIRST, TripsOverTcp
 from multicastmw.core.turns import BUDGET, PIECE
 from multicastmw.wire import data
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op, frame
 from multicastmw.wire.mesh import Find, Graft, Have, Held, Load, Nack, Peers, Prune, Range, StreamKey
 from multicastmw.wire.messages import (
+    ECHO_REQUEST,
     AddRoute,
     Close,
     DataPort,
@@ -60,6 +62,38 @@ def an_open(name: str = "x", node: int = 0x77_0000, **more: Any) -> bytes:
 TCP_ONLY = {"data_port": None}
 
 
+class RoundTrips(SynchronousTestCase):
+    """Of links whose data go over TCP: what probes measure on UDP, echoes do there."""
+
+    def test_they_are_measured_without_a_data_port(self) -> None:
+        world, a, b, _ = pair(a=TCP_ONLY, b=TCP_ONLY, delay=0.03)
+        world.run(FIRST + 1)
+        for node in (a, b):
+            (link,) = node.room.by_node.values()
+            self.assertAlmostEqual(0.06, link.rtt, 2)
+            self.assertEqual((link.rtt, 0.0), (link.trips.rtt, link.trips.jitter))
+
+    def test_a_peer_that_answers_no_echo_is_not_measured(self) -> None:
+        trips = TripsOverTcp(100.0)
+        clock = trips.ask(102.0)
+        trips.answered(clock + 1, 102.1)
+        self.assertIsNone(trips.rtt)
+        self.assertIsNone(trips.ask(112.0))  # the first one waits for its answer
+        again = trips.ask(102.0 + AGAIN)
+        trips.answered(clock, 102.1 + AGAIN)  # of the one before, which came late
+        self.assertIsNone(trips.rtt)
+        trips.answered(again, 102.25 + AGAIN)
+        trips.answered(again, 109.0 + AGAIN)
+        self.assertEqual(0.25, trips.rtt)
+
+    def test_a_host_that_slept_measures_anew(self) -> None:
+        trips = TripsOverTcp(100.0)
+        clock = trips.ask(102.0)
+        trips.woke(3_700.0)
+        trips.answered(clock, 3_700.0)
+        self.assertEqual((None, 3_700.0), (trips.rtt, trips.due))
+
+
 class KeepAlives(SynchronousTestCase):
     def test_a_quiet_hour_is_cheap_and_the_link_stays(self) -> None:
         world, a, _, cable = pair(a=TCP_ONLY, b=TCP_ONLY)
@@ -103,7 +137,10 @@ class KeepAlives(SynchronousTestCase):
         for i in range(120):
             (a.host.unwants if i % 2 else a.host.wants)(GROUP)
             world.run(2)  # less than a quarter of 10
-        self.assertEqual(cable.dialling.spoke_at(), [])
+        said = [message for _, message in cable.dialling.sent() if isinstance(message, KeepAlive)]
+        self.assertEqual([], [message for message in said if message.echo is None])
+        asked = [message for message in said if message.echo.kind == ECHO_REQUEST]
+        self.assertTrue(240 / EVERY - 3 <= len(asked) <= 240 / EVERY + 1, len(asked))  # they measure the way
 
     def test_data_on_tcp_are_life_and_save_the_peer_nothing(self) -> None:
         world, a, b, cable = pair(a=TCP_ONLY, b=TCP_ONLY)
@@ -609,6 +646,7 @@ class DataOnUdp(SynchronousTestCase):
         self.world.run(1)
         self.world.air.spoil(self.a, self.b, hole=True)
         self.world.run(5)
+        self.runs(0.2)  # so that b has just heard of a
         self.cable.accepting.reads = False
         self.runs(3)  # fills the connection and the queue
         self.world.air.spoil(self.a, self.b, hole=False)
