@@ -130,6 +130,7 @@ def measure(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
         say(f"a node of {PEERS} peers, {GROUPS} groups, {ROUTES} routes")
         found: dict[str, Any] = {"peers": PEERS, "groups": GROUPS, "routes": ROUTES}
         found |= inside(large_node(folder), rounds)
+        found |= of_mesh(folder, rounds)
         say("mcmw asks it")
         found |= asked(folder, rounds)
         return found
@@ -147,6 +148,17 @@ def inside(node: NodeService, rounds: int) -> dict[str, Any]:
         "page_moving_ms": _each(rounds, page(node), lambda: move(node)),
         "json_ms": _each(rounds, status.json),
         "bytes": len(status.json()),
+    }
+
+
+def of_mesh(folder: Path, rounds: int) -> dict[str, Any]:
+    """The same of a node whose neighbours and streams are those of a mesh."""
+    from bench import mesh
+
+    node = mesh.large_mesh(folder, PEERS, ROUTES)
+    return {
+        "mesh_snapshot_ms": _each(rounds, lambda: node.snapshots.take(NOW)),
+        "mesh_snapshot_moving_ms": _each(rounds, lambda: node.snapshots.take(NOW), lambda: mesh.move(node)),
     }
 
 

@@ -323,6 +323,7 @@ class MeshStream:
     parent: str | None
     joining: str | None  # asked to be the parent
     children: tuple[str, ...]
+    backups: tuple[str, ...]  # who would be asked next; the first few
     path: tuple[str, ...]  # the nodes that a packet passes, this one last; empty where it is not known
     delay: float  # of that way, by half round trips
     highest: int  # sequence number
@@ -344,6 +345,7 @@ class MeshStatus:
     groups: tuple[MeshGroup, ...]
     everybody: MeshGroup | None
     streams: tuple[MeshStream, ...]
+    streams_not_shown: int
     counters: dict[str, int]
 
 

@@ -1,12 +1,20 @@
-"""The mesh's part of the status snapshot."""
+"""The mesh's part of the status snapshot.
 
-from typing import TYPE_CHECKING
+There may be hundreds of neighbours and streams, of which little changes from one look to the next: what has
+not is the same object as before.
+"""
 
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from multicastmw.core.counters import reader
 from multicastmw.core.identity import node_of
+from multicastmw.core.mesh.backups import backups
 from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.status import MeshGroup, MeshNeighbour, MeshStatus, MeshStream
+from multicastmw.core.mesh.theirs import FeedCounters
+from multicastmw.core.status import MeshGroup, MeshNeighbour, MeshStatus, MeshStream, renewed
 from multicastmw.wire import ipv4
 from multicastmw.wire.mesh import BASE
 
@@ -15,23 +23,84 @@ if TYPE_CHECKING:
 
 # What we chose.
 SHOWN_MAX = 1_024  # streams
+LOOKED_THROUGH = (
+    32  # streams of one look, whose neighbours are gone through for backups; the others' turn comes
+)
+counts_of = reader(FeedCounters.__slots__)
 
 
-def take(node: "NodeService") -> MeshStatus | None:
-    """None where the engine is another."""
-    if node.mesh is None:
-        return None
-    mesh, names = node.mesh.mesh, Names(node)
-    return MeshStatus(
-        role="relay" if mesh.settings.relay else "member",
-        uplink=mesh.settings.uplink,
-        dialable=not mesh.settings.nat,
-        neighbours=tuple(_neighbour(each, names) for each in mesh.neighbours.values()),
-        groups=tuple(_group(circle, names) for circle in mesh.circles.values() if circle.group != BASE),
-        everybody=_group(mesh.circles[BASE], names) if BASE in mesh.circles else None,
-        streams=tuple(_stream(feed, names) for feed in list(mesh.feeds.values())[:SHOWN_MAX]),
-        counters=mesh.counters.as_dict(),
-    )
+class Meshes:
+    """Keeps the last one of each neighbour, group and stream."""
+
+    def __init__(self, node: "NodeService") -> None:
+        self._node = node
+        self._names = Names(node)
+        self._neighbours: dict[Neighbour, tuple[Any, MeshNeighbour]] = {}
+        self._circles: dict[Circle, tuple[Any, MeshGroup]] = {}
+        self._streams: dict[Feed, _Last] = {}
+        self._turn = 0
+
+    def take(self, now: float) -> MeshStatus | None:
+        """None where the engine is another."""
+        if self._node.mesh is None:
+            return None
+        mesh = self._node.mesh.mesh
+        self._forget_names()
+        groups = self._groups(mesh.circles.values())
+        return MeshStatus(
+            role="relay" if mesh.settings.relay else "member",
+            uplink=mesh.settings.uplink,
+            dialable=not mesh.settings.nat,
+            neighbours=self._of_neighbours(mesh.neighbours.values()),
+            groups=tuple([each for each in groups if each.group != "all"]),
+            everybody=next((each for each in groups if each.group == "all"), None),
+            streams=self._of_streams(list(islice(mesh.feeds.values(), SHOWN_MAX)), now),
+            streams_not_shown=max(0, len(mesh.feeds) - SHOWN_MAX),
+            counters=mesh.counters.as_dict(),
+        )
+
+    def _forget_names(self) -> None:
+        """Somebody may be called otherwise now."""
+        names = Names(self._node)
+        if names != self._names:
+            self._names = names
+            self._neighbours, self._circles, self._streams = {}, {}, {}
+
+    def _of_neighbours(self, neighbours: Any) -> tuple[MeshNeighbour, ...]:
+        before, self._neighbours = self._neighbours, {}
+        found = []
+        for each in neighbours:
+            rtt = each.wire.rtt
+            still = each.sample, each.slots, rtt, each.score, tuple(each.circles)
+            last = before.get(each)
+            status = last[1] if last and last[0] == still else _neighbour(each, rtt, self._names)
+            self._neighbours[each] = still, status
+            found.append(status)
+        return tuple(found)
+
+    def _groups(self, circles: Any) -> list[MeshGroup]:
+        before, self._circles = self._circles, {}
+        found = []
+        for circle in circles:
+            still = tuple(circle.active), len(circle.passive)
+            last = before.get(circle)
+            group = last[1] if last and last[0] == still else _group(circle, self._names)
+            self._circles[circle] = still, group
+            found.append(group)
+        return found
+
+    def _of_streams(self, feeds: list[Feed], now: float) -> tuple[MeshStream, ...]:
+        before, self._streams = self._streams, {}
+        first = self._turn if self._turn < len(feeds) else 0
+        self._turn = first + LOOKED_THROUGH
+        found = []
+        for place, feed in enumerate(feeds):
+            last = before.get(feed) or _Last()
+            if first <= place < self._turn:
+                last.backups = tuple([self._names.of(each.node) for each in backups(feed, now)])
+            found.append(last.of(feed, self._names))
+            self._streams[feed] = last
+        return tuple(found)
 
 
 class Names:
@@ -43,6 +112,11 @@ class Names:
         self._by_node[here.node] = here.name
         self._by_short = {each >> 32: name for each, name in self._by_node.items()}
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and self._by_node == other._by_node
+
+    __hash__ = None  # type: ignore[assignment]  # names change
+
     def of(self, node: int) -> str:
         return self._by_node.get(node) or f"{node:016x}"
 
@@ -50,8 +124,49 @@ class Names:
         return self._by_short.get(short) or f"{short:08x}"
 
 
-def _neighbour(neighbour: Neighbour, names: Names) -> MeshNeighbour:
-    rtt = neighbour.wire.rtt
+class _Last:
+    """What was said of a stream."""
+
+    __slots__ = ("backups", "counts", "figures", "status", "still")
+
+    def __init__(self) -> None:
+        self.backups: tuple[str, ...] = ()
+        self.still: Any = None
+        self.counts: Any = None
+        self.figures: Any = None
+        self.status: MeshStream | None = None
+
+    def of(self, feed: Feed, names: Names) -> MeshStream:
+        upstream = feed.upstream
+        parent = upstream.parent
+        still = parent, upstream.joining, feed.brood.takers, feed.path(), self.backups
+        if self.status is None or self.still != still:
+            self.still, self.counts, self.figures = still, None, None
+            self.status = _stream(feed, names, self.backups)
+        figures = (
+            feed.top, feed.rate, feed.bits, feed.wanted, parent and parent.wire.rtt,
+            len(feed.gaps.numbers), len(feed.kept.packets),
+        )  # fmt: skip
+        counts = counts_of(feed.counters)
+        if counts == self.counts and figures == self.figures:
+            return self.status
+        changed = {} if counts == self.counts else {"counters": feed.counters.as_dict()}
+        self.counts, self.figures = counts, figures
+        self.status = renewed(
+            self.status,
+            wanted=feed.wanted,
+            delay=round(feed.cost() / 1e6, 6),
+            highest=max(0, feed.top),
+            missing=figures[-2],
+            kept=figures[-1],
+            packet_rate=round(feed.rate, 1),
+            rate=round(feed.bits * 1000),
+            **changed,
+        )
+        return self.status
+
+
+def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNeighbour:
     return MeshNeighbour(
         name=names.of(neighbour.node),
         id=f"{neighbour.node:016x}",
@@ -72,8 +187,10 @@ def _group(circle: Circle, names: Names) -> MeshGroup:
     )
 
 
-def _stream(feed: Feed, names: Names) -> MeshStream:
+def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
+    """What seldom changes; the rest is put in."""
     key = feed.key
+    parent = names.of(feed.parent.node) if feed.parent else None
     return MeshStream(
         origin=f"{key.origin:016x}",
         node=names.of(node_of(key.origin)),
@@ -81,15 +198,16 @@ def _stream(feed: Feed, names: Names) -> MeshStream:
         source=ipv4.text(key.source),
         begins_here=feed.ours,
         wanted=feed.wanted,
-        parent=names.of(feed.parent.node) if feed.parent else None,
+        parent=parent,
         joining=names.of(feed.joining.node) if feed.joining else None,
         children=tuple(sorted(names.of(each.node) for each in feed.takers)),
+        backups=tuple([name for name in backups if name != parent]),
         path=tuple(map(names.of_short, feed.path())),
-        delay=round(feed.cost() / 1e6, 6),
-        highest=max(0, feed.top),
-        missing=len(feed.missing),
-        kept=len(feed.kept.packets),
-        packet_rate=round(feed.rate, 1),
-        rate=round(feed.bits * 1000),
-        counters=feed.counters.as_dict(),
+        **NOTHING,
     )
+
+
+# Figures of a stream before they are put in.
+NOTHING: dict[str, Any] = {
+    "delay": 0.0, "highest": 0, "missing": 0, "kept": 0, "packet_rate": 0.0, "rate": 0, "counters": {},
+}  # fmt: skip

@@ -19,7 +19,8 @@ from multicastmw.core.status import (
     TotalsStatus,
 )
 from multicastmw.net.clockwork import wall
-from multicastmw.services import meshstatus, sessionstatus
+from multicastmw.services import sessionstatus
+from multicastmw.services.meshstatus import Meshes
 from multicastmw.services.peerstatus import Peers
 from multicastmw.services.routestatus import SHOWN_MAX, Groups, Routes
 from multicastmw.wire import ipv4
@@ -37,6 +38,7 @@ class Snapshots:
         self._node = node
         self._peers = Peers(node)
         self._groups = Groups(node)
+        self._mesh = Meshes(node)
         self.routes = Routes(node)
         self._nodes: tuple[int, tuple[ReachStatus, ...]] = -1, ()
 
@@ -54,7 +56,7 @@ class Snapshots:
             routes=self.routes.take(routes),
             streams=node.health.status(now),
             nodes=self._reached(),
-            mesh=meshstatus.take(node),
+            mesh=self._mesh.take(now),
             sessions=sessionstatus.take(node, now),
             totals=_totals(node, routes),
             outputs=node.web.output.status() if node.web.output else (),

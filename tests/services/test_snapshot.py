@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.mesh import large_mesh
 from bench.show import FIRST_GROUP, FIRST_SOURCE, NOW, large_node, link, move, packet, settle
-from multicastmw.core.status import RouteStatus, Status
+from multicastmw.core.mesh.backups import backups
+from multicastmw.core.status import MeshStatus, RouteStatus, Status
+from multicastmw.services.meshstatus import LOOKED_THROUGH
 from multicastmw.services.node import NodeService
 from multicastmw.services.snapshot import Snapshots
 from multicastmw.wire.messages import AddRoute, Group, RemoveRoute, encode
@@ -73,6 +76,65 @@ class ASnapshot(SynchronousTestCase):
     def test_does_not_change_when_the_next_one_is_taken(self) -> None:
         before, after = self.both(self.node())
         self.assertEqual((1, 2), (packets(before.routes[0]), packets(after.routes[0])))
+
+
+class OfAMesh(SynchronousTestCase):
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.node = large_mesh(folder, neighbours=6, streams=5)
+
+    def taken(self) -> MeshStatus:
+        mesh = self.node.snapshots.take(NOW).mesh
+        assert mesh
+        self.assertEqual(mesh, Snapshots(self.node).take(NOW).mesh)
+        return mesh
+
+    def test_what_has_not_changed_is_the_same_object_and_what_has_is_said(self) -> None:
+        feeds = list(self.node.mesh.mesh.feeds.values())
+        before = self.taken()
+        feeds[1].top += 7
+        feeds[2].counters.missed += 1
+        feeds[3].upstream.parent = None
+        after = self.taken()
+        same = [old is new for old, new in zip(before.streams, after.streams, strict=True)]
+        self.assertEqual([True, False, False, False, True], same)
+        self.assertEqual(before.streams[1].highest + 7, after.streams[1].highest)
+        self.assertEqual((1, None), (after.streams[2].counters["missed"], after.streams[3].parent))
+        self.assertTrue(all(old is new for old, new in zip(before.neighbours, after.neighbours, strict=True)))
+
+    def test_backups_are_who_has_it_and_not_from_here_the_nearest_first(self) -> None:
+        feed = next(iter(self.node.mesh.mesh.feeds.values()))
+        stream = self.taken().streams[0]
+        self.assertEqual(3, len(stream.backups))
+        self.assertFalse({stream.parent, *stream.children} & set(stream.backups))
+        first = next(each for each in feed.theirs if names_of(self.node)[each.node] == stream.backups[0])
+        self.assertEqual(first, min(backups(feed, NOW), key=feed.upstream.way))
+        feed.theirs[first].path = (feed.short, 1)  # it has it from here
+        self.assertNotIn(stream.backups[0], self.taken().streams[0].backups)
+
+    def test_of_very_many_streams_a_part_is_looked_through_each_time(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        node = large_mesh(folder, neighbours=6, streams=2 * LOOKED_THROUGH + 1)
+        counts = []
+        for _ in range(4):
+            mesh = node.snapshots.take(NOW).mesh
+            assert mesh
+            counts.append(sum(bool(stream.backups) for stream in mesh.streams))
+        self.assertEqual([LOOKED_THROUGH, 2 * LOOKED_THROUGH, *[2 * LOOKED_THROUGH + 1] * 2], counts)
+
+    def test_somebody_who_has_gone_is_called_by_his_id(self) -> None:
+        before = self.taken()
+        link = self.node.room.by_node[next(iter(self.node.mesh.mesh.neighbours))]
+        link.lost("cut")
+        after = self.taken()
+        self.assertEqual(len(before.neighbours) - 1, len(after.neighbours))
+        self.assertIn(f"{link.node:016x}", [stream.node for stream in after.streams])
+
+
+def names_of(node: NodeService) -> dict[int, str]:
+    return {each: link.name for each, link in node.room.by_node.items()}
 
 
 def packets(route: RouteStatus) -> int:
