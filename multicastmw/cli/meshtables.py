@@ -7,34 +7,47 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from multicastmw.cli.text import Columns, milliseconds, plain, short
+from multicastmw.cli.text import Columns, amount, milliseconds, plain, round_trip, share, short
 
 NAMES = 3  # of neighbours or children in a row
 WIDE = 34
+Peer = dict[str, Any]
+# Of a neighbour whose link has just gone.
+NO_LINK: Peer = {"jitter": None, "loss": None, "rate_sent": 0, "rate_received": 0, "queue": 0}
 
 
-def draw(console: Console, mesh: dict[str, Any] | None) -> None:
+def draw(console: Console, status: dict[str, Any]) -> None:
     """All of it."""
+    mesh = status["mesh"]
     if mesh is None:
         console.print("the engine of this node is static: see [overlay] engine in node.ini")
         return
     carries = f"{mesh['uplink']:,} kbit/s for others" if mesh["uplink"] else "nothing for others"
     reached = "can be dialled" if mesh["dialable"] else "cannot be dialled"
     console.print(f"{mesh['role']}, {carries}, {reached}")
-    _neighbours(console, mesh["neighbours"])
+    _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
-    _streams(console, mesh["streams"])
+    _streams(console, mesh["streams"], mesh["streams_not_shown"])
 
 
-def _neighbours(console: Console, neighbours: list[dict[str, Any]]) -> None:
-    table = Columns("neighbour", "rtt>", "carries>", "score>", "in")
+def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:
+    """What is measured of each is its link's."""
+    table = Columns("neighbour", "RTT ms>", "loss>", "out>", "in>", "queue>", "gives>", "score>", "groups")
     for each in sorted(neighbours, key=lambda each: (each["rtt"] is None, each["rtt"])):
-        where = "behind NAT  " if each["behind_nat"] else ""
+        link = links.get(each["id"], NO_LINK)
         table.row(
-            short(each["name"], 20), milliseconds(each["rtt"]), each["capacity"], f"{each['score']:.0f}",
-            where + names(each["groups"]),
+            short(each["name"], 14), round_trip(each["rtt"], link["jitter"]), share(link["loss"]),
+            amount(link["rate_sent"]), amount(link["rate_received"]), amount(link["queue"]), each["capacity"],
+            f"{each['score']:.0f}", ("behind NAT " if each["behind_nat"] else "") + groups_of(each["groups"]),
         )  # fmt: skip
     console.print(table if neighbours else "no neighbour yet: mcmw show events says what was tried")
+
+
+def groups_of(found: list[str]) -> str:
+    """Whether it is a neighbour in the overlay of all; of the others the first."""
+    named = [name for name in found if name != "all"]
+    more = [f"+{len(named) - 1}"] if len(named) > 1 else []
+    return " ".join((["all"] if len(named) < len(found) else []) + named[:1] + more)
 
 
 def _groups(console: Console, groups: list[dict[str, Any]]) -> None:
@@ -45,7 +58,7 @@ def _groups(console: Console, groups: list[dict[str, Any]]) -> None:
         console.print(table)
 
 
-def _streams(console: Console, streams: list[dict[str, Any]]) -> None:
+def _streams(console: Console, streams: list[dict[str, Any]], more: int) -> None:
     table = Columns("stream", "from", "to", "missing>", "again>")
     for each in streams:
         came = "here" if each["begins_here"] else each["parent"] or "(nobody)"
@@ -55,6 +68,8 @@ def _streams(console: Console, streams: list[dict[str, Any]]) -> None:
             each["missing"], again,
         )  # fmt: skip
     console.print(table if streams else "no stream passes")
+    if more:
+        console.print(f"and {more:,} more")
 
 
 def names(found: Iterable[str]) -> str:
@@ -64,15 +79,26 @@ def names(found: Iterable[str]) -> str:
     return short(", ".join(plain(name) for name in listed[:NAMES]), WIDE) + more
 
 
-def trees(console: Console, mesh: dict[str, Any]) -> None:
-    """Of each stream: the way that its packets take to here, and to whom they go on."""
+def trees(console: Console, status: dict[str, Any]) -> None:
+    """Of each stream: the way that its packets take to here, to whom they go on, and who is asked if the
+    parent fails."""
+    mesh, links = status["mesh"], {peer["name"]: peer for peer in status["peers"]}
     for each in mesh["streams"]:
         title = f"{each['group']} from {each['source']}, which {plain(each['node'])} sends"
         tree = branch = Tree(Text(title, style="bold"))
         for name in each["path"] or ("(the way is not known yet)",):
-            branch = branch.add(Text(plain(name)))
+            branch = branch.add(Text(_hop(name, links)))
         for child in each["children"]:
-            branch.add(Text(plain(child)))
+            branch.add(Text(_hop(child, links)))
         console.print(tree)
+        if each["backups"]:
+            parent = short(each["parent"] or "nobody", 20)
+            console.print(Text(f"    instead of {parent}: {names(each['backups'])}", style="dim"))
     if not mesh["streams"]:
         console.print("no stream passes: mcmw show mesh has the neighbours")
+
+
+def _hop(name: str, links: dict[str, Peer]) -> str:
+    """A node, and its round trip where it is a neighbour."""
+    rtt = links[name]["rtt"] if name in links else None
+    return plain(name) + (f"  {milliseconds(rtt)}" if rtt is not None else "")

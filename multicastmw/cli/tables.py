@@ -13,7 +13,19 @@ from rich.text import Text
 from multicastmw.cli import sessionlist, streams
 from multicastmw.cli.fastpath import state
 from multicastmw.cli.parts import Status, branches, waiting, why
-from multicastmw.cli.text import Columns, amount, milliseconds, plain, say, screen, short, some, span
+from multicastmw.cli.text import (
+    Columns,
+    amount,
+    milliseconds,
+    plain,
+    round_trip,
+    say,
+    screen,
+    share,
+    short,
+    some,
+    span,
+)
 
 HOSTS_SHOWN = 2  # of a group, by address
 SCREENFUL = 20  # rows of each table where all are shown together
@@ -183,8 +195,8 @@ def _peers(console: Console, status: Status) -> None:
             "up",
             "yes" if peer["tls"] else "no",
             "fast" if peer["fast"] else (peer["data"] or "").upper(),
-            _trip(peer),
-            "" if peer["loss"] is None else f"{100 * peer['loss']:.3g}%",
+            round_trip(peer["rtt"], peer["jitter"]),
+            share(peer["loss"]),
             amount(peer["rate_sent"]),
             amount(peer["rate_received"]),
             amount(peer["channels"]),
@@ -197,17 +209,12 @@ def _peers(console: Console, status: Status) -> None:
         elif lost := peer["queue_drops"] + peer["kernel_drops"] + peer["counters"]["socket_full"]:
             line = f"{plain(peer['name'])}: {amount(lost)} packets were lost here, in a full queue or socket"
             console.print(Text(line, style="yellow"))
+        if peer["state"] == "up" and peer["queue"]:
+            console.print(f"{plain(peer['name'])}: {amount(peer['queue'])} packets wait for it")
         for section in peer["sections"]:
             if section != peer["name"]:
                 line = f"[peer:{section}] reaches {peer['name']}: call the section [peer:{peer['name']}]"
                 console.print(Text(plain(line), style="yellow"))
-
-
-def _trip(peer: dict[str, Any]) -> str:
-    """Round trips in ms, and how much they differ."""
-    if peer["rtt"] is None:
-        return ""
-    return f"{1000 * peer['rtt']:.3g}\u00b1{1000 * peer['jitter']:.2g}"
 
 
 def _style(peer: dict[str, Any]) -> str:
@@ -274,7 +281,7 @@ def _and_more(console: Console, count: int, where: str = "") -> None:
 def _mesh(console: Console, status: Status) -> None:
     from multicastmw.cli import meshtables
 
-    meshtables.draw(console, status["mesh"])
+    meshtables.draw(console, status)
 
 
 def _tree(console: Console, status: Status) -> None:
@@ -283,7 +290,7 @@ def _tree(console: Console, status: Status) -> None:
     if status["mesh"]:
         from multicastmw.cli import meshtables
 
-        meshtables.trees(console, status["mesh"])
+        meshtables.trees(console, status)
         if not any(peer["nodes"] for peer in status["peers"]):
             return  # and no static tree besides
     tree = Tree(Text(plain(status["node"]["name"]), style="bold"))

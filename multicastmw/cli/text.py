@@ -49,6 +49,18 @@ def milliseconds(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds * 1000:.3g} ms"
 
 
+def round_trip(rtt: float | None, jitter: float | None) -> str:
+    """In ms, and how much one differs from the next."""
+    if rtt is None:
+        return ""
+    return f"{1000 * rtt:.3g}" + ("" if jitter is None else f"\u00b1{1000 * jitter:.2g}")
+
+
+def share(part: float | None) -> str:
+    """Of all, in percent."""
+    return "" if part is None else f"{100 * part:.3g}%"
+
+
 def short(name: str, room: int) -> str:
     """A name that gives way: its beginning, where it is too long."""
     safe = plain(name)

@@ -66,7 +66,7 @@ class Peers(SynchronousTestCase):
             "name": "playout1.berlin.example.net", "sections": ["studio"], "state": "up", "tls": True,
             "data": "udp", "fast": False, "rtt": 0.01, "jitter": 0.0004, "loss": 0.03125, "channels": 12,
             "rate_sent": 12_345, "rate_received": 4_560_000, "nodes": ["playout1.berlin.example.net", "x"],
-            "queue_drops": 0, "kernel_drops": 0, "counters": {"socket_full": 0},
+            "queue": 0, "queue_drops": 0, "kernel_drops": 0, "counters": {"socket_full": 0},
         }  # fmt: skip
         down = {"name": name, "sections": [name], "state": "waiting", "why": why, "endpoint": "tcp:h:4600"}
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
@@ -94,7 +94,7 @@ class Peers(SynchronousTestCase):
             {"name": name, "sections": [], "state": "up", "tls": tls, "data": data, "fast": data == "udp",
              "rtt": 0.0123, "jitter": 0.01, "loss": 1.0, "rate_sent": 12_345, "rate_received": 4_560_000,
              "channels": 16_384, "nodes": [name, "berlin", "hamburg", "rome"], "queue_drops": 12_300,
-             "kernel_drops": 0, "counters": {"socket_full": 1}}
+             "queue": 3 if tls else 0, "kernel_drops": 0, "counters": {"socket_full": 1}}
             for name, tls, data in (("playout1.berl", True, "tcp"), ("headend1.hamb", False, "udp"))
         ]  # fmt: skip
         console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
@@ -104,6 +104,7 @@ class Peers(SynchronousTestCase):
         head, first, *rest = (line.split() for line in text.splitlines())
         said = {words[0]: words[head.index("TLS")] for words in (first, *rest) if words[1:2] == ["up"]}
         self.assertIn("headend1.hamb: 12.3k packets were lost here", text)
+        self.assertIn("playout1.berl: 3 packets wait for it", text)
         self.assertEqual(said, {"playout1.berl": "yes", "headend1.hamb": "no"})
         for figure in ("12.3k", "4.56M", "12.3\u00b110", "100%", "16.4k", "fast", "TCP"):
             self.assertIn(figure, text)
@@ -150,7 +151,8 @@ class OtherParts(SynchronousTestCase):
     def setUp(self) -> None:
         self.link = {
             "name": "b", "state": "up", "why": "", "endpoint": "tcp:b:4600", "data": "udp", "fast": True,
-            "rtt": 0.0123, "nodes": ("b", "c", "d"),
+            "rtt": 0.0123, "nodes": ("b", "c", "d"), "id": "b0", "jitter": 0.0004, "loss": 0.03125,
+            "queue": 17, "rate_sent": 12_345, "rate_received": 4_560_000,
         }  # fmt: skip
         self.status = {
             "node": {"name": "a"}, "tap": {"device": "mcmw0", "state": "up", "why": ""},
@@ -179,30 +181,39 @@ class OtherParts(SynchronousTestCase):
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
             "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
-            "missing": 3, "counters": {"recovered": 5, "resent": 2},
+            "backups": ("e", "f"), "missing": 3, "counters": {"recovered": 5, "resent": 2},
         }  # fmt: skip
         near = {
             "name": "b",
+            "id": "b0",
             "rtt": 0.0123,
             "capacity": 8,
             "score": 1.5,
             "behind_nat": False,
             "groups": ("all",),
         }
-        far = near | {"name": "a-name-that-is-longer-than-its-place", "rtt": None, "behind_nat": True}
+        far = near | {
+            "id": "a0",
+            "name": "a-name-that-is-longer-than-its-place",
+            "rtt": None,
+            "behind_nat": True,
+        }
         self.link["nodes"] = ()
         self.status["mesh"] = {
             "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
-            "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},),
+            "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},), "streams_not_shown": 7,
         }  # fmt: skip
         text = "\n".join(self.drawn("mesh"))
         self.assertIn("relay, nothing for others, cannot be dialled", text)
-        for words in ("12.3 ms", "behind NAT", "c?[2J, d, e +1", "239.1.2.3 of studio"):
+        for words in ("12.3\u00b10.4", "3.12%", "12.3k", "4.56M", "17", "behind", "c?[2J, d, e +1",
+                      "239.1.2.3 of studio", "and 7 more"):  # fmt: skip
             self.assertIn(words, text)
-        self.assertLess(text.index("12.3 ms"), text.index("behind NAT"))
+        self.assertLess(text.index("12.3\u00b1"), text.index("behind"))
         lines = self.drawn("tree")
-        self.assertEqual(8, len(lines))
-        self.assertEqual(["studio", "b", "a", "c?[2J", "d"], [line.split()[-1] for line in lines[1:6]])
+        self.assertEqual(9, len(lines))
+        self.assertTrue(lines[2].endswith("b  12.3 ms"), lines)
+        self.assertEqual(["a", "c?[2J", "d"], [line.split()[-1] for line in lines[3:6]])
+        self.assertEqual("    instead of b: e, f", lines[-1])
         self.status["mesh"] |= {"neighbours": (), "streams": ()}
         self.assertIn("no neighbour yet", "\n".join(self.drawn("mesh")))
 
