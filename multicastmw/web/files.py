@@ -24,6 +24,7 @@ NAMES = (
     INDEX, "style.css", "icon.svg",
     "main.js", "feed.js", "model.js", "attention.js", "history.js", "format.js", "dom.js", "keys.js",
     "settings.js", "table.js", "tree.js", "views.js", "inspector.js", "chart.js", "preview.js",
+    "mesh.js", "way.js",
     "mpegts.js", "mpegts.LICENSE.txt",  # the player, from npm (Apache-2.0)
 )  # fmt: skip
 TYPES = {

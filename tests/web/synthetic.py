@@ -14,6 +14,7 @@ from multicastmw.web import sessions
 from multicastmw.web.events import Feed
 from multicastmw.web.files import mount
 from multicastmw.web.guard import HEADERS
+from tests.web.meshed import mesh_of
 
 PEERS = 12
 PACKET = 188
@@ -25,11 +26,12 @@ BITS = 1_400_000
 class Node:
     """A status that grows with time as a busy node's does."""
 
-    def __init__(self, nodes: int, groups: int, seed: int = 1) -> None:
-        self.nodes, self.groups = nodes, groups
+    def __init__(self, nodes: int, groups: int, seed: int = 1, mesh: bool = False) -> None:
+        """In a mesh all nodes are neighbours."""
+        self.nodes, self.groups, self.mesh = nodes, groups, mesh
         self.random = random.Random(seed)
         self.names = [NASTY, *(f"studio-{index:03}" for index in range(1, nodes))]
-        self.peers = self.names[: min(PEERS, nodes)]
+        self.peers = self.names[: nodes if mesh else min(PEERS, nodes)]
         self.behind = {peer: self.names[index :: len(self.peers)] for index, peer in enumerate(self.peers)}
         self.told: list[dict[str, Any]] = []
 
@@ -57,7 +59,7 @@ class Node:
                 "id": "00",
                 "origin": "01",
                 "version": "1",
-                "engine": "static",
+                "engine": "mesh" if self.mesh else "static",
                 "uptime": now,
                 "ready": True,
                 "pid": 1,
@@ -109,6 +111,7 @@ class Node:
                 for peer, names in self.behind.items()
                 for index, name in enumerate(names)
             ],
+            "mesh": mesh_of(self) if self.mesh else None,
             "sessions": self.sessions(),
             "streams": [self._health(index) for index in range(min(SESSIONS, self.groups))],
             "outputs": [self._output(index) for index in range(min(2, self.groups))],
@@ -125,7 +128,7 @@ class Node:
             "refused_reload": None,
         }
 
-    def _group_of(self, index: int) -> str:
+    def group_of(self, index: int) -> str:
         return f"239.{1 + index // 250}.1.{index % 250}"
 
     def _peer(self, index: int, name: str) -> dict[str, Any]:
@@ -171,7 +174,7 @@ class Node:
 
     def _group(self, index: int) -> dict[str, Any]:
         return {
-            "group": self._group_of(index),
+            "group": self.group_of(index),
             "source": "any",
             "wanted_by": [self.peers[index % len(self.peers)], "mcmw0"],
             "version": 3,
@@ -193,7 +196,7 @@ class Node:
         size, rate = int(self.now * steady / 8), steady * self._swing(index)
         origin = self.names[(index * 7) % len(self.names)]
         return {
-            "group": self._group_of(index),
+            "group": self.group_of(index),
             "source": f"10.88.0.{1 + index % 200}",
             "to": [self.peers[(index * 5) % len(self.peers)]] if index % 9 else [],
             "packets": size // 1316,
@@ -225,7 +228,7 @@ class Node:
     def _output(self, index: int) -> dict[str, Any]:
         """As core/status.py's OutputStatus has it."""
         return {
-            "group": self._group_of(index),
+            "group": self.group_of(index),
             "source": "any",
             "port": 5004,
             "rtp": index == 1,
@@ -240,7 +243,7 @@ class Node:
         """As core/status.py's SessionStatus has it."""
         medium = {
             "kind": "video",
-            "group": self._group_of(index),
+            "group": self.group_of(index),
             "groups": 1,
             "port": 5004,
             "ports": 1,
@@ -266,7 +269,7 @@ class Node:
         """As core/health/report.py's HealthStatus has it, as far as the page has words for it."""
         health, reason = [("ok", ""), ("warn", "2 continuity errors on the way"), ("unknown", "")][index % 3]
         return {
-            "group": self._group_of(index),
+            "group": self.group_of(index),
             "source": f"10.88.0.{1 + index % 200}",
             "port": 5004,
             "kind": "ts",
@@ -338,6 +341,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--groups", type=int, default=500)
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--mesh", action="store_true", help="of that engine, all nodes are neighbours")
     parser.add_argument("--udp", default="", help="a transport stream that is served for every group")
     parser.add_argument("--rtp", default="")
     told = parser.parse_args()
@@ -346,8 +350,9 @@ def main() -> None:
 
     from multicastmw.net.clockwork import monotonic
 
+    node = Node(told.nodes, told.groups, mesh=told.mesh)
     port = reactor.listenTCP(  # type: ignore[attr-defined]
-        told.port, site(Node(told.nodes, told.groups), monotonic(reactor), films), interface="127.0.0.1"
+        told.port, site(node, monotonic(reactor), films), interface="127.0.0.1"
     )
     print(port.getHost().port, flush=True)
     reactor.run()  # type: ignore[attr-defined]

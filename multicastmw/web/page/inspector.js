@@ -157,6 +157,7 @@ export class Inspector {
         ["sent to nobody", whole(route.to_nobody), stream.toNobody ? "warn" : null],
         ["forwarded by", route.fast ? "the kernel" : `Python${route.why_slow ? `: ${route.why_slow}` : ""}`],
         ["denied here", route.denied ? "yes, by [groups]" : "", "warn"],
+        ...this.model.meshStreamsOf(stream).flatMap((each, _, all) => meshRows(each, all.length > 1)),
         ...this.healthRows(stream.health),
       ],
     };
@@ -213,12 +214,26 @@ export class Inspector {
     if (name === doc.node.name) return this.here();
     const node = doc.nodes.find((each) => (each.name ?? each.id) === name);
     const from = this.model.list_of_streams.filter((stream) => stream.origins.includes(name));
-    if (!node) return null;
+    if (!node) return this.member(name, from);
     return {
       title: called("node", name),
       rows: [
         ["name", node.name], ["id", node.id], ["behind", node.via.map((each) => called("node", each)).join(", ")],
         ["sends", from.map((stream) => this.model.nameOf(stream)).join(", ")],
+      ],
+    };
+  }
+
+  /** A node of the mesh that is no neighbour: on the way of a stream, or its origin. */
+  member(name, from) {
+    const passed = (this.model.document.mesh?.streams ?? []).filter((each) => each.path.includes(name) || each.node === name);
+    if (!passed.length) return null;
+    return {
+      title: called("node", name),
+      rows: [
+        ["name", name], ["is", "in the mesh, and no neighbour of this node"],
+        ["sends", from.map((stream) => this.model.nameOf(stream)).join(", ")],
+        ["carries to here", passed.filter((each) => each.node !== name).map((each) => this.model.nameOfGroup(each.group)).join(", ")],
       ],
     };
   }
@@ -271,6 +286,20 @@ export class Inspector {
       ],
     };
   }
+}
+
+/** A stream's place in the mesh; `isOneOfSome`: there are other origins of it. */
+function meshRows(stream, isOneOfSome) {
+  const of = isOneOfSome ? ` (${plain(stream.node)})` : "";
+  const names = (list) => list.map((name) => called("node", name)).join(", ");
+  const { recovered, resent, given_up: lost } = stream.counters;
+  return [
+    [`way here${of}`, stream.path.length > 1 ? stream.path.map((name) => called("node", name)).join(" → ") : ""],
+    [`parent${of}`, stream.begins_here ? "none: it begins here" : stream.parent ? called("node", stream.parent) : stream.wanted ? "nobody yet" : "none: it is not wanted here", stream.wanted && !stream.parent && !stream.begins_here ? "warn" : null],
+    [`backups${of}`, names(stream.backups)], [`children${of}`, names(stream.children)],
+    [`delay of the way${of}`, stream.delay ? milliseconds(stream.delay) : ""],
+    [`asked for again${of}`, recovered || resent || lost || stream.missing ? `${whole(recovered)} came, ${whole(lost)} never did, ${whole(stream.missing)} are missing; ${whole(resent)} were sent to others` : ""],
+  ];
 }
 
 /** What was said of a session, by whom and where. */

@@ -5,6 +5,7 @@ import { byId } from "./dom.js";
 export function tabs(show) {
   const list = byId("tabs");
   const all = [...list.querySelectorAll('[role="tab"]')];
+  const shown = () => all.filter((tab) => !tab.hidden);
   const open = (tab, focus = false) => {
     for (const each of all) {
       const chosen = each === tab;
@@ -17,17 +18,18 @@ export function tabs(show) {
   };
   for (const tab of all) tab.addEventListener("click", () => open(tab));
   list.addEventListener("keydown", (event) => {
-    const at = all.indexOf(document.activeElement);
-    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    const there = shown();
+    const at = there.indexOf(document.activeElement);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: there.length - 1 }[event.key];
     if (to === undefined || at < 0) return;
-    open(all[(to + all.length) % all.length], true);
+    open(there[(to + there.length) % there.length], true);
     event.preventDefault();
   });
   const byName = (name, focus) => {
     const tab = all.find((each) => each.dataset.tab === name);
     if (tab) open(tab, focus);
   };
-  return { open: byName, byNumber: (number) => all[number - 1] && open(all[number - 1], true) };
+  return { open: byName, byNumber: (number) => shown()[number - 1] && open(shown()[number - 1], true) };
 }
 
 /** `calls` are by key; digits go to `digit`. */

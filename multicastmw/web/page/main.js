@@ -7,6 +7,7 @@ import { Feed } from "./feed.js";
 import { amount, bitrate, clock, plain, plural, span } from "./format.js";
 import { Inspector } from "./inspector.js";
 import { shortcuts, tabs } from "./keys.js";
+import { meshView } from "./mesh.js";
 import { Model } from "./model.js";
 import { Preview } from "./preview.js";
 import { applyTheme, called, nextTheme, theme } from "./settings.js";
@@ -46,6 +47,7 @@ const views = {
   groups: groupsView(model, select),
   nodes: nodesView(model, select),
   events: () => events.show(),
+  mesh: meshView(model, select),
 };
 let current = "tree";
 const { open, byNumber } = tabs((name) => {
@@ -64,23 +66,28 @@ function show() {
 }
 
 function showHead() {
-  const { node, peers, nodes, groups } = model.document;
+  const { node, peers, nodes, groups, mesh } = model.document;
   const name = called("node", node.name);
   text(byId("node-name"), name);
   attribute(byId("node-name"), "title", plain(node.name));
   const up = peers.filter((peer) => peer.state === "up").length;
   figure("f-links", `${up}/${peers.length}`, up < peers.filter((peer) => peer.state !== "standby").length ? "bad" : null);
-  figure("f-nodes", amount(nodes.length));
+  figure("f-nodes", amount(nodes.length + membersOf(mesh)));
   figure("f-streams", amount(model.flowing.length));
   figure("f-groups", amount(model.groupsWanted));
   figure("f-in", bitrate(model.in));
   figure("f-out", bitrate(model.out));
   counts({
     sessions: model.sessions.length + model.notShown("sessions"), streams: model.streams.size + model.notShown("routes"),
-    groups: groups.length + model.notShown("groups"), nodes: peers.length, events: events.all.length,
+    groups: groups.length + model.notShown("groups"), nodes: peers.length, events: events.all.length, mesh: mesh?.neighbours.length ?? 0,
   });
+  byId("tab-mesh").hidden = !mesh;
+  if (!mesh && current === "mesh") open("tree");
   document.title = `${worst === "bad" ? "■ " : ""}${plain(name)} · Multicast Middleware`;
 }
+
+/** Nodes that this one knows of in the mesh; there may be more. */
+const membersOf = (mesh) => (mesh?.everybody ? mesh.everybody.known + mesh.everybody.neighbours.length : 0);
 
 function figure(id, value, level = null) {
   text(byId(id), value);

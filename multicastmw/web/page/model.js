@@ -158,6 +158,8 @@ export class Model {
   takeLinks(document, at, seconds) {
     const gone = new Set(this.links.keys());
     this.list = [];
+    this.named = new Map();
+    this.withId = new Map();
     for (const peer of document.peers) {
       const key = peer.id ? `${peer.name} ${peer.id}` : `${peer.name} ${peer.endpoint}`;
       gone.delete(key);
@@ -165,6 +167,8 @@ export class Model {
       const link = this.links.get(key);
       link.take(peer, at, seconds);
       this.list.push(link);
+      this.named.set(peer.name, link);
+      if (peer.id) this.withId.set(peer.id, link);
     }
     for (const key of gone) this.links.delete(key);
   }
@@ -177,7 +181,7 @@ export class Model {
 
   /** Which streams run along which link, and which way. */
   runStrands() {
-    const byName = new Map(this.list.map((link) => [link.peer.name, link]));
+    const byName = this.named;
     const towards = new Map();
     for (const link of this.list) for (const node of link.peer.nodes) if (!towards.has(node)) towards.set(node, link);
     for (const stream of this.streams.values()) {
@@ -186,7 +190,32 @@ export class Model {
       const froms = new Set(stream.origins.map((origin) => towards.get(origin)));
       for (const link of froms) link?.strands.push({ stream, way: "in" });
     }
+    this.runMeshStrands();
     for (const link of this.list) link.strands.sort((a, b) => b.stream.bits - a.stream.bits);
+  }
+
+  /** In the mesh each stream says itself who has it from whom. */
+  runMeshStrands() {
+    for (const each of this.document.mesh?.streams ?? []) {
+      const stream = this.streams.get(`${each.group} ${each.source}`);
+      if (!stream?.flows || stream.isOfNodes) continue;
+      if (each.parent) this.named.get(each.parent)?.strands.push({ stream, way: "in" });
+      for (const name of each.children) this.named.get(name)?.strands.push({ stream, way: "out" });
+    }
+  }
+
+  /** The link with the node of this name, or of this id. */
+  linkNamed(name) {
+    return this.named.get(name);
+  }
+
+  linkWith(id) {
+    return this.withId.get(id);
+  }
+
+  /** What the mesh says of a stream: one for each origin. */
+  meshStreamsOf({ group, source }) {
+    return (this.document.mesh?.streams ?? []).filter((each) => each.group === group && each.source === source);
   }
 
   totals(document, at, seconds) {

@@ -4,7 +4,7 @@
 // moved, and otherwise only the strands' colours and paces change.
 
 import { attribute, byId, el, keyed, svg, text } from "./dom.js";
-import { bitrate, milliseconds, percent, plain, plural } from "./format.js";
+import { amount, bitrate, milliseconds, percent, plain, plural } from "./format.js";
 import { called } from "./settings.js";
 
 const STRANDS_MOST = 6; // drawn a link; the rest is in its list
@@ -65,6 +65,7 @@ export class Tree {
       this.showLane(entry, link, model);
     });
     this.nobody.hidden = model.list.length > 0;
+    text(this.nobody, doc.mesh ? "no neighbour yet: the events say what was tried" : "no peers: [peer:NAME] in node.ini names whom to dial");
     const moving = this.entries.reduce((total, entry) => total + Math.min(entry.link.strands.length, STRANDS_MOST), 0);
     attribute(this.drawing, "data-still", moving > MOVING_MOST);
     if (before !== this.order) this.lay();
@@ -77,14 +78,15 @@ export class Tree {
     const entry = {
       link, light: light(), name: el("b", { class: "name" }), state: el("span", { class: "state" }), way: el("span", { class: "badge way" }),
       fast: el("span", { class: "badge fast", text: "kernel" }), in: el("span", { class: "figure" }), out: el("span", { class: "figure" }),
-      rtt: el("span", { class: "figure" }), lost: el("span", { class: "figure lost" }), keys: el("ul", { class: "streamkeys" }),
+      rtt: el("span", { class: "figure" }), jitter: el("span", { class: "figure" }), queue: el("span", { class: "figure" }), lost: el("span", { class: "figure lost" }), keys: el("ul", { class: "streamkeys" }),
       behind: el("ul", { class: "behind", "aria-label": "nodes behind it" }), paths: [], shape: "",
     };
     entry.card = el("button", { class: "card peer", type: "button", tabindex: "-1", on: { click: () => this.select("link", link.key) } },
       el("span", { class: "top" }, entry.light, entry.name, entry.way, entry.fast), entry.state,
       el("span", { class: "figures" },
         el("span", { title: "to it" }, el("i", { text: "out" }), entry.out), el("span", { title: "from it" }, el("i", { text: "in" }), entry.in),
-        el("span", { title: "round trip" }, el("i", { text: "RTT" }), entry.rtt), el("span", { title: "probes of the last minute that nobody answered" }, el("i", { text: "loss" }), entry.lost)));
+        el("span", { title: "round trip" }, el("i", { text: "RTT" }), entry.rtt), el("span", { title: "probes of the last minute that nobody answered" }, el("i", { text: "loss" }), entry.lost),
+        el("span", { title: "how much one round trip differs from the next" }, el("i", { text: "jitter" }), entry.jitter), el("span", { title: "packets that wait for it here" }, el("i", { text: "queue" }), entry.queue)));
     entry.node = el("li", { class: "lane" }, entry.card, el("div", { class: "beside" }, entry.keys, entry.behind));
     entry.group = svg("g");
     entry.base = svg("path", { class: "base" });
@@ -108,6 +110,8 @@ export class Tree {
     text(entry.in, up ? bitrate(link.in) : "–");
     text(entry.rtt, up ? milliseconds(peer.rtt) : "–");
     text(entry.lost, up ? percent(peer.loss) : "–");
+    text(entry.jitter, up ? milliseconds(peer.jitter) : "–");
+    text(entry.queue, up ? amount(peer.queue) : "–");
     attribute(entry.lost, "data-grows", link.isLossy);
     this.showKeys(entry, link, model);
     this.showBehind(entry, peer);

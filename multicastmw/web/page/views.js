@@ -8,11 +8,11 @@ import { Table } from "./table.js";
 import { light, showLight } from "./tree.js";
 
 const EVENTS_KEPT = 200;
-const right = "number";
+export const right = "number";
 const OF_NODES = new Set(["sessions", "probing"]); // what nodes want for themselves: SAP's groups, and that by which they ask each other
 
 /** A name, and below it what it is really called. */
-function showName(cell, name, real) {
+export function showName(cell, name, real) {
   if (!cell.first) {
     cell.first = el("b", { class: "name" });
     cell.second = el("span", { class: "real" });
@@ -22,13 +22,13 @@ function showName(cell, name, real) {
   text(cell.second, name === real ? "" : real);
 }
 
-function showLightCell(cell, found) {
+export function showLightCell(cell, found) {
   cell.light ??= cell.appendChild(light());
   showLight(cell.light, found);
 }
 
 /** Puts a table with its search field and count into a panel. */
-function furnish(panel, table, label, ...beside) {
+export function furnish(panel, table, label, ...beside) {
   const search = el("input", { type: "search", class: "search", placeholder: "find", "aria-label": `find in ${label}`, maxlength: 100, on: { input: () => table.filter(search.value) } });
   byId(panel).append(el("div", { class: "tools" }, search, table.count, ...beside), table.node, table.nothing, table.more);
 }
@@ -95,9 +95,11 @@ export function nodesView(model, select) {
       { title: "for", className: `${right} wider`, width: "w-rate", value: (link) => span(model.at - link.peer.since), sort: (link) => -link.peer.since },
       { title: "data", className: "wide", width: "w-short", value: (link) => (link.peer.data ?? "").toUpperCase(), sort: (link) => link.peer.data ?? "" },
       { title: "RTT", className: right, width: "w-rate", value: (link) => milliseconds(link.peer.rtt), sort: (link) => link.peer.rtt ?? Infinity },
+      { title: "jitter", className: `${right} wider`, width: "w-rate", value: (link) => milliseconds(link.peer.jitter), sort: (link) => link.peer.jitter ?? -1 },
       { title: "loss", className: `${right} wide`, width: "w-count", value: (link) => percent(link.peer.loss), sort: (link) => link.peer.loss ?? -1 },
       { title: "in", className: `${right} wide`, width: "w-rate", value: (link) => bitrate(link.in), sort: (link) => link.in },
       { title: "out", className: `${right} wide`, width: "w-rate", value: (link) => bitrate(link.out), sort: (link) => link.out },
+      { title: "queue", className: `${right} wider`, width: "w-count", value: (link) => (link.peer.state === "up" ? amount(link.peer.queue) : ""), sort: (link) => link.peer.queue },
       { title: "no room", className: right, width: "w-count", value: (link) => amount(link.lost), sort: (link) => link.lost },
       { title: "wants", className: `${right} wider`, width: "w-count", value: (link) => amount(link.peer.channels), sort: (link) => link.peer.channels },
       { title: "why not, or why slow", className: "wide", value: (link) => link.peer.why || link.peer.why_slow },
