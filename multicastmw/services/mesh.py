@@ -23,6 +23,7 @@ from multicastmw.endpoints import SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.tcp import PeerConnection
 from multicastmw.services.peers import connection_kind, entered, reason, secured
+from multicastmw.services.seeds import NoTargets, Target, look_up
 from multicastmw.wire.mesh import BASE, Sample, StreamKey
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ UPLINK = 20_000  # kbit/s, where node.ini does not say it
 ALONE = 0.5, 1.0  # seconds between two tries of seeds while there is no neighbour, doubling up to
 ALONE_MOST = 15.0
 GREETS = 20.0, 40.0  # and while there are: so that two halves of a mesh find each other
-SRV_MOST = 8  # targets of one name
+LED_MOST = 64  # seeds by name, whose nodes are remembered
 MANY = 0xFFFF
 
 
@@ -98,9 +99,10 @@ class MeshService(Service):
         self.room = node.room
         self.credentials = node.credentials
         self.dial_reactor: Any = node.reactor  # a careful one, when the TAP is known
-        self._rng = rng
+        self.rng = rng
         self._seeds = config.overlay.seeds
         self._attempts: dict[Attempt, None] = {}
+        self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
         self._backoff = ALONE[0]
         self._seeds_at = float("inf")
         now = node.reactor.seconds()
@@ -207,47 +209,63 @@ class MeshService(Service):
         """One of them, at random: all at once would be many, where there are many nodes."""
         alone = not self.mesh.circles[BASE].active
         if alone:
-            self._seeds_at = now + self._backoff * self._rng.uniform(0.75, 1.25)
+            self._seeds_at = now + self._backoff * self.rng.uniform(0.75, 1.25)
             self._backoff = min(ALONE_MOST, self._backoff * 2)
         else:
             self._backoff = ALONE[0]
-            self._seeds_at = now + self._rng.uniform(*GREETS)
+            self._seeds_at = now + self.rng.uniform(*GREETS)
         if not self._seeds:
             return
-        seed = self._rng.choice(self._seeds)
+        seed = self.rng.choice(self._seeds)
         if seed.startswith(SRV):
             self._look_up(seed[len(SRV) :])
         elif given := dialled(seed):
-            self._greet(given["host"], int(given["port"]))
+            self.greet([Target(given["host"], int(given["port"]))])
 
     def _look_up(self, name: str) -> None:
-        from twisted.names import client, dns
-
-        def found(answer: Any) -> None:
-            targets = [record.payload for record in answer[0] if record.type == dns.SRV][:SRV_MOST]
-            if targets and self.running:
-                best = min(target.priority for target in targets)
-                target = self._rng.choice([each for each in targets if each.priority == best])
-                self._greet(target.target.name.decode("ascii", "replace"), target.port)
+        def found(targets: list[Target]) -> None:
+            if self.running:
+                self.greet(targets)
 
         def failed(failure: Failure) -> None:
-            self.node.tell(SeedUnreachable(f"{SRV}{name}", "DNS does not say where"))
+            failure.trap(NoTargets)
+            self.node.tell(SeedUnreachable(f"{SRV}{name}", failure.getErrorMessage()))
 
-        client.lookupService(f"_mcmw._tcp.{name}", timeout=(1, 3)).addCallbacks(found, failed)
+        look_up(name, self.rng).addCallbacks(found, failed)
 
-    def _greet(self, host: str, port: int) -> None:
+    def greet(self, targets: list[Target]) -> None:
+        """The first of these that answers; none where one of them is a neighbour, or is being dialled."""
+        places = {f"{host}:{port}" for host, port in targets}
+        if any(self._is_linked(*target) for target in targets) or any(
+            each.place in places for each in self._attempts
+        ):
+            return
+        self._greet_one(targets)
+
+    def _greet_one(self, targets: list[Target]) -> None:
+        (host, port), *others = targets
+
         def over(link: Link | None, why: str) -> None:
             if link is None:
                 self.node.tell(SeedUnreachable(f"{host}:{port}", why))
+                if others:
+                    self._greet_one(others)
             elif link.neighbour:
+                self._remember(Target(host, port), link.node)
                 base = self.mesh.circles[BASE]
                 base.ask(link.neighbour, not base.active, self.reactor.seconds())
 
-        place = f"{host}:{port}"
-        if not self._is_linked(host, port) and all(each.place != place for each in self._attempts):
-            self._attempt(host, port, over)
+        self._attempt(host, port, over)
+
+    def _remember(self, target: Target, node: int) -> None:
+        if len(self._led_to) >= LED_MOST:
+            self._led_to.clear()
+        self._led_to[target] = node
 
     def _is_linked(self, host: str, port: int) -> bool:
+        """By what it was found to be, or by an address that is its own."""
+        if self._led_to.get(Target(host, port)) in self.mesh.neighbours:
+            return True
         return any((host, port) in neighbour.sample.addresses for neighbour in self.mesh.neighbours.values())
 
 
