@@ -10,7 +10,7 @@ import warnings
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from multicastmw.literals import MAX_SOCKET_PATH, did_you_mean, nearest, shown, words
+from multicastmw.literals import MAX_SOCKET_PATH, device, did_you_mean, nearest, shown, words
 
 MAX_HOST = 253  # characters of a name in DNS (RFC 1035, 2.3.4, less the lengths' own)
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?")
@@ -77,14 +77,18 @@ def clients(text: str) -> tuple[str, ...]:
 
 
 SRV = "srv:"
+LAN = "lan:"
 
 
 def seeds(text: str) -> tuple[str, ...]:
-    """Where a mesh is asked first: endpoints to dial, or srv:NAME for what DNS says of _mcmw._tcp.NAME."""
+    """Where a mesh is asked first: endpoints to dial, srv:NAME for what DNS says of _mcmw._tcp.NAME, lan: for
+    who answers on this host's LANs, or lan:DEVICE on that one."""
     return tuple(_seed(word) for word in words(text))
 
 
 def _seed(word: str) -> str:
+    if word.startswith(LAN):
+        return LAN + (device(word[len(LAN) :]) if word != LAN else "")
     if not word.startswith(SRV):
         return client(word)
     name = word[len(SRV) :].rstrip(".")

@@ -141,7 +141,9 @@ class OverlayConfig:
         "How nodes find each other: static (a tree of [peer:NAME]), or mesh, which builds and heals itself.",
     )
     seeds: tuple[str, ...] = option(
-        endpoints.seeds, "", "Nodes of the mesh that are asked first: endpoints, or srv:NAME (DNS)."
+        endpoints.seeds,
+        "",
+        "Nodes of the mesh that are asked first: endpoints, srv:NAME (DNS), or lan: (this LAN).",
     )
     uplink: int | None = option(
         literals.uplink,

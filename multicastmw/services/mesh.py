@@ -18,10 +18,12 @@ from multicastmw.core.events import SeedUnreachable
 from multicastmw.core.link import Link
 from multicastmw.core.mesh.destination import MeshDestination
 from multicastmw.core.mesh.mesh import Mesh
+from multicastmw.core.mesh.onlan import LanCounters
 from multicastmw.core.mesh.settings import Settings
-from multicastmw.endpoints import SRV, dialled, listened
+from multicastmw.endpoints import LAN, SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.tcp import PeerConnection
+from multicastmw.services.lanseeds import LanSeeds
 from multicastmw.services.peers import connection_kind, entered, reason, secured
 from multicastmw.services.seeds import NoTargets, Target, look_up
 from multicastmw.wire.mesh import BASE, Sample, StreamKey
@@ -101,6 +103,7 @@ class MeshService(Service):
         self.dial_reactor: Any = node.reactor  # a careful one, when the TAP is known
         self.rng = rng
         self._seeds = config.overlay.seeds
+        self._lans: dict[str, LanSeeds] = {}
         self._attempts: dict[Attempt, None] = {}
         self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
         self._backoff = ALONE[0]
@@ -111,6 +114,9 @@ class MeshService(Service):
         self.destination = MeshDestination(
             node.router, self.mesh, port, self._has_static_links, node.reactor.seconds
         )
+        for seed in self._seeds:
+            if seed.startswith(LAN):
+                self._lans[seed] = LanSeeds(self, seed[len(LAN) :])
         self._clockwork = Clockwork(node.reactor, self)
         node.room.mesh = self.destination
         node.forwarder.feeder = self.destination
@@ -134,12 +140,16 @@ class MeshService(Service):
         self.mesh.start((), now)
         for channel in self.node.router.channels():
             self.destination.others_changed(channel)
+        for lan in self._lans.values():
+            lan.start()
         self._seeds_at = now
         self._clockwork.wind()
 
     def stopService(self) -> None:
         super().stopService()
         self._clockwork.stop()
+        for lan in self._lans.values():
+            lan.stop()
         for attempt in list(self._attempts):
             attempt.cancel()
 
@@ -152,6 +162,11 @@ class MeshService(Service):
         self.mesh.tick(now)
         self.destination.tick(now)
         self.room.outgoing.flush()
+
+    def lan_counters(self) -> dict[str, int]:
+        """Of all LANs that are asked, together."""
+        found = LanCounters().add(*(lan.on_lan.counters for lan in self._lans.values()))
+        return {f"lan_{name}": count for name, count in found.as_dict().items()} if self._lans else {}
 
     # --- what the mesh asks
 
@@ -217,7 +232,9 @@ class MeshService(Service):
         if not self._seeds:
             return
         seed = self.rng.choice(self._seeds)
-        if seed.startswith(SRV):
+        if seed in self._lans:
+            self._lans[seed].ask()
+        elif seed.startswith(SRV):
             self._look_up(seed[len(SRV) :])
         elif given := dialled(seed):
             self.greet([Target(given["host"], int(given["port"]))])

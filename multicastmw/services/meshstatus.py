@@ -56,7 +56,7 @@ class Meshes:
             everybody=next((each for each in groups if each.group == "all"), None),
             streams=self._of_streams(list(islice(mesh.feeds.values(), SHOWN_MAX)), now),
             streams_not_shown=max(0, len(mesh.feeds) - SHOWN_MAX),
-            counters=mesh.counters.as_dict(),
+            counters=mesh.counters.as_dict() | self._node.mesh.lan_counters(),
         )
 
     def _forget_names(self) -> None:
