@@ -2,11 +2,18 @@
 
 import re
 import subprocess
+from typing import Any
 
 from multicastmw.cli.film import find_ffmpeg
+from multicastmw.cli.lab import wait_until
 from tests import browser as browsers
-from tests.netns.kit import NetnsTestCase, peer_of, why_not
-from tests.netns.walk import ROOT, Walk, links, mp4, steps
+from tests.netns.kit import PATIENCE, NetnsTestCase, peer_of, why_not
+from tests.netns.walk import END, MESH, ROOT, Walk, links, mp4, steps
+
+
+def members(status: dict[str, Any]) -> list[str]:
+    """Groups that the node is in."""
+    return [group["group"] for group in status["mesh"]["groups"]]
 
 
 class Newcomer(NetnsTestCase):
@@ -29,6 +36,27 @@ class Newcomer(NetnsTestCase):
         status = walk.desks["b"].status()
         self.assertEqual([True, True], [peer_of(status, name)["tls"] for name in "ac"])
         self.assertEqual(["Film"], [session["name"] for session in status["sessions"]])
+
+    def test_three_nodes_of_a_mesh_that_know_one_seed(self) -> None:
+        lab = self.make_lab("abc")
+        clip = lab.state_dir / "none.mp4"
+        clip.touch()
+        walk = Walk(lab, ROOT, clip)
+        for desk in walk.desks.values():
+            links(desk, "make install")
+        lines = steps(MESH, END)
+        *first, send, show = lines
+        self.assertEqual(["b# mcmw recv 239.1.2.3"], [f"{host}# {line}" for host, line in first[6:]])
+        self.assertEqual([2, 2, 2], [sum(host == name for host, _ in first[:6]) for name in "abc"])
+        walk.go(links, first)
+        c, b = walk.desks["c"], walk.desks["b"]
+        wait_until(lambda: len(c.status()["mesh"]["neighbours"]) == 2, PATIENCE, "that c knows a and b")
+        wait_until(lambda: "239.1.2.3" in members(b.status()), PATIENCE, "that b is in the group")
+        walk.go(links, [send, show])
+        self.assertIn("239.1.2.3 from 10.88.0.3, which c sends", walk.printed)
+        receiver = walk.started[-1]
+        self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
+        self.assertIn("500", receiver.read_output())
 
     def test_readme_counts_its_steps(self) -> None:
         (said,) = re.findall(r"These are (\d+) commands", (ROOT / "README.rst").read_text())

@@ -29,8 +29,10 @@ from tests.netns.screenshots import film, small
 
 ROOT = Path(__file__).parents[2]
 SECTION = "Three hosts in five minutes"
+MESH = "More hosts than one would draw a tree of"
+END = "Play something"
 STEP = re.compile(r"^    ([abc])# (.+)$", re.MULTILINE)
-GOES_ON = ("/opt/mcmw/bin/twistd", "ffmpeg")  # commands that have a terminal to themselves
+GOES_ON = ("/opt/mcmw/bin/twistd", "ffmpeg", "mcmw recv")  # commands that have a terminal to themselves
 WITHIN = 20.0  # seconds from the film to its picture, and more than a newcomer waits
 SOURCE = "/src"  # where the host has the project
 
@@ -67,10 +69,10 @@ class Step(NamedTuple):
     command: str
 
 
-def steps() -> list[Step]:
-    """As README.rst has them."""
-    text = (ROOT / "README.rst").read_text().partition(SECTION)[2]
-    return [Step(*found) for found in STEP.findall(text.partition("\nPlay something\n")[0])]
+def steps(section: str = SECTION, until: str = MESH) -> list[Step]:
+    """As README.rst has them, from one heading to another."""
+    text = (ROOT / "README.rst").read_text().partition(f"\n{section}\n")[2]
+    return [Step(*found) for found in STEP.findall(text.partition(f"\n{until}\n")[0])]
 
 
 class Desk:
@@ -132,10 +134,11 @@ class Walk:
         names = {f"{name}.example.net": address for name, address in addresses.items()}
         self.desks = {host.name: Desk(host, clone, clip, names) for host in lab.hosts}
         self.printed = ""
+        self.started: list[Process] = []  # what has a terminal to itself
         self._say = say
 
-    def go(self, installs: Callable[[Desk, str], None]) -> None:
-        for number, step in enumerate(steps(), 1):
+    def go(self, installs: Callable[[Desk, str], None], lines: list[Step] | None = None) -> None:
+        for number, step in enumerate(lines or steps(), 1):
             began = time.monotonic()
             self._one(step, installs)
             self._say(f"{number:3}  {time.monotonic() - began:6.1f} s  {step.host}# {step.command}")
@@ -150,7 +153,8 @@ class Walk:
             source = f"{desk.at}{Path('/root', folder)}/."
             subprocess.run(["cp", "-r", source, f"{there.at}{target}/"], check=True)
         elif line.startswith(GOES_ON):
-            process = desk.starts(line, f"{step.host}-{'node' if 'twistd' in line else 'film'}")
+            process = desk.starts(line, f"{step.host}-{'node' if 'twistd' in line else line.split()[0]}")
+            self.started.append(process)
             if "twistd" in line:
                 self._await_node(desk, process)
         else:
