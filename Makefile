@@ -56,6 +56,7 @@ whole: .venv/ready $(OBJECT) tools compiled
 
 screenshots: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m tests.netns.screenshots docs/screenshots
+	$(BIN)/python -m tests.netns.meshshots docs/screenshots
 
 simulate: .venv/ready
 	$(BIN)/python -m simulator $(if $(SIZES),--sizes "$(SIZES)") $(ARGS)

@@ -81,6 +81,10 @@ MISTAKES = [
     ("[peer:b]\nendpoint = tcp:b:1\\\n", "[peer:b] endpoint: 'tcp:b:1\\\\' has no port from 1 to 65,535"),
     ("[peer:b]\nendpoint = ssl:b:1:certKey=/nowhere\n", "[peer:b] endpoint: 'ssl:b:1:certKey=/nowhere' is not a client endpoint of Twisted ([Errno 2] No such file or directory: '/nowhere')"),
     ("[overlay]\nseeds = srv:a..b\n", "[overlay] seeds: 'srv:a..b': 'a..b' is no name in DNS"),
+    (
+        "[overlay]\nseeds = lan:a/b\n",
+        "[overlay] seeds: 'a/b' is no name for an interface (no space, slash, colon or %)",
+    ),
     ("[overlay]\nseeds = srv:\n", "[overlay] seeds: 'srv:': '' is no name in DNS"),
     ("[overlay]\nuplink = 20M\n", "[overlay] uplink: '20M' is not a whole number from 0 to 100,000,000, nor auto"),
     ("[overlay]\nengine = statik\n", "[overlay] engine: 'statik' is none of static, mesh; did you mean static?"),

@@ -32,22 +32,16 @@ def draw(console: Console, status: dict[str, Any]) -> None:
 
 def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:
     """What is measured of each is its link's."""
-    table = Columns("neighbour", "RTT ms>", "loss>", "out>", "in>", "queue>", "gives>", "score>", "groups")
+    figures = ("RTT ms>", "loss>", "out>", "in>", "queue>", "gives>", "score>", "groups>")
+    table = Columns("neighbour", *figures, "")
     for each in sorted(neighbours, key=lambda each: (each["rtt"] is None, each["rtt"])):
         link = links.get(each["id"], NO_LINK)
         table.row(
             short(each["name"], 14), round_trip(each["rtt"], link["jitter"]), share(link["loss"]),
             amount(link["rate_sent"]), amount(link["rate_received"]), amount(link["queue"]), each["capacity"],
-            f"{each['score']:.0f}", ("behind NAT " if each["behind_nat"] else "") + groups_of(each["groups"]),
+            f"{each['score']:.0f}", len(each["groups"]), "NAT" if each["behind_nat"] else "",
         )  # fmt: skip
     console.print(table if neighbours else "no neighbour yet: mcmw show events says what was tried")
-
-
-def groups_of(found: list[str]) -> str:
-    """Whether it is a neighbour in the overlay of all; of the others the first."""
-    named = [name for name in found if name != "all"]
-    more = [f"+{len(named) - 1}"] if len(named) > 1 else []
-    return " ".join((["all"] if len(named) < len(found) else []) + named[:1] + more)
 
 
 def _groups(console: Console, groups: list[dict[str, Any]]) -> None:

@@ -46,10 +46,13 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             source's errors and those that the way through the overlay added;
             takes the node 2.5 s of looking, and goes on for 10 s
     tree    the nodes that are reached, behind the link that leads to them; in the
-            mesh, the way of each stream to here, and where it goes on
-    mesh    of an engine mesh: the neighbours, their round trips and what they
-            carry for others; groups; from whom each stream comes and to whom it
-            goes, what is missing of it and what was sent again
+            mesh, the way of each stream to here, where it goes on, and who is
+            asked if the parent fails
+    mesh    of an engine mesh: the neighbours, with round trips and how they
+            differ, probes lost, bits a second out and in, what waits for them,
+            how many children each may have (gives), and what is thought of it;
+            groups; from whom each stream comes and to whom it goes, what is
+            missing of it and what was sent again
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 # What we chose.
 UNANSWERED = 3  # questions of one who is alone, until it is said that nobody answers
-HINT = "a cloud, a container's network and many wireless ones carry no multicast: name a seed"
+HINT = "clouds, containers and many wireless networks carry no multicast: then name a seed"
 
 
 class LanSeeds:

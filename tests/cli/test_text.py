@@ -205,10 +205,10 @@ class OtherParts(SynchronousTestCase):
         }  # fmt: skip
         text = "\n".join(self.drawn("mesh"))
         self.assertIn("relay, nothing for others, cannot be dialled", text)
-        for words in ("12.3\u00b10.4", "3.12%", "12.3k", "4.56M", "17", "behind", "c?[2J, d, e +1",
+        for words in ("12.3\u00b10.4", "3.12%", "12.3k", "4.56M", "17", "1  NAT", "c?[2J, d, e +1",
                       "239.1.2.3 of studio", "and 7 more"):  # fmt: skip
             self.assertIn(words, text)
-        self.assertLess(text.index("12.3\u00b1"), text.index("behind"))
+        self.assertLess(text.index("12.3\u00b1"), text.index("NAT"))
         lines = self.drawn("tree")
         self.assertEqual(9, len(lines))
         self.assertTrue(lines[2].endswith("b  12.3 ms"), lines)

@@ -59,7 +59,7 @@ class OnOneLan(NetnsTestCase):
         )
         said = " ".join(mcmw(a, "show", "events")[1].split())
         self.assertIn("the seed lan: cannot be reached: nobody answers at", said)
-        self.assertIn("name a seed", said)
+        self.assertIn("then name a seed", said)
         self.start(b)
         await_linked(b, "a")
 
