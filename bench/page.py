@@ -24,13 +24,16 @@ COUNT = """new Promise(done => {
   requestAnimationFrame(look); })"""
 SETTLE = "new Promise(done => setTimeout(done, 2000))"  # a view is made once, and then kept up to date
 VIEWS = ("tree", "streams", "groups", "nodes", "events")
+MESH = "mesh"  # and its view
 
 
-def measure(nodes: int, groups: int, seconds: float, views: Sequence[str]) -> dict[str, dict[str, float]]:
+def measure(
+    nodes: int, groups: int, seconds: float, views: Sequence[str], mesh: bool = False
+) -> dict[str, dict[str, float]]:
+    told = ["--nodes", str(nodes), "--groups", str(groups), *(["--mesh"] if mesh else [])]
     serving = subprocess.Popen(
-        [sys.executable, "-m", "tests.web.synthetic", "--nodes", str(nodes), "--groups", str(groups)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "tests.web.synthetic", *told], stdout=subprocess.PIPE, text=True
+    )
     assert serving.stdout
     url = f"http://127.0.0.1:{int(serving.stdout.readline())}/"
     found = {}
@@ -63,10 +66,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.page", description=__doc__)
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--groups", type=int, default=500)
-    parser.add_argument("--view", choices=VIEWS, action="append", help="only these")
+    parser.add_argument("--view", choices=(*VIEWS, MESH), action="append", help="only these")
+    parser.add_argument("--mesh", action="store_true", help="all are neighbours in a mesh; its view, too")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each view is counted")
     told = parser.parse_args()
-    print(json.dumps(measure(told.nodes, told.groups, told.seconds, told.view or VIEWS), indent=1))
+    views = told.view or (*VIEWS, *([MESH] if told.mesh else []))
+    print(json.dumps(measure(told.nodes, told.groups, told.seconds, views, told.mesh), indent=1))
 
 
 if __name__ == "__main__":

@@ -109,7 +109,9 @@ class Repair(NetnsTestCase):
             host.start_node(node_ini(host, (), overlay(None if host is a else a, uplink=3_000)))
         for one, other in ("ab", "ac", "bc"):
             lab.internet.lose(one, other, 30)
-        receivers = [host.spawn(asking(host, "recv", GROUP, "--json"), log="recv") for host in (b, c)]
+        receivers = [
+            host.spawn(asking(host, "recv", GROUP, "--json"), log=f"{host.name}-recv") for host in (b, c)
+        ]
         for host in (b, c):
             host.await_status(lambda status: GROUP in groups_of(status), PATIENCE, "demand")
         done = a.run(asking(a, "send", GROUP, "--json", "--seconds", "10"))
