@@ -11,7 +11,7 @@ from typing import Any
 from twisted.internet.protocol import DatagramProtocol
 
 # What the specification says (docs/protocol.rst, "On a LAN").
-GROUP, PORT = "239.255.77.67", 4601
+GROUP, PORT = "239.255.77.100", 4601
 TTL = 1
 
 IP_MULTICAST_ALL = 49  # linux/in.h; Python has no name for it

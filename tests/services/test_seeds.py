@@ -34,14 +34,13 @@ class Targets(SynchronousTestCase):
 
     def test_what_cannot_be_dialled_is_none(self) -> None:
         for entries in (
-            [],
             [(0, 0, "")],
             [(0, 4600, "")],
             [(0, 0, "a")],
             [(0, 4600, "a b")],
             [(0, 1, "\x1b")],
         ):
-            error = self.assertRaises(NoTargets, ordered, [entry])
+            error = self.assertRaises(NoTargets, ordered, entries)
             self.assertEqual(f"DNS names no host for {service(NAME)}", str(error))
 
     def test_records_of_another_type_are_none(self) -> None:

@@ -54,6 +54,12 @@ const cameFrom = (stream) => (stream.begins_here ? "here" : stream.parent ? call
 /** Links on its way from the origin. */
 const hops = (stream) => (stream.begins_here ? 0 : Math.max(0, stream.path.length - 1));
 
+/** A table below its heading.  What is not in sight of a long one is not laid out (see .part in style.css). */
+function part(id, title, table, label) {
+  byId("panel-mesh").append(el("section", { id, class: "part" }, el("h2", { text: title })));
+  furnish(id, table, label);
+}
+
 function streamsTable(model, choose, isChosen) {
   const table = new Table({
     label: "streams in the mesh", empty: "no stream passes", key: meshKey, open: choose, light: (stream) => (stream.wanted && !stream.parent && !stream.begins_here ? "warn" : null),
@@ -71,8 +77,7 @@ function streamsTable(model, choose, isChosen) {
       { title: "again", className: `${right} wider`, width: "w-count", value: again, sort: (stream) => stream.counters.recovered },
     ],
   });
-  byId("panel-mesh").append(el("h2", { text: "Streams" }));
-  furnish("panel-mesh", table, "streams in the mesh");
+  part("mesh-streams", "Streams", table, "streams in the mesh");
   return (streams, more) => table.show(streams, more);
 }
 
@@ -99,8 +104,7 @@ function neighboursTable(model, select) {
       { title: "in groups", className: "wider", value: (each) => `${each.behind_nat ? "behind NAT, " : ""}${some(each.groups.map((group) => (group === "all" ? group : model.nameOfGroup(group))), 3)}`, sort: (each) => each.groups.length },
     ],
   });
-  byId("panel-mesh").append(el("h2", { text: "Neighbours" }));
-  furnish("panel-mesh", table, "neighbours");
+  part("mesh-neighbours", "Neighbours", table, "neighbours");
   return (neighbours) => table.show(neighbours);
 }
 
@@ -113,7 +117,6 @@ function groupsTable(model) {
       { title: "neighbours", value: (group) => some(group.neighbours.map((name) => called("node", name)), 6), sort: (group) => group.neighbours.length },
     ],
   });
-  byId("panel-mesh").append(el("h2", { text: "Groups" }));
-  furnish("panel-mesh", table, "groups in the mesh");
+  part("mesh-groups", "Groups", table, "groups in the mesh");
   return (groups) => table.show(groups);
 }
