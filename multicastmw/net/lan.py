@@ -34,21 +34,19 @@ class LanSockets:
 
     def __init__(self, reactor: Any, question: Received, answer: Received) -> None:
         self._joined: set[str] = set()
-        self._hears = _udp()
+        self._hears, self._asks = _udp(), _udp()
         try:
             self._hears.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._hears.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
             self._hears.bind((GROUP, PORT))
-            self._asks = _udp()
             self._asks.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, TTL)
             self._asks.bind(("", 0))
-            self._ports = [
-                self._adopt(reactor, self._hears, question),
-                self._adopt(reactor, self._asks, answer),
-            ]
         except OSError:
             self._hears.close()
+            self._asks.close()
             raise
+        pairs = (self._hears, question), (self._asks, answer)
+        self._ports = [self._adopt(reactor, *pair) for pair in pairs]
 
     def _adopt(self, reactor: Any, sock: socket.socket, received: Received) -> Any:
         return reactor.adoptDatagramPort(sock.fileno(), socket.AF_INET, Listens(received), LONGEST)
