@@ -135,6 +135,25 @@ class ShownTests(NetnsTestCase):
         files = {"certificate": f"{name}.pem", "private-key": f"{name}.key", "authorities": "authority.pem"}
         return {"tls": files}
 
+    def test_round_trips_are_measured_where_data_go_over_tcp(self) -> None:
+        """No probe goes there, and so a Keep Alive asks."""
+        lab = self.make_lab("ab")
+        a, b = lab.hosts
+        tcp: Sections = {"listen": {"udp-port": ""}}
+        b.start_node(node_ini(b, (), tcp))
+        a.start_node(node_ini(a, (b,), tcp))
+        for host, peer in ((a, "b"), (b, "a")):
+            status = host.await_status(
+                lambda status, peer=peer: any(
+                    each["name"] == peer and each["rtt"] is not None for each in status["peers"]
+                ),
+                PATIENCE, "a round trip",
+            )  # fmt: skip
+            link = peer_of(status, peer)
+            self.assertEqual(("tcp", None), (link["data"], link["loss"]))
+            self.assertTrue(0 < link["rtt"] < 1, link["rtt"])
+            self.assertIsNotNone(link["jitter"])
+
     def test_links_in_tls_and_the_certificates_end_from_a_warning_to_its_renewal(self) -> None:
         lab = self.make_lab("ab")
         a, b = lab.hosts
