@@ -265,6 +265,7 @@ class Feed:
             return
         if by is self.upstream.parent:
             self.upstream.fed_at = now
+            self.gaps.doubled(sequence, now)
         else:
             self.upstream.brought(by, now)
 
@@ -352,6 +353,7 @@ class Feed:
             self.gaps.lost = 0
         elif seconds < LIVE:
             return  # so that a slow stream has its true rate
+        self.gaps.fade(seconds)
         self._measured_at = now
         self._count = self._bytes = 0
         if self.top >= 0:

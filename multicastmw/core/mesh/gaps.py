@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
+from multicastmw.core.mesh.reordering import Reordering
 from multicastmw.core.mesh.settings import (
     ASKED_MAX,
     GAP_WAIT,
-    GUARD,
     MISSING_MAX,
     NACK_EXTRA,
     NACK_FACTOR,
@@ -33,13 +33,14 @@ NEVER = float("inf")
 class Miss:
     """A number that has not come."""
 
-    __slots__ = ("ask_at", "asked", "noticed", "tries")
+    __slots__ = ("ask_at", "asked", "noticed", "sent_by", "tries")
 
     def __init__(self, now: float, ask_at: float) -> None:
         self.noticed = now
         self.ask_at = ask_at
         self.tries = 0
         self.asked: Neighbour | None = None
+        self.sent_by = NEVER  # when it was first seen that the parent has sent it
 
 
 class Gaps:
@@ -50,6 +51,7 @@ class Gaps:
         self.mark = 0  # below it the parent has everything
         self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
+        self._reordering = Reordering()
 
     def low_water(self, sequence: int) -> int:
         """How far below this number the first one is that is missing here; 0: nothing is."""
@@ -62,6 +64,15 @@ class Gaps:
         """For a Have."""
         return ranges(self.numbers, RANGES_MAX) if self.numbers else ()
 
+    @property
+    def late(self) -> float:
+        """Seconds by which packets come out of order, where they do by more than is usual."""
+        return self._reordering.late
+
+    def fade(self, seconds: float) -> None:
+        """So long went by."""
+        self._reordering.fade(seconds)
+
     # --- numbers come and do not come
 
     def skipped(self, top: int, step: int, now: float) -> None:
@@ -72,32 +83,33 @@ class Gaps:
         self._feed.counters.missed += step - 1
         if not self._feed.deadline:
             return
-        guard = self._guard()
+        guard = self._reordering.guard(self._feed.rate)
+        wait = GAP_WAIT + 2 * self.late  # the parent's guard is as long as ours, and what it gets may be late
         for back in range(1, step):
             number = (top + back) & MASK
-            was_sent = (number - self.mark) & MASK >= HALF
-            self.lost += was_sent
-            self.numbers[number] = Miss(now, now + (guard if was_sent else GAP_WAIT))
+            miss = self.numbers[number] = Miss(now, now + wait)
+            if (number - self.mark) & MASK >= HALF:
+                self._was_sent(miss, guard, now)
         while len(self.numbers) > MISSING_MAX:
             self._give_up(next(iter(self.numbers)))
-        self._feed.wake(now + GUARD)
+        self._feed.wake(now + guard)
 
-    def _guard(self) -> float:
-        """What comes out of order is here by then: 20 ms, or three packets."""
-        rate = self._feed.rate
-        return min(GUARD, 3 / rate) if rate else GUARD
+    def _was_sent(self, miss: Miss, guard: float, now: float) -> None:
+        """By the parent: so it was lost on the way, or was overtaken."""
+        self.lost += 1
+        miss.sent_by, miss.ask_at = now, now + guard
 
     def parent_has(self, mark: int, now: float) -> None:
         """The parent's low water rises: all below was lost on the way, or comes with the next packets."""
         if (mark - self.mark) & MASK >= HALF:
             return
         self.mark = mark
+        guard = self._reordering.guard(self._feed.rate)
         for number, miss in self.numbers.items():
             if (number - mark) & MASK < HALF:
                 break
-            if not miss.tries and miss.ask_at > now + GUARD:
-                self.lost += 1
-                miss.ask_at = now + GUARD
+            if not miss.tries and miss.sent_by == NEVER:
+                self._was_sent(miss, guard, now)
                 self._feed.wake(miss.ask_at)
 
     def found(self, number: int, by: Neighbour | None, resent: bool, now: float) -> None:
@@ -105,8 +117,21 @@ class Gaps:
         if miss is None:
             return
         self._feed.counters.recovered += 1
-        if by is not None and resent and miss.asked is by:
-            by.credit(DELIVERED, now)
+        if resent:
+            self._reordering.came_resent(number, miss.sent_by)
+            if by is not None and miss.asked is by:
+                by.credit(DELIVERED, now)
+        elif miss.sent_by < NEVER and by is self._feed.parent:
+            self._came_late(miss, now)
+
+    def _came_late(self, miss: Miss, now: float) -> None:
+        """It was no loss."""
+        self.lost = max(0, self.lost - 1)
+        self._reordering.came(miss.sent_by, self._feed.rate, now)
+
+    def doubled(self, number: int, now: float) -> None:
+        """The parent's own copy of what was sent again, perhaps."""
+        self._reordering.came_twice(number, self._feed.rate, now)
 
     def _give_up(self, number: int) -> None:
         del self.numbers[number]
@@ -116,7 +141,7 @@ class Gaps:
 
     def go_with(self, neighbour: Neighbour, now: float) -> tuple[Range, ...]:
         """All of them are asked for in a graft."""
-        again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA
+        again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA + self.late
         for miss in self.numbers.values():
             miss.ask_at = again
             miss.asked = neighbour
@@ -150,7 +175,7 @@ class Gaps:
         asks.setdefault(whom, []).append(number)
         miss.tries += 1
         miss.asked = whom
-        miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA
+        miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA + self.late
 
     def _whom(self, number: int, miss: Miss, now: float) -> Neighbour | None:
         """The parent first, then whoever says that it has it; nobody twice in a row, if there is another."""

@@ -56,7 +56,9 @@ SHED = 2.0  # seconds for which who has nobody has a place over the slots
 CATCH_UP = 256  # packets that a new child gets at once of what it has missed
 
 # --- what is missing, and kept
-GUARD = 0.02
+GUARD, GUARD_PACKETS = 0.02, 3  # seconds, and packets: less is asked for at once what was only overtaken
+GUARD_MOST = 0.1  # where packets come out of order: more, and a lost one would come late for a player
+GUARD_FADES = 0.97  # a second: at 30 packets/s one in 300 is asked for in vain, to keep it up
 GAP_WAIT = 0.125
 NACK_REST = 0.01
 NACK_FACTOR, NACK_EXTRA, NACK_TRIES = 1.3, 0.03, 8

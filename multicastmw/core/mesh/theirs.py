@@ -8,6 +8,7 @@ from multicastmw.core.mesh.settings import NEARER
 from multicastmw.wire.mesh import NOBODY, Held, Range, Refusal
 
 # What we chose.
+FOLLOWS = 0.25  # of a difference goes into the mean: as RFC 6298 has it for variations
 MUTE_REST, MUTE_REST_MOST = 2.0, 120.0  # seconds that who did not answer a graft is not asked again
 NEVER = float("inf")
 
@@ -46,8 +47,9 @@ class Theirs:
     """What one neighbour has said."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "cost", "free", "highest", "leads", "missing", "mutes", "path",
-        "pruned_at", "refused_at", "refused_for", "refused_until", "stalled", "worst",
+        "at", "beacon", "beacon_at", "compared", "cost", "free", "highest", "lead", "leads", "missing",
+        "mutes", "path", "pruned_at", "refused_at", "refused_for", "refused_until", "stalled", "swing",
+        "worst",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -59,7 +61,9 @@ class Theirs:
         self.worst: Sequence[int] = (NOBODY, 0)
         self.beacon = -1
         self.beacon_at = -NEVER
-        self.leads = 0  # beacons running that it had earlier than the parent brought them
+        self.leads = 0  # beacons running that it surely had earlier than the parent brought them
+        self.compared = 0  # beacons, with those of this parent
+        self.lead = self.swing = 0.0  # seconds by which it was earlier, and how that varies
         self.path: tuple[int, ...] = ()
         self.cost = 0
         self.refused_at = self.refused_until = -NEVER
@@ -78,6 +82,20 @@ class Theirs:
         if self.free > 0 and self.refused_for == Refusal.FULL and now > self.refused_at + 1.0:
             self.refused_until = now  # there is room again
         self.has(held.highest)
+
+    def led(self, lead: float) -> None:
+        """It had a beacon so many seconds earlier than the parent brought it; later, if that is negative."""
+        if self.compared:
+            self.swing += (abs(lead - self.lead) - self.swing) * FOLLOWS
+            self.lead += (lead - self.lead) * FOLLOWS
+        else:
+            self.lead, self.swing = lead, abs(lead) / 2
+        self.compared += 1
+
+    @property
+    def sure_lead(self) -> float:
+        """What is left of its lead where beacons come now earlier, now later."""
+        return self.lead - self.swing
 
     def has_room(self, slots: int, rtt: float) -> bool:
         """For a node of so many slots, so many seconds away, as far as it has said."""

@@ -77,6 +77,7 @@ class Upstream:
         self.stalled = False
         self.polled_at = -NEVER
         self._lossy = 0
+        self._beacon, self._beacon_at = -1, now  # the last one that the parent has brought
         self._feed = feed
         self._alone_since = now
         self._joining_until = NEVER
@@ -88,7 +89,7 @@ class Upstream:
     def silent_after(self) -> float:
         """Seconds without a packet that say that the parent is gone, if others have more."""
         rate = self._feed.rate
-        return max(SILENT_LEAST, SILENT_PACKETS / rate) if rate else SILENT_LEAST
+        return (max(SILENT_LEAST, SILENT_PACKETS / rate) if rate else SILENT_LEAST) + self._feed.gaps.late
 
     # --- the way here
 
@@ -156,7 +157,7 @@ class Upstream:
         self.stalled = False
         self._feed.gaps.mark = self._feed.top
         for theirs in self._feed.theirs.values():
-            theirs.leads = 0
+            theirs.leads = theirs.compared = 0
         self._feed.brood.drop(by)
         self._feed.wake(now + self.silent_after())
 
@@ -166,15 +167,16 @@ class Upstream:
         """The parent brought what is announced at once: from whom would it have been here earlier?"""
         if self.joining:
             return
+        self._beacon, self._beacon_at = sequence, now
         best, lead_of_best = None, 0.0
         enough = 2 if self._is_young(now) else BETTER_TIMES
         for neighbour, theirs in self._feed.theirs.items():
-            lead = now - theirs.beacon_at
-            if (
-                neighbour is self.parent
-                or theirs.beacon != sequence
-                or lead <= max(BETTER_LEAST, BETTER_SHARE * neighbour.rtt)
-            ):
+            if neighbour is self.parent or theirs.beacon != sequence:
+                theirs.leads = 0
+                continue
+            theirs.led(now - theirs.beacon_at)
+            lead = theirs.sure_lead
+            if lead <= max(BETTER_LEAST, BETTER_SHARE * neighbour.rtt):
                 theirs.leads = 0
                 continue
             theirs.leads += 1
@@ -256,6 +258,8 @@ class Upstream:
         else:
             if held.beacon is not None:
                 self._is_shorter(by, theirs, now)
+            if theirs.beacon == self._beacon and theirs.beacon_at == now:
+                theirs.led(self._beacon_at - now)  # later than the parent, this time
             if now - self.fed_at > self.silent_after() and ahead(theirs.highest, self._feed.top):
                 self._silent(now)
 
