@@ -71,6 +71,11 @@ class Brood:
             if ahead(number, missed):
                 kept.give(by, missed, now)
 
+    def has_place(self, by: Neighbour) -> bool:
+        """Free, or that of another one who gives way?"""
+        slots = self._feed.slots
+        return slots.has_any and (slots.free(self._feed) > 0 or gives_way(self.worst, by.slots, by.rtt))
+
     def _objection(self, by: Neighbour, graft: Graft, now: float) -> Refusal | None:
         feed = self._feed
         if feed.top < 0 or not feed.is_fed or ahead(graft.sequence - 1 & MASK, feed.top):

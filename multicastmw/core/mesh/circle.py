@@ -27,6 +27,7 @@ SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
 SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
 REFUSED_REST = 3.0  # seconds
+ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
 NEVER = float("inf")
@@ -45,7 +46,7 @@ class Circle:
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._refused: dict[int, float] = {}  # who had no room for us, and is not asked again until
         self._fill_at = now
-        self._search_at = now
+        self._search_at = self._room_at = now
         self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
         self._joins_left = JOINS
         self.near = Near(self, mesh, now)
@@ -70,8 +71,10 @@ class Circle:
         while len(self.passive) > PASSIVE:
             del self.passive[mesh.rng.choice(list(self.passive))]
 
-    def whom_it_asked(self) -> set[int]:
-        """To be neighbours, and no answer yet, or none that is long ago."""
+    def whom_it_asked(self, now: float) -> set[int]:
+        """To be neighbours, and no answer yet, or a refusal a moment ago."""
+        self._refused = {node: until for node, until in self._refused.items() if until > now}
+        self._asked = {node: until for node, until in self._asked.items() if until > now}
         return {*self._asked, *self._refused}
 
     def forget(self, node: int) -> None:
@@ -115,6 +118,22 @@ class Circle:
             if natted and len(self.active) - natted >= most - most // NAT_SHARE:
                 return urgent
         return len(self.active) < most + (SPARE if urgent else 0)
+
+    def _makes_room(self, by: Neighbour, now: float) -> bool:
+        """For one who may be fed from here: of those who chose us, and over whom nothing goes, the one that
+        needs us least has to go.  Our own choice stays, whoever asks."""
+        mesh, group = self._mesh, self.group
+        if now < self._room_at or by.is_nat or not mesh.may_feed(group, by):
+            return False
+        idle = [each for each, near in self.active.items() if not near and self._is_idle_guest(each)]
+        if not idle:
+            return False
+        self._room_at = now + ROOM_REST
+        self.part(min(idle, key=lambda each: mesh.told_before(group, each) - each.rtt), now)
+        return True
+
+    def _is_idle_guest(self, each: Neighbour) -> bool:
+        return not each.dialled and not each.is_nat and not self._mesh.in_use(self.group, each)
 
     def enter(self, neighbour: Neighbour, now: float, near: bool = False) -> None:
         """It is an active neighbour from now on."""
@@ -165,11 +184,10 @@ class Circle:
 
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
-        self._forget_asked(now)
+        besides = self.whom_it_asked(now)
         missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
             return
-        besides = self.whom_it_asked()
         urgent = not self.active
         linked = [sample for node, (sample, _) in self.passive.items() if node in self._mesh.neighbours]
         chosen = [sample for sample in linked if sample.node not in besides][:missing]
@@ -179,18 +197,12 @@ class Circle:
             self._asked[sample.node] = now + 4.0
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
 
-    def _forget_asked(self, now: float) -> None:
-        """Those who did not answer in time, or were left in peace for long enough."""
-        self._refused = {node: until for node, until in self._refused.items() if until > now}
-        self._asked = {node: until for node, until in self._asked.items() if until > now}
-
     def search(self, now: float) -> None:
         """Looks for members who have room, beyond the neighbours."""
         if now < self._search_at:
             return
         self._search_at = now + SEARCH_REST
-        self._forget_asked(now)
-        for sample in self.draw(SEARCHED, self.whom_it_asked(), able=True):
+        for sample in self.draw(SEARCHED, self.whom_it_asked(now), able=True):
             self._asked[sample.node] = now + 2.0
             self._mesh.contacts.reach(sample, self.group, "urgent", now)
         if not self.passive:
@@ -224,7 +236,8 @@ class Circle:
         if by in self.active:
             return
         asked = by.node in self._asked
-        if not asked and not self._has_room(urgent or kind == Kind.JOIN, by.is_nat):
+        has_room = asked or self._has_room(urgent or kind == Kind.JOIN, by.is_nat)
+        if not has_room and not self._makes_room(by, now):
             self.learn((by.sample,), now)
             by.say(Peers(self.group, Kind.NEIGHBOUR_NO, 0, self.samples(3, now, by.node)), now)
             return

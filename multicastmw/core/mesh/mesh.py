@@ -39,7 +39,6 @@ from multicastmw.wire.mesh import (
     MeshMessage,
     Nack,
     Peers,
-    Place,
     Prune,
     Refusal,
     Role,
@@ -316,14 +315,31 @@ class Mesh:
                 found.append(origin)
         return found
 
-    def detour(self, group: int, to: Place) -> Callable[[Place], float]:
-        """How far it is to that place from those who send, over another place."""
+    def distance_before(self, group: int) -> Callable[[Sample], float]:
+        """How far somebody is from those who send, there and back: as it says, or as their places are."""
         origins = [origin.place for origin in self.origins_of(group)[:ORIGINS]]
         if not origins:
-            return lambda over: between(over, to)
-        return lambda over: (
-            between(over, to) + sum(between(origin, over) for origin in origins) / len(origins)
-        )
+            return lambda over: 0.0
+
+        def before(over: Sample) -> float:
+            neighbour = self.neighbours.get(over.node)
+            told = self.told_before(group, neighbour) if neighbour else NEVER
+            if told < NEVER:
+                return told
+            return sum(between(origin, over.place) for origin in origins) / len(origins)
+
+        return before
+
+    def told_before(self, group: int, neighbour: Neighbour) -> float:
+        """Twice the way from the origins to a neighbour, on average, as it says; infinite if it does not."""
+        told = [feed.theirs.get(neighbour) for feed in self.feeds_of(group) if feed.is_live and not feed.ours]
+        costs = [theirs.cost for theirs in told if theirs is not None and theirs.path]
+        return sum(costs) / len(costs) / 5e5 if costs else NEVER
+
+    def way(self, group: int) -> float:
+        """Seconds of the ways of the group's streams to here, on average; 0 where none is known."""
+        costs = [cost for feed in self.feeds_of(group) if feed.is_live and (cost := feed.cost())]
+        return sum(costs) / len(costs) / 1e6 if costs else 0.0
 
     def cost(self, group: int) -> int:
         """Microseconds of the ways of the group's streams to here, together."""
@@ -338,6 +354,10 @@ class Mesh:
                 if origin is None or not feed.upstream.is_straight(between(origin.place, here)):
                     return False
         return True
+
+    def may_feed(self, group: int, asker: Neighbour) -> bool:
+        """Has one of the group's streams a place for it here?"""
+        return any(feed.brood.has_place(asker) for feed in self.feeds_of(group) if feed.is_live)
 
     def in_use(self, group: int, neighbour: Neighbour) -> bool:
         """Does a stream of the group go over it?"""

@@ -8,8 +8,8 @@
 While the ways are longer than they might be this is done every few seconds, then twice a minute.
 """
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 from multicastmw.core.mesh.neighbour import Neighbour, slots_of, weight_of
 from multicastmw.core.mesh.place import between
@@ -24,6 +24,7 @@ from multicastmw.core.mesh.settings import (
     SHUFFLE_PASSIVE,
     TRIAL,
     TRIALS,
+    TRY_AGAIN,
 )
 from multicastmw.wire.mesh import BASE, About, Kind, Peers, Sample
 
@@ -38,8 +39,17 @@ PARENTS = 2  # that are named to who asks, and asked
 HELPED, LONGER = 0.95, 1.15
 ASKED_NEAR = 3  # of these one
 CLOSE = 24  # who seem to be on the way and were not measured
-DISTANCES = 2 * PASSIVE  # that are remembered, so that nobody is measured again soon
+DISTANCES = 2 * PASSIVE  # that are remembered: no candidates for a while, and then known ones
 NEVER = float("inf")
+
+
+class Measured(NamedTuple):
+    """Somebody was so many seconds away, then; and `before` is how far from the origins, as it said."""
+
+    sample: Sample
+    distance: float
+    at: float
+    before: float = NEVER
 
 
 class Near:
@@ -48,7 +58,7 @@ class Near:
     def __init__(self, circle: "Circle", mesh: "Mesh", now: float) -> None:
         self.asked: set[int] = set()  # to be neighbours, for a trial
         self.close: dict[int, tuple[Sample, float]] = {}  # and seconds, as far as can be told
-        self.distances: dict[int, float] = {}
+        self.distances: dict[int, Measured] = {}
         self._circle = circle
         self._mesh = mesh
         self._first = [now + after for after in FIRST_PROBES] if circle.group != BASE else []
@@ -80,12 +90,25 @@ class Near:
         ]
         if not able:
             return
-        detour = self._mesh.detour(self._circle.group, self._mesh.whereabouts.place)
+        detour = self._detour()
         close = self.close
         for sample in able:
-            close[sample.node] = sample, detour(sample.place)
+            close[sample.node] = sample, detour(sample)
             if len(close) > CLOSE:
                 del close[max(close, key=lambda node: close[node][1])]
+
+    def _detour(self) -> Callable[[Sample], float]:
+        """How far it is from the origins to here over somebody; what was measured of that counts."""
+        before, here = self._mesh.distance_before(self._circle.group), self._mesh.whereabouts.place
+        distances = self.distances
+
+        def over(sample: Sample) -> float:
+            known = distances.get(sample.node)
+            if known is None:
+                return before(sample) + between(sample.place, here)
+            return min(known.before, before(sample)) + known.distance
+
+        return over
 
     def forget(self, node: int) -> None:
         self.asked.discard(node)
@@ -104,9 +127,9 @@ class Near:
         for node in (asker.node, *(sample.node for sample in above)):
             known.pop(node, None)
         able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
-        detour = mesh.detour(circle.group, asker.place)
+        before = mesh.distance_before(circle.group)
         full = self._full_for(asker)
-        able.sort(key=lambda sample: (sample.node in full, detour(sample.place)))
+        able.sort(key=lambda each: (each.node in full, before(each) + between(each.place, asker.place)))
         return (mesh.sample(), *above, *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 2 - len(above)])
 
     def _full_for(self, asker: Sample) -> set[int]:
@@ -142,7 +165,7 @@ class Near:
             asked.append(mesh.rng.choice(nearest))
         for neighbour in dict.fromkeys(asked):
             self.ask(neighbour, now)
-        for sample in self._candidates():
+        for sample in self._candidates(now):
             self.close.pop(sample.node, None)
             mesh.contacts.reach(sample, circle.group, "probe", now)
 
@@ -162,39 +185,43 @@ class Near:
         self._cost = cost
         return PROBE if self._mesh.is_straight(self._circle.group) else self._soon
 
-    def _candidates(self) -> list[Sample]:
-        """Those above our parents, the best by place, and one at random."""
+    def _candidates(self, now: float) -> list[Sample]:
+        """Those above our parents, the best by place over whom the way may be shorter, and one at random."""
         circle = self._circle
         linked = {neighbour.node for neighbour in circle.active}
-        detour = self._mesh.detour(circle.group, self._mesh.whereabouts.place)
-        close = sorted((sample for sample, _ in self.close.values()), key=lambda each: detour(each.place))
-        known = (*self._hints.values(), *close)
-        best = {sample.node: sample for sample in known if sample.node not in linked}
+        detour, way = self._detour(), 2 * self._mesh.way(circle.group) or NEVER
+        known = [sample for sample, _ in self.close.values()]
+        known += [each.sample for each in self.distances.values() if now - each.at > TRY_AGAIN]
+        promising = sorted((over, each.node, each) for each in known if (over := detour(each)) < way)
+        best = {sample.node: sample for sample in self._hints.values()}
+        best |= {node: sample for _, node, sample in promising}
         self._hints = {}
-        chosen = list(best.values())[: PROBES - 1]
-        besides = circle.whom_it_asked() | set(self.distances) | {sample.node for sample in chosen}
-        return chosen + circle.draw(PROBES - len(chosen), besides)
+        chosen = [sample for node, sample in best.items() if node not in linked][: PROBES - 1]
+        besides = circle.whom_it_asked(now) | set(self.distances) | {sample.node for sample in chosen}
+        return chosen + circle.draw(1, besides)
 
     def measured(self, neighbour: Neighbour, now: float) -> None:
         """A link that was opened to see how far it is."""
-        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked():
+        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked(now):
             return
-        self.distances[neighbour.node] = neighbour.rtt
+        self.distances.pop(neighbour.node, None)
+        self.distances[neighbour.node] = Measured(neighbour.sample, neighbour.rtt, now)
         if len(self.distances) > DISTANCES:
             del self.distances[next(iter(self.distances))]
         if len(self._trials) + len(self.asked) < TRIALS:
             self.asked.add(neighbour.node)
             self._circle.ask(neighbour, False, now)
+        else:
+            neighbour.idle_since = -NEVER  # it was looked at, that is all
 
     # --- trying
 
     def entered(self, neighbour: Neighbour, now: float) -> None:
-        """One came that may be good: after some beacons it will be seen."""
+        """One came that may be good: it says at once how long its own way is."""
         self.asked.discard(neighbour.node)
         self._trials[neighbour] = now + TRIAL
         self._judge_at = min(self._judge_at, now + TRIAL)
         self._circle.wake(self._judge_at)
-        self.ask(neighbour, now)
 
     def left(self, neighbour: Neighbour) -> None:
         self._trials.pop(neighbour, None)
@@ -202,8 +229,11 @@ class Near:
     def _judge(self, now: float) -> None:
         """Of those who were chosen for the way over them the best stay."""
         circle, mesh = self._circle, self._mesh
-        self.asked &= circle.whom_it_asked()
-        self._trials = {each: until for each, until in self._trials.items() if until > now}
+        self.asked &= circle.whom_it_asked(now)
+        for each in [each for each, until in self._trials.items() if until <= now]:
+            del self._trials[each]
+            if known := self.distances.get(each.node):
+                self.distances[each.node] = known._replace(before=mesh.told_before(circle.group, each))
         self._judge_at = min(self._trials.values(), default=NEVER)
         merit = mesh.merits(circle.group)
         near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)

@@ -10,11 +10,12 @@ from multicastmw.core.mesh.settings import (
     PASSIVE_TTL,
     SHUFFLE_TTL,
     TRIAL,
+    TRY_AGAIN,
     Settings,
 )
 from multicastmw.core.mesh.walks import REPLIES_DUE_MAX, WALKS_MAX
-from multicastmw.wire.mesh import BASE, About, Kind, Peers
-from tests.core.mesh.kit import GROUP, RATE, Hall, Lone, have, node_of, sample_of
+from multicastmw.wire.mesh import BASE, About, Graft, Kind, Peers
+from tests.core.mesh.kit import GROUP, KEY, RATE, Hall, Lone, have, node_of, sample_of
 
 
 class AskedTest(TestCase):
@@ -59,6 +60,39 @@ class AskedTest(TestCase):
         for number in range(2, 20):
             self.asks(number)
         self.assertEqual(len(self.circle.active), 1 + links_most(0) - links_most(0) // 3)
+
+    def test_for_one_who_may_be_fed_from_here_the_guest_that_needs_us_least_has_to_go(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        lone.fed_by(2)
+        chosen, _ = lone.neighbour(3)
+        lone.accept(chosen, have(200, path=(7, 3), cost=1))
+        guests = []
+        for number in range(10, 10 + links_most(lone.mesh.capacity) - len(circle.active)):
+            guest, pen = lone.neighbour(number, dialled=False)
+            lone.accept(guest, have(200, path=(7, number), cost=number * 1_000))
+            guests.append((guest, pen))
+        asker, pen = lone.neighbour(90, enters=False)
+        lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
+        self.assertIn(asker, circle.active)
+        self.assertIn(chosen, circle.active)
+        self.assertNotIn(guests[0][0], circle.active)
+        self.assertEqual(guests[0][1].of(Peers)[-1].kind, Kind.DISCONNECT)
+        late, pen = lone.neighbour(91, enters=False)  # one after the other
+        lone.accept(late, Peers(GROUP, Kind.NEIGHBOUR, 0, (late.sample,)))
+        self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
+
+    def test_our_own_choice_and_those_whom_we_feed_stay_whoever_asks(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        lone.fed_by(2)
+        while len(circle.active) < links_most(lone.mesh.capacity) - 1:
+            lone.neighbour(10 + len(circle.active))
+        child, _ = lone.neighbour(80, dialled=False)
+        lone.accept(child, Graft(KEY, 201))
+        asker, pen = lone.neighbour(90, enters=False)
+        lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
+        self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
 
     def test_who_is_not_in_the_group_says_no(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)
@@ -212,7 +246,7 @@ class ShuffleTest(TestCase):
             self.circle.learn((sample,), self.lone.now)
             self.circle.search(self.lone.now)
             self.lone.now += 0.5
-        self.assertLess(len(self.circle.whom_it_asked()), 20)
+        self.assertLess(len(self.circle.whom_it_asked(self.lone.now)), 20)
 
 
 class NearTest(TestCase):
@@ -233,6 +267,43 @@ class NearTest(TestCase):
             lone.pass_time(1 / RATE)
         stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
         self.assertEqual(stayed, [10, 11])
+
+    def test_who_was_measured_or_refused_is_tried_again_after_a_while(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        lone.fed_by(2)
+        other, pen = lone.neighbour(10, 0.02, enters=False)
+        near.measured(other, lone.now)
+        lone.accept(other, Peers(GROUP, Kind.NEIGHBOUR_NO))
+        pen.said.clear()
+        self.assertNotIn(other.node, [sample.node for sample in near._candidates(lone.now)])
+        lone.now += TRY_AGAIN + 1
+        lone.data(next(iter(lone.mesh.circles[GROUP].active)), 201)
+        self.assertIn(other.node, [sample.node for sample in near._candidates(lone.now)])
+        near.measured(other, lone.now)
+        self.assertEqual(len(pen.of(Peers)), 1)
+
+    def test_one_over_whom_the_way_would_be_longer_is_not_looked_at(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        parent, _ = lone.fed_by(2)
+        lone.accept(parent, have(200, path=(7, 2), cost=10_000))
+        here = lone.mesh.whereabouts.place
+        close = sample_of(10)._replace(place=here._replace(x=here.x + 50))
+        far = sample_of(11)._replace(place=here._replace(x=here.x + 5_000))
+        near.heard_of([close, far])
+        self.assertEqual([sample.node for sample in near._candidates(lone.now)], [close.node])
+
+    def test_of_who_was_tried_counts_what_it_said(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        lone.fed_by(2)
+        other, _ = lone.neighbour(10, 0.02, enters=False)
+        near.measured(other, lone.now)
+        lone.accept(other, Peers(GROUP, Kind.NEIGHBOUR))
+        lone.accept(other, have(200, path=(7, 10), cost=30_000))
+        lone.pass_time(TRIAL + 0.1)
+        self.assertAlmostEqual(near.distances[other.node].before, 0.06)
 
     def test_who_asks_is_told_first_of_those_who_have_room_for_it(self) -> None:
         lone = Lone()
