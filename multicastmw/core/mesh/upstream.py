@@ -57,7 +57,8 @@ FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as long
 NO_WAY = 1.0
 LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
 DROPPED = -4.0  # points for a parent that drops what it has
-LEAP_REST = 2.0  # seconds, as the source may only pause
+SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
+LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
 PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
 COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything
 NEVER = float("inf")
@@ -80,9 +81,10 @@ class Upstream:
         self._beacon, self._beacon_at = -1, now  # the last one that the parent has brought
         self._feed = feed
         self._alone_since = now
-        self._joining_until = NEVER
+        self._asked_at, self._joining_until = now, NEVER
         self._deferred_until = now
         self._poll_at = self._leap_at = -NEVER
+        self._leaps = 0
         self._parting_until = NEVER  # the parent has given our place away, and feeds us until
         self._switch_at = now + SWITCH_REST * feed.rng.uniform(0.2, 0.5)
 
@@ -324,19 +326,32 @@ class Upstream:
 
     def _silent(self, now: float) -> None:
         """The parent sends nothing, and others have more."""
-        if self.joining or now < self._deferred_until:
+        if now < self._deferred_until:
             return
-        self._feed.counters.orphaned += 1
-        self._repair(now)
+        if self.joining:
+            self._hasten(now)
+        else:
+            self._feed.counters.orphaned += 1
+            self._repair(now)
+            self._poll(now)  # one who is nearer may have it as well, and has only not said so yet
 
     def _repair(self, now: float) -> None:
         """Asks the best of those who have more."""
         if self.joining or not self._feed.wants():
             return
+        best = self._best_ahead(now)
+        if best is None:
+            self._feed.wake(now + TOTAL_SILENCE)
+            return
+        self._stall(now)
+        self._graft(best, now)
+
+    def _best_ahead(self, now: float) -> Neighbour | None:
+        """Of those who have more than we do."""
         best, rank_of_best = None, (2, 2, NEVER)
         horizon = now - self._feed.fresh_within
         for neighbour, theirs in self._feed.theirs.items():
-            if neighbour is self.parent or theirs.at < horizon or now < theirs.refused_until:
+            if self._feed.is_upstream(neighbour) or theirs.at < horizon or now < theirs.refused_until:
                 continue
             if not self._is_ahead(neighbour, theirs):
                 continue
@@ -347,11 +362,22 @@ class Upstream:
             )
             if rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
-        if best is None:
-            self._feed.wake(now + TOTAL_SILENCE)
+        return best
+
+    def _hasten(self, now: float) -> None:
+        """Who is asked already may be dead, or far: one who has spoken since and would answer sooner is asked
+        instead."""
+        joining, best = self.joining, self._best_ahead(now)
+        if joining is None or best is None:
             return
-        self._stall(now)
-        self._graft(best, now)
+        theirs = self._feed.of(best)
+        if theirs.at <= self.fed_at + GUARD or not self._has_room(best, theirs):
+            return
+        is_alive = self._feed.of(joining).at > self.fed_at + GUARD
+        answers = self._asked_at + joining.rtt if is_alive else self._joining_until
+        if now + best.rtt + SOONER < answers:
+            joining.say(Prune(self._feed.key), now)
+            self._graft(best, now)
 
     def _is_ahead(self, neighbour: Neighbour, theirs: Theirs) -> bool:
         """Has it more than we do, and not from us?"""
@@ -401,7 +427,7 @@ class Upstream:
             highest = feed.of(neighbour).highest
             sequence = highest if highest > EARLY else 0
         patience = max(GRAFT_PATIENCE, GUARD + 1.5 / feed.rate) if feed.rate else GRAFT_PATIENCE
-        self.joining = neighbour
+        self.joining, self._asked_at = neighbour, now
         self._joining_until = now + neighbour.rtt + patience
         feed.counters.grafts += 1
         missing = feed.gaps.go_with(neighbour, now)
@@ -463,7 +489,9 @@ class Upstream:
 
         It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
         """
-        if self.joining or now < self._deferred_until or now < self._leap_at or self.parent is None:
+        if now >= self._leap_at:
+            self._leaps = 0
+        if self.joining or now < self._deferred_until or self._leaps >= LEAPS or self.parent is None:
             return
         lost = self.parent.node >> 32
         best, rank_of_best = None, (2, NEVER)
@@ -474,7 +502,7 @@ class Upstream:
             if neighbour is not self.parent and rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
         if best is not None:
-            self._leap_at = now + LEAP_REST
+            self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
             self._graft(best, now)
 
     def _others_have_more(self, now: float) -> bool:

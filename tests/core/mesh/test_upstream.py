@@ -3,6 +3,7 @@ from itertools import pairwise
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.settings import DEFER, LIVE
+from multicastmw.core.mesh.upstream import LEAPS
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
 from tests.core.mesh.kit import KEY, Hall, Lone, have, sample_of
@@ -111,6 +112,13 @@ class FedTest(TestCase):
         self.lone.data(self.parent, 201)
         self.assertIs(self.feed.parent, self.parent)
 
+    def test_where_that_one_is_dead_too_the_next_one_is_grafted_but_not_everybody(self) -> None:
+        pens = [self.lone.neighbour(number, 0.02) for number in range(10, 16)]
+        for number, (neighbour, _) in enumerate(pens):
+            self.lone.accept(neighbour, have(200, path=(7, 10 + number)))
+        self.lone.pass_time(1.0)
+        self.assertEqual(sum(len(pen.of(Graft)) for _, pen in pens), LEAPS)
+
     def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
         third, third_pen = self.lone.neighbour(5, 0.03)
         self.lone.accept(self.other, have(200, path=(7, 3)))
@@ -120,6 +128,34 @@ class FedTest(TestCase):
         self.lone.data(third, 201, flags=RETRANSMITTED)
         self.assertEqual(self.other_pen.of(Prune), [Prune(KEY)])
         self.assertEqual(third_pen.of(Graft)[0].sequence, 202)
+
+    def test_one_who_has_spoken_since_and_is_nearer_is_asked_instead_of_one_far_away(self) -> None:
+        far, far_pen = self.lone.neighbour(5, 0.3)
+        self.lone.pass_time(0.12)
+        self.lone.accept(far, have(215))
+        self.assertIs(self.feed.joining, far)
+        self.lone.accept(self.other, have(215))
+        self.assertIs(self.feed.joining, self.other)
+        self.assertEqual(far_pen.of(Prune), [Prune(KEY)])
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+
+    def test_while_one_far_away_is_asked_the_nearest_are_polled(self) -> None:
+        far, far_pen = self.lone.neighbour(5, 0.3)
+        self.lone.accept(self.other, have(200))
+        self.lone.pass_time(0.12)
+        self.lone.accept(far, have(215))
+        self.assertEqual(self.other_pen.of(Nack)[:1], [Nack(KEY, (Range(201, 201),))])
+        self.lone.data(self.other, 201, flags=RETRANSMITTED)
+        self.assertEqual(self.other_pen.of(Graft)[0].sequence, 202)
+        self.assertEqual(far_pen.of(Prune), [Prune(KEY)])
+
+    def test_one_who_would_hardly_answer_sooner_is_not(self) -> None:
+        far, _ = self.lone.neighbour(5, 0.03)
+        self.lone.pass_time(0.12)
+        self.lone.accept(far, have(215))
+        self.lone.accept(self.other, have(215))
+        self.assertIs(self.feed.joining, far)
+        self.assertEqual(self.other_pen.of(Graft), [])
 
     def test_who_is_refused_while_it_is_silent_asks_the_next_one_at_once(self) -> None:
         third, third_pen = self.lone.neighbour(5, 0.03)
