@@ -8,23 +8,23 @@ seconds, as in daemons that ask once a second and wait for three answers.
 
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
-from multicastmw.core.mesh.upstream import Upstream
+from multicastmw.core.mesh.silence import Silence
 from simulator.node import Node
 
 SILENT = 2.0, 3.0  # seconds: the last answer came up to one before the death
 
 
-class PatientUpstream(Upstream):
+class PatientSilence(Silence):
     """It looks for another parent when the link to its own is gone, and at no other time."""
 
-    def _silent(self, now: float) -> None:
+    def silent(self, now: float) -> None:
         pass
 
     def _is_silent(self, now: float) -> None:
         pass
 
     def _look_further(self, now: float) -> None:
-        if self.parent is None:
+        if self._upstream.parent is None:
             super()._look_further(now)
 
 
@@ -32,7 +32,7 @@ class PatientMesh(Mesh):
     """One node's."""
 
     def _enter(self, feed: Feed) -> Feed:
-        feed.upstream.__class__ = PatientUpstream
+        feed.upstream.silence.__class__ = PatientSilence
         return super()._enter(feed)
 
 

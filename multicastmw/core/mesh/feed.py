@@ -242,8 +242,8 @@ class Feed:
             gaps.found(sequence, by, bool(is_resent), now)
         self.kept.keep(sequence, stored)
         if is_resent:
-            if by and not is_parents and step == 1 and upstream.polled_at > upstream.fed_at:
-                upstream.goes_on(by, sequence, now)
+            if by and not is_parents and step == 1 and upstream.silence.polled_at > upstream.fed_at:
+                upstream.silence.goes_on(by, sequence, now)
         elif flags & BEACON:
             self._announce(sequence, by, now)
 
@@ -251,7 +251,7 @@ class Feed:
         """A beacon packet is here, and shows who had it earlier."""
         self._mesh.announce(self, sequence, by, now)
         if by is not None and by is self.upstream.parent:
-            self.upstream.beacon(sequence, now)
+            self.upstream.better.beacon(sequence, now)
 
     def _makes_parent(self, by: Neighbour, sequence: int, is_resent: int) -> bool:
         """Packets as they are sent do, and what a graft has brought at once."""

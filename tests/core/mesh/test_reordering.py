@@ -48,7 +48,7 @@ class NoiseTest(TestCase):
         parent, _ = lone.fed_by(2)
         other, pen = lone.neighbour(3)
         feed = lone.feed()
-        feed.upstream._switch_at, feed.began = lone.now, lone.now - 100.0
+        feed.upstream.better.switch_at, feed.began = lone.now, lone.now - 100.0
         for number, lead in enumerate(leads):
             beacon = 201 + 3 * number
             if lead < 0:

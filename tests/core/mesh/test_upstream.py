@@ -3,7 +3,7 @@ from itertools import pairwise
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.settings import DEFER, LIVE
-from multicastmw.core.mesh.upstream import LEAPS
+from multicastmw.core.mesh.silence import LEAPS
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
 from tests.core.mesh.kit import KEY, Hall, Lone, have, sample_of
@@ -217,7 +217,7 @@ class FedTest(TestCase):
 
     def test_who_has_the_beacons_earlier_becomes_the_parent_before_the_old_one_is_left(self) -> None:
         self.lone.pass_time(0)
-        self.feed.upstream._switch_at = self.lone.now
+        self.feed.upstream.better.switch_at = self.lone.now
         self.feed.began = self.lone.now - 100.0
         self.beacons(3, 0.05)
         self.assertEqual(len(self.other_pen.of(Graft)), 1)
@@ -228,12 +228,12 @@ class FedTest(TestCase):
         self.assertEqual(self.pen.of(Prune), [Prune(KEY)])
 
     def test_a_lead_within_the_noise_changes_nothing(self) -> None:
-        self.feed.upstream._switch_at = self.lone.now
+        self.feed.upstream.better.switch_at = self.lone.now
         self.beacons(8, 0.002)
         self.assertEqual(self.other_pen.of(Graft), [])
 
     def test_who_says_that_its_way_is_much_shorter_is_asked(self) -> None:
-        self.feed.upstream._switch_at = self.lone.now
+        self.feed.upstream.better.switch_at = self.lone.now
         self.lone.accept(self.parent, have(200, path=(7, 2), cost=80_000))
         self.lone.accept(self.other, have(200, path=(7, 3), cost=20_000))
         self.assertEqual(len(self.other_pen.of(Graft)), 1)

@@ -1,0 +1,234 @@
+"""What is done when the parent of a stream falls silent: another one is found, and the subtree told to wait.
+
+When nothing comes for three packets' time the best of those who have said that they have more is asked to be
+the parent, and the three nearest for the next packet: who sends it is alive, and ahead.  Who is asked may be
+dead, or far: one who has spoken since and would answer sooner takes its place.  Meanwhile the children are
+told (STALL), so that they wait for their head.
+"""
+
+from typing import TYPE_CHECKING
+
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.numbers import MASK, ahead
+from multicastmw.core.mesh.settings import (
+    DEFER,
+    GUARD,
+    LIVE,
+    LOOK,
+    POLLED,
+    SILENT_LEAST,
+    TOTAL_SILENCE,
+)
+from multicastmw.core.mesh.theirs import Theirs
+from multicastmw.wire.mesh import Have, Nack, Prune, Range
+
+if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
+    from multicastmw.core.mesh.upstream import Upstream
+
+# What we chose.
+SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
+LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
+NEVER = float("inf")
+
+
+def _distance(neighbour: Neighbour) -> float:
+    return neighbour.rtt
+
+
+class Silence:
+    """One feed's."""
+
+    def __init__(self, upstream: "Upstream", feed: "Feed", now: float) -> None:
+        self.polled_at = -NEVER
+        self._upstream = upstream
+        self._feed = feed
+        self._deferred_until = now
+        self._poll_at = self._leap_at = -NEVER
+        self._leaps = 0
+
+    def defer(self, now: float) -> None:
+        """The parent is silent itself, and looks for another one."""
+        self._deferred_until = now + DEFER
+        self.stall(now)
+
+    # --- time
+
+    def watch(self, now: float) -> None:
+        """Does it still come?"""
+        feed, upstream = self._feed, self._upstream
+        if now - feed.moved_at > LIVE and feed.top >= 0:
+            return  # the source has stopped; a Have that says otherwise wakes it
+        if upstream.parent is not None:
+            silent_at = upstream.fed_at + upstream.silent_after()
+            if now < silent_at:
+                feed.wake(max(silent_at, now + LOOK))  # what a Have shows earlier is looked at when it comes
+            else:
+                self._is_silent(now)
+        elif upstream.joining is None:
+            self.repair(now)
+            if upstream.joining is None:
+                self._poll(now)
+        alone_since = max(feed.moved_at, upstream.alone_since)
+        if upstream.joining is None and now - alone_since > TOTAL_SILENCE:
+            self._look_further(now)
+
+    def _is_silent(self, now: float) -> None:
+        self._feed.wake(now + SILENT_LEAST)
+        if self._others_have_more(now):
+            self.silent(now)
+        else:
+            self.stall(now)
+            self._leap(now)
+            self._poll(now)
+
+    def _leap(self, now: float) -> None:
+        """Nobody has said that there is more: one whose way is not over the parent is grafted all the same.
+
+        It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
+        """
+        if now >= self._leap_at:
+            self._leaps = 0
+        upstream = self._upstream
+        if upstream.joining or now < self._deferred_until or self._leaps >= LEAPS or upstream.parent is None:
+            return
+        lost = upstream.parent.node >> 32
+        best, rank_of_best = None, (2, NEVER)
+        for neighbour, theirs in self._feed.theirs.items():
+            if not theirs.path or lost in theirs.path or not upstream.may_feed(neighbour, theirs, now):
+                continue
+            rank = int(theirs.at <= upstream.fed_at), neighbour.rtt / (1 + min(theirs.free, 3))
+            if neighbour is not upstream.parent and rank < rank_of_best:
+                best, rank_of_best = neighbour, rank
+        if best is not None:
+            self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
+            upstream.graft(best, now)
+
+    def _others_have_more(self, now: float) -> bool:
+        horizon, top = now - self._feed.fresh_within, self._feed.top
+        return any(
+            theirs.at >= horizon and ahead(theirs.highest, top)
+            for neighbour, theirs in self._feed.theirs.items()
+            if neighbour is not self._upstream.parent
+        )
+
+    def _look_further(self, now: float) -> None:
+        """Nobody who could help is near: others are asked."""
+        horizon = now - self._feed.fresh_within
+        is_somebody_there = any(theirs.at >= horizon for theirs in self._feed.theirs.values())
+        if self._upstream.parent is not None and is_somebody_there:
+            return  # they live, and have no more than we do
+        self._feed.search(now)
+        self._feed.wake(now + TOTAL_SILENCE)
+
+    # --- asking
+
+    def silent(self, now: float) -> None:
+        """The parent sends nothing, and others have more."""
+        if now < self._deferred_until:
+            return
+        if self._upstream.joining:
+            self._hasten(now)
+        else:
+            self._feed.counters.orphaned += 1
+            self.repair(now)
+            self._poll(now)  # one who is nearer may have it as well, and has only not said so yet
+
+    def repair(self, now: float) -> None:
+        """Asks the best of those who have more."""
+        if self._upstream.joining or not self._feed.wants():
+            return
+        best = self._best_ahead(now)
+        if best is None:
+            self._feed.wake(now + TOTAL_SILENCE)
+            return
+        self.stall(now)
+        self._upstream.graft(best, now)
+
+    def _best_ahead(self, now: float) -> Neighbour | None:
+        """Of those who have more than we do."""
+        upstream = self._upstream
+        best, rank_of_best = None, (2, 2, NEVER)
+        horizon = now - self._feed.fresh_within
+        for neighbour, theirs in self._feed.theirs.items():
+            if self._feed.is_upstream(neighbour) or theirs.at < horizon or now < theirs.refused_until:
+                continue
+            if not self._is_ahead(neighbour, theirs):
+                continue
+            rank = (
+                int(not upstream.has_room(neighbour, theirs)),
+                int(theirs.at <= upstream.fed_at + GUARD),  # who has spoken since is alive
+                neighbour.rtt / (1 + min(theirs.free, 3)),
+            )
+            if rank < rank_of_best:
+                best, rank_of_best = neighbour, rank
+        return best
+
+    def _hasten(self, now: float) -> None:
+        """Who is asked already may be dead, or far: one who would answer sooner is asked instead."""
+        upstream = self._upstream
+        joining, best = upstream.joining, self._best_ahead(now)
+        if joining is None or best is None:
+            return
+        theirs = self._feed.of(best)
+        if theirs.at <= upstream.fed_at + GUARD or not upstream.has_room(best, theirs):
+            return
+        is_alive = self._feed.of(joining).at > upstream.fed_at + GUARD
+        answers = upstream.asked_at + joining.rtt if is_alive else upstream.joining_until
+        if now + best.rtt + SOONER < answers:
+            joining.say(Prune(self._feed.key), now)
+            upstream.graft(best, now)
+
+    def _is_ahead(self, neighbour: Neighbour, theirs: Theirs) -> bool:
+        """Has it more than we do, and not from us?"""
+        top = self._feed.top
+        if theirs.highest < 0 or theirs.stalled or not (top < 0 or ahead(theirs.highest, top)):
+            return False
+        return neighbour not in self._feed.children and self._feed.short not in theirs.path
+
+    def stall(self, now: float) -> None:
+        """The children need not look for others yet."""
+        if self._upstream.stalled or self._feed.top < 0:
+            return
+        self._upstream.stalled = True
+        if self._feed.children:
+            have = Have((self._feed.held(),))
+            for child in self._feed.children:
+                child.say(have, now)
+
+    def _poll(self, now: float) -> None:
+        """Nobody has said lately how it is: the nearest are asked for the next packet, ever more rarely."""
+        feed = self._feed
+        if feed.top < 0 or now < self._poll_at or now < self._deferred_until:
+            return
+        self.polled_at = now
+        self._poll_at = now + max(SILENT_LEAST, now - self._upstream.fed_at)
+        others = [
+            each
+            for each, theirs in feed.theirs.items()
+            if not feed.is_upstream(each)
+            and each not in feed.children
+            and not theirs.stalled
+            and feed.short not in theirs.path
+        ]
+        number = (feed.top + 1) & MASK
+        for neighbour in sorted(others, key=_distance)[:POLLED]:
+            feed.counters.polled += 1
+            neighbour.say(Nack(feed.key, (Range(number, number),)), now)
+
+    def goes_on(self, by: Neighbour, sequence: int, now: float) -> None:
+        """Who was polled has what the parent has not sent."""
+        upstream = self._upstream
+        theirs = self._feed.of(by)
+        theirs.at = now
+        theirs.has(sequence + 1 & MASK)
+        hasty = upstream.joining
+        if (
+            hasty
+            and hasty is not by
+            and self._feed.of(hasty).at <= upstream.fed_at + GUARD
+            and upstream.may_feed(by, theirs, now)
+        ):
+            hasty.say(Prune(self._feed.key), now)  # which has not spoken since: this one has
+            upstream.join_no_more()
+        self.silent(now)
