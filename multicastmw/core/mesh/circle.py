@@ -14,6 +14,7 @@ from multicastmw.core.mesh.near import Near
 from multicastmw.core.mesh.neighbour import Neighbour, links_most, weight_of
 from multicastmw.core.mesh.settings import NAT_SHARE, NEIGHBOUR_TIMEOUT, OWN, PASSIVE, PASSIVE_AGE
 from multicastmw.core.mesh.walks import Walks
+from multicastmw.core.mesh.ways import Ways
 from multicastmw.wire.mesh import BASE, About, Kind, Peers, Sample
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Circle:
         self._search_at = self._room_at = now
         self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
         self._joins_left = JOINS
+        self.ways = Ways(group, mesh)
         self.near = Near(self, mesh, now)
         self.walks = Walks(self, mesh, now)
 
@@ -122,18 +124,18 @@ class Circle:
     def _makes_room(self, by: Neighbour, now: float) -> bool:
         """For one who may be fed from here: of those who chose us, and over whom nothing goes, the one that
         needs us least has to go.  Our own choice stays, whoever asks."""
-        mesh, group = self._mesh, self.group
-        if now < self._room_at or by.is_nat or not mesh.may_feed(group, by):
+        ways = self.ways
+        if now < self._room_at or by.is_nat or not ways.may_feed(by):
             return False
         idle = [each for each, near in self.active.items() if not near and self._is_idle_guest(each)]
         if not idle:
             return False
         self._room_at = now + ROOM_REST
-        self.part(min(idle, key=lambda each: mesh.told_before(group, each) - each.rtt), now)
+        self.part(min(idle, key=lambda each: ways.told_before(each) - each.rtt), now)
         return True
 
     def _is_idle_guest(self, each: Neighbour) -> bool:
-        return not each.dialled and not each.is_nat and not self._mesh.in_use(self.group, each)
+        return not each.dialled and not each.is_nat and not self.ways.in_use(each)
 
     def enter(self, neighbour: Neighbour, now: float, near: bool = False) -> None:
         """It is an active neighbour from now on."""
@@ -274,7 +276,7 @@ class Circle:
         self._mesh.contacts.reach(self._mesh.rng.choice(strangers), self.group, "neighbour", now)
         idle = [
             each for each, near in self.active.items()
-            if not near and each.dialled and not self._mesh.in_use(self.group, each)
+            if not near and each.dialled and not self.ways.in_use(each)
         ]  # fmt: skip
         if idle and len(self.active) >= self.wants:
             self.part(self._mesh.rng.choice(idle), now)

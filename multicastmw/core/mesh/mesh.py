@@ -13,7 +13,7 @@ from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.meeting import MeetingPlace
 from multicastmw.core.mesh.neighbour import Neighbour, Wire, capacity_of, slots_of, weight_of
 from multicastmw.core.mesh.numbers import ahead
-from multicastmw.core.mesh.place import Whereabouts, between
+from multicastmw.core.mesh.place import Whereabouts
 from multicastmw.core.mesh.settings import (
     FORGET,
     KEPT_BYTES,
@@ -26,7 +26,6 @@ from multicastmw.core.mesh.settings import (
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.wire.mesh import (
     BASE,
-    NOWHERE,
     About,
     Address,
     Capabilities,
@@ -50,7 +49,6 @@ from multicastmw.wire.mesh import (
 FEEDS_MAX = 1_024
 IDLE = 2.0  # seconds that a link without use is kept
 TIDY = 1.0  # seconds between two looks for such
-ORIGINS = 4  # of a group's, that a place is judged by
 LIVE_TOLD = 16  # streams that a rendezvous is told of
 STREAMS_PER_HAVE = 8  # so many more streams allow as many Haves again
 FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for what our own stream never had
@@ -289,79 +287,8 @@ class Mesh:
         for sample in samples[:3]:
             self.contacts.reach(sample, group, "urgent", now)
 
-    # --- the ways of a group's streams
-
     def feeds_of(self, group: int) -> list[Feed]:
         return [feed for key, feed in self.feeds.items() if key.group == group]
-
-    def parents(self, group: int) -> list[Neighbour]:
-        """Where the group's live streams come from."""
-        found = (feed.parent for feed in self.feeds_of(group) if feed.is_live)
-        return [parent for parent in dict.fromkeys(found) if parent is not None]
-
-    def merits(self, group: int) -> Callable[[Neighbour], float]:
-        """How late the streams would come from a neighbour; its distance while there are none."""
-        feeds = [feed for feed in self.feeds_of(group) if not feed.ours and feed.is_live]
-        if not feeds:
-            return lambda neighbour: neighbour.rtt
-        return lambda neighbour: sum(feed.upstream.way(neighbour) for feed in feeds)
-
-    def origins_of(self, group: int) -> list[Sample]:
-        """Who sends the group's live streams, where that is known."""
-        found: list[Sample] = []
-        for feed in self.feeds_of(group):
-            origin = self.sample() if feed.ours else self.contacts.origin(feed.key.origin)
-            if feed.is_live and origin is not None and origin.place != NOWHERE:
-                found.append(origin)
-        return found
-
-    def distance_before(self, group: int) -> Callable[[Sample], float]:
-        """How far somebody is from those who send, there and back: as it says, or as their places are."""
-        origins = [origin.place for origin in self.origins_of(group)[:ORIGINS]]
-        if not origins:
-            return lambda over: 0.0
-
-        def before(over: Sample) -> float:
-            neighbour = self.neighbours.get(over.node)
-            told = self.told_before(group, neighbour) if neighbour else NEVER
-            if told < NEVER:
-                return told
-            return sum(between(origin, over.place) for origin in origins) / len(origins)
-
-        return before
-
-    def told_before(self, group: int, neighbour: Neighbour) -> float:
-        """Twice the way from the origins to a neighbour, on average, as it says; infinite if it does not."""
-        told = [feed.theirs.get(neighbour) for feed in self.feeds_of(group) if feed.is_live and not feed.ours]
-        costs = [theirs.cost for theirs in told if theirs is not None and theirs.path]
-        return sum(costs) / len(costs) / 5e5 if costs else NEVER
-
-    def way(self, group: int) -> float:
-        """Seconds of the ways of the group's streams to here, on average; 0 where none is known."""
-        costs = [cost for feed in self.feeds_of(group) if feed.is_live and (cost := feed.cost())]
-        return sum(costs) / len(costs) / 1e6 if costs else 0.0
-
-    def cost(self, group: int) -> int:
-        """Microseconds of the ways of the group's streams to here, together."""
-        return sum(feed.cost() for feed in self.feeds_of(group) if feed.is_live)
-
-    def is_straight(self, group: int) -> bool:
-        """Are the ways of the group's streams to here about as short as they can be?"""
-        here = self.whereabouts.place
-        for feed in self.feeds_of(group):
-            if feed.is_live and feed.wants():
-                origin = self.contacts.origin(feed.key.origin)
-                if origin is None or not feed.upstream.is_straight(between(origin.place, here)):
-                    return False
-        return True
-
-    def may_feed(self, group: int, asker: Neighbour) -> bool:
-        """Has one of the group's streams a place for it here?"""
-        return any(feed.brood.has_place(asker) for feed in self.feeds_of(group) if feed.is_live)
-
-    def in_use(self, group: int, neighbour: Neighbour) -> bool:
-        """Does a stream of the group go over it?"""
-        return any(feed.uses(neighbour) for feed in self.feeds_of(group))
 
     # --- links
 

@@ -99,7 +99,7 @@ class Near:
 
     def _detour(self) -> Callable[[Sample], float]:
         """How far it is from the origins to here over somebody; what was measured of that counts."""
-        before, here = self._mesh.distance_before(self._circle.group), self._mesh.whereabouts.place
+        before, here = self._circle.ways.before(), self._mesh.whereabouts.place
         distances = self.distances
 
         def over(sample: Sample) -> float:
@@ -119,15 +119,15 @@ class Near:
     def known_to(self, asker: Sample, now: float) -> tuple[Sample, ...]:
         """This node, its parents, an origin, and whom it knows on the way to who asks."""
         circle, mesh = self._circle, self._mesh
-        above = [parent.sample for parent in mesh.parents(circle.group) if not parent.is_nat][:PARENTS]
-        above += mesh.origins_of(circle.group)[:1]
+        above = [parent.sample for parent in circle.ways.parents() if not parent.is_nat][:PARENTS]
+        above += circle.ways.origins()[:1]
         known = {node: sample for node, (sample, _) in self.close.items()}
         known |= {node: sample._replace(age=int(now - at)) for node, (sample, at) in circle.passive.items()}
         known |= {neighbour.node: neighbour.sample for neighbour in circle.active}
         for node in (asker.node, *(sample.node for sample in above)):
             known.pop(node, None)
         able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
-        before = mesh.distance_before(circle.group)
+        before = circle.ways.before()
         full = self._full_for(asker)
         able.sort(key=lambda each: (each.node in full, before(each) + between(each.place, asker.place)))
         return (mesh.sample(), *above, *able[: SHUFFLE_ACTIVE + SHUFFLE_PASSIVE + 2 - len(above)])
@@ -146,7 +146,7 @@ class Near:
 
     def answered(self, by: Neighbour, samples: tuple[Sample, ...]) -> None:
         """Whom somebody knows: after a parent's own sample come those of its parents."""
-        if by in self._mesh.parents(self._circle.group):
+        if by in self._circle.ways.parents():
             self._hints = {sample.node: sample for sample in samples[1 : 1 + PARENTS]}
 
     def ask(self, neighbour: Neighbour, now: float) -> None:
@@ -160,7 +160,7 @@ class Near:
         """How far are some of those whom we know of?"""
         circle, mesh = self._circle, self._mesh
         self._wind_probe(now)
-        asked = mesh.parents(circle.group)[:PARENTS]
+        asked = circle.ways.parents()[:PARENTS]
         if nearest := sorted(circle.active, key=lambda each: each.rtt)[:ASKED_NEAR]:
             asked.append(mesh.rng.choice(nearest))
         for neighbour in dict.fromkeys(asked):
@@ -177,19 +177,19 @@ class Near:
 
     def _rest(self) -> float:
         """Until the next probe: ever longer while it does not help."""
-        cost = self._mesh.cost(self._circle.group)
+        cost = self._circle.ways.cost()
         if cost < HELPED * self._cost or not self._cost:
             self._soon = PROBE_SOON
         else:
             self._soon = min(PROBE, self._soon * LONGER)
         self._cost = cost
-        return PROBE if self._mesh.is_straight(self._circle.group) else self._soon
+        return PROBE if self._circle.ways.is_straight() else self._soon
 
     def _candidates(self, now: float) -> list[Sample]:
         """Those above our parents, the best by place over whom the way may be shorter, and one at random."""
         circle = self._circle
         linked = {neighbour.node for neighbour in circle.active}
-        detour, way = self._detour(), 2 * self._mesh.way(circle.group) or NEVER
+        detour, way = self._detour(), 2 * circle.ways.way() or NEVER
         known = [sample for sample, _ in self.close.values()]
         known += [each.sample for each in self.distances.values() if now - each.at > TRY_AGAIN]
         promising = sorted((over, each.node, each) for each in known if (over := detour(each)) < way)
@@ -228,20 +228,20 @@ class Near:
 
     def _judge(self, now: float) -> None:
         """Of those who were chosen for the way over them the best stay."""
-        circle, mesh = self._circle, self._mesh
+        circle = self._circle
         self.asked &= circle.whom_it_asked(now)
         for each in [each for each, until in self._trials.items() if until <= now]:
             del self._trials[each]
             if known := self.distances.get(each.node):
-                self.distances[each.node] = known._replace(before=mesh.told_before(circle.group, each))
+                self.distances[each.node] = known._replace(before=circle.ways.told_before(each))
         self._judge_at = min(self._trials.values(), default=NEVER)
-        merit = mesh.merits(circle.group)
+        merit = circle.ways.merits()
         near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)
         for worst in near[NEAR + len(self._trials) :]:
-            if worst not in self._trials and not mesh.in_use(circle.group, worst):
+            if worst not in self._trials and not circle.ways.in_use(worst):
                 circle.part(worst, now)
         others = [each for each, is_near in circle.active.items() if not is_near]
         if len(others) > circle.wants - NEAR and len(circle.active) > circle.wants:
-            idle = [each for each in others if each.dialled and not mesh.in_use(circle.group, each)]
+            idle = [each for each in others if each.dialled and not circle.ways.in_use(each)]
             if idle:
                 circle.part(max(idle, key=merit), now)
