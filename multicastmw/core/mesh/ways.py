@@ -64,7 +64,7 @@ class Ways:
 
     def told_before(self, neighbour: Neighbour) -> float:
         """Twice the way from the origins to a neighbour, on average, as it says; infinite if it does not."""
-        told = [feed.theirs.get(neighbour) for feed in self._feeds() if feed.is_live and not feed.ours]
+        told = [feed.theirs.get(neighbour) for feed in self._feeds() if feed.is_live]
         costs = [theirs.cost for theirs in told if theirs is not None and theirs.path]
         return sum(costs) / len(costs) / 5e5 if costs else NEVER
 
