@@ -11,9 +11,9 @@ from multicastmw.core.counters import reader
 from multicastmw.core.identity import node_of
 from multicastmw.core.mesh.backups import backups
 from multicastmw.core.mesh.circle import Circle
+from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.mesh.theirs import FeedCounters
 from multicastmw.core.status import MeshGroup, MeshNeighbour, MeshStatus, MeshStream, renewed
 from multicastmw.wire import ipv4
 from multicastmw.wire.mesh import BASE

@@ -14,6 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from multicastmw.core.mesh.brood import Brood
+from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.gaps import Gaps, Miss
 from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.neighbour import Neighbour
@@ -21,7 +22,7 @@ from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES
 from multicastmw.core.mesh.slots import Slots
-from multicastmw.core.mesh.theirs import FeedCounters, Theirs
+from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.mesh.upstream import Upstream
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import (

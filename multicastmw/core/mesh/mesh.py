@@ -5,10 +5,10 @@ from random import Random
 from typing import Protocol
 
 from multicastmw.core.bucket import Bucket
-from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.announcing import Announcer
 from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.contacts import Contacts
+from multicastmw.core.mesh.counters import MeshCounters
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.meeting import MeetingPlace
 from multicastmw.core.mesh.neighbour import Neighbour, Wire, capacity_of, slots_of, weight_of
@@ -57,26 +57,6 @@ RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
 SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
-
-
-class MeshCounters(Counters):
-    """What neighbours said that was too much, or about what this node does not know."""
-
-    __slots__ = (
-        "finds", "haves", "haves_over_bound", "left_for_conduct", "nacks", "nacks_over_bound",
-        "peers_over_bound", "searches", "stolen", "streams_over_bound", "unknown_streams",
-    )  # fmt: skip
-    finds: int
-    haves: int
-    haves_over_bound: int
-    left_for_conduct: int
-    nacks: int
-    nacks_over_bound: int
-    peers_over_bound: int
-    searches: int
-    stolen: int
-    streams_over_bound: int
-    unknown_streams: int
 
 
 class Around(Protocol):

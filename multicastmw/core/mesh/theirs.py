@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.numbers import ahead
 from multicastmw.core.mesh.settings import NEARER
 from multicastmw.wire.mesh import NOBODY, Held, Range, Refusal
@@ -19,28 +18,6 @@ def gives_way(worst: Sequence[int], slots: int, rtt: float) -> bool:
     if poorest == NOBODY:
         return False
     return slots > 2 * poorest or (slots > 0 and slots >= poorest and rtt * 1000 < far * NEARER)
-
-
-class FeedCounters(Counters):
-    """Packets of a stream: what was missing and what became of it, and how often it went another way."""
-
-    __slots__ = (
-        "asked", "given_up", "grafts", "held", "missed", "orphaned", "polled", "recovered", "refused",
-        "resent", "resent_bytes", "switched", "unasked",
-    )  # fmt: skip
-    asked: int
-    given_up: int
-    grafts: int
-    held: int  # for a while, so that programs get them in order
-    missed: int
-    orphaned: int
-    polled: int
-    recovered: int
-    refused: int
-    resent: int
-    resent_bytes: int
-    switched: int
-    unasked: int
 
 
 class Theirs:

@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.order import HELD_MAX, Order
-from multicastmw.core.mesh.theirs import FeedCounters
 
 HOLD = 0.5
 BIG = 0xFFFFFFF8  # numbers go round soon behind it
