@@ -14,6 +14,7 @@ from multicastmw.wire.mesh import NOWHERE, Place
 ERROR_GAIN, STEP_GAIN = 0.25, 0.25
 HEIGHT_LEAST = 1.0
 FARTHEST = 32_767
+UNSURE = NOWHERE.error
 
 
 class Whereabouts:
@@ -59,9 +60,11 @@ class Whereabouts:
 
 def between(one: Place, other: Place) -> float:
     """Seconds of round trip, as far as can be told."""
-    if NOWHERE in (one, other):
+    x, y, height, error = one
+    there_x, there_y, there_height, there_error = other
+    if (error == UNSURE and one == NOWHERE) or (there_error == UNSURE and other == NOWHERE):
         return 0.2
-    return (hypot(one.x - other.x, one.y - other.y) + one.height + other.height) / 10_000
+    return (hypot(x - there_x, y - there_y) + height + there_height) / 10_000
 
 
 def _whole(value: float) -> int:
