@@ -6,6 +6,8 @@ The same nodes, trees and troubles, but a dead parent is noticed when its link h
 seconds, as in daemons that ask once a second and wait for three answers.
 """
 
+from typing import ClassVar
+
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.silence import Silence
@@ -32,11 +34,11 @@ class PatientMesh(Mesh):
     """One node's."""
 
     def _enter(self, feed: Feed) -> Feed:
-        feed.upstream.silence.__class__ = PatientSilence
+        feed.upstream.silence = PatientSilence(feed.upstream, feed, self.now)
         return super()._enter(feed)
 
 
 class PatientNode(Node):
     """One of the nodes."""
 
-    kind = PatientMesh
+    kind: ClassVar[type[Mesh]] = PatientMesh

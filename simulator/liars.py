@@ -27,7 +27,7 @@ from multicastmw.wire.mesh import (
     Range,
     Sample,
 )
-from simulator.node import Link, Node
+from simulator.node import Link, Node, Stored
 
 # What we chose.
 WAYS = DROP, DELAY, PROMISE, STORM, FLOOD, SAMPLE = "drop", "delay", "promise", "storm", "flood", "sample"
@@ -52,14 +52,14 @@ class Liar(Node):
         elif way == SAMPLE:
             self._tell()
 
-    def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
+    def _forward(self, feed: Feed, packet: Stored, came: Link | None) -> None:
         if self.way in (DROP, PROMISE):
             return
         if self.way == DELAY:
             loop = self.world.loop
-            loop.at(loop.now + LATE, super()._forward, feed, sequence, bytes_, flags, came)
+            loop.at(loop.now + LATE, super()._forward, feed, packet, came)
             return
-        super()._forward(feed, sequence, bytes_, flags, came)
+        super()._forward(feed, packet, came)
 
     def message(self, link: Link, message: MeshMessage) -> None:
         if self.way == PROMISE and isinstance(message, Nack):

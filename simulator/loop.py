@@ -29,7 +29,7 @@ from typing import Any
 
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from zope.interface import implementer
+from zope.interface import classImplements
 
 # What we chose.
 SLOTS = 1024.0  # in a second: at 500,000 events a second some 500 are sorted at a time
@@ -41,7 +41,6 @@ Entry = tuple[float, Callable[..., Any], tuple[Any, ...]]
 when = itemgetter(0)  # of an entry
 
 
-@implementer(IDelayedCall)
 class Timer:
     """A call that can be moved and cancelled."""
 
@@ -108,15 +107,15 @@ class Timer:
     def _finish(self, why: type[AlreadyCalled | AlreadyCancelled]) -> None:
         """Lets go of what it would have called: its entry may stand for long."""
         self.over = why
-        del self.function, self.args, self.kwargs
+        self.function, self.args, self.kwargs = nothing, (), {}
 
 
-@implementer(IReactorTime)
 class Loop:
     """An event loop in simulated time; `now` is what `seconds()` says, for those who ask for each packet."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.events = 0  # that were due
         self.ring = Timer.rings  # what entries of timers call, and are known by
         self._slot = -1  # the number of the slot that is run, or was run last
         self._current: list[Entry] = []  # what is left of it, the next event last
@@ -127,10 +126,16 @@ class Loop:
 
     def at(self, time: float, function: Callable[..., Any], *args: Any) -> None:
         """Calls the function at that time, which must not be over; there is no way back."""
-        try:
-            self._later[int(time * SLOTS)].append((time, function, args))
-        except KeyError:
-            self._open(int(time * SLOTS), (time, function, args))
+        self.enter((time, function, args))
+
+    def enter(self, entry: Entry) -> None:
+        """The same, for who makes the entry."""
+        slot = int(entry[0] * SLOTS)
+        later = self._later.get(slot)
+        if later is None:
+            self._open(slot, entry)
+        else:
+            later.append(entry)
 
     def run(self, until: float) -> None:
         """Lets everything happen that is due until then, inclusively.
@@ -144,6 +149,7 @@ class Loop:
             self._current = self._later.pop(self._slot)
             self._current.sort(key=when)  # which leaves those of the same time as they came
             self._current.reverse()
+            self.events += len(self._current)
             self._play(until)
         self._slot = max(self._slot, last)
         self.now = max(self.now, until)
@@ -217,7 +223,15 @@ class Loop:
         self._remains = 0
 
 
+def nothing() -> None:
+    """What a timer calls that is over."""
+
+
 def alive(args: tuple[Any, ...]) -> bool:
     """Whether the entry of a timer is not remains."""
     timer, entry = args
     return timer.over is None and timer.settings == entry
+
+
+classImplements(Timer, IDelayedCall)  # no decorators: mypyc would not compile the classes
+classImplements(Loop, IReactorTime)

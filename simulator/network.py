@@ -121,7 +121,6 @@ class Network:
         self.bursts = bursts
         self.hosts: dict[int, Host] = {}
         self._loop = loop
-        self._at = loop.at
         self._latency = latency
         self._rng = rng
         self._random = rng.random
@@ -205,7 +204,7 @@ class Network:
                 self.send(source, destination, size, False, function, first, *args)
             return
         size += HEADERS
-        now, loss, paths, side, at = self._loop.now, self.loss, host.paths, host.side, self._at
+        loop, now, loss, paths, side = self._loop, self._loop.now, self.loss, host.paths, host.side
         host.sent_data += (PACKET + size) * len(ways)
         for destination, function, first in ways:
             target, delay = paths.get(destination) or self._path(host, destination)
@@ -216,7 +215,8 @@ class Network:
             elif loss and self._random() < loss:
                 target.dropped[LOSS] += 1
             else:
-                at(now + delay, arrive, target, target.life, size, False, function, (first, *args))
+                arriving = target, target.life, size, False, function, (first, *args)
+                loop.enter((now + delay, arrive, arriving))
 
     def stream(self, source: int, destination: int, size: int, control: bool,
                function: Callable[..., Any], *args: Any) -> None:  # fmt: skip
@@ -253,7 +253,7 @@ class Network:
             host.dropped[QUEUE] += 1
             return True
         if not host.data:
-            self._at(host.busy, self._drain, host, host.life)
+            self._loop.at(host.busy, self._drain, host, host.life)
         host.data.append(packet)
         host.data_waiting += packet[0]
         while host.data_waiting * host.pace > DATA_WAITS and len(host.data) > 1:
@@ -272,7 +272,7 @@ class Network:
             way = self._segment if stream else self._datagram
             way(host, host.busy, destination, size, False, function, args)
         if host.data:
-            self._at(host.busy, self._drain, host, life)
+            self._loop.at(host.busy, self._drain, host, life)
 
     # --- the way
 
@@ -297,7 +297,7 @@ class Network:
         else:
             if self.jitter:
                 delay -= self.jitter * log(1.0 - self._random())
-            self._at(leaves + delay, arrive, target, target.life, size, control, function, args)
+            self._loop.enter((leaves + delay, arrive, (target, target.life, size, control, function, args)))
 
     def _segment(self, host: Host, leaves: float, destination: int, size: int, control: bool,
                  function: Callable[..., Any], args: tuple[Any, ...]) -> None:  # fmt: skip
@@ -322,7 +322,7 @@ class Network:
             arrives = host.streams[destination] = max(
                 leaves + late + delay, host.streams.get(destination, 0.0)
             )
-            self._at(arrives, arrive, target, target.life, size, control, function, args)
+            self._loop.enter((arrives, arrive, (target, target.life, size, control, function, args)))
 
     def _path(self, host: Host, destination: int) -> tuple[Host, float]:
         if len(host.paths) >= PATHS:

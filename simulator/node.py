@@ -7,7 +7,7 @@ noticed after three unanswered probes, and what these probes cost is added to th
 
 from array import array
 from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
@@ -17,6 +17,9 @@ from multicastmw.core.window import Budget, Window
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Address, Graft, Have, MeshMessage, Nack, Prune, Sample, StreamKey
 from multicastmw.wire.messages import size
+
+if TYPE_CHECKING:
+    from simulator.world import World
 
 TOKEN = 1  # any: a datagram carries one
 HEADER = 60  # bytes of an IP Data message in front of the packet
@@ -29,7 +32,7 @@ BUDGET = Budget(1 << 40)
 
 
 class Stored(NamedTuple):
-    """A packet that is kept: what the receiver sees of it."""
+    """A packet, as all see it that it comes to: there is one of it, wherever it is under way or kept."""
 
     key: StreamKey
     sequence: int
@@ -71,8 +74,7 @@ class Wire:
 
     def resend(self, stored: Stored, low_water: int, now: float) -> int:
         key, sequence, bytes_, flags = stored
-        near = self.near
-        near.resent += 1
+        self.near.resent += 1
         self._send(Stored(key, sequence, bytes_, flags | RETRANSMITTED), low_water)
         return bytes_
 
@@ -80,12 +82,10 @@ class Wire:
         self._send(packet, 0)
 
     def _send(self, packet: Stored, low_water: int) -> None:
-        near, far, size_ = self.near, self.far, packet.size
+        near, far, size_ = self.near, self.far, packet.size + HEADER
         network = near.world.network
-        (network.stream if near.world.tcp else network.send)(
-            near.index, far.index, size_ + HEADER, False, far.data, self.link, packet.key, packet.sequence,
-            size_, packet.flags, low_water,
-        )  # fmt: skip
+        way = network.stream if near.world.tcp else network.send
+        way(near.index, far.index, size_, False, far.data, self.link, packet, low_water)
 
     def hang_up(self, why: str, now: float) -> None:
         self.near.world.disconnect(self.link, self.near)
@@ -94,9 +94,9 @@ class Wire:
 class Node:
     """One of the nodes; `index` is its place in the network."""
 
-    kind = Mesh
+    kind: ClassVar[type[Mesh]] = Mesh
 
-    def __init__(self, world: Any, index: int, settings: Settings, rng: Random, now: float) -> None:
+    def __init__(self, world: "World", index: int, settings: Settings, rng: Random, now: float) -> None:
         self.world = world
         self.index = index
         self.settings = settings
@@ -151,15 +151,14 @@ class Node:
         if link.is_up and self.is_alive and (neighbour := link.neighbours.get(self)):
             self.mesh.accept(neighbour, message, self.world.loop.now)
 
-    def data(
-        self, link: Link, key: StreamKey, sequence: int, bytes_: int, flags: int, low_water: int
-    ) -> None:
+    def data(self, link: Link, packet: Stored, low_water: int) -> None:
         """As Forwarder.relay: a window, then the feed, then who gets it."""
         if not self.is_alive or not link.is_up:
             return
         by = link.neighbours.get(self)
         if by is None:
             return
+        key, sequence, bytes_, flags = packet
         now = self.world.loop.now
         mesh = self.mesh
         mesh.now = now
@@ -176,31 +175,30 @@ class Node:
             self.duplicates += 1
             feed.doubled(sequence, flags, by, now)
             return
-        feed.took(sequence, bytes_, Stored(key, sequence, bytes_, flags), low_water, flags, by, now)
+        feed.took(sequence, bytes_, packet, low_water, flags, by, now)
         if feed.wanted:
             self.world.delivered(self, key, sequence, now)
         if feed.takers:
-            self._forward(feed, sequence, bytes_, flags, link)
+            self._forward(feed, packet, link)
 
-    def _forward(self, feed: Feed, sequence: int, bytes_: int, flags: int, came: Link | None) -> None:
-        low_water = feed.low_water(sequence) if feed.missing else 0
+    def _forward(self, feed: Feed, packet: Stored, came: Link | None) -> None:
+        low_water = feed.low_water(packet.sequence) if feed.missing else 0
         wires: list[Wire] = [child.wire for child in feed.takers]  # type: ignore[misc]  # of this world all are
         ways = [wire.way for wire in wires if wire.link is not came]
-        network, size_ = self.world.network, bytes_ + HEADER
+        network, size_ = self.world.network, packet.size + HEADER
         if self.world.tcp:
             for far, accept, link in ways:
-                network.stream(self.index, far, size_, False, accept, link, feed.key, sequence, bytes_, flags,
-                               low_water)  # fmt: skip
+                network.stream(self.index, far, size_, False, accept, link, packet, low_water)
         elif ways:
-            network.spread(self.index, ways, size_, feed.key, sequence, bytes_, flags, low_water)
+            network.spread(self.index, ways, size_, packet, low_water)
 
     def originate(self, key: StreamKey, sequence: int, bytes_: int) -> None:
         now = self.world.loop.now
         self.mesh.now = now
         feed = self.mesh.feeds.get(key) or self.mesh.begin(key, now)
-        flags = BEACON if feed.beacon_due(now) else 0
-        feed.sent(sequence, bytes_, Stored(key, sequence, bytes_, flags), now)
+        packet = Stored(key, sequence, bytes_, BEACON if feed.beacon_due(now) else 0)
+        feed.sent(sequence, bytes_, packet, now)
         if feed.takers:
-            self._forward(feed, sequence, bytes_, flags, None)
-        if flags:
+            self._forward(feed, packet, None)
+        if packet.flags:
             self.mesh.announce(feed, sequence, None, now)
