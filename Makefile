@@ -4,7 +4,8 @@
 # make bench    the race against other daemons and the kernel; ARGS=--help says what else is measured
 # make screenshots  the pictures of the page in docs/screenshots, from running nodes (root)
 # make simulate runs the mesh's machines in simulated networks, and prints what they reach beside what they have to:
-#               up to 1,000 nodes; SIZES=all with 10,000, SIZES="100 490" these; ARGS=--help
+#               up to 1,000 nodes; SIZES=all with 10,000, SIZES="100 490" these; ARGS=--help; the first time it
+#               compiles them, which takes some minutes, ARGS=--plain does not
 # make walk     types what README.rst has a newcomer type, into three hosts, and looks for the film (root)
 # make fuzz     RUNS executions of each fuzzer (20,000), coverage-guided; atheris is installed for it
 # make install  a node's programs on this host: /opt/mcmw; mcmw, manual pages, a unit for systemd in PREFIX (root)
@@ -59,6 +60,7 @@ screenshots: .venv/ready $(OBJECT) tools compiled
 	$(BIN)/python -m tests.netns.meshshots docs/screenshots
 
 simulate: .venv/ready
+	@$(if $(filter --plain --list --help --from,$(ARGS)),,$(BIN)/python -m simulator.compiled)
 	$(BIN)/python -m simulator $(if $(SIZES),--sizes "$(SIZES)") $(ARGS)
 
 walk: .venv/ready tools

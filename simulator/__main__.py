@@ -5,7 +5,7 @@ import json
 import os
 import sys
 
-from simulator.runs import run_all, say
+from simulator.runs import run_all, say, silence, workers
 from simulator.scenarios import Figures
 from simulator.table import GROUPS, Group, Result, show
 
@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("--sizes", default="", help=f"all, or group sizes (default: all up to {DEFAULT})")
     it.add_argument("--seeds", type=int, default=5, help="how many (default 5; some groups have 3)")
     it.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)")
+    it.add_argument("--plain", action="store_true", help="as Python, also where it has been compiled")
+    it.add_argument("--progress", action="store_true", help="says how far it is, also to what is no terminal")
     it.add_argument("--json", action="store_true", help="one JSON document with the figures of each seed")
     it.add_argument("--from", nargs="+", dest="files", help="runs nothing: files that --json has printed")
     it.add_argument("--list", action="store_true", help="says which groups there are")
@@ -57,7 +59,11 @@ def main() -> int:
     if not groups:
         say("no such group; --list says which there are")
         return 2
-    results = kept(options.files) if options.files else run_all(groups, options.seeds, options.jobs)
+    tell = say if options.progress or sys.stderr.isatty() else silence
+    if options.files:
+        results = kept(options.files)
+    else:
+        results = run_all(groups, options.seeds, workers(options.jobs, options.plain), tell, options.jobs)
     if options.json:
         print(json.dumps({result.group.name: result.runs for result in results}, indent=1))
     else:

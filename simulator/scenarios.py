@@ -25,12 +25,21 @@ WATCHED = 30.0  # seconds for which liars are watched
 
 def aside(happens: Callable[[Scenario], Figures], scenario: Scenario) -> Figures:
     """Runs it in a fork; what it raises ends that one, and this with it."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
+    return Fork(happens, scenario).result()
+
+
+class Fork:
+    """A process in which something happens to a scenario; this one goes on at once."""
+
+    def __init__(self, happens: Callable[[Scenario], Figures], scenario: Scenario) -> None:
+        self._reading, writing = os.pipe()
+        self._child = os.fork()
+        if self._child:
+            os.close(writing)
+            return
         status = 1
         try:
-            os.close(reading)
+            os.close(self._reading)
             with os.fdopen(writing, "w") as answer:
                 json.dump(happens(scenario), answer)
             status = 0
@@ -39,14 +48,19 @@ def aside(happens: Callable[[Scenario], Figures], scenario: Scenario) -> Figures
             raise
         finally:
             os._exit(status)  # no buffers of the parent's are written again
-    os.close(writing)
-    with os.fdopen(reading) as answer:
-        text = answer.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        raise RuntimeError(f"the fork ended with {status}")
-    found: Figures = json.loads(text)
-    return found
+
+    def fileno(self) -> int:
+        """It can be read when it is done, or nearly."""
+        return self._reading
+
+    def result(self) -> Figures:
+        with os.fdopen(self._reading) as answer:
+            text = answer.read()
+        _, status = os.waitpid(self._child, 0)
+        if status:
+            raise RuntimeError(f"the fork ended with {status}")
+        found: Figures = json.loads(text)
+        return found
 
 
 def delivery(measured: Measured, after: float) -> Figures:
@@ -234,6 +248,11 @@ def _shares(scenario: Scenario, measured: Measured) -> list[float]:
         sum(1 for delay in node.arrivals if 0 <= delay <= 1.0) / measured.count for node in scenario.living()
     ]
 
+
+# Seconds that they take, for who waits; others take LASTS_USUALLY.
+LASTS = {"calm": 7.0, "crash": 17.0, "sessions": 62.0, "crowd": 17.0, "partition": 80.0, "jitter": 17.0,
+         "bursts": 17.0, "steady": 17.0}  # fmt: skip
+LASTS_USUALLY = 32.0
 
 HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
     "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,

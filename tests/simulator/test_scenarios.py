@@ -9,7 +9,7 @@ from twisted.trial import unittest
 
 from simulator import liars
 from simulator.runs import run
-from simulator.scenario import GROUP, Scenario, Shape, outages, silence
+from simulator.scenario import GROUP, Scenario, Shape, outages
 from simulator.scenarios import aside, crash, delivery
 from simulator.table import CRASH, GROUPS, SMALL_CRASH, Figure, Group, Result, show
 
@@ -166,6 +166,11 @@ class Table(unittest.TestCase):
 
     def test_a_run_gives_the_figures_that_the_table_asks_for(self):
         shape = Shape(20, 1, join=2.0, settle=10.0)
-        found = run("few", shape, ("calm", "steady"), silence)
+        found = run("few", shape, ("calm", "steady"))
         self.assertLessEqual({"stretch p50", "control", "duplicates", "stranded"}, set(found["calm"]))
         self.assertIn("outage worst", found["steady"])
+
+    def test_what_happens_in_forks_side_by_side_is_what_happens_one_after_the_other(self):
+        shape = Shape(12, 1, join=2.0, settle=10.0)
+        happenings = "calm", "steady", "crash"
+        self.assertEqual(run("few", shape, happenings, abreast=2), run("few", shape, happenings))
