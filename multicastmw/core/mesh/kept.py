@@ -61,7 +61,7 @@ class Kept:
             self._drop()
 
     def _drop(self) -> None:
-        """Makes room: of some at a time, as a dictionary forgets only when it grows that its first are gone."""
+        """Makes room, some at a time: a dictionary whose first are gone is slow to find the next."""
         for number in list(islice(self.packets, max(1, self._most // ROOM))):
             del self.packets[number]
 
