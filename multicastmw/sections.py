@@ -182,7 +182,7 @@ class RecoveryConfig:
     deadline: float = option(
         seconds(60),
         "1.0",
-        "In the mesh: seconds within which a lost packet is asked for again; 0: off.",
+        "Seconds within which a packet that a link has lost is asked for again; 0: off.",
     )
     hold: float = option(
         seconds(60),

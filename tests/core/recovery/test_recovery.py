@@ -10,6 +10,7 @@ from multicastmw.wire.cops import Op
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, MeshMessage, Nack, Range
 from multicastmw.wire.messages import Open, decode, encode
+from multicastmw.wire.probe import GROUP as PROBING
 from tests.core.cable import Node, World
 
 GROUP = 0xEF010203
@@ -142,6 +143,40 @@ class RepairTests(Chain):
         self.assertEqual(sorted(self.got(c)), list(range(100)))
         self.assertEqual(self.said(c, Nack), [])
         self.assertGreater(c.room.recovery.totals().missed, 5)
+
+    def test_numbers_go_on_from_zero(self) -> None:
+        a, b, c = self.make()
+        self.send(1)
+        (sending,) = a.forwarder.sendings()
+        sending.sequence = (1 << 32) - 100
+        self.world.run(11)
+        for way in ((a, b), (b, c)):
+            self.world.air.spoil(*way, loss=0.1)
+        self.send(300, first=1)
+        self.world.run(2)
+        self.assertEqual(sorted(self.got(c)), list(range(301)))
+
+    def test_a_jump_that_is_no_loss_is_not_asked_for(self) -> None:
+        a, _, c = self.make()
+        self.send(100)
+        (sending,) = a.forwarder.sendings()
+        sending.sequence += 100_000
+        self.send(100, first=100)
+        self.world.run(1)
+        self.assertEqual(self.got(c), list(range(200)))
+        self.assertEqual(self.said(c, Nack), [])
+
+    def test_what_measures_the_network_is_not_repaired(self) -> None:
+        a, b, c = self.make()
+        c.host.wants(PROBING)
+        self.world.run(0.5)
+        self.world.air.spoil(b, c, loss=0.2)
+        for _ in range(200):
+            a.send(PROBING)
+            self.world.run(APART)
+        self.world.run(1)
+        self.assertLess(len(c.host.got), 190)
+        self.assertEqual(c.room.recovery.repairs, {})
 
 
 class QuietTests(Chain):
