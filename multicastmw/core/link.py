@@ -663,7 +663,7 @@ class Link:
             self._joins_mesh(opened, opened.capabilities, now)
         else:
             self._joins_tree()
-            if opened.recovery and self.room.recovery:
+            if opened.recovery and self.room.recovery and self._datagrams:
                 self.partner = self.room.recovery.link_up(self)
         self.is_up(self)
         self._outlet.wake()

@@ -148,7 +148,7 @@ class Room:
         port = self.here.data_port
         data_port = DataPort(port, token) if port else None
         opened = Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
-        if self.recovery is not None:
+        if self.recovery is not None and port:  # over TCP nothing is lost
             opened = opened._replace(recovery=KEPT_MS)
         if self.mesh is None:
             return opened

@@ -235,6 +235,15 @@ class OthersTests(Chain):
         self.assertEqual(self.talk(), 0)
         self.assertLess(len(self.got(d)), 450)
 
+    def test_who_takes_no_datagrams_does_not_say_it(self) -> None:
+        a, b, c = self.make(data_port=None)
+        self.assertEqual(a.room.our_open(1).recovery, 0)
+        self.send(100)
+        self.assertEqual(self.got(c), list(range(100)))
+        for node in (a, b, c):
+            self.assertEqual(node.room.recovery.partners, {})
+            self.assertEqual([len(each.kept.packets) for each in node.room.recovery.repairs.values()], [0])
+
     def test_an_open_says_it_in_an_object_that_others_skip(self) -> None:
         a, *_ = self.make()
         wire = encode(a.room.our_open(1))
