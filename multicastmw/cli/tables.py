@@ -115,8 +115,8 @@ def _recovery(recovery: dict[str, Any]) -> str:
     count, partners = recovery["counters"], recovery["partners"]
     if not partners:
         return "no peer has it"
-    lost = f"{amount(count['recovered'])} of {amount(count['missed'])} packets that were missing came"
-    return f"with {some(partners, 24)}: {lost}, {amount(count['resent'])} sent again"
+    lost = f"{amount(count['recovered'])} of {amount(count['missed'])} missed packets came"
+    return f"with {some(partners, 20)}: {lost}, {amount(count['resent'])} sent again"
 
 
 def _web(status: Status) -> list[str]:

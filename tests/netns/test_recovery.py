@@ -1,7 +1,9 @@
 """Recovery on the links of a static tree: a cable that loses, and receivers that miss nothing."""
 
+from contextlib import suppress
 from typing import Any
 
+from multicastmw.cli.lab import TimedOut
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
@@ -37,34 +39,40 @@ class Losses(NetnsTestCase):
         self.tree.await_demand(GROUP, "cd")
         return self.tree
 
-    def lose(self, percent: float, *, longer: int = 0) -> None:
-        """Datagrams of links that are longer; probes and what else is short, too, where that is 0."""
-        length = f"udp length > {longer} " if longer else ""
+    def lose(self, percent: float) -> None:
+        """Of all datagrams of links, probes and Nacks among them."""
         inet = self.tree.lab.internet
         inet.run(["nft", "add table inet loss"])
         inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
         inet.run(
             [
                 "nft",
-                f"add rule inet loss way udp dport {PORT} {length}"
-                f"numgen random mod 10000 < {percent * 100:.0f} drop",
+                f"add rule inet loss way udp dport {PORT} numgen random mod 10000 < {percent * 100:.0f} drop",
             ]
         )
 
     def stop_losing(self) -> None:
         self.tree.lab.internet.run(["nft", "delete table inet loss"])
 
-    def film(self, count: int = PACKETS, rate: float = RATE) -> None:
-        Sender(self.tree.a, GROUP, count=count, rate=rate).finish()
-
-    def reports(self, count: int = PACKETS) -> dict[str, dict[str, Any]]:
-        """Of all, when the last packet, and what is repaired behind it, is there."""
+    def film(self, percent: float) -> None:
+        """Loses from its first packets on: a stream that begins with a loss begins later."""
+        sender = Sender(self.tree.a, GROUP, count=PACKETS, rate=RATE)
         for receiver in self.receivers.values():
-            receiver.await_state(
-                lambda _, receiver=receiver: receiver.report(GROUP, S)["last"] >= count - 20,
-                "almost the last",
-            )
+            receiver.await_last(GROUP, S, 0)
+        self.lose(percent)
+        sender.finish()
+
+    def reports(self, *repaired: str) -> dict[str, dict[str, Any]]:
+        """Of all, when almost the last packet is there; of those who repair, when all are, if they come."""
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, PACKETS - 20)
         self.settled()
+        for name in repaired:
+            with suppress(TimedOut):  # and the test will say how many are missing
+                self.receivers[name].await_state(
+                    lambda _, name=name: self.receivers[name].report(GROUP, S)["received"] == PACKETS,
+                    "all packets", 5.0,
+                )  # fmt: skip
         return {name: receiver.report(GROUP, S) for name, receiver in self.receivers.items()}
 
     def settled(self) -> None:
@@ -90,9 +98,8 @@ class PythonTests(Losses):
 
     def is_whole(self, percent: float) -> None:
         self.grow(IN_PYTHON)
-        self.lose(percent)
-        self.film()
-        for name, report in self.reports().items():
+        self.film(percent)
+        for name, report in self.reports(*"bcd").items():
             self.measured(
                 f"{name} at {percent} %", {k: report[k] for k in ("received", "missing", "disordered")}
             )
@@ -109,8 +116,7 @@ class PythonTests(Losses):
 
     def test_with_deadline_0_it_is_lost(self) -> None:
         self.grow({**IN_PYTHON, **OFF})
-        self.lose(5)
-        self.film()
+        self.film(5)
         for name, report in self.reports().items():
             self.measured(f"{name} without recovery", report["missing"])
             self.assertGreater(report["missing"], PACKETS * 0.03, name)
@@ -118,11 +124,11 @@ class PythonTests(Losses):
 
     def test_beside_a_node_without_it_the_others_repair(self) -> None:
         self.grow(IN_PYTHON, {"d": OFF})
-        self.lose(5)
-        self.film()
-        found = self.reports()
-        self.assertEqual(0, found["b"]["missing"])
-        self.assertEqual(0, found["c"]["missing"])
+        self.film(5)
+        found = self.reports(*"bc")
+        for name in "bc":
+            self.assertEqual((PACKETS, 0), (found[name]["received"], found[name]["missing"]), name)
+            self.assertEqual(0, self.counts(name)["given_up"], name)
         self.assertGreater(found["d"]["missing"], PACKETS * 0.03)
         status = self.tree.b.status()
         self.assertEqual(["a", "c"], list(status["recovery"]["partners"]))

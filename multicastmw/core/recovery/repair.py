@@ -38,7 +38,7 @@ FOLLOWS = 0.3  # of a measured rate goes into the mean
 QUIET = 0.04  # seconds without a packet: what is sent more often shows its own losses
 TELLS = 3  # times that a highest number is announced: a Have may be lost, too
 SKIPPED_LEAST = 64  # numbers that are asked for of one gap, however slow the stream is
-IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner says that it lacks a packet itself
+IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
 NEVER = float("inf")
 NOWHERE = -1  # no number
 
@@ -226,10 +226,7 @@ class Repair:
         if self.window is None or by is not self.parent or top < 0 or not self.stream.is_judged_here:  # type: ignore[union-attr]
             return
         for number in each(held.missing, AT_ONCE):
-            miss = self.gaps.numbers.get(number)
-            if miss is not None and miss.asked is by:
-                miss.tries += IN_VAIN
-                miss.ask_at = now + GAP_WAIT
+            self._asked_in_vain(number, by, now)
         ahead = (held.highest - top) & MASK
         if not 0 < ahead <= MISSING_MAX:
             return
@@ -237,6 +234,15 @@ class Repair:
         self._skipped(top, ahead + 1, now)
         self._top = held.highest
         self._look_for_next()
+
+    def _asked_in_vain(self, number: int, by: Partner, now: float) -> None:
+        """The partner lacks it: it is fetching it, if its low water says so."""
+        miss = self.gaps.numbers.get(number)
+        if miss is None or miss.asked is not by:
+            return
+        is_fetching = (number - self.gaps.mark) & MASK < HALF
+        miss.tries = 0 if is_fetching else miss.tries + IN_VAIN
+        miss.ask_at = now + GAP_WAIT
 
     def accept_nack(self, by: Partner, missing: tuple[Range, ...], now: float) -> None:
         """Sends what is here; what is not is said."""

@@ -112,6 +112,19 @@ class RepairTests(Chain):
         self.assertEqual(len(self.said(b, Nack)), 1)
         self.assertEqual(self.said(c, Nack), [])
 
+    def test_what_takes_long_above_is_asked_for_again_when_it_is_there_and_was_lost_below(self) -> None:
+        a, b, c = self.make()
+        self.send(100)
+        self.lose(100, way=(a, b))
+        self.world.air.way(b, a).hole = True  # for its Nacks
+        self.send(50, first=100)
+        self.assertGreaterEqual(len(self.said(c, Nack)), 1)  # in vain
+        self.world.air.way(b, a).hole = False
+        self.lose(100, way=(b, c))
+        self.send(100, first=150)
+        self.world.run(1)
+        self.assertEqual(sorted(self.got(c)), list(range(250)))
+
     def test_the_last_packets_are_missed_too(self) -> None:
         _, b, c = self.make()
         self.lose(98, 99, way=(b, c))
