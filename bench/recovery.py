@@ -42,7 +42,7 @@ class Bench:
         self.sinks = Sinks()
         self.node = Node(self.sinks)
         self.node.reader.doRead()
-        self.recovery = Recovery(1.0, None, time.perf_counter())
+        self.recovery = Recovery(1.0, 0.5, None, time.perf_counter())
         self.node.room.recovery = self.recovery
         for peer in self.node.peers:
             peer.partner = self.recovery.link_up(peer)

@@ -187,7 +187,7 @@ class RecoveryConfig:
     hold: float = option(
         seconds(60),
         "0.5",
-        "In the mesh: seconds for which a packet waits for an earlier one that is asked for again, so that"
+        "Seconds for which a packet waits for an earlier one that is asked for again, so that"
         " programs get them in order; 0: it does not wait.",
     )
     fec: str = option(literals.word, "off", "Forward error correction.", built=False)

@@ -382,12 +382,12 @@ class Forwarder:
         packet.kind = kind
         packet.message = packet.view[:size]
         packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1
+        order = feed and stored and (feed.gaps.numbers or feed.order.held) and feed.order
         if (repair := stream.repair) is not None:
-            repair.passes(packet, sequence, low_water, flags, ingress, others)
-        if hop_limit == 1:
-            others = self._last_hop(route, others)
-        if stored and feed and (feed.gaps.numbers or feed.order.held):
-            self._in_order(feed.order, sequence, stored, packet, others)
+            order = repair.passes(packet, sequence, low_water, flags, ingress, others)
+        others = others if hop_limit > 1 else self._last_hop(route, others)
+        if order:
+            self._in_order(order, sequence, stored or bytes(packet.message), packet, others)
             return True
         for destination in others:
             destination.deliver(packet)
@@ -460,7 +460,9 @@ class Forwarder:
         route = self._router.route(channel)
         stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
         if self.mender:
-            stream.repair = self.mender.begins(origin, count, group, source, stream, now)
+            stream.repair = repair = self.mender.begins(origin, count, group, source, stream, now)
+            if repair:
+                repair.order.give = partial(self._give, route)
         share.streams += 1
         if feed is not None:
             feed.order.give = partial(self._give, route)

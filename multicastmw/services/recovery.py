@@ -17,7 +17,8 @@ class RecoveryService(Service):
 
     def __init__(self, node: "NodeService") -> None:
         config = node.config
-        self.recovery = Recovery(config.recovery.deadline, config.overlay.uplink, node.reactor.seconds())
+        wanted, uplink = config.recovery, config.overlay.uplink
+        self.recovery = Recovery(wanted.deadline, wanted.hold, uplink, node.reactor.seconds())
         self.recovery.is_needed = node.fastpath.mirror.is_needed
         self._clockwork = Clockwork(node.reactor, self.recovery)
         node.room.recovery = node.forwarder.mender = self.recovery

@@ -175,6 +175,7 @@ class Node:
         salt: int = 0,
         node: int | None = None,
         recovery: float = 0.0,
+        hold: float = 0.0,
     ) -> None:
         self.world = world
         self.name = name
@@ -203,13 +204,14 @@ class Node:
         self.clock = NodeClock(self)
         self.room.turns.wake = Clockwork(self.clock, self.room.turns).wind
         if recovery:
-            self.recovers(recovery)
+            self.recovers(recovery, hold)
         self.host = Recorder(self, f"{name}'s host")
         world.nodes.append(self)
 
-    def recovers(self, deadline: float) -> None:
-        """[recovery] deadline, as services/recovery.py takes it."""
-        self.room.recovery = self.forwarder.mender = recovery = Recovery(deadline, None, self.world.now)
+    def recovers(self, deadline: float, hold: float = 0.0) -> None:
+        """[recovery] deadline and hold, as services/recovery.py takes them."""
+        recovery = Recovery(deadline, hold, None, self.world.now)
+        self.room.recovery = self.forwarder.mender = recovery
         recovery.wake = Clockwork(self.clock, recovery).wind
 
     def link_up(self, link: Link) -> None:

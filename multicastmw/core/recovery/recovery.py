@@ -50,10 +50,11 @@ class RecoveryCounters(Counters):
 
 
 class Recovery:
-    """`deadline` in seconds, `uplink` in kbit/s, None where it is not known."""
+    """`deadline` and `hold` in seconds, `uplink` in kbit/s, None where it is not known."""
 
-    def __init__(self, deadline: float, uplink: int | None, now: float) -> None:
+    def __init__(self, deadline: float, hold: float, uplink: int | None, now: float) -> None:
         self.deadline_of_packets = deadline
+        self.hold = hold
         self.now = now
         self.counters = RecoveryCounters()
         self.partners: dict[Link, Partner] = {}

@@ -1,18 +1,21 @@
 """One stream at this node: what is missing of it, and what is kept of it for others.
 
-    Repair ── Gaps   what is missing, and is asked for
-      └────── Kept   what is kept for those whom it goes to, and sent again
+    Repair ──┬── Gaps    what is missing, and is asked for
+             ├── Kept    what is kept for those whom it goes to, and sent again
+             └── Order   what waits here for something earlier, as programs want it
 
 A packet that follows the one before, while nothing is missing, costs one comparison (`next`) and, where it
 goes to a partner, a copy.  Everything else is looked at in `_took`.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.gaps import Gaps
 from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.numbers import HALF, MASK, each, ranges
+from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import (
     AT_ONCE,
     GAP_WAIT,
@@ -46,9 +49,10 @@ NOWHERE = -1  # no number
 class RepairCounters(Counters):
     """Packets of a stream: what was missing and what became of it, and what was sent again."""
 
-    __slots__ = ("asked", "given_up", "missed", "recovered", "resent", "resent_bytes")
+    __slots__ = ("asked", "given_up", "held", "missed", "recovered", "resent", "resent_bytes")
     asked: int
     given_up: int
+    held: int  # for a while, so that programs get them in order
     missed: int
     recovered: int
     resent: int
@@ -75,6 +79,7 @@ class Repair:
         self.counters = RepairCounters()
         self.gaps = Gaps(self)
         self.kept = Kept(self)
+        self.order = Order(self)
         self.theirs: dict[Any, Theirs] = {}
         self.children: tuple[()] = ()
         self._recovery = recovery
@@ -101,6 +106,10 @@ class Repair:
     @property
     def deadline(self) -> float:
         return self._recovery.deadline_of_packets
+
+    @property
+    def hold(self) -> float:
+        return self._recovery.hold
 
     def disappoints(self, source: Any, points: float, now: float) -> None:
         """There is no other."""
@@ -142,17 +151,23 @@ class Repair:
         flags: int,
         ingress: Any,
         others: "tuple[Destination, ...]",
-    ) -> None:
-        """A packet that is new here stands as it is sent, and gets our low water."""
+    ) -> Order | None:
+        """A packet that is new here stands as it is sent, and gets our low water.
+
+        Gives what it may have to wait in, so that programs get it in its order.
+        """
+        order = None
         if sequence == self.next and not low_water and ingress is self.link and others is self.others:
             self.next = sequence + 1 & MASK
         else:
+            order = self.order
             if others is not self.others:
                 self.goes_to(others)
             self.link = ingress
             self._took(packet, sequence, low_water, flags)
         if self.keeps:
             self.kept.keep(sequence, bytes(packet.message))
+        return order
 
     def goes_to(self, others: "tuple[Destination, ...]") -> None:
         """Its packets go to these from now on."""
@@ -165,6 +180,7 @@ class Repair:
         """Packets were not asked for, or did not pass here: what was missed meanwhile is not missing."""
         self.next = self._top = NOWHERE
         self.gaps.numbers.clear()
+        self.order.go_on(self.stream.heard)
 
     def _took(self, packet: Packet, sequence: int, low_water: int, flags: int) -> None:
         """One that is not plainly the next."""
@@ -246,7 +262,7 @@ class Repair:
 
     def accept_nack(self, by: Partner, missing: tuple[Range, ...], now: float) -> None:
         """Sends what is here; what is not is said."""
-        packets, absent = self.kept.packets, []
+        packets, absent = self.kept.packets, list[int]()
         for number in each(missing, AT_ONCE):
             if number in packets:
                 self.kept.give(by, number, now)
@@ -255,10 +271,13 @@ class Repair:
         if absent:
             self._recovery.counters.not_kept += len(absent)
             if self.top >= 0:
-                by.say(Have((self._held(ranges(absent, RANGES_MAX)),)), now)
+                by.say(Have((self._held(absent),)), now)
 
-    def _held(self, missing: tuple[Range, ...]) -> Held:
-        return Held(self.key, self.top, missing, Load(0))
+    def _held(self, absent: Iterable[int] = ()) -> Held:
+        """With all that is missing here: the first of it is our low water, too."""
+        top = self.top
+        lacking = sorted({*self.gaps.numbers, *absent}, key=lambda number: -((top - number) & MASK))
+        return Held(self.key, top, ranges(lacking, RANGES_MAX), Load(0))
 
     def to_tell(self, now: float) -> Held | None:
         """In a round: is there something that the packets themselves do not say?"""
@@ -268,7 +287,7 @@ class Repair:
         if top < 0 or self._tells >= TELLS or now - self.stream.heard < QUIET:
             return None
         self._tells += 1
-        return self._held(self.gaps.told())
+        return self._held()
 
     def gone(self, link: Any) -> None:
         """The link is no more."""
@@ -290,14 +309,11 @@ class Repair:
             self.gaps.ask(now)
             if not self.gaps.numbers:
                 self._look_for_next()
+        if self.order.held:
+            self.order.go_on(now)
 
     def measure(self, most: int, now: float) -> bool:
         """About once a second; was something missed since?"""
-        if self.kept.packets:
-            if now - self.stream.heard > KEPT_SECONDS:
-                self.kept.packets.clear()
-            else:
-                self.kept.trim(self.top, self.rate, most)
         missed, self._missed = self._missed, self.counters.missed
         count = self.window.received if self.window is not None else self.stream.numbered  # type: ignore[union-attr]
         seconds, grown = now - self._measured_at, (count - self._counted) & MASK
@@ -305,4 +321,9 @@ class Repair:
             rate = grown / seconds if seconds > 0 else 0.0
             self.rate += (rate - self.rate) * (1.0 if self.rate * 4 < rate else FOLLOWS)
             self._counted, self._measured_at = count, now
+        if self.kept.packets:
+            if now - self.stream.heard > KEPT_SECONDS:
+                self.kept.packets.clear()
+            else:
+                self.kept.trim(self.top, self.rate, most)
         return self.counters.missed != missed

@@ -192,6 +192,50 @@ class RepairTests(Chain):
         self.assertEqual(c.room.recovery.repairs, {})
 
 
+class OrderTests(Chain):
+    """Programs get packets in order, neighbours at once."""
+
+    def test_what_comes_again_is_in_its_place(self) -> None:
+        for loss in (0.01, 0.1):
+            a, b, c = self.make(hold=0.5)
+            b.host.wants(GROUP)
+            for way in ((a, b), (b, c)):
+                self.world.air.spoil(*way, loss=loss)
+            self.send(1_500)
+            self.world.run(2)
+            for node in (b, c):
+                self.assertEqual(self.got(node), list(range(1_500)))
+                self.assertGreater(node.room.recovery.totals().held, 10)
+                self.assertEqual([each.order.held for each in node.room.recovery.repairs.values()], [{}])
+
+    def test_what_does_not_come_is_not_waited_for_longer_than_that(self) -> None:
+        _, b, c = self.make(hold=0.2)
+        self.send(100)
+        self.lose(100, way=(b, c))
+        self.world.air.way(c, b).hole = True  # for its Nacks
+        self.send(30, first=100)
+        self.assertEqual(self.got(c)[-1], 99)
+        self.send(20, first=130)
+        self.assertEqual(self.got(c)[100:130], list(range(101, 131)))
+        self.send(300, first=150)
+        self.assertEqual(self.got(c), [*range(100), *range(101, 450)])
+
+    def test_what_waits_leaves_with_who_wanted_it(self) -> None:
+        """Nothing is left over when the stream was not asked for, for a while."""
+        _, b, c = self.make(hold=0.5)
+        self.send(100)
+        self.lose(100, way=(b, c))
+        self.world.air.way(c, b).hole = True
+        self.send(10, first=100)
+        c.host.unwants(GROUP)
+        self.world.run(0.3)
+        c.host.wants(GROUP)
+        self.send(100, first=110)
+        self.world.run(1)
+        self.assertEqual([each.order.held for each in c.room.recovery.repairs.values()], [{}])
+        self.assertEqual(self.got(c), sorted(self.got(c)))
+
+
 class QuietTests(Chain):
     def test_where_nothing_is_lost_nothing_is_said_while_the_stream_flows(self) -> None:
         self.make()
@@ -223,6 +267,13 @@ class QuietTests(Chain):
         self.send(3_000)
         (repair,) = a.room.recovery.repairs.values()
         self.assertLess(len(repair.kept.packets), (KEPT_SECONDS + 1.1) / APART)
+
+    def test_a_stream_that_is_new_is_kept_from_its_first_packet(self) -> None:
+        a, *_ = self.make()
+        for _ in range(15):
+            self.send(20)
+            (repair,) = a.room.recovery.repairs.values()
+            self.assertEqual(len(repair.kept.packets), min(a.forwarder.sendings()[0].numbered, 300))
 
     def test_an_idle_node_has_no_deadline(self) -> None:
         a, *_ = self.make()
@@ -350,7 +401,7 @@ class BoundTests(Chain):
         self.send(300)
         (repair,) = b.room.recovery.repairs.values()
         for _ in range(100):
-            b.link(c).say(Have((repair._held(()),)), self.world.now)
+            b.link(c).say(Have((repair._held(),)), self.world.now)
         self.world.run(0.1)
         self.assertGreater(c.room.recovery.counters.haves_over_bound, 40)
 
@@ -359,7 +410,7 @@ class BoundTests(Chain):
         self.send(300)
         (repair,) = b.room.recovery.repairs.values()
         for highest in (1_000, 100_000, 1 << 30, (1 << 31) + 250):
-            held = repair._held(())._replace(highest=highest)
+            held = repair._held()._replace(highest=highest)
             b.link(c).say(Have((held,)), self.world.now)
             self.world.run(0.05)
         (theirs,) = c.room.recovery.repairs.values()
