@@ -60,6 +60,11 @@ class Kept:
         if len(packets) > self._most:
             self._drop()
 
+    def bound(self) -> None:
+        """For who puts packets in by himself."""
+        while len(self.packets) > self._most:
+            self._drop()
+
     def _drop(self) -> None:
         """Makes room, some at a time: a dictionary whose first are gone is slow to find the next."""
         for number in list(islice(self.packets, max(1, self._most // ROOM))):

@@ -44,6 +44,7 @@ SKIPPED_LEAST = 64  # numbers that are asked for of one gap, however slow the st
 IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
 NEVER = float("inf")
 NOWHERE = -1  # no number
+LOOKS = 63  # every 64th packet it is looked whether too many are kept
 
 
 class RepairCounters(Counters):
@@ -79,6 +80,7 @@ class Repair:
         self.counters = RepairCounters()
         self.gaps = Gaps(self)
         self.kept = Kept(self)
+        self._packets = self.kept.packets  # a call less for each packet
         self.order = Order(self)
         self.theirs: dict[Any, Theirs] = {}
         self.children: tuple[()] = ()
@@ -141,7 +143,9 @@ class Repair:
         if others is not self.others:
             self.goes_to(others)
         if self.keeps:
-            self.kept.keep(sequence, bytes(packet.message))
+            self._packets[sequence] = bytes(packet.message)
+            if not sequence & LOOKS:
+                self.kept.bound()
 
     def passes(
         self,
@@ -166,7 +170,9 @@ class Repair:
             self.link = ingress
             self._took(packet, sequence, low_water, flags)
         if self.keeps:
-            self.kept.keep(sequence, bytes(packet.message))
+            self._packets[sequence] = bytes(packet.message)
+            if not sequence & LOOKS:
+                self.kept.bound()
         return order
 
     def goes_to(self, others: "tuple[Destination, ...]") -> None:

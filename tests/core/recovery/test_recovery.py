@@ -268,6 +268,18 @@ class QuietTests(Chain):
         (repair,) = a.room.recovery.repairs.values()
         self.assertLess(len(repair.kept.packets), (KEPT_SECONDS + 1.1) / APART)
 
+    def test_no_more_is_kept_of_a_fast_stream_than_the_bound(self) -> None:
+        a, b, _ = self.make()
+        for node in (a, b):
+            self.patch(node.room.recovery, "_kept_most", lambda mean: 300)
+        for _ in range(40):
+            for _ in range(50):
+                a.send(GROUP, inner=b"0")
+            self.world.run(0.05)
+            for node in (a, b):
+                (repair,) = node.room.recovery.repairs.values()
+                self.assertLessEqual(len(repair.kept.packets), 300 + 64)
+
     def test_a_stream_that_is_new_is_kept_from_its_first_packet(self) -> None:
         a, *_ = self.make()
         for _ in range(15):
