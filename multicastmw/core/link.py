@@ -234,6 +234,7 @@ class Link:
     """A peer's link: what the room (see room.py) is to all links, this is to one."""
 
     local = False
+    partner: Partner | None = None  # the peer on a static link, where both repair losses
 
     def __init__(self, room: "Room", outlet: Outlet, section: str | None, now: float) -> None:
         self.room = room
@@ -251,7 +252,6 @@ class Link:
         self.counters = LinkCounters()
         self.token = room.new_token()
         self.neighbour: Neighbour | None = None  # the same peer, in the mesh
-        self.partner: Partner | None = None  # the same peer on a static link, where both repair losses
         self.is_mesh = False  # the peer is a neighbour in the mesh, or will be
         self._is_ceded = False
         self.first_rtt: float | None = None  # seconds that it took to connect
