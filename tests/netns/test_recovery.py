@@ -1,6 +1,6 @@
 """Recovery on the links of a static tree: a cable that loses, and receivers that miss nothing."""
 
-from contextlib import suppress
+import contextlib
 from typing import Any
 
 from multicastmw.cli.lab import TimedOut
@@ -68,7 +68,7 @@ class Losses(NetnsTestCase):
             receiver.await_last(GROUP, S, PACKETS - 20)
         self.settled()
         for name in repaired:
-            with suppress(TimedOut):  # and the test will say how many are missing
+            with contextlib.suppress(TimedOut):  # and the test will say how many are missing
                 self.receivers[name].await_state(
                     lambda _, name=name: self.receivers[name].report(GROUP, S)["received"] == PACKETS,
                     "all packets", 5.0,
