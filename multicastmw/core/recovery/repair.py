@@ -263,7 +263,10 @@ class Repair:
         if miss is None or miss.asked is not by:
             return
         is_fetching = (number - self.gaps.mark) & MASK < HALF
-        miss.tries = 0 if is_fetching else miss.tries + IN_VAIN
+        if is_fetching:
+            miss.tries, miss.sent_by = 0, NEVER
+        else:
+            miss.tries += IN_VAIN
         miss.ask_at = now + GAP_WAIT
 
     def accept_nack(self, by: Partner, missing: tuple[Range, ...], now: float) -> None:
@@ -327,6 +330,7 @@ class Repair:
             rate = grown / seconds if seconds > 0 else 0.0
             self.rate += (rate - self.rate) * (1.0 if self.rate * 4 < rate else FOLLOWS)
             self._counted, self._measured_at = count, now
+            self.gaps.fade(seconds)
         if self.kept.packets:
             if now - self.stream.heard > KEPT_SECONDS:
                 self.kept.packets.clear()
