@@ -24,6 +24,7 @@ from multicastmw.cli.text import Columns, screen
 
 PARTS = {
     "slowpath": "Microseconds a packet, against loops of the same system calls.",
+    "recovery": "What a packet costs where losses are repaired and there are none, against the same without.",
     "calls": "System calls a packet, counted by strace.",
     "delay": "One-way delay through figure 4 at 1,000 packets/s over UDP and TCP, against the kernel's "
     "unicast; and with the garbage collector switched off.",
@@ -74,6 +75,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
             say(part)
             if part == "slowpath":
                 document[part] = slowpath(rounds, bursts, say)
+            elif part == "recovery":
+                document[part] = by_rounds("bench.recovery", str(bursts), rounds=rounds, say=say)
             elif part == "calls":
                 document[part] = system_calls()
             elif part == "delay":
@@ -133,10 +136,15 @@ def go_first(say: Say) -> bool:
 
 
 def slowpath(rounds: int, bursts: int, say: Say) -> dict[str, Any]:
+    """See there."""
+    return by_rounds("bench.slowpath", "time", str(bursts), rounds=rounds, say=say)
+
+
+def by_rounds(*command_line: str, rounds: int, say: Say) -> dict[str, Any]:
     """Each round is a process of its own, as where a process's memory lies matters, too."""
     found = []
     for turn in range(rounds):
-        command = ["unshare", "--net", sys.executable, "-m", "bench.slowpath", "time", str(bursts)]
+        command = ["unshare", "--net", sys.executable, "-m", *command_line]
         done = subprocess.run(command, cwd=TOP, stdout=subprocess.PIPE, check=True)
         found.append(json.loads(done.stdout))
         say(f"  round {turn + 1} of {rounds}")
@@ -212,7 +220,8 @@ def show(document: dict[str, Any]) -> None:
                   f"Python {about['python']},\nTwisted {about['twisted']}; {about['processor']}, "
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
-        ("slowpath", show_slowpath), ("calls", show_calls), ("delay", show_delay), ("idle", show_idle),
+        ("slowpath", show_slowpath), ("recovery", show_recovery), ("calls", show_calls),
+        ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls), ("show", show_looks), ("health", show_health),
         ("watched", show_watched),
         ("crowd", show_crowd),
@@ -230,6 +239,16 @@ def show_slowpath(console: Console, found: dict[str, Any]) -> None:
         table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("ours", "bare", "lean")),
                   f"{row['to_bare']['median']:.2f}", f"{least:.2f}-{most:.2f}",
                   f"{row['to_lean']['median']:.2f}")  # fmt: skip
+    console.print(table)
+
+
+def show_recovery(console: Console, found: dict[str, Any]) -> None:
+    console.print("Recovery without losses, microseconds of a core a packet")
+    table = Columns("way", "with>", "without>", "ratio>", "(rounds)>")
+    for way, row in found.items():
+        ratio = row["ratio"]
+        table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("with", "without")),
+                  f"{ratio['median']:.3f}", f"{ratio['least']:.3f}-{ratio['most']:.3f}")  # fmt: skip
     console.print(table)
 
 

@@ -182,12 +182,12 @@ class RecoveryConfig:
     deadline: float = option(
         seconds(60),
         "1.0",
-        "In the mesh: seconds within which a lost packet is asked for again; 0: off.",
+        "Seconds within which a packet that a link has lost is asked for again; 0: off.",
     )
     hold: float = option(
         seconds(60),
         "0.5",
-        "In the mesh: seconds for which a packet waits for an earlier one that is asked for again, so that"
+        "Seconds for which a packet waits for an earlier one that is asked for again, so that"
         " programs get them in order; 0: it does not wait.",
     )
     fec: str = option(literals.word, "off", "Forward error correction.", built=False)

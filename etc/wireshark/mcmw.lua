@@ -16,7 +16,7 @@ local OBJECTS = {
    [68] = "Forwarding", [69] = "Packet", [70] = "Token", [71] = "Echo", [72] = "Reason",
    [73] = "Capabilities", [74] = "Address", [75] = "Stream", [76] = "Sequence", [77] = "Range", [78] = "Load",
    [79] = "Path", [80] = "Cost", [81] = "Rate", [82] = "Refusal", [83] = "Back-off", [84] = "Kind",
-   [85] = "Sample", [86] = "Estimate",
+   [85] = "Sample", [86] = "Estimate", [87] = "Recovery",
 }
 local ROLES = { [1] = "member", [2] = "relay", [3] = "sender only" }
 local REFUSALS = {
@@ -94,6 +94,7 @@ f.ttl = ProtoField.uint8("mcmw.ttl", "TTL")
 f.capacity = ProtoField.uint8("mcmw.capacity", "Uplink, log2 of kbit/s")
 f.age = ProtoField.uint16("mcmw.age", "Heard of, seconds ago")
 f.estimate = ProtoField.uint32("mcmw.estimate", "Nodes, estimated")
+f.kept = ProtoField.uint16("mcmw.kept", "Keeps what it sends, ms")
 f.inner = ProtoField.uint8("mcmw.inner", "Inner packet", base.DEC, KINDS)
 
 local odd = ProtoExpert.new("mcmw.odd", "is not what it says", expert.group.MALFORMED, expert.severity.ERROR)
@@ -253,6 +254,9 @@ local readers = {
    end },
    [86] = { size = 4, read = function(tree, data)
       tree:add(f.estimate, data(0, 4))
+   end },
+   [87] = { size = 4, read = function(tree, data)
+      tree:add(f.kept, data(0, 2))
    end },
 }
 

@@ -89,6 +89,8 @@ def _node(console: Console, status: Status) -> None:
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
     say(console, "fast path", state(status["fastpath"]))
+    if recovery := status.get("recovery"):
+        say(console, "recovery", _recovery(recovery))
     for line in _web(status):
         say(console, "web", line)
     other = querier["querier"]
@@ -106,6 +108,15 @@ def _node(console: Console, status: Status) -> None:
     )
     for label, value in _troubles(status):
         say(console, label, value, "yellow")
+
+
+def _recovery(recovery: dict[str, Any]) -> str:
+    """What was lost on links, and came again."""
+    count, partners = recovery["counters"], recovery["partners"]
+    if not partners:
+        return "no peer has it"
+    lost = f"{amount(count['recovered'])} of {amount(count['missed'])} missed packets came"
+    return f"with {some(partners, 20)}: {lost}, {amount(count['resent'])} sent again"
 
 
 def _web(status: Status) -> list[str]:

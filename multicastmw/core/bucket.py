@@ -13,6 +13,10 @@ class Bucket:
         self._at_once = self._left = at_once
         self._at = -inf
 
+    def fills_by(self, a_second: float, at_once: float) -> None:
+        """From now on; what is in it stays, and more comes with the time."""
+        self._a_second, self._at_once = a_second, at_once
+
     def allows(self, now: float, amount: float = 1) -> bool:
         """Is there so much left?  Takes it."""
         if now > self._at:

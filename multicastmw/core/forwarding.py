@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
     from multicastmw.core.mesh.neighbour import Neighbour
     from multicastmw.core.mesh.order import Order
+    from multicastmw.core.recovery.partner import Partner
+    from multicastmw.core.recovery.repair import Repair
 
 # What the specification says: a stream unheard for this long starts afresh.
 STALE = 10.0
@@ -71,11 +73,12 @@ class Drops(Counters):
 class Sending:
     """One (S, G) that starts here, and its count."""
 
-    __slots__ = ("feed", "heard", "route", "sequence")
+    __slots__ = ("feed", "heard", "repair", "route", "sequence")
 
     def __init__(self, route: Route, feed: "Feed | None") -> None:
         self.route = route
         self.feed = feed
+        self.repair: Repair | None = None
         self.sequence = 0
         self.heard = 0.0
 
@@ -106,8 +109,8 @@ class Stream:
     """
 
     __slots__ = (
-        "count", "epoch", "feed", "heard", "left", "left_epoch", "origin", "overtaken", "recall", "route",
-        "share", "window",
+        "count", "epoch", "feed", "heard", "left", "left_epoch", "origin", "overtaken", "recall", "repair",
+        "route", "share", "window",
     )  # fmt: skip
 
     def __init__(
@@ -120,6 +123,7 @@ class Stream:
         self.origin = origin
         self.route = route
         self.window = window
+        self.repair: Repair | None = None
         self.heard = 0.0
         self.recall: NumbersOf | None = None  # while the kernel has its flow
         self.left: Numbers | None = None  # what the kernel knew when it gave the flow back
@@ -153,6 +157,9 @@ class Stream:
     def catch_up(self, ingress: Destination, now: float) -> None:
         """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
         route = self.route
+        is_same = self.epoch != ELSEWHERE and not route.resumed_since(self.epoch, ingress)
+        if self.repair is not None and not is_same:
+            self.repair.lapse()
         if self.epoch != ELSEWHERE:
             if route.resumed_since(self.epoch, ingress):
                 self.window.lapse()
@@ -184,6 +191,7 @@ class Ingress(Destination, Protocol):
     """A link that packets come over."""
 
     neighbour: "Neighbour | None"  # who is there, in the mesh
+    partner: "Partner | None"  # the same, where losses are repaired together
 
 
 class Watcher(Protocol):
@@ -213,6 +221,15 @@ class Feeder(Protocol):
         """A stream comes over the link of a neighbour; None: it is not to come here."""
 
 
+class Mender(Protocol):
+    """Recovery, where this node has it on static links."""
+
+    def begins(
+        self, origin: int, count: int, group: int, source: int, stream: Stream | Sending, now: float
+    ) -> "Repair | None": ...
+    def ended(self, repair: "Repair") -> None: ...
+
+
 class Forwarder:
     """All streams through this node.  `origin` is our own, 64 bits."""
 
@@ -221,6 +238,7 @@ class Forwarder:
         self.origin = origin
         self.watcher: Watcher = Nobody()
         self.feeder: Feeder | None = None
+        self.mender: Mender | None = None
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
@@ -290,6 +308,8 @@ class Forwarder:
         packet.kind = IPV4
         packet.feed = sending.feed
         packet.message = packet.view[:size]
+        if (repair := sending.repair) is not None:
+            repair.starts(packet, sequence, others)
         for destination in others:
             destination.deliver(packet)
 
@@ -362,10 +382,12 @@ class Forwarder:
         packet.kind = kind
         packet.message = packet.view[:size]
         packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1
-        if hop_limit == 1:
-            others = self._last_hop(route, others)
-        if stored and feed and (feed.gaps.numbers or feed.order.held):
-            self._in_order(feed.order, sequence, stored, packet, others)
+        order = feed and stored and (feed.gaps.numbers or feed.order.held) and feed.order
+        if (repair := stream.repair) is not None:
+            order = repair.passes(packet, sequence, low_water, flags, ingress, others)
+        others = others if hop_limit > 1 else self._last_hop(route, others)
+        if order:
+            self._in_order(order, sequence, stored or bytes(packet.message), packet, others)
             return True
         for destination in others:
             destination.deliver(packet)
@@ -411,6 +433,8 @@ class Forwarder:
         feed = self.feeder.begins(self.origin, group, source, now) if self.feeder else None
         route = self._router.route(Channel(group, source))
         sending = self._sendings[group, source] = Sending(route, feed)
+        if self.mender:
+            sending.repair = self.mender.begins(self.origin, 0, group, source, sending, now)
         self.watcher.began(self.origin, sending)
         return sending
 
@@ -435,6 +459,10 @@ class Forwarder:
             return None
         route = self._router.route(channel)
         stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
+        if self.mender:
+            stream.repair = repair = self.mender.begins(origin, count, group, source, stream, now)
+            if repair:
+                repair.order.give = partial(self._give, route)
         share.streams += 1
         if feed is not None:
             feed.order.give = partial(self._give, route)
@@ -453,8 +481,7 @@ class Forwarder:
             self._end(self._streams.pop((origin ^ count, group, source, count), None))
         if origin != self.origin:
             return
-        if sending := self._sendings.pop((group, source), None):
-            self.watcher.ended(self.origin, sending)
+        self._end_sending(self._sendings.pop((group, source), None))
 
     def _place(self, share: Share) -> bool:
         return len(self._streams) < STREAMS_MAX and share.streams < LINK_STREAMS_MAX
@@ -481,7 +508,7 @@ class Forwarder:
         self._sweep_at = now + SWEEP
         horizon = now - unheard
         for place in [k for k, s in self._sendings.items() if s.heard < horizon]:
-            self.watcher.ended(self.origin, self._sendings.pop(place))
+            self._end_sending(self._sendings.pop(place))
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
             self._end(self._streams.pop(key))
@@ -491,9 +518,18 @@ class Forwarder:
             if route not in kept:
                 self._router.forget(route)
 
+    def _end_sending(self, sending: Sending | None) -> None:
+        if sending is None:
+            return
+        if self.mender and sending.repair:
+            self.mender.ended(sending.repair)
+        self.watcher.ended(self.origin, sending)
+
     def _end(self, stream: Stream | None) -> None:
         if stream is None:
             return
+        if self.mender and stream.repair:
+            self.mender.ended(stream.repair)
         self._forgotten.add(stream.window)
         stream.window.close()
         stream.share.streams -= 1

@@ -32,6 +32,7 @@ from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
+from multicastmw.core.recovery.partner import Partner
 from multicastmw.core.room import Room, a_cycle, age_of
 from multicastmw.core.run import Run, Socket
 from multicastmw.core.trips import Trips, TripsOverTcp
@@ -233,6 +234,7 @@ class Link:
     """A peer's link: what the room (see room.py) is to all links, this is to one."""
 
     local = False
+    partner: Partner | None = None  # the peer on a static link, where both repair losses
 
     def __init__(self, room: "Room", outlet: Outlet, section: str | None, now: float) -> None:
         self.room = room
@@ -444,6 +446,8 @@ class Link:
                 self._accept_echo(kind, clock, now)
             case Have() | Nack() | Graft() | Prune() | Peers() | Find() as said if self.neighbour:
                 self._hear(said, now)
+            case Have() | Nack() as said if self.partner:
+                self._hear_of_losses(said, now)
             case Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find():
                 self.counters.unknown_messages += 1  # a static link has no use for the mesh's
 
@@ -471,12 +475,14 @@ class Link:
             op = packet.buffer[1]
             if op == Op.IP_DATA:
                 self._relay(packet, size)
-            elif self.neighbour and op in SAID_OPS:
+            elif (self.neighbour or self.partner) and op in SAID_OPS:
                 if message_length(packet.view) != size:
                     raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
                 said = decode(packet.view[:size]).message
-                if isinstance(said, DATAGRAMS):
+                if self.neighbour and isinstance(said, DATAGRAMS):
                     self._hear(said, packet.now)
+                elif self.partner and isinstance(said, (Have, Nack)):
+                    self._hear_of_losses(said, packet.now)
             elif self._is_storm(packet.now):
                 return
             elif message_length(packet.view) == size:
@@ -571,6 +577,17 @@ class Link:
         assert self.neighbour and self.room.mesh
         self.room.mesh.accept(self.neighbour, message, now)
 
+    def _hear_of_losses(self, message: Have | Nack, now: float) -> None:
+        """Recovery bounds how much of it there may be."""
+        self._heard_at = now
+        assert self.partner and self.room.recovery
+        self.room.recovery.accept(self.partner, message, now)
+
+    @property
+    def is_congested(self) -> bool:
+        """Do data go over TCP, and wait there?"""
+        return not self._on_udp and bool(self.queue)
+
     @property
     def rtt(self) -> float | None:
         """Seconds: what probes say, or how long the connection took to be made."""
@@ -646,6 +663,8 @@ class Link:
             self._joins_mesh(opened, opened.capabilities, now)
         else:
             self._joins_tree()
+            if opened.recovery and self.room.recovery and self._datagrams:
+                self.partner = self.room.recovery.link_up(self)
         self.is_up(self)
         self._outlet.wake()
 
@@ -935,6 +954,9 @@ class Link:
         if self._datagrams:
             self._datagrams.close()
             self._datagrams = self._run = None
+        if self.partner and self.room.recovery:
+            self.room.recovery.link_down(self)
+            self.partner = None
         if self.neighbour and self.room.mesh:
             self.room.mesh.link_down(self.neighbour)
         elif not self._is_ceded:

@@ -30,6 +30,7 @@ from multicastmw.core.liveness import Pick
 from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
 from multicastmw.core.reach import Reach
+from multicastmw.core.recovery.recovery import KEPT_MS, Recovery
 from multicastmw.core.run import Outgoing
 from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
@@ -117,6 +118,7 @@ class Room:
         self.tell = tell
         self.watcher = watcher
         self.mesh: MeshDestination | None = None
+        self.recovery: Recovery | None = None  # on static links
         self.packet = Packet()
         self.outgoing = Outgoing()
         self.turns = Turns()
@@ -146,6 +148,8 @@ class Room:
         port = self.here.data_port
         data_port = DataPort(port, token) if port else None
         opened = Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
+        if self.recovery is not None and port:  # over TCP nothing is lost
+            opened = opened._replace(recovery=KEPT_MS)
         if self.mesh is None:
             return opened
         return opened._replace(

@@ -350,6 +350,17 @@ class MeshStatus:
 
 
 @dataclass(frozen=True)
+class RecoveryStatus:
+    """Of a node that repairs losses on static links; packets of all streams, and messages of partners."""
+
+    deadline: float
+    partners: tuple[str, ...]  # peers that do so, too
+    missing: int  # packets that are asked for now
+    kept: int  # packets for who asks
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
 class RefusedReload:
     """node.ini was read again and not taken: `at` in seconds since 1970, `ago` in seconds."""
 
@@ -370,6 +381,7 @@ class Status:
     streams: tuple[HealthStatus, ...]  # those that are watched, and what else passes
     nodes: tuple[ReachStatus, ...]
     mesh: MeshStatus | None
+    recovery: RecoveryStatus | None
     sessions: tuple[SessionStatus, ...]
     totals: TotalsStatus
     outputs: tuple[OutputStatus, ...]

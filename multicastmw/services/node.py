@@ -58,6 +58,7 @@ from multicastmw.services.mesh import MeshService
 from multicastmw.services.notify import NotifyService
 from multicastmw.services.peers import DataPortService, Diallers, DiallingService, ListeningService
 from multicastmw.services.probing import ProbingService
+from multicastmw.services.recovery import RecoveryService
 from multicastmw.services.reload import ReloadService
 from multicastmw.services.sessions import SessionsService
 from multicastmw.services.snapshot import Snapshots
@@ -119,6 +120,8 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
+        is_static = config.overlay.engine == "static"
+        self.recovery = RecoveryService(self) if is_static and config.recovery.deadline else None
         self._make_inmates()
         if self.reloading:
             self.reloading.setServiceParent(self)
@@ -132,6 +135,8 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
+        if self.recovery:
+            self.recovery.setServiceParent(self)
         for inmate in (self.sessions, self.health, self.probing, self.captures):
             inmate.setServiceParent(self)
         self.notify = NotifyService(self)

@@ -57,6 +57,7 @@ class Snapshots:
             streams=node.health.status(now),
             nodes=self._reached(),
             mesh=self._mesh.take(now),
+            recovery=node.recovery.status() if node.recovery else None,
             sessions=sessionstatus.take(node, now),
             totals=_totals(node, routes),
             outputs=node.web.output.status() if node.web.output else (),

@@ -89,6 +89,7 @@ class CNum(IntEnum):
     KIND = 84
     SAMPLE = 85
     ESTIMATE = 86
+    RECOVERY = 87
 
 
 class Code(IntEnum):

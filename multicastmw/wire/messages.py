@@ -48,7 +48,10 @@ PROBE_TWIN = Twin("!8xHBBQHBBQ")
 PROBE_SHAPE = (12, CNum.TOKEN, 1, 12, CNum.ECHO)
 TOKEN_OBJECT_TWIN = Twin("!HBBQ")
 
-OPEN = (CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER, CNum.DATA_PORT, CNum.CAPABILITIES, CNum.ADDRESS)
+OPEN = (
+    CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER, CNum.DATA_PORT, CNum.CAPABILITIES, CNum.ADDRESS,
+    CNum.RECOVERY,
+)  # fmt: skip
 CLOSE = (CNum.ERROR, CNum.PEPID, CNum.REASON)
 KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD)
 IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
@@ -69,7 +72,8 @@ class Open(NamedTuple):
     """The first message of both sides; `keep_alive` in seconds is its sender's own patience.
 
     Who has no `capabilities` is a static node and speaks nothing of the mesh; `addresses` are those where it
-    believes that it can be dialled.
+    believes that it can be dialled.  `recovery`: it keeps what it sends for so many ms, and sends it again to
+    who asks with a Nack; 0: it does not.
     """
 
     name: str
@@ -78,6 +82,7 @@ class Open(NamedTuple):
     data_port: DataPort | None = None
     capabilities: Capabilities | None = None
     addresses: tuple[Address, ...] = ()
+    recovery: int = 0
 
 
 class Close(NamedTuple):
@@ -203,7 +208,10 @@ def _open_objects(message: Open) -> bytes:
         packed += capabilities_object(message.capabilities)
     if len(message.addresses) > OPEN_ADDRESSES_MAX:
         raise ValueError(f"{len(message.addresses)} addresses, and {OPEN_ADDRESSES_MAX} are the most")
-    return packed + b"".join(map(address_object, message.addresses))
+    packed += b"".join(map(address_object, message.addresses))
+    if message.recovery:
+        packed += build(CNum.RECOVERY, 1, reserved=0, kept=message.recovery)
+    return packed
 
 
 def _close_objects(message: Close) -> bytes:
@@ -280,7 +288,7 @@ def _open_size(message: Open) -> int:
     length = 8 + _pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
     if message.capabilities:
         length += capabilities_size(message.capabilities)
-    return length + sum(map(address_size, message.addresses))
+    return length + sum(map(address_size, message.addresses)) + (8 if message.recovery else 0)
 
 
 def _close_size(message: Close) -> int:
@@ -354,8 +362,17 @@ def _read_open(message: memoryview) -> Decoded:
     data_port = DataPort(port.port, port.token) if port else None
     said = optional(places, CNum.CAPABILITIES)
     capabilities = read_capabilities(places[CNum.CAPABILITIES][0][0], said) if said else None
+    kept = optional(places, CNum.RECOVERY)
+    if kept and not kept.kept:
+        raise bad("a Recovery that keeps nothing")
     opened = Open(
-        _checked_name(name.name), node.node, timer.seconds, data_port, capabilities, _addresses(places)
+        _checked_name(name.name),
+        node.node,
+        timer.seconds,
+        data_port,
+        capabilities,
+        _addresses(places),
+        kept.kept if kept else 0,
     )
     return Decoded(opened, skipped)
 

@@ -80,6 +80,7 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #   Sample 2          | the same up to age | x (16, signed) | y (16, signed) | height (16) | error (8) |
 #                     | addresses |
 #   Estimate          | nodes (32) |
+#   Recovery          | kept, ms (16) | reserved (16) |
 WHAT_IT_CAN = ("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub)
 PLACE = ("x" / Int16sb, "y" / Int16sb, "height" / Int16ub, "error" / Int8ub)
 CAPABILITIES = Struct(*WHAT_IT_CAN, Terminated)
@@ -117,6 +118,7 @@ ADDRESSES = "addresses" / GreedyRange(
 SAMPLE = Struct(*KNOWN_NODE, ADDRESSES, Terminated)
 SAMPLE_AND_PLACE = Struct(*KNOWN_NODE, *PLACE, ADDRESSES, Terminated)
 ESTIMATE = Struct("nodes" / Int32ub, Terminated)
+RECOVERY = Struct("kept" / Int16ub, "reserved" / Int16ub, Terminated)
 IN_IPV4, IN_IPV6 = 1, 2  # C-Types of an Address
 LONG, SHORT, DIGESTED = 1, 2, 3  # and of a Stream
 STALLED, ON_BEACON = 1, 2
@@ -155,6 +157,7 @@ DECLARED: dict[tuple[int, int], Any] = {
     (CNum.SAMPLE, WITHOUT_PLACE): SAMPLE,
     (CNum.SAMPLE, PLACED): SAMPLE_AND_PLACE,
     (CNum.ESTIMATE, 1): ESTIMATE,
+    (CNum.RECOVERY, 1): RECOVERY,
 }
 
 # The twins: of what a message may bring by the hundred.

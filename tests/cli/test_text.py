@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.parts import waiting
 from multicastmw.cli.tables import RENDER
+from multicastmw.cli.tables import _recovery as recovery_line
 from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
 
@@ -143,6 +144,14 @@ class Groups(SynchronousTestCase):
         self.assertTrue(first.startswith("warning     [tls]"))
         self.assertTrue(rest and all(line.startswith(" " * 12) and line[12] != " " for line in rest))
         self.assertLessEqual(max(map(len, (first, *rest))), WIDTH)
+
+
+class Recovery(SynchronousTestCase):
+    def test_what_came_again_and_who_has_it(self) -> None:
+        recovery = {"partners": ["a", "c"], "counters": {"recovered": 95, "missed": 96, "resent": 1_234}}
+        expected = "with a, c: 95 of 96 missed packets came, 1234 sent again"
+        self.assertEqual(expected, recovery_line(recovery))
+        self.assertEqual("no peer has it", recovery_line({**recovery, "partners": []}))
 
 
 class OtherParts(SynchronousTestCase):

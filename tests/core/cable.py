@@ -21,6 +21,7 @@ from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.link import Link, Phase
 from multicastmw.core.packet import Packet
+from multicastmw.core.recovery.recovery import Recovery
 from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Router
 from multicastmw.net.clockwork import Clockwork
@@ -173,6 +174,8 @@ class Node:
         address: str | None = None,
         salt: int = 0,
         node: int | None = None,
+        recovery: float = 0.0,
+        hold: float = 0.0,
     ) -> None:
         self.world = world
         self.name = name
@@ -200,8 +203,16 @@ class Node:
         )
         self.clock = NodeClock(self)
         self.room.turns.wake = Clockwork(self.clock, self.room.turns).wind
+        if recovery:
+            self.recovers(recovery, hold)
         self.host = Recorder(self, f"{name}'s host")
         world.nodes.append(self)
+
+    def recovers(self, deadline: float, hold: float = 0.0) -> None:
+        """[recovery] deadline and hold, as services/recovery.py takes them."""
+        recovery = Recovery(deadline, hold, None, self.world.now)
+        self.room.recovery = self.forwarder.mender = recovery
+        recovery.wake = Clockwork(self.clock, recovery).wind
 
     def link_up(self, link: Link) -> None:
         self.ups.append(link)

@@ -12,6 +12,13 @@ class Buckets(SynchronousTestCase):
         self.assertEqual(3, sum(bucket.allows(100.3001) for _ in range(50)))
         self.assertEqual(5, sum(bucket.allows(200.0) for _ in range(50)))
 
+    def test_one_that_fills_faster_keeps_what_is_in_it(self) -> None:
+        bucket = Bucket(10, 5)
+        self.assertTrue(bucket.allows(100.0, 5))
+        bucket.fills_by(100, 50)
+        self.assertFalse(bucket.allows(100.0))
+        self.assertEqual(20, sum(bucket.allows(100.2001) for _ in range(90)))
+
     def test_much_at_once_waits_until_there_is_so_much(self) -> None:
         bucket = Bucket(10, 5)
         self.assertTrue(bucket.allows(0.0, 5))

@@ -30,12 +30,14 @@ class Chain(NetnsTestCase):
     """a - b - c - d: each dials the next."""
 
     skip = why_not()
+    deadline = 1.0  # of recovery
 
     def setUp(self) -> None:
         self.lab = self.make_lab("abcd")
         self.a, self.b, self.c, self.d = self.hosts = [self.lab.host(name) for name in "abcd"]
         for host, peers in zip(self.hosts, ([self.b], [self.c], [self.d], []), strict=True):
-            host.start_node(node_ini(host, peers), ready=None)
+            sections = {"recovery": {"deadline": self.deadline}}
+            host.start_node(node_ini(host, peers, sections), ready=None)
         for host, names in zip(self.hosts, ("b", "ac", "bd", "c"), strict=True):
             await_linked(host, names)
             host.await_status(lambda s: len(s["nodes"]) == 3, PATIENCE, "the other three")
@@ -155,6 +157,8 @@ class MatrixTests(Chain):
 
 
 class TraceTests(Chain):
+    deadline = 0.0  # so that what is lost is lost
+
     def send(self, *options: str) -> Process:
         return self.a.spawn(asking(self.a, "send", GROUP, "--seconds", "0", *options), log="send")
 

@@ -12,7 +12,7 @@ class Traffic(NetnsTestCase):
     skip = why_not()
 
     def setUp(self) -> None:
-        self.tree = Figure4(self)
+        self.tree = Figure4(self, {"recovery": {"deadline": 0}})  # so that what is lost is lost
 
     def send(self, *options: str) -> dict[str, object]:
         done = self.tree.a.run(asking(self.tree.a, "send", GROUP, "--json", *options))

@@ -86,6 +86,7 @@ opens = st.builds(
     st.none() | data_ports,
     st.none() | capabilities,
     st.lists(dialled, max_size=mesh.OPEN_ADDRESSES_MAX).map(tuple),
+    u16,
 )
 keep_alives = st.builds(KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads)
 messages = opens | closes | keep_alives | routes | of_the_mesh

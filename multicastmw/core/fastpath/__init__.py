@@ -6,6 +6,7 @@
     counts.py   what the kernel has counted, put where the slow path counts the same
     gates.py    when what was left to us is out, so that a flow may pass the kernel again
     handover.py who judges a flow's numbers, and what goes along when that changes
+    lossy.py    flows that lose packets, and are repaired here for a while
     mirror.py   the one writer: keeps the maps as the routing service answers
 
 The kernel is a cache of the routing service's answers.  What cannot be served there as a whole stays here as

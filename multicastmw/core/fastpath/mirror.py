@@ -10,7 +10,8 @@
 A flow is given to the kernel behind a gate (gates.py), so that nothing overtakes what has come of it already,
 and with the numbers that have come (handover.py).
 A flow of which the kernel leaves many packets to us (merged on their way, too long for a peer) is ours as a
-whole for a while: its gate would be shut again and again.
+whole for a while: its gate would be shut again and again.  So is one that loses packets on its way to us or
+to a peer, where these can be repaired (core/recovery): the kernel keeps nothing and asks for nothing.
 """
 
 from collections import deque
@@ -24,6 +25,7 @@ from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
 from multicastmw.core.fastpath.handover import Handover
+from multicastmw.core.fastpath.lossy import Lossy
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
 from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
@@ -40,6 +42,7 @@ LOOKED_AT = 32  # links whose way is asked for each second, though nobody tells 
 NEVER = float("inf")
 OFF = "the fast path is off"
 STRAYING = "the kernel leaves many of its packets to us: they come merged, or are too long"
+LOSSY = "packets of it are lost on a link, and are repaired here"
 OVER = "nothing comes of it any more"
 HELD = "packets that were left to us go first"
 
@@ -78,6 +81,7 @@ class Mirror:
         self._links: dict[Link, None] = {}  # to be looked at
         self._marked: dict[Flow, None] = {}  # to be judged
         self._apart: dict[Flow, float] = {}  # until when
+        self._lossy = Lossy(self.flows, room)
         self._next_look = 0  # among the links
         self._handover = Handover(self.flows, self.peers, read_tap, self._woken)
         self._resting: deque[tuple[float, Flow]] = deque()
@@ -105,7 +109,7 @@ class Mirror:
         self._configure(tables, self.device, now, enabled=False)
         self.device = None
         self._renew_at = NEVER
-        for waiting in (self._links, self._marked, self._apart):
+        for waiting in (self._links, self._marked, self._apart, self._lossy):
             waiting.clear()
         self._handover.stop()
         for flow in self.flows.all():
@@ -122,7 +126,7 @@ class Mirror:
         self.device = self._tables = None
         self._renew_at = NEVER
         self._leased_until = 0.0
-        for waiting in (self._links, self._marked, self._resting, self._apart):
+        for waiting in (self._links, self._marked, self._resting, self._apart, self._lossy):
             waiting.clear()
         self._handover.stop()
         for flow in self.flows.all():
@@ -244,6 +248,13 @@ class Mirror:
             if flow.strays():
                 self._apart[flow] = now + flow.stay()
                 self._marked[flow] = None
+        for flow in self._lossy.look(now):
+            self._marked[flow] = None
+
+    def is_needed(self, origin: int, route: Route) -> None:
+        """Packets of it were lost, or are asked for again: they are to pass here."""
+        for flow in self._lossy.needs(origin, route):
+            self._mark(flow)
 
     def _configure(self, tables: KernelTables, device: Device, now: float, enabled: bool) -> None:
         lease = int((now + LEASE) * 1e9)
@@ -298,6 +309,8 @@ class Mirror:
     def _judge(self, flow: Flow, device: Device) -> Answer | str:
         if not flow.streams:
             return OVER
+        if flow in self._lossy:
+            return LOSSY
         return STRAYING if flow in self._apart else self.flows.judge(flow, device.bridged)
 
     def _give(

@@ -4,9 +4,9 @@ Below the parent's low-water mark all was sent, and what is missing was lost on 
 nothing can have overtaken it any more.  Above the mark the parent is fetching it itself, and is given time.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Container, Mapping
+from typing import Any, Protocol
 
-from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
 from multicastmw.core.mesh.reordering import Reordering
 from multicastmw.core.mesh.settings import (
@@ -17,10 +17,8 @@ from multicastmw.core.mesh.settings import (
     NACK_FACTOR,
     NACK_TRIES,
 )
-from multicastmw.wire.mesh import RANGES_MAX, Nack, Range
-
-if TYPE_CHECKING:
-    from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.theirs import Theirs
+from multicastmw.wire.mesh import RANGES_MAX, Nack, Range, StreamKey
 
 # What we chose.
 KNOWN_FOR = 2.0  # seconds after which what a neighbour said it has is not believed any more
@@ -28,6 +26,55 @@ NOBODY_REST = 0.05  # seconds until a neighbour is looked for again who has it
 AGAIN = 1.0  # seconds of distance that having been asked already counts as
 PROMISED, DELIVERED = -0.1, 0.2  # points for not sending what one said one has, and for sending it
 NEVER = float("inf")
+
+
+class Source(Protocol):
+    """Who can be asked: a neighbour in the mesh, or the other end of a static link."""
+
+    @property
+    def rtt(self) -> float:
+        """Seconds."""
+
+    def say(self, message: Nack, now: float) -> None: ...
+    def credit(self, points: float, now: float) -> bool:
+        """What it did was good, or bad."""
+
+
+class GapCounters(Protocol):
+    """Packets of a stream."""
+
+    asked: int
+    given_up: int
+    missed: int
+    recovered: int
+
+
+class Owner(Protocol):
+    """The stream that it is missing of: a feed of the mesh, or a repair on static links."""
+
+    key: StreamKey
+    rate: float  # packets/s
+
+    @property
+    def counters(self) -> GapCounters: ...
+    @property
+    def deadline(self) -> float:
+        """Seconds after which nothing is asked for any more; 0: nothing is at all."""
+
+    @property
+    def parent(self) -> Source | None:
+        """Where it comes from."""
+
+    @property
+    def theirs(self) -> Mapping[Any, Theirs]:
+        """What others have said."""
+
+    @property
+    def children(self) -> Container[Any]:
+        """Who gets it from here, and is not asked."""
+
+    def disappoints(self, source: Any, points: float, now: float) -> None: ...
+    def wake(self, at: float) -> None: ...
 
 
 class Miss:
@@ -39,14 +86,14 @@ class Miss:
         self.noticed = now
         self.ask_at = ask_at
         self.tries = 0
-        self.asked: Neighbour | None = None
+        self.asked: Source | None = None
         self.sent_by = NEVER  # when it was first seen that the parent has sent it
 
 
 class Gaps:
-    """What is missing of a feed; `numbers` is in ascending order."""
+    """What is missing of a stream; `numbers` is in ascending order."""
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: Owner) -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
         self.lost = 0  # on the way from the parent, since somebody looked
@@ -112,7 +159,7 @@ class Gaps:
                 self._was_sent(miss, guard, now)
                 self._feed.wake(miss.ask_at)
 
-    def found(self, number: int, by: Neighbour | None, resent: bool, now: float) -> None:
+    def found(self, number: int, by: Source | None, resent: bool, now: float) -> None:
         miss = self.numbers.pop(number, None)
         if miss is None:
             return
@@ -139,7 +186,7 @@ class Gaps:
 
     # --- asking
 
-    def go_with(self, neighbour: Neighbour, now: float) -> tuple[Range, ...]:
+    def go_with(self, neighbour: Source, now: float) -> tuple[Range, ...]:
         """All of them are asked for in a graft."""
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA + self.late
         for miss in self.numbers.values():
@@ -149,7 +196,7 @@ class Gaps:
 
     def ask(self, now: float) -> None:
         """Nacks what is due, one message a neighbour."""
-        asks: dict[Neighbour, list[int]] = {}
+        asks: dict[Source, list[int]] = {}
         due = NEVER
         deadline = self._feed.deadline
         for number, miss in list(self.numbers.items()):
@@ -165,7 +212,7 @@ class Gaps:
         if due < NEVER:
             self._feed.wake(max(due, now + 0.01))
 
-    def _ask_one(self, number: int, miss: Miss, asks: dict[Neighbour, list[int]], now: float) -> None:
+    def _ask_one(self, number: int, miss: Miss, asks: dict[Source, list[int]], now: float) -> None:
         whom = self._whom(number, miss, now)
         if whom is None:
             miss.ask_at = now + NOBODY_REST
@@ -177,12 +224,13 @@ class Gaps:
         miss.asked = whom
         miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA + self.late
 
-    def _whom(self, number: int, miss: Miss, now: float) -> Neighbour | None:
+    def _whom(self, number: int, miss: Miss, now: float) -> Source | None:
         """The parent first, then whoever says that it has it; nobody twice in a row, if there is another."""
         parent = self._feed.parent
         if parent is not None and not miss.tries:
             return parent
-        best, rank_of_best = None, NEVER
+        best: Source | None = None
+        rank_of_best = NEVER
         for neighbour, theirs in self._feed.theirs.items():
             if theirs.highest < 0 or now - theirs.at > KNOWN_FOR or ahead(number, theirs.highest):
                 continue

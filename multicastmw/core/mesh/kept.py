@@ -1,34 +1,74 @@
 """Packets of one stream that are kept for others, and those that wait to be sent again."""
 
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import Any, Protocol
 
-from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import KEPT_BYTES, KEPT_SECONDS, PACKET_BYTES
-
-if TYPE_CHECKING:
-    from multicastmw.core.mesh.feed import Feed
 
 # What we chose.
 QUEUE_MAX = 512  # resent packets that wait for their turn
 TURN = 0.02  # seconds until it is seen again whether there is room for them
 LEAST = 16  # packets that are kept in any case
+ROOM = 32  # a part of them is dropped where there are too many
+
+
+class Resender(Protocol):
+    """A link, for what is sent again."""
+
+    def resend(self, stored: Any, low_water: int, now: float) -> int:
+        """Gives the bytes that went out."""
+
+
+class Asker(Protocol):
+    """Who asks: a neighbour in the mesh, or the other end of a static link."""
+
+    @property
+    def wire(self) -> Resender: ...
+
+
+class KeptCounters(Protocol):
+    resent: int
+    resent_bytes: int
+
+
+class Keeper(Protocol):
+    """The stream that they are of: a feed of the mesh, or a repair on static links."""
+
+    @property
+    def counters(self) -> KeptCounters: ...
+    def knows(self, asker: Any) -> bool:
+        """Is the stream still its business?"""
+
+    def low_water(self, sequence: int) -> int: ...
+    def may_resend(self, now: float) -> bool: ...
+    def wake(self, at: float) -> None: ...
 
 
 class Kept:
     """By number; the oldest goes first."""
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: Keeper) -> None:
         self.packets: dict[int, Any] = {}
         self._feed = feed
         self._most = KEPT_BYTES // PACKET_BYTES
-        self._waiting: list[tuple[Neighbour, int]] = []
+        self._waiting: list[tuple[Asker, int]] = []
 
     def keep(self, number: int, stored: Any) -> None:
         packets = self.packets
         packets[number] = stored
         if len(packets) > self._most:
-            del packets[next(iter(packets))]
+            self._drop()
+
+    def bound(self) -> None:
+        """For who puts packets in by himself."""
+        while len(self.packets) > self._most:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Makes room, some at a time: a dictionary whose first are gone is slow to find the next."""
+        for number in list(islice(self.packets, max(1, self._most // ROOM))):
+            del self.packets[number]
 
     def trim(self, top: int, rate: float, most: int) -> None:
         """Of what is older than two seconds nothing is kept."""
@@ -41,7 +81,7 @@ class Kept:
 
     # --- sending again
 
-    def give(self, to: Neighbour, number: int, now: float) -> None:
+    def give(self, to: Asker, number: int, now: float) -> None:
         """When it is its turn: at most a quarter of the uplink goes there."""
         if not self._waiting and self._feed.may_resend(now):
             self._give_now(to, number, now)
@@ -63,7 +103,7 @@ class Kept:
         if self._waiting:
             self._feed.wake(now + TURN)
 
-    def _give_now(self, to: Neighbour, number: int, now: float) -> None:
+    def _give_now(self, to: Asker, number: int, now: float) -> None:
         stored = self.packets.get(number)
         if stored is not None:
             counters = self._feed.counters

@@ -5,13 +5,11 @@ long: most players take a packet that comes late, but not all take one that come
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+from multicastmw.core.mesh.gaps import Gaps
 from multicastmw.core.mesh.numbers import MASK, ahead
 from multicastmw.core.mesh.settings import KEPT_BYTES
-
-if TYPE_CHECKING:
-    from multicastmw.core.mesh.feed import Feed
 
 # What we chose.
 HELD_MAX = 2_048  # packets of one stream
@@ -22,10 +20,28 @@ NEVER = float("inf")
 Give = Callable[[Sequence[bytes], float], None]
 
 
+class OrderCounters(Protocol):
+    held: int
+
+
+class Waiting(Protocol):
+    """The stream: a feed of the mesh, or a repair on static links."""
+
+    gaps: Gaps
+
+    @property
+    def counters(self) -> OrderCounters: ...
+    @property
+    def hold(self) -> float:
+        """Seconds that a packet waits for an earlier one, on its way to programs; 0: it does not."""
+
+    def wake(self, at: float) -> None: ...
+
+
 class Order:
     """One stream's.  `give` takes whole messages in order, and the time."""
 
-    def __init__(self, feed: "Feed") -> None:
+    def __init__(self, feed: Waiting) -> None:
         self.held: dict[int, tuple[bytes, float]] = {}  # by number, and since when
         self.give: Give = lambda messages, now: None
         self._feed = feed

@@ -1,0 +1,339 @@
+"""One stream at this node: what is missing of it, and what is kept of it for others.
+
+    Repair ──┬── Gaps    what is missing, and is asked for
+             ├── Kept    what is kept for those whom it goes to, and sent again
+             └── Order   what waits here for something earlier, as programs want it
+
+A packet that follows the one before, while nothing is missing, costs one comparison (`next`) and, where it
+goes to a partner, a copy.  Everything else is looked at in `_took`.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from multicastmw.core.counters import Counters
+from multicastmw.core.mesh.gaps import Gaps
+from multicastmw.core.mesh.kept import Kept
+from multicastmw.core.mesh.numbers import HALF, MASK, each, ranges
+from multicastmw.core.mesh.order import Order
+from multicastmw.core.mesh.settings import (
+    AT_ONCE,
+    GAP_WAIT,
+    KEPT_SECONDS,
+    LIVE,
+    MISSING_MAX,
+    NACK_TRIES,
+    PACKET_BYTES,
+)
+from multicastmw.core.mesh.theirs import Theirs
+from multicastmw.core.packet import Packet
+from multicastmw.core.recovery.partner import Partner
+from multicastmw.wire.data import LOW_WATER_OFFSET, RETRANSMITTED
+from multicastmw.wire.mesh import RANGES_MAX, Have, Held, Load, Range, StreamKey
+
+if TYPE_CHECKING:
+    from multicastmw.core.forwarding import Sending, Stream
+    from multicastmw.core.recovery.recovery import Recovery
+    from multicastmw.core.routing import Destination
+
+# What we chose.
+FOLLOWS = 0.3  # of a measured rate goes into the mean
+QUIET = 0.04  # seconds without a packet: what is sent more often shows its own losses
+TELLS = 3  # times that a highest number is announced: a Have may be lost, too
+SKIPPED_LEAST = 64  # numbers that are asked for of one gap, however slow the stream is
+IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
+NEVER = float("inf")
+NOWHERE = -1  # no number
+LOOKS = 63  # every 64th packet it is looked whether too many are kept
+
+
+class RepairCounters(Counters):
+    """Packets of a stream: what was missing and what became of it, and what was sent again."""
+
+    __slots__ = ("asked", "given_up", "held", "missed", "recovered", "resent", "resent_bytes")
+    asked: int
+    given_up: int
+    held: int  # for a while, so that programs get them in order
+    missed: int
+    recovered: int
+    resent: int
+    resent_bytes: int
+
+
+class Repair:
+    """Of one stream; `stream` counts its packets, as they come over a link or as they begin here."""
+
+    def __init__(
+        self, origin: int, key: StreamKey, stream: "Stream | Sending", recovery: "Recovery", now: float
+    ) -> None:
+        """`key` has the origin, or what stands for it where the kernel has numbered the packets."""
+        self.origin = origin
+        self.key = key
+        self.stream = stream
+        self.window = getattr(stream, "window", None)  # None: it begins here
+        self.next = NOWHERE  # the number that follows, while nothing is missing
+        self.link: Any = None  # that it comes over
+        self.others: tuple[Destination, ...] = ()  # that its packets go to
+        self.keeps = False  # is one of these a partner's?
+        self.rate = 0.0  # packets/s
+        self.due = NEVER
+        self.counters = RepairCounters()
+        self.gaps = Gaps(self)
+        self.kept = Kept(self)
+        self._packets = self.kept.packets  # a call less for each packet
+        self.order = Order(self)
+        self.theirs: dict[Any, Theirs] = {}
+        self.children: tuple[()] = ()
+        self._recovery = recovery
+        self._top = NOWHERE
+        self._restarts = 0
+        self._told, self._tells = NOWHERE, TELLS
+        self._counted = 0
+        self._measured_at = now
+        self._missed = 0
+
+    @property
+    def top(self) -> int:
+        """The highest number, as far as it was seen here; NOWHERE: none yet."""
+        if self.window is None:
+            return (self.stream.numbered - 1) & MASK if self.stream.numbered else NOWHERE  # type: ignore[union-attr]
+        return (self.next - 1) & MASK if self.next >= 0 else self._top
+
+    # --- what its parts ask
+
+    @property
+    def parent(self) -> Partner | None:
+        return self.link.partner if self.link is not None else None
+
+    @property
+    def deadline(self) -> float:
+        return self._recovery.deadline_of_packets
+
+    @property
+    def hold(self) -> float:
+        return self._recovery.hold
+
+    def disappoints(self, source: Any, points: float, now: float) -> None:
+        """There is no other."""
+
+    def wake(self, at: float) -> None:
+        if at < self.due:
+            self.due = at
+            self._recovery.busy(self, at)
+
+    def knows(self, asker: Any) -> bool:
+        return asker.wire in self.stream.route.takers
+
+    def low_water(self, sequence: int) -> int:
+        return self.gaps.low_water(sequence)
+
+    def may_resend(self, now: float) -> bool:
+        return self._recovery.may_resend(self.mean, now)
+
+    @property
+    def mean(self) -> float:
+        """Bytes of a packet."""
+        route = self.stream.route
+        return route.bytes / route.packets + 60 if route.packets else float(PACKET_BYTES)
+
+    # --- packets
+
+    def starts(self, packet: Packet, sequence: int, others: "tuple[Destination, ...]") -> None:
+        """A packet begins here."""
+        if others is not self.others:
+            self.goes_to(others)
+        if self.keeps:
+            self._packets[sequence] = bytes(packet.message)
+            if not sequence & LOOKS:
+                self.kept.bound()
+
+    def passes(
+        self,
+        packet: Packet,
+        sequence: int,
+        low_water: int,
+        flags: int,
+        ingress: Any,
+        others: "tuple[Destination, ...]",
+    ) -> Order | None:
+        """A packet that is new here stands as it is sent, and gets our low water.
+
+        Gives what it may have to wait in, so that programs get it in its order.
+        """
+        order = None
+        if sequence == self.next and not low_water and ingress is self.link and others is self.others:
+            self.next = sequence + 1 & MASK
+        else:
+            order = self.order
+            if others is not self.others:
+                self.goes_to(others)
+            self.link = ingress
+            self._took(packet, sequence, low_water, flags)
+        if self.keeps:
+            self._packets[sequence] = bytes(packet.message)
+            if not sequence & LOOKS:
+                self.kept.bound()
+        return order
+
+    def goes_to(self, others: "tuple[Destination, ...]") -> None:
+        """Its packets go to these from now on."""
+        self.others = others
+        self.keeps = any(getattr(other, "partner", None) for other in others)
+        if self.keeps:
+            self._recovery.keeps(self)
+
+    def lapse(self) -> None:
+        """Packets were not asked for, or did not pass here: what was missed meanwhile is not missing."""
+        self.next = self._top = NOWHERE
+        self.gaps.numbers.clear()
+        self.order.go_on(self.stream.heard)
+
+    def _took(self, packet: Packet, sequence: int, low_water: int, flags: int) -> None:
+        """One that is not plainly the next."""
+        now, gaps = packet.now, self.gaps
+        top, resent = self.top, bool(flags & RETRANSMITTED)
+        assert self.window is not None
+        if top < 0 or self.window.restarts != self._restarts:
+            self._begin(sequence)
+        else:
+            if not resent:
+                self._hears_of((sequence - low_water) & MASK, now)
+            step = (sequence - top) & MASK
+            if step == 1:
+                self._top = sequence
+            elif not 0 < step < HALF:
+                gaps.found(sequence, self.parent, resent, now)
+                self._top = top
+            elif self.window.highest == sequence:
+                self._skipped(top, step, now)
+                self._top = sequence
+            else:  # so far ahead that the window does not believe it yet
+                self._top = top
+        packet.buffer[LOW_WATER_OFFSET] = gaps.low_water(sequence)
+        self._look_for_next()
+
+    def _look_for_next(self) -> None:
+        self.next = NOWHERE if self.gaps.numbers or self._top < 0 else (self._top + 1) & MASK
+
+    def _begin(self, sequence: int) -> None:
+        assert self.window is not None
+        self._restarts = self.window.restarts
+        self._top = self.gaps.mark = sequence
+        self.gaps.numbers.clear()
+
+    def _hears_of(self, mark: int, now: float) -> None:
+        """Below it all was sent to us."""
+        gaps = self.gaps
+        if gaps.numbers:
+            gaps.parent_has(mark, now)
+        elif (mark - gaps.mark) & MASK < HALF:
+            gaps.mark = mark
+
+    def _skipped(self, top: int, step: int, now: float) -> None:
+        """Of many, those alone are asked for that could be here in time."""
+        if self.parent is None:
+            return
+        most = max(SKIPPED_LEAST, int(self.rate * self.deadline))
+        if MISSING_MAX >= step > most:
+            self.counters.missed += step - most
+            self.counters.given_up += step - most
+            top, step = (top + step - most) & MASK, most
+        self.gaps.skipped(top, step, now)
+
+    # --- what partners say
+
+    def accept_held(self, by: Partner, held: Held, now: float) -> None:
+        """So far it was sent; and this is missing there, too."""
+        top = self.top
+        if self.window is None or by is not self.parent or top < 0 or not self.stream.is_judged_here:  # type: ignore[union-attr]
+            return
+        for number in each(held.missing, AT_ONCE):
+            self._asked_in_vain(number, by, now)
+        ahead = (held.highest - top) & MASK
+        if not 0 < ahead <= MISSING_MAX:
+            return
+        self._hears_of(held.missing[0].first if held.missing else (held.highest + 1) & MASK, now)
+        self._skipped(top, ahead + 1, now)
+        self._top = held.highest
+        self._look_for_next()
+
+    def _asked_in_vain(self, number: int, by: Partner, now: float) -> None:
+        """The partner lacks it: it is fetching it, if its low water says so."""
+        miss = self.gaps.numbers.get(number)
+        if miss is None or miss.asked is not by:
+            return
+        is_fetching = (number - self.gaps.mark) & MASK < HALF
+        if is_fetching:
+            miss.tries, miss.sent_by = 0, NEVER
+        else:
+            miss.tries += IN_VAIN
+        miss.ask_at = now + GAP_WAIT
+
+    def accept_nack(self, by: Partner, missing: tuple[Range, ...], now: float) -> None:
+        """Sends what is here; what is not is said."""
+        packets, absent = self.kept.packets, list[int]()
+        for number in each(missing, AT_ONCE):
+            if number in packets:
+                self.kept.give(by, number, now)
+            else:
+                absent.append(number)
+        if absent:
+            self._recovery.counters.not_kept += len(absent)
+            if self.top >= 0:
+                by.say(Have((self._held(absent),)), now)
+
+    def _held(self, absent: Iterable[int] = ()) -> Held:
+        """With all that is missing here: the first of it is our low water, too."""
+        top = self.top
+        lacking = sorted({*self.gaps.numbers, *absent}, key=lambda number: -((top - number) & MASK))
+        return Held(self.key, top, ranges(lacking, RANGES_MAX), Load(0))
+
+    def to_tell(self, now: float) -> Held | None:
+        """In a round: is there something that the packets themselves do not say?"""
+        top = self.top
+        if top != self._told:
+            self._told, self._tells = top, 0
+        if top < 0 or self._tells >= TELLS or now - self.stream.heard < QUIET:
+            return None
+        self._tells += 1
+        return self._held()
+
+    def gone(self, link: Any) -> None:
+        """The link is no more."""
+        if self.link is link:
+            self.link = None
+        if link in self.others:
+            self.others, self.keeps = (), False
+
+    # --- time
+
+    @property
+    def is_live(self) -> bool:
+        return self._recovery.now - self.stream.heard < LIVE
+
+    def tick(self, now: float) -> None:
+        self.due = NEVER
+        self.kept.go_on(now)
+        if self.gaps.numbers:
+            self.gaps.ask(now)
+            if not self.gaps.numbers:
+                self._look_for_next()
+        if self.order.held:
+            self.order.go_on(now)
+
+    def measure(self, most: int, now: float) -> bool:
+        """About once a second; was something missed since?"""
+        missed, self._missed = self._missed, self.counters.missed
+        count = self.window.received if self.window is not None else self.stream.numbered  # type: ignore[union-attr]
+        seconds, grown = now - self._measured_at, (count - self._counted) & MASK
+        if grown or seconds > LIVE:  # so that a slow stream has its true rate
+            rate = grown / seconds if seconds > 0 else 0.0
+            self.rate += (rate - self.rate) * (1.0 if self.rate * 4 < rate else FOLLOWS)
+            self._counted, self._measured_at = count, now
+            self.gaps.fade(seconds)
+        if self.kept.packets:
+            if now - self.stream.heard > KEPT_SECONDS:
+                self.kept.packets.clear()
+            else:
+                self.kept.trim(self.top, self.rate, most)
+        return self.counters.missed != missed

@@ -1,0 +1,43 @@
+"""Recovery on static links: its life in a node, and its part of the status snapshot."""
+
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+
+from multicastmw.core.recovery.recovery import Recovery
+from multicastmw.core.status import RecoveryStatus
+from multicastmw.net.clockwork import Clockwork
+
+if TYPE_CHECKING:
+    from multicastmw.services.node import NodeService
+
+
+class RecoveryService(Service):
+    """What a node of engine static has, unless [recovery] deadline is 0."""
+
+    def __init__(self, node: "NodeService") -> None:
+        config = node.config
+        wanted, uplink = config.recovery, config.overlay.uplink
+        self.recovery = Recovery(wanted.deadline, wanted.hold, uplink, node.reactor.seconds())
+        self.recovery.is_needed = node.fastpath.mirror.is_needed
+        self._clockwork = Clockwork(node.reactor, self.recovery)
+        node.room.recovery = node.forwarder.mender = self.recovery
+
+    def startService(self) -> None:
+        super().startService()
+        self.recovery.wake = self._clockwork.wind
+        self._clockwork.wind()
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._clockwork.stop()
+
+    def status(self) -> RecoveryStatus:
+        recovery = self.recovery
+        return RecoveryStatus(
+            deadline=recovery.deadline_of_packets,
+            partners=tuple(sorted(link.name for link in recovery.partners)),
+            missing=sum(len(each.gaps.numbers) for each in recovery.repairs.values()),
+            kept=sum(len(each.kept.packets) for each in recovery.repairs.values()),
+            counters=recovery.totals().as_dict() | recovery.counters.as_dict(),
+        )
