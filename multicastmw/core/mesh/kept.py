@@ -1,4 +1,7 @@
-"""Packets of one stream that are kept for others, and those that wait to be sent again."""
+"""Packets of one stream that are kept for others, and those that wait to be sent again.
+
+What the kernel forwards it keeps by itself; it is looked for there.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +32,16 @@ class Kept:
         packets[number] = stored
         if len(packets) > self._most:
             del packets[next(iter(packets))]
+
+    def find(self, number: int) -> Any:
+        """The packet; None where it is not kept."""
+        found = self.packets.get(number)
+        if found is None and self._feed.kernel is not None:
+            found = self._feed.kernel.kept(number)
+        return found
+
+    def has(self, number: int) -> bool:
+        return number in self.packets or self.find(number) is not None
 
     def trim(self, top: int, rate: float, most: int) -> None:
         """Of what is older than two seconds nothing is kept."""
@@ -64,7 +77,7 @@ class Kept:
             self._feed.wake(now + TURN)
 
     def _give_now(self, to: Neighbour, number: int, now: float) -> None:
-        stored = self.packets.get(number)
+        stored = self.find(number)
         if stored is not None:
             counters = self._feed.counters
             counters.resent += 1

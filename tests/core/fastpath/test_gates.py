@@ -65,10 +65,17 @@ class Owner:
 
     def __init__(self, take: Take) -> None:
         self.take = take
+        self.may = True
         self.said: list[str] = []
 
     def where(self, gate: int) -> Take:
         return self.take
+
+    def may_open(self, gate: int) -> bool:
+        return self.may
+
+    def park(self, gate: int) -> None:
+        self.said.append("parked")
 
     def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
         self.said.append("forced" if is_forced else "opens")
