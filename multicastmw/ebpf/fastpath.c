@@ -673,19 +673,20 @@ INLINE int deliver(struct __sk_buff *skb, const struct cfg *cfg, u32 length, u32
 }
 
 /* As it is sent on. */
-INLINE void keep(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)
+static __attribute__((noinline)) int keep(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)
 {
 	u32 place = route->ring + (packet->number & route->ring_mask), size = packet->size;
 	struct kept *kept = bpf_map_lookup_elem(&kept_packets, &place);
 	if (!kept || size > KEPT_SIZE || size < HEADER)
-		return;
+		return 0;
 	struct message *message = (void *)kept->message;
 	*(volatile u32 *)&kept->size = 0;
 	if (bpf_skb_load_bytes(skb, ETH + OUTER, message, size))
-		return;
+		return 0;
 	message->hop_limit = packet->hop_limit - 1;
 	message->low_water = 0;
 	*(volatile u32 *)&kept->size = size;
+	return 1;
 }
 
 /* Copies to the other peers, the packet itself to this host or to the last of them. */
