@@ -33,7 +33,8 @@ PLACES = 16_384  # packets that are kept in the kernel: 24 MiB, where the node i
 RING_LEAST, RING_MOST = 256, 4_096  # of these, one stream's
 LOOSE = 8  # times as many places as needed, and a ring is made anew
 TWO = "two counts of it come at a time"
-NO_PARENT = "it comes from no neighbour yet"
+NO_PARENT = "it comes from no neighbour"
+IDLE = "nothing comes of it"
 NEW = "it has just begun"
 BEGINS = "it enters the mesh here, which marks and keeps what is sent"
 NO_ROOM = "the kernel has no room for the packets that are kept for others"
@@ -85,7 +86,7 @@ def feed_of(flow: "Flow") -> "tuple[Stream, Feed] | str":
     """The count of the flow that comes, and its feed; or why the kernel may not have it."""
     live = [(stream, stream.feed) for stream in flow.counts() if stream.feed and stream.feed.is_live]
     if len(live) != 1:
-        return TWO if live else NO_PARENT
+        return TWO if live else IDLE
     stream, feed = live[0]
     if feed.ours:
         return BEGINS
