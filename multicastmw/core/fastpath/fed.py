@@ -109,8 +109,8 @@ def children_of(feed: "Feed") -> list[Link]:
 
 
 def is_whole(flow: "Flow") -> bool:
-    """Is nothing missing that is asked for?"""
-    return not any(stream.feed.missing for stream in flow.counts() if stream.feed)
+    """Is nothing missing that is asked for, and does nothing wait here to be in order?"""
+    return not any(s.feed.missing or s.feed.order.held for s in flow.counts() if s.feed)
 
 
 class InKernel:

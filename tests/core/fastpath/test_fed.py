@@ -204,6 +204,19 @@ class Whole(Case):
         self.sends(1)
         self.assertEqual(before, self.feed.counters.missed)
 
+    def test_what_waits_here_to_be_in_order_is_not_overtaken(self) -> None:
+        self.established()
+        self.sends(3, skips=1)
+        self.assertEqual(3, len(self.feed.order.held))
+        self.feed.missing.clear()
+        self.hub.settle()
+        self.assertEqual(MISSING, self.hub.mirror.why_slow(self.flow))
+        written: list[bytes] = []
+        self.feed.order.give = lambda messages, now: written.extend(messages)
+        self.feed.order.go_on(self.world.now)
+        self.passes(2 * LOOK)
+        self.assertEqual((3, ""), (len(written), self.hub.mirror.why_slow(self.flow)))
+
     def test_it_is_taken_back_all_the_same(self) -> None:
         slot = self.established().slot
         self.sends(3, skips=1)
