@@ -350,6 +350,7 @@ class Feed:
 
     def accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
         """It leaves, or will not be the parent."""
+        self.look()
         self.brood.drop(by)
         if not self.ours:
             self.upstream.pruned(by, prune, now)
@@ -360,6 +361,7 @@ class Feed:
 
     def gone(self, by: Neighbour, now: float) -> None:
         """The link is no more."""
+        self.look()
         self.brood.drop(by)
         self.theirs.pop(by, None)
         if not self.ours:
