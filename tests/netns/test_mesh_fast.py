@@ -100,30 +100,32 @@ class Case(NetnsTestCase):
 
 class Relays(Case):
     def test_a_relay_forwards_in_the_kernel_and_its_mesh_knows_all_the_same(self) -> None:
-        for recovery in (1.0, 0):
-            a, relay, leaf = self.chain("abc", recovery)
-            await_reason(a, BEGINS, GROUP)
-            before, sent, child = seen_by_us(relay), self.sender.state["sent"], leaf.name
-            relayed = peer_of(relay.status(), child)["counters"]["sent"]
-            self.goes_on(5 * self.rate)
-            status, came = relay.status(), self.sender.state["sent"] - sent
-            self.assertGreater(peer_of(status, child)["counters"]["sent"] - relayed, 0.9 * came)
-            self.assertLess(seen_by_us(relay) - before, FEW * came)
-            self.assertGreater(status["fastpath"]["counters"]["copied"], 3)  # beacons
-            stream = stream_of(relay)
-            self.assertLess(abs(stream["highest"] - self.sender.state["sent"]), self.rate / 2)
-            self.assertLess(abs(stream["packet_rate"] - self.rate), self.rate / 4)
-            self.assertEqual([a.name, relay.name], stream["path"])
-            for host in (relay, leaf):
-                counters = stream_of(host)["counters"]
-                self.assertEqual((0, 0), (counters["orphaned"], counters["missed"]), host.name)
-            self.ends_whole(in_order=True)
-            for receiver in self.receivers.values():
-                receiver.stop()
-            self.doCleanups()
+        self.relays(recovery=1.0)
+
+    def test_where_nothing_is_kept_it_is_the_same(self) -> None:
+        self.relays(recovery=0)
+
+    def relays(self, recovery: float) -> None:
+        a, relay, leaf = self.chain("abc", recovery)
+        await_reason(a, BEGINS, GROUP)
+        trouble = [self.trouble(host) for host in (relay, leaf)]
+        seen, sent = seen_by_us(relay), self.sender.state["sent"]
+        relayed = peer_of(relay.status(), leaf.name)["counters"]["sent"]
+        self.goes_on(5 * self.rate)
+        status, came = relay.status(), self.sender.state["sent"] - sent
+        self.assertGreater(peer_of(status, leaf.name)["counters"]["sent"] - relayed, 0.9 * came)
+        self.assertLess(seen_by_us(relay) - seen, FEW * came)
+        self.assertGreater(status["fastpath"]["counters"]["copied"], 3)  # beacons
+        stream = stream_of(relay)
+        self.assertLess(abs(stream["highest"] - self.sender.state["sent"]), self.rate / 2)
+        self.assertLess(abs(stream["packet_rate"] - self.rate), self.rate / 4)
+        self.assertEqual([a.name, relay.name], stream["path"])
+        self.assertEqual(trouble, [self.trouble(host) for host in (relay, leaf)])
+        self.ends_whole(in_order=True)
 
     def test_switched_off_and_on_a_relay_loses_and_doubles_nothing(self) -> None:
         _, relay, leaf = self.chain("abc")
+        trouble = self.trouble(leaf)
         for host in (relay, leaf, relay):
             self.assertEqual(0, mcmw(host, "fastpath", "off")[0])
             await_reason(host, "the fast path is off", GROUP)
@@ -131,8 +133,13 @@ class Relays(Case):
             self.assertEqual(0, mcmw(host, "fastpath", "on")[0])
             await_fast(host, GROUP)
             self.goes_on(100)
+        self.assertEqual(trouble, self.trouble(leaf))
         self.ends_whole(in_order=True)
-        self.assertEqual(0, stream_of(leaf)["counters"]["orphaned"])
+
+    def trouble(self, host: Host) -> list[int]:
+        """What was missing, and how often the stream went another way."""
+        counters = stream_of(host)["counters"]
+        return [counters[name] for name in ("missed", "orphaned", "switched")]
 
 
 class Repair(Case):
@@ -179,4 +186,4 @@ class Repair(Case):
         self.assertGreater(peer_of(b.status(), "c")["counters"]["sent"], 0.8 * self.rate)
         self.ends_whole()
         counters = stream_of(c)["counters"]
-        self.assertEqual((1, 0), (counters["switched"], counters["orphaned"]))
+        self.assertGreaterEqual(counters["switched"], 1)
