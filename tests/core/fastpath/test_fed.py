@@ -1,8 +1,9 @@
 """Streams of the mesh in the kernel: which ones go there, where they stay whole, and what the mesh sees."""
 
+from collections import Counter
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,7 +27,7 @@ from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.routing import Destination
 from multicastmw.wire import data
-from multicastmw.wire.data import BEACON, NUMBERED_BY_KERNEL
+from multicastmw.wire.data import BEACON, NUMBERED_BY_KERNEL, RETRANSMITTED
 from multicastmw.wire.mesh import Capabilities, Graft, Have, Range, StreamKey
 from tests.core.cable import World
 from tests.core.fastpath.memory import FAR, GROUP, Hub
@@ -46,13 +47,13 @@ class Carrier:
 class Case(SynchronousTestCase):
     """A stream comes from b, its parent; c and d are neighbours, too."""
 
-    settings = Settings(uplink=UPLINK)
+    told = Settings(uplink=UPLINK)
 
     def setUp(self) -> None:
         self.world = World()
         self.hub = Hub(self.world)
         self.tables = self.hub.tables
-        self.lone = Lone(self.settings)
+        self.lone = Lone(self.told)
         self.mesh = self.lone.mesh
         self.mesh.join(GROUP, self.world.now)
         self.peers, self.neighbours = {}, {}
@@ -330,7 +331,7 @@ class Kept(Case):
 
 
 class NothingKept(Case):
-    settings = Settings(uplink=UPLINK, deadline=0.0)
+    told = Settings(uplink=UPLINK, deadline=0.0)
 
     def test_where_nothing_is_sent_again_nothing_is_kept(self) -> None:
         self.assertEqual(NO_RING, self.established().ring)
@@ -340,6 +341,90 @@ class NothingKept(Case):
         self.sends(1, skips=3)
         self.passes(2 * LOOK)
         self.assertEqual("", self.hub.mirror.why_slow(self.flow))
+
+
+class EachPacketOnce(Case):
+    """Wherever numbers are judged: each that comes is new once, and what is missing is what has not come."""
+
+    events = st.lists(
+        st.sampled_from(
+            ("next",) * 8 + ("lost", "lost", "again", "again", "doubled", "settle", "a while", "switch", "d")
+        ),
+        max_size=40,
+    )
+
+    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(events)
+    def test_wherever_it_comes(self, events: list[str]) -> None:
+        self.setUp()
+        self.established()
+        self.origin, self.parent = self.peers["b"].forwarder.origin, "b"
+        self.new: Counter[int] = Counter()
+        first = self.number = self.feed.top + 1
+        absent: list[int] = []
+        for event in ("next", "next", *events, "next"):
+            if event in ("next", "lost"):
+                absent += [self.number] if event == "lost" else []
+                if event == "next":
+                    self.arrives(self.number, self.parent)
+                self.number += 1
+            elif event == "again" and absent:
+                self.arrives(absent.pop(0), "c", RETRANSMITTED)
+            elif event == "doubled":
+                self.arrives(max(first, self.number - 2), "c", RETRANSMITTED if absent else 0)
+                absent = [number for number in absent if not self.new[number]]
+            elif event == "d":
+                self.feed.upstream._feeds(self.neighbours["d"], self.world.now)
+                self.parent = "d"
+            else:
+                self.happens(event)
+        came = [number for number in range(first, self.number) if number not in absent]
+        self.assertEqual(Counter(came), self.new)
+        self.assertEqual(self.number - 1, self.feed.held().highest)
+        self.assertLessEqual(set(self.feed.missing), set(absent))
+
+    def happens(self, event: str) -> None:
+        mirror = self.hub.mirror
+        if event == "switch" and mirror.device:
+            mirror.stop(self.world.now)
+        elif event == "switch":
+            self.hub.start()
+        else:
+            self.passes(0.4 if event == "a while" else 0.03)
+
+    def arrives(self, number: int, name: str, flags: int = 0) -> None:
+        """As the program would: it takes the next one from the parent, and the rest is left to us."""
+        link, value = self.hub.node.link(self.peers[name]), self.flow.value
+        route = self.tables.routes.get(self.flow.key) if value else None
+        gates = (route.slot, route.gate_of_link) if route else ()
+        is_from_parent = bool(route) and self.hub.mirror.peers.by_index[route.link].link is link
+        if is_from_parent and not flags:
+            known = self.tables.last(route.slot, 0)
+            is_next = known is not None and number == known[0] + 1 & 0xFFFFFFFF
+            if is_next and not any(self.tables.is_shut(gate) for gate in gates):
+                self.new[number] += self.tables.judge(self.flow.key, number)
+                self.by_kernel += 1
+                return
+            self.tables.leave(route.slot)
+        before = self.flow.route.packets
+        packet = self.hub.node.packet
+        message = data.build(bytes(40), token=0, origin=self.origin, group=GROUP, source=FAR,
+                             sequence=number, hop_limit=9, flags=flags)  # fmt: skip
+        packet.buffer[: len(message)] = message
+        packet.now = self.world.now
+        self.hub.node.forwarder.relay(packet, len(message), link)
+        self.new[number] += self.flow.route.packets - before
+        self.passes(0.002)
+
+    by_kernel = 0
+
+    def test_the_property_above_is_not_empty(self) -> None:
+        self.established()
+        self.origin, self.new = self.peers["b"].forwarder.origin, Counter()
+        self.number = self.feed.top + 1
+        for number in range(self.number, self.number + 9):
+            self.arrives(number, "b")
+        self.assertEqual((9, 9), (self.by_kernel, len(self.new)))
 
 
 class RingTests(SynchronousTestCase):
