@@ -61,7 +61,7 @@ class Case(NetnsTestCase):
 
     def chain(self, names: str, recovery: float = 1.0) -> list[Host]:
         """Each feeds the next one; in this order they are given."""
-        hosts = self.mesh(names, recovery, max_children=1)
+        hosts = self.mesh(names, recovery, **{"max-children": 1})
         by_name = {host.name: host for host in hosts}
 
         def found() -> list[Host] | None:
