@@ -10,13 +10,17 @@ it comes from: hosts of a LAN behind the TAP can send it frames of any type.
 
 The queue has 500 places, and IGMP needs some of them: the kernel puts no copy there while COPIES_WAITING are,
 and counts it (not_copied).  It is told after each turn of the TAP's reader how many have come.
+
+Of a stream of the mesh its beacons are copied in any case, for what has to be said at once.
 """
+
+from collections.abc import Callable
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.fastpath.tables import GATE_OF_COPIES, KernelTables
 from multicastmw.core.packet import ETHERNET_SIZE, FRAME_START, Packet
 from multicastmw.core.routing import Destination, Router
-from multicastmw.wire.data import HEADER_SIZE, PACKET, TWIN
+from multicastmw.wire.data import BEACON, HEADER_SIZE, NUMBERED_BY_KERNEL, PACKET, TWIN
 
 ETHERTYPE_COPY = 0x88B5  # IEEE 802, local experimental
 SECRET_SIZE = 6
@@ -26,11 +30,18 @@ START = FRAME_START + AHEAD
 MASK = 0xFFFFFFFF
 
 
+def _nobody(origin: int, group: int, source: int, sequence: int, now: float) -> None:
+    """There is no mesh."""
+
+
 class Copies:
-    """Hands them on; `tap` is the destination that needs none, as the kernel delivers to it."""
+    """Hands them on; `tap` is the destination that needs none, as the kernel delivers to it.
+
+    `beacon` is told of beacons, by the keys of their streams."""
 
     def __init__(self, router: Router, origin: int, tap: Destination, secret: bytes) -> None:
         self.secret = secret
+        self.beacon: Callable[[int, int, int, int, float], None] = _nobody
         self._tables: KernelTables | None = None
         self._router = router
         self._origin = origin
@@ -75,6 +86,8 @@ class Copies:
         copy.buffer = copy.view = packet.view[START:]
         copy.message = packet.view[START : FRAME_START + size]
         copy.length, copy.kind, copy.now = length, kind, packet.now
+        if (flags := found[12]) & BEACON:
+            self.beacon(origin ^ flags & NUMBERED_BY_KERNEL, group, source, found[8], packet.now)
         copy.hop_limit = hop_limit + (origin == self._origin)  # as in a packet that has not been sent yet
         route = self._router.known(Channel(group, source))
         for destination in dict.fromkeys(route.takers + route.observers) if route else ():

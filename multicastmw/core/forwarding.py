@@ -170,6 +170,8 @@ class Stream:
             elif known and route.resumed_since(self.left_epoch, ingress):
                 known = None
             if known:
+                if self.feed is not None:
+                    self.feed.passed(known.top, known.heard)
                 self.window.adopt(known, now)
             else:
                 self.window.lapse()

@@ -37,6 +37,7 @@ MAP(routes, HASH, struct route_key, struct route, ROUTES, BPF_F_NO_PREALLOC);
 MAP(sequences, ARRAY, u32, u32, ROUTES, 0);
 MAP(gates, ARRAY, u32, struct gate, GATES, BPF_F_MMAPABLE);
 MAP(windows, ARRAY, u32, struct window, 2 * ROUTES, BPF_F_MMAPABLE);
+MAP(kept_packets, ARRAY, u32, struct kept, 1, BPF_F_MMAPABLE);
 MAP(stats, PERCPU_ARRAY, u32, struct stat, STATS, 0);
 MAP(route_stats, PERCPU_ARRAY, u32, struct route_stat, ROUTES, 0);
 
@@ -65,6 +66,7 @@ _Static_assert(sizeof(struct message) == 60, "");
 #define PACKET_OBJECT 69
 #define IPV4_PACKET 1
 #define NUMBERED_BY_KERNEL 1
+#define BEACON 4
 
 #define DONT_FRAGMENT 0x4000
 #define FRAGMENT_MASK 0x3fff /* more fragments, offset */
@@ -614,7 +616,7 @@ static __attribute__((noinline)) int is_new(struct window *window, struct route_
 struct arrival {
 	be64 group, source, origin;
 	u64 now;
-	u32 from, size, length, hop_limit, number, count;
+	u32 from, size, length, hop_limit, number, flags;
 };
 
 /* Is the inner packet what its header says, so that it may enter this host?  (core/tap.py: deliver) */
@@ -670,12 +672,31 @@ INLINE int deliver(struct __sk_buff *skb, const struct cfg *cfg, u32 length, u32
 	return bpf_redirect(cfg->tap, BPF_F_INGRESS);
 }
 
+/* As it is sent on. */
+static __attribute__((noinline)) int keep(struct __sk_buff *skb, const struct route *route, const struct arrival *packet)
+{
+	u32 place = route->ring + (packet->number & route->ring_mask), size = packet->size;
+	struct kept *kept = bpf_map_lookup_elem(&kept_packets, &place);
+	if (!kept || size > KEPT_SIZE || size < HEADER)
+		return 0;
+	struct message *message = (void *)kept->message;
+	*(volatile u32 *)&kept->size = 0;
+	if (bpf_skb_load_bytes(skb, ETH + OUTER, message, size))
+		return 0;
+	message->hop_limit = packet->hop_limit - 1;
+	message->low_water = 0;
+	*(volatile u32 *)&kept->size = size;
+	return 1;
+}
+
 /* Copies to the other peers, the packet itself to this host or to the last of them. */
 INLINE int relay(struct __sk_buff *skb, const struct cfg *cfg, const struct route *route,
 		 const struct arrival *packet, struct route_stat *passed, u32 others)
 {
-	u32 last = NOBODY, local = route->flags & ROUTE_LOCAL;
-	if (route->flags & ROUTE_COPY && !copied(skb, cfg))
+	u32 last = NOBODY, local = route->flags & ROUTE_LOCAL, mesh = route->flags & ROUTE_MESH;
+	if (route->ring_mask)
+		keep(skb, route, packet);
+	if ((route->flags & ROUTE_COPY || (mesh && packet->flags & BEACON)) && !copied(skb, cfg))
 		return dropped(FAILED);
 	void *frame = bytes_at(skb, 0, FRAME);
 	if (!frame)
@@ -686,9 +707,10 @@ INLINE int relay(struct __sk_buff *skb, const struct cfg *cfg, const struct rout
 		passed->died_of_ttl++;
 		count_at(DIED_OF_TTL, 0);
 	} else if (others) {
-		be32 before = was.last, after = (before & ~0xffu) | (packet->hop_limit - 1);
+		/* The hop limit is the first byte, the low water the last. */
+		be32 before = was.last, after = (before & (mesh ? 0x00ffff00u : ~0xffu)) | (packet->hop_limit - 1);
 		u32 checked = UDP(frame)->check;
-		MESSAGE(frame)->hop_limit = packet->hop_limit - 1;
+		*(be32 *)&MESSAGE(frame)->hop_limit = after;
 		if (unlikely(checked) &&
 		    bpf_l4_csum_replace(skb, UDP_CHECK_AT, before, after, BPF_F_MARK_MANGLED_0 | 4))
 			return dropped(FAILED);
@@ -726,6 +748,9 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 	struct gate *gate = bpf_map_lookup_elem(&gates, &slot);
 	if (!passed || !gate)
 		return left(USER_ROUTE);
+	u32 count = packet->flags & NUMBERED_BY_KERNEL, mesh = route->flags & ROUTE_MESH;
+	if (mesh && (route->link != packet->from || count != !!(route->flags & ROUTE_COUNT)))
+		return left(USER_MESH);
 	if (route->link != LINK_ANY && route->link != packet->from) {
 		count_received(packet->from, packet->size);
 		passed->other_link++;
@@ -736,12 +761,16 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 		return held(gate, USER_TOO_LONG);
 	if (local && !may_enter(skb, route, packet))
 		return held(gate, USER_SHAPE);
+	if (route->ring_mask && packet->size > KEPT_SIZE)
+		return held(gate, USER_TOO_LONG);
 	if (is_shut(gate))
 		return held(gate, USER_GATE);
 	/* While the gate is shut the node judges the numbers, and tells which it took when it opens the gate. */
-	count_received(packet->from, packet->size);
-	u32 of_count = slot * 2 + packet->count;
+	u32 of_count = slot * 2 + count;
 	struct window *window = bpf_map_lookup_elem(&windows, &of_count);
+	if (mesh && (!window || is_unheard(window, packet->now) || packet->number != window->top + 1))
+		return held(gate, USER_MESH);
+	count_received(packet->from, packet->size);
 	if (window && !is_new(window, passed, packet->number, packet->now))
 		return dropped(NOT_NEW);
 	passed->packets++;
@@ -771,6 +800,9 @@ INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct 
 		return left(USER_SHAPE);
 	if (message->token != link->token)
 		return dropped(WRONG_TOKEN);
+	/* What is sent again because it was asked for, and what flags are for that came later. */
+	if (message->flags & ~(NUMBERED_BY_KERNEL | BEACON))
+		return left(USER_OTHER_MESSAGE);
 	u32 from = link->peer & (PEERS - 1), object = ntohs(message->packet_length);
 	/* An object of less than 5 bytes fits no size that is more than a header's. */
 	if (message->length != htonl(size) || HEADER + ((object - 1) & ~3) != size) {
@@ -782,7 +814,7 @@ INLINE int from_peer(struct __sk_buff *skb, const struct cfg *cfg, const struct 
 		return dropped(message->hop_limit ? FROM_OURSELVES : HOP_LIMIT_ZERO);
 	}
 	struct arrival packet = {message->group, message->source, message->origin, now, from, size, object - 4,
-				 message->hop_limit, ntohl(message->sequence), message->flags & NUMBERED_BY_KERNEL};
+				 message->hop_limit, ntohl(message->sequence), message->flags};
 	return by_route(skb, cfg, &packet);
 }
 

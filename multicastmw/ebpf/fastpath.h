@@ -21,6 +21,10 @@
 #define ROUTE_WHOLE 4 /* user space joins fragments before they are delivered here */
 #define ROUTE_COPY 8  /* user space gets a copy of each packet that goes somewhere */
 #define ROUTE_HERE 16 /* and wants it, so that a packet goes somewhere even if nobody else does */
+/* A stream of the mesh.  Only the next number from the parent passes, and its low water is then 0; the rest is
+ * user space's, which asks for what is missing.  Beacons are copied to it. */
+#define ROUTE_MESH 32
+#define ROUTE_COUNT 64 /* its packets carry NUMBERED_BY_KERNEL; those that do not are another stream's */
 
 #define PEER_READY 1
 #define PEER_NEXT_HOP 2 /* `gateway` is who to ask the neighbour table for; else the routing table says it */
@@ -85,9 +89,20 @@ struct route {
 	u16 link;    /* a peer's index, LINK_ANY or LINK_TAP */
 	u16 longest; /* the least of its peers'; without peers, of what user space would not split */
 	u16 flags;
+	u32 ring, ring_mask; /* where its packets are kept: so many places, less one; 0: nowhere */
 	u8 peers[FAN_OUT];
 };
-_Static_assert(sizeof(struct route) == 80, "");
+_Static_assert(sizeof(struct route) == 88, "");
+
+/* One of `kept`, a place of a ring: the last message with this number in its ring, as it was sent on, for user
+ * space to send again.  `size` is 0 while it is written, or else the message's.  How many places there are says
+ * who loads the program. */
+#define KEPT_SIZE 1528
+struct kept {
+	u32 size, unused;
+	u8 message[KEPT_SIZE];
+};
+_Static_assert(sizeof(struct kept) == 1536, "");
 
 /* One of `gates`, a route's by its slot, and then a link's by its peer: packets may pass while the two are equal.
  *
@@ -175,6 +190,7 @@ enum reason {
 	USER_TOO_LONG,
 	USER_CHECKSUM,
 	USER_GATE,
+	USER_MESH,
 	REASONS
 };
 #define REASONS_MAX 32

@@ -93,6 +93,7 @@ static long (*bpf_skb_store_bytes)(struct __sk_buff *, u32 offset, const void *f
 static long (*bpf_l4_csum_replace)(struct __sk_buff *, u32 offset, u64 from, u64 to, u64 flags) = (void *)11;
 static long (*bpf_clone_redirect)(struct __sk_buff *, u32 ifindex, u64 flags) = (void *)13;
 static long (*bpf_redirect)(u32 ifindex, u64 flags) = (void *)23;
+static long (*bpf_skb_load_bytes)(const struct __sk_buff *, u32 offset, void *to, u32 size) = (void *)26;
 static s64 (*bpf_csum_diff)(be32 *from, u32 size, be32 *to, u32 to_size, u32 seed) = (void *)28;
 static long (*bpf_skb_change_tail)(struct __sk_buff *, u32 size, u64 flags) = (void *)38;
 static long (*bpf_skb_pull_data)(struct __sk_buff *, u32 size) = (void *)39;

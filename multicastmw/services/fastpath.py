@@ -18,6 +18,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 
 from multicastmw.core.events import FastPathOff, FastPathOn
+from multicastmw.core.fastpath.fed import PLACES
 from multicastmw.core.fastpath.mirror import Device, Mirror
 from multicastmw.core.fastpath.peers import REST, Address, Uplink
 from multicastmw.core.status import FastPathStatus
@@ -56,9 +57,12 @@ class Switched:
         return {"ok": True, "on": self.status.on, "why": self.status.why}
 
 
-def loaded_tables() -> Tables:
-    """Of the program that came with the package; raises NoFastPath, and then nothing stays."""
-    loaded = load(shipped_object())
+def loaded_tables(places: int = 1) -> Tables:
+    """Of the program that came with the package; raises NoFastPath, and then nothing stays.
+
+    `places` is for how many packets there is room that are kept for others.
+    """
+    loaded = load(shipped_object(), {"kept_packets": places})
     try:
         return Tables(loaded)
     except NoFastPath:
@@ -90,6 +94,9 @@ class FastPathService(Service):
         self._clockwork = Clockwork(self._reactor, self)
         self.mirror.wake = self._clockwork.wind
         node.tap.changed = self.tap_changed
+        if node.mesh:
+            node.mesh.mesh.rerouted = self.mirror.feed_moved
+            node.copies.beacon = node.mesh.destination.beacon_passed
         if node.data_port:
             node.data_port.trouble = self._something_changed
 
@@ -118,6 +125,7 @@ class FastPathService(Service):
         with suppress(NoFastPath, OSError):
             self.mirror.stop(self._reactor.seconds())
         self._let_go()
+        self.mirror.abandon()
         if self._tables:
             self._tables.close()
             self._tables = None
@@ -193,7 +201,7 @@ class FastPathService(Service):
                 "data go inside TLS" if node.config.tls else "data go over TCP, [listen] udp-port is empty"
             )
         if self._tables is None:
-            self._tables = loaded_tables()
+            self._tables = loaded_tables(self._places())
         if not tap.up:
             raise NoFastPath(f"{tap.config.device} is pending")
         if self._detaching and self._detaching.active():
@@ -209,6 +217,10 @@ class FastPathService(Service):
             self._listen()
         mac = mac_of(node.room.here.node)
         return Device(number, mac, node.data_port.port, tap.lan.bridge is not None, node.copies.secret)
+
+    def _places(self) -> int:
+        mesh = self._node.mesh
+        return PLACES if mesh and mesh.mesh.settings.deadline else 1
 
     def _hooked(self, device: int, direction: str) -> Hook:
         assert self._tables is not None

@@ -99,6 +99,21 @@ class ACopy(Case):
         self.assertEqual(1, len(self.here.got))
 
 
+class Beacons(Case):
+    def test_the_mesh_is_told_of_beacons_by_the_keys_of_their_streams(self) -> None:
+        told: list[tuple[float, ...]] = []
+        self.copies.beacon = lambda *what: told.append(what)
+        self.accept(self.message())
+        self.accept(self.message(flags=data.NUMBERED_BY_KERNEL))
+        self.assertEqual([], told)
+        self.accept(self.message(flags=data.BEACON))
+        self.accept(self.message(flags=data.BEACON | data.NUMBERED_BY_KERNEL, sequence=6))
+        self.accept(self.message(flags=data.BEACON), secret=b"secreT")
+        one_count, other = (THERE, GROUP, SOURCE, 5, 0.0), (THERE ^ 1, GROUP, SOURCE, 6, 0.0)
+        self.assertEqual([one_count, other], told)
+        self.assertEqual(4, len(self.observer.got))
+
+
 class ATurnOfTheReader(Case):
     """How many have come, the kernel is told after each."""
 

@@ -3,6 +3,7 @@
     tables.py   the keys and values of the kernel's maps, as the node means them
     peers.py    links that the kernel may serve, each at an index
     flows.py    streams that the kernel may forward: a route of the map each, or why not
+    fed.py      streams of the mesh in the kernel: which may be there, and what the mesh sees of them
     counts.py   what the kernel has counted, put where the slow path counts the same
     gates.py    when what was left to us is out, so that a flow may pass the kernel again
     handover.py who judges a flow's numbers, and what goes along when that changes

@@ -9,6 +9,7 @@ from multicastmw.core.fastpath.tables import REASONS_MAX, RECEIVED, Count, Reaso
 from multicastmw.core.forwarding import Drops
 from multicastmw.core.room import RoomCounters
 from multicastmw.core.tap import TapCounters
+from multicastmw.wire.data import HEADER_SIZE
 
 
 class Counts:
@@ -77,3 +78,5 @@ class Counts:
         if by.packets:
             for stream in flow.streams:
                 stream.heard = now
+                if stream.feed and flow.is_fed:
+                    stream.feed.weighs(HEADER_SIZE + by.bytes / by.packets)

@@ -1,19 +1,34 @@
 """Streams that the kernel may forward: what the map of routes is to say of each, or why it says nothing.
 
 A flow is one origin's (S, G): the kernel finds a packet's route by all three.  It is taken from one link
-alone, the one that leads to its origin: where none or two lead there, the flow stays here.
+alone, the one that leads to its origin: where none or two lead there, the flow stays here.  In the mesh that
+link is its parent's, and it goes to its children, too (fed.py).
 """
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+from multicastmw.core.fastpath.fed import (
+    BEGINS,
+    NO_PARENT,
+    InKernel,
+    Rings,
+    children_of,
+    feed_of,
+    fits,
+    parent_of,
+    wanted_size,
+)
 from multicastmw.core.fastpath.peers import FastPeers, Served
 from multicastmw.core.fastpath.tables import (
     AROUND,
     FAN_OUT,
     LINK_TAP,
+    NO_RING,
     ROUTES,
+    KernelTables,
+    Ring,
     RouteFlag,
     RouteKey,
     RouteValue,
@@ -22,7 +37,7 @@ from multicastmw.core.forwarding import NumbersOf, Sending, Stream, StreamTotals
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
-from multicastmw.core.routing import Route
+from multicastmw.core.routing import Destination, Route
 from multicastmw.core.tap import RESERVED, TapDestination
 
 # What we chose.
@@ -39,8 +54,8 @@ class Flow:
 
     __slots__ = (
         "calm", "duplicates", "epoch", "handled", "key", "late", "lost", "numbered", "origin", "passed",
-        "places", "recall", "reordered", "rests_until", "route", "sequence", "slot", "stays", "straying",
-        "streams", "value", "why",
+        "places", "recall", "reordered", "rests_until", "ring", "route", "sequence", "slot", "stays",
+        "straying", "streams", "value", "was_passed", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -62,21 +77,38 @@ class Flow:
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
         self.calm = 0  # seconds in a row in which few were
         self.stays = 0  # times that it stayed here for that
+        self.was_passed = 0  # when that was looked at
+        self.ring = NO_RING  # where the kernel keeps its packets
         self.why = "the fast path is off"
 
     def give(self, recall: NumbersOf) -> None:
         """The kernel forwards it from now on, as soon as its gate opens; `recall` shuts it again."""
-        self.handled, self.straying, self.calm = self._handled(), 0, 0
+        self._begin_counting()
         self.recall = recall
         for stream in self.counts():
             stream.recall = recall
 
     def take_back(self, known: NumbersOf) -> None:
         """We do from now on; `known` takes a count and gives what the kernel knows of its numbers."""
-        self.handled, self.straying, self.calm = self._handled(), 0, 0
+        self._begin_counting()
         self.recall = None
         for stream in self.counts():
             stream.give_back(known)
+
+    def look_into(self, tables: KernelTables | None) -> None:
+        """Its feeds see what the kernel has of them; without `tables` it has nothing any more."""
+        for stream in self.counts():
+            if stream.feed is None:
+                continue
+            stream.feed.look()
+            if tables is None or self.slot is None:
+                stream.feed.kernel = None
+            else:
+                stream.feed.kernel = InKernel(stream, self.slot, self.ring, tables)
+
+    def _begin_counting(self) -> None:
+        self.handled, self.straying, self.calm = self._handled(), 0, 0
+        self.was_passed = self.passed
 
     def counts(self) -> list[Stream]:
         """Those that come over a link."""
@@ -85,11 +117,18 @@ class Flow:
     def strays(self) -> bool:
         """Asked each second: does the kernel leave many of its packets to us, so that order is lost?"""
         before, self.handled = self.handled, self._handled()
-        many = (self.handled - before) & 0xFFFFFFFF > STRAYS
+        passed, self.was_passed = self.passed - self.was_passed, self.passed
+        most = max(STRAYS, passed) if self.is_fed else STRAYS  # where some are lost, a gate is often shut
+        many = (self.handled - before) & 0xFFFFFFFF > most
         self.straying, self.calm = (self.straying + 1, 0) if many else (0, self.calm + 1)
         if self.calm >= CALM:
             self.stays = 0
         return self.straying >= STRAYING
+
+    @property
+    def is_fed(self) -> bool:
+        """Is it a stream of the mesh in the kernel?"""
+        return self.value is not None and RouteFlag.MESH in self.value.flags
 
     def _handled(self) -> int:
         """Packets of it that were forwarded here, modulo 2^32."""
@@ -117,6 +156,7 @@ class Answer(NamedTuple):
     link: Served | None  # None: it starts here
     flags: RouteFlag
     longest: int
+    keeps: int = 0  # packets, in a ring
 
     @property
     def places(self) -> tuple[Served, ...]:
@@ -137,6 +177,7 @@ class Flows:
         self._by_route: dict[Route, list[Flow]] = {}
         self._by_node: dict[int, dict[Flow, None]] = {}
         self._free = list(range(ROUTES))
+        self._rings = Rings()
         self._forgotten = StreamTotals()
 
     def __iter__(self) -> Iterator[Flow]:
@@ -204,6 +245,8 @@ class Flows:
 
     def ingress(self, flow: Flow) -> Link | None:
         """The link that leads to its origin, where that is one."""
+        if parent := parent_of(flow):
+            return parent
         links = self._reach.links(node_of(flow.origin))
         return links[0] if len(links) == 1 else None
 
@@ -213,14 +256,18 @@ class Flows:
         return link is not None and flow.route.resumed_since(flow.epoch, link)
 
     def uses(self, flow: Flow, link: Link) -> bool:
-        return link in flow.route.takers or any(place.link is link for place in flow.places) or (
-            not self.is_ours(flow) and self.ingress(flow) is link
-        )  # fmt: skip
+        return (
+            link in flow.route.takers
+            or any(place.link is link for place in flow.places)
+            or (not self.is_ours(flow) and self.ingress(flow) is link)
+            or any(stream.feed and link in children_of(stream.feed) for stream in flow.counts())
+        )
 
     def judge(self, flow: Flow, bridged: bool) -> Answer | str:
         """The answer, or why the flow is not the kernel's.  `bridged`: the TAP is one port of a LAN."""
-        if any(not taker.local and not isinstance(taker, Link) for taker in flow.route.takers):
-            return "it is in the mesh, which keeps it for who asks again"
+        takers = [taker for taker in flow.route.takers if taker.local or isinstance(taker, Link)]
+        if len(takers) < len(flow.route.takers):
+            return self._judge_fed(flow, takers, bridged)
         link = None
         if self.is_ours(flow):
             if bridged:
@@ -234,7 +281,26 @@ class Flows:
             if isinstance(found, str):
                 return found
             link = found
-        return self._fan_out(flow.route, link, bridged)
+        return self._fan_out(flow.route, takers, link, bridged)
+
+    def _judge_fed(self, flow: Flow, takers: list[Destination], bridged: bool) -> Answer | str:
+        """It is a stream of the mesh, which these want, too."""
+        if self.is_ours(flow):
+            return BEGINS
+        found = feed_of(flow)
+        if isinstance(found, str):
+            return found
+        stream, feed = found
+        link = parent_of(flow)
+        served = self._peers.served(link) if link else None
+        if link is None or served is None:
+            return f"it comes from {link.name}: {self._peers.why(link)}" if link else NO_PARENT
+        takers = list(dict.fromkeys([*takers, *children_of(feed)]))
+        answer = self._fan_out(flow.route, takers, served, bridged)
+        if isinstance(answer, str):
+            return answer
+        flags = answer.flags | RouteFlag.MESH | (RouteFlag.COUNT if stream.count else RouteFlag(0))
+        return answer._replace(flags=flags, keeps=wanted_size(feed))
 
     def _over(self, flow: Flow) -> Served | str:
         """The only place that it may come from."""
@@ -244,9 +310,11 @@ class Flows:
         served = self._peers.served(links[0])
         return served or f"it comes from {links[0].name}: {self._peers.why(links[0])}"
 
-    def _fan_out(self, route: Route, link: Served | None, bridged: bool) -> Answer | str:
+    def _fan_out(
+        self, route: Route, takers: list[Destination], link: Served | None, bridged: bool
+    ) -> Answer | str:
         flags, places = RouteFlag(0), []
-        for taker in route.takers:
+        for taker in takers:
             if isinstance(taker, Link):
                 served = self._peers.served(taker)
                 if served is None:
@@ -267,10 +335,10 @@ class Flows:
         longest = min((served.peer.longest for served in places), default=self._tap.longest + AROUND)
         return Answer(tuple(places), link, flags, longest)
 
-    def value(self, answer: Answer, slot: int) -> RouteValue:
+    def value(self, answer: Answer, slot: int, ring: Ring) -> RouteValue:
         indexes = tuple(served.index for served in answer.peers)
         link = answer.link.index if answer.link else LINK_TAP
-        return RouteValue(GENERATION, slot, indexes, answer.longest, link, answer.flags)
+        return RouteValue(GENERATION, slot, indexes, answer.longest, link, answer.flags, ring)
 
     # --- slots
 
@@ -281,8 +349,24 @@ class Flows:
             self.by_slot[flow.slot] = flow
         return flow.slot
 
+    def take_ring(self, flow: Flow, size: int) -> bool:
+        """One that will do; False where there is no room for it."""
+        if fits(flow.ring, size):
+            return True
+        self._free_ring(flow)
+        ring = self._rings.take(size) if size else NO_RING
+        flow.ring = ring or NO_RING
+        return ring is not None
+
+    def _free_ring(self, flow: Flow) -> None:
+        if flow.ring != NO_RING:
+            self._rings.give_back(flow.ring)
+            flow.ring = NO_RING
+
     def free_slot(self, flow: Flow) -> None:
         assert flow.slot is not None
+        flow.look_into(None)
+        self._free_ring(flow)
         del self.by_slot[flow.slot]
         heappush(self._free, flow.slot)
         flow.slot = None
@@ -290,6 +374,10 @@ class Flows:
     @property
     def has_room(self) -> bool:
         return bool(self._free)
+
+    def has_places(self, places: int) -> None:
+        """The kernel's maps are new, and have so many for packets that are kept."""
+        self._rings = Rings(places)
 
     def forget_slots(self) -> None:
         """The kernel's maps are no more."""

@@ -44,6 +44,12 @@ class Owner(Protocol):
     def where(self, gate: int) -> Take:
         """How what waits there is taken: the same for all that wait in one place."""
 
+    def may_open(self, gate: int) -> bool:
+        """False: it stays shut for now, whatever waits there, and is parked."""
+
+    def park(self, gate: int) -> None:
+        """It is not tried any more until it is found again."""
+
     def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
         """It opens now, if it has left nothing more meanwhile; `is_forced`: though something waits."""
 
@@ -92,11 +98,17 @@ class Gates:
             return
         for _ in range(TRIES):
             self._take(tables)
+        self._park()
         for gate in [gate for gate, shut in self._shut.items() if now >= shut.since + TOO_LONG]:
             self._owner.opens(gate, True, tables)
             tables.open_gate(gate, tables.left_at(gate))
             self._forced[gate] = self._shut.pop(gate).take
         self._again_at = now + AGAIN
+
+    def _park(self) -> None:
+        for gate in [gate for gate in self._shut if not self._owner.may_open(gate)]:
+            del self._shut[gate]
+            self._owner.park(gate)
 
     def _take(self, tables: KernelTables) -> None:
         before = {gate: tables.left_at(gate) for gate in (*self._shut, *self._forced)}
@@ -108,6 +120,8 @@ class Gates:
             if tables.left_at(gate) != left:
                 continue
             if gate in self._shut:
+                if not self._owner.may_open(gate):
+                    continue
                 self._owner.opens(gate, False, tables)
                 tables.open_gate(gate, left)
                 if not tables.is_shut(gate):

@@ -6,6 +6,8 @@
     what has come, and the gate opens                    v                 |  gate is shut, and we are told
                                                      the kernel judges ----+  what has come
 
+While something of a stream of the mesh is missing its gate is parked: it stays shut (fed.py).
+
 So each number is judged once, by what all of them were, wherever the flow was meanwhile.  The exception is a
 gate that is forced open (gates.py): the kernel starts afresh there, and our windows judge what waits yet.
 """
@@ -14,11 +16,15 @@ from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 
+from multicastmw.core.fastpath.fed import is_whole
 from multicastmw.core.fastpath.flows import Flow, Flows
 from multicastmw.core.fastpath.gates import Gates, Take
 from multicastmw.core.fastpath.peers import FastPeers
 from multicastmw.core.fastpath.tables import GATE_OF_LINK, KernelTables
 from multicastmw.core.window import Numbers
+
+# What we chose.
+LOOK = 0.02  # seconds between two looks whether what was missing is there
 
 NEVER = float("inf")
 
@@ -40,6 +46,8 @@ class Handover:
         self._gates = Gates(self)
         self._tables: KernelTables | None = None
         self._recalled: dict[int, None] = {}  # slots whose gates are to be opened again
+        self._parked: dict[int, None] = {}  # and those that stay shut, as something is missing
+        self._look_at = 0.0
 
     def start(self, tables: KernelTables) -> None:
         self._tables = tables
@@ -48,6 +56,7 @@ class Handover:
         """No gate is opened any more."""
         self._gates.forget_all()
         self._recalled.clear()
+        self._parked.clear()
 
     # --- flows
 
@@ -62,6 +71,7 @@ class Handover:
         assert flow.slot is not None
         self._gates.forget(flow.slot)
         self._recalled.pop(flow.slot, None)
+        self._parked.pop(flow.slot, None)
         flow.take_back(partial(tables.numbers, flow.slot) if tables else lambda count: None)
 
     def _recall(self, slot: int, count: int) -> Numbers | None:
@@ -89,13 +99,30 @@ class Handover:
             self._gates.found(GATE_OF_LINK + index, tables, now)
 
     def deadline(self) -> float:
-        return -NEVER if self._recalled else self._gates.deadline()
+        if self._recalled:
+            return -NEVER
+        return min(self._gates.deadline(), self._look_at if self._parked else NEVER)
 
     def tick(self, tables: KernelTables, now: float) -> None:
         for slot in self._recalled:
             self._gates.found(slot, tables, now)
         self._recalled.clear()
+        if self._parked and now >= self._look_at:
+            self._look_at = now + LOOK
+            for slot in [slot for slot in self._parked if self.may_open(slot)]:
+                del self._parked[slot]
+                self._gates.found(slot, tables, now)
         self._gates.tick(tables, now)
+
+    def is_parked(self, flow: Flow) -> bool:
+        return flow.slot in self._parked
+
+    def may_open(self, gate: int) -> bool:
+        flow = self._flows.by_slot.get(gate)
+        return flow is None or is_whole(flow)
+
+    def park(self, gate: int) -> None:
+        self._parked[gate] = None
 
     def where(self, gate: int) -> Take:
         """Of a flow it waits where it comes from, of a link in its socket."""

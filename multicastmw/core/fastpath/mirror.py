@@ -23,13 +23,16 @@ from typing import NamedTuple
 from multicastmw.core.addressing import key_text
 from multicastmw.core.events import RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
+from multicastmw.core.fastpath.fed import NO_ROOM
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
 from multicastmw.core.fastpath.handover import Handover
 from multicastmw.core.fastpath.lossy import Lossy
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
 from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
 from multicastmw.core.forwarding import Sending, Stream
+from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
+from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.room import Room
 from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
@@ -45,6 +48,7 @@ STRAYING = "the kernel leaves many of its packets to us: they come merged, or ar
 LOSSY = "packets of it are lost on a link, and are repaired here"
 OVER = "nothing comes of it any more"
 HELD = "packets that were left to us go first"
+MISSING = "something of it is missing, and is asked for"
 
 
 class Device(NamedTuple):
@@ -96,6 +100,8 @@ class Mirror:
 
     def start(self, tables: KernelTables, device: Device, now: float) -> None:
         """The programs are attached: everything that may be the kernel's goes there."""
+        if tables is not self._tables:
+            self.flows.has_places(tables.places)
         self._tables, self.device = tables, device
         self._handover.start(tables)
         self._renew(now)
@@ -198,6 +204,12 @@ class Mirror:
         for flow in self.flows.of_node(node):
             self._mark(flow)
 
+    def feed_moved(self, feed: Feed) -> None:
+        """It comes from elsewhere now, or goes elsewhere; or its rate is another."""
+        for flow in self.flows.of_node(node_of(feed.key.origin)):
+            if any(stream.feed is feed for stream in flow.streams):
+                self._mark(flow)
+
     def _link_moved(self, link: Link) -> None:
         if self.device:
             self._links[link] = None
@@ -281,6 +293,8 @@ class Mirror:
         """Why the kernel forwards no packet of it at this moment; empty where it does."""
         if flow.value is None or self._tables is None:
             return flow.why
+        if self._handover.is_parked(flow):
+            return MISSING
         gates = (flow.value.slot, flow.value.gate_of_link)
         return HELD if any(self._tables.is_shut(gate) for gate in gates if gate is not None) else ""
 
@@ -299,6 +313,8 @@ class Mirror:
             answer = self._judge(flow, device)
             if not isinstance(answer, str) and self.flows.take_slot(flow) is None:
                 answer = FULL
+            elif not isinstance(answer, str) and not self.flows.take_ring(flow, answer.keeps):
+                answer = NO_ROOM
             if isinstance(answer, str):
                 self._take_back(flow, answer, tables, now)
             else:
@@ -323,7 +339,7 @@ class Mirror:
     ) -> None:
         """The kernel forwards it, from when `written` is, and what has come already is out."""
         assert flow.slot is not None
-        value = self.flows.value(answer, flow.slot)
+        value = self.flows.value(answer, flow.slot, flow.ring)
         if flow.value is None or self.flows.was_unasked(flow):
             tables.forget_numbers(flow.slot)  # what is missing was not sent here
         flow.epoch = flow.route.epoch
@@ -338,6 +354,7 @@ class Mirror:
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
         flow.name(answer.places)
+        flow.look_into(tables)
 
     def _take_back(self, flow: Flow, why: str, tables: KernelTables, now: float) -> None:
         """It comes here from now on; the slot rests, for packets may be under way."""
@@ -351,6 +368,7 @@ class Mirror:
     def _is_ours(self, flow: Flow, why: str) -> None:
         if flow.value is not None:
             flow.value = None
+            flow.look_into(self._tables)
             self._handover.take_back(flow, self._tables)
             flow.name(())
         if why not in (flow.why, OFF, OVER):

@@ -127,8 +127,6 @@ class FastPeers:
         path = link.data_path
         if path is None:
             return "its data go over TCP"
-        if link.neighbour:
-            return "its streams are the mesh's, which this process forwards"
         if ":" in path.local[0] or ":" in path.remote[0]:
             return "it is reached by IPv6"
         uplink = self._find_uplink(path.local, path.remote)

@@ -33,8 +33,11 @@ PEER = Struct("<QIIHHIIHH6s6s4x")
 LINK_KEY = Struct("<IIHH")
 LINK = Struct("<QII")
 ROUTE_KEY = Struct("<QQQ")
-ROUTE = Struct(f"<IIHHHH{FAN_OUT}s")
+ROUTE = Struct(f"<IIHHHHII{FAN_OUT}s")
 ROUTE_STAT = Struct("<10Q")
+KEPT_HEAD = Struct("<I4x")
+KEPT_SIZE = 1528  # the longest message that is kept in the kernel
+KEPT = Struct(f"<I4x{KEPT_SIZE}s")
 WINDOW_SIZE = KNOWN
 WINDOW_WORDS = 32
 WINDOW = Struct(f"<Q6I{WINDOW_WORDS}Q")
@@ -77,6 +80,7 @@ class Reason(IntEnum):
     USER_TOO_LONG = auto()
     USER_CHECKSUM = auto()
     USER_GATE = auto()
+    USER_MESH = auto()
 
 
 REASONS_MAX = 32
@@ -90,6 +94,8 @@ class RouteFlag(IntFlag):
     WHOLE = 4
     COPY = 8
     HERE = 16
+    MESH = 32
+    COUNT = 64
 
 
 class PeerFlag(IntFlag):
@@ -193,6 +199,16 @@ class RouteKey(NamedTuple):
         return ROUTE_KEY.pack(*map(_wire64, self))
 
 
+class Ring(NamedTuple):
+    """Places in the kernel where a stream's packets are kept by their numbers: `size` is a power of two."""
+
+    base: int
+    size: int
+
+
+NO_RING = Ring(0, 0)
+
+
 class RouteValue(NamedTuple):
     """All destinations of a route.  `slot` is the place of its number and its counters; `link` a peer's
     index, LINK_ANY or LINK_TAP; `longest` the least of its peers'."""
@@ -203,6 +219,7 @@ class RouteValue(NamedTuple):
     longest: int
     link: int = LINK_ANY
     flags: RouteFlag = RouteFlag(0)
+    ring: Ring = NO_RING
 
     @property
     def gate_of_link(self) -> int | None:
@@ -216,7 +233,7 @@ class RouteValue(NamedTuple):
         if len(set(self.peers)) < len(self.peers):
             raise ValueError(f"a peer twice: {self.peers}")
         return ROUTE.pack(self.generation, self.slot, len(self.peers), self.link, self.longest, self.flags,
-                          bytes(self.peers))  # fmt: skip
+                          self.ring.base, max(0, self.ring.size - 1), bytes(self.peers))  # fmt: skip
 
 
 class Count(NamedTuple):
@@ -267,6 +284,16 @@ class KernelTables(Protocol):
 
     def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
         """It goes on from there, while it is not at it; None: whatever comes next is new."""
+
+    def last(self, slot: int, count: int) -> tuple[int, float] | None:
+        """The highest number that has come, and when; None where the kernel has seen none."""
+
+    @property
+    def places(self) -> int:
+        """How many packets it has room to keep."""
+
+    def kept(self, place: int) -> bytes:
+        """The message that was kept there last; empty where there is none."""
 
     def grown(self) -> dict[int, Count]:
         """What of `stats` has grown since this was asked last, and by how much."""

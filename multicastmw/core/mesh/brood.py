@@ -65,7 +65,7 @@ class Brood:
         kept, number, end = self._feed.kept, graft.sequence, (self._feed.top + 1) & MASK
         behind = min(CATCH_UP, (end - number) & MASK) if not ahead(number, end) else 0
         for back in range(behind, 0, -1):
-            if (again := (end - back) & MASK) in kept.packets:
+            if kept.has(again := (end - back) & MASK):
                 kept.give(by, again, now)
         for missed in each(graft.missing, AT_ONCE):
             if ahead(number, missed):
@@ -155,3 +155,4 @@ class Brood:
             (min(worst.slots, NOBODY - 1), min(0xFFFF, round(worst.rtt * 1000))) if worst else (NOBODY, 0)
         )
         self._feed.slots.changed()
+        self._feed.rerouted()

@@ -88,6 +88,13 @@ class MeshDestination:
         feed.sent(sequence, len(packet.message), bytes(packet.message), now)
         return is_beacon
 
+    def beacon_passed(self, origin: int, group: int, source: int, sequence: int, now: float) -> None:
+        """The kernel has forwarded a beacon."""
+        feed = self._mesh.feeds.get(StreamKey(origin, group, source))
+        if feed and not feed.ours:
+            self._mesh.now = now
+            feed.beacon_passed(sequence, now)
+
     # --- links, as they come and go
 
     def capabilities(self) -> Capabilities:

@@ -7,11 +7,12 @@
       ├──── Order      what waits here for something earlier, as programs want it
       └──── Theirs     one a neighbour: what it has said of the stream
 
-`took` is the packet path: what came is new, says the duplicate window of whoever calls.
+`took` is the packet path: what came is new, says the duplicate window of whoever calls.  What the kernel
+forwards does not come there: `look` sees how far it is, and is asked before anything is decided.
 """
 
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multicastmw.core.mesh.brood import Brood
 from multicastmw.core.mesh.counters import FeedCounters
@@ -47,6 +48,16 @@ FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has be
 NEVER = float("inf")
 
 
+class Kernel(Protocol):
+    """Whoever forwards a feed's packets past it."""
+
+    def last(self) -> tuple[int, float] | None:
+        """The highest number that came there, and when; None where all came here."""
+
+    def kept(self, number: int) -> bytes | None:
+        """The packet of that number."""
+
+
 class Feed:
     """One stream here.  `takers` are those who get each packet."""
 
@@ -64,6 +75,7 @@ class Feed:
         self.due = now + REST
         self.counters = FeedCounters()
         self.theirs: dict[Neighbour, Theirs] = {}
+        self.kernel: Kernel | None = None  # while it forwards the stream, or did just now
         self.short = mesh.short
         self.rng: Random = mesh.rng
         self.slots: Slots = mesh.slots
@@ -153,6 +165,7 @@ class Feed:
     def held(self, *, whole: bool = True, beacon: int = -1, way: bool = False) -> Held:
         """What is said to others of it: `whole` to who may not know it; of the `beacon` packet, at once; with
         the `way` that it takes."""
+        self.look()
         is_beacon = beacon >= 0
         return Held(
             self.key if whole else self.digest,
@@ -248,6 +261,38 @@ class Feed:
         elif flags & BEACON:
             self._announce(sequence, by, now)
 
+    # --- packets that the kernel forwards
+
+    def look(self) -> None:
+        """How far is it there?"""
+        if self.kernel is not None and (last := self.kernel.last()):
+            self.passed(*last)
+
+    def passed(self, top: int, at: float) -> None:
+        """All up to this number came from the parent, the last one at that time."""
+        step = (top - self.top) & MASK
+        if self.top >= 0 and 0 < step < HALF:
+            self._count += step
+            self._bytes += round(step * self._mean)
+            self.top = top
+            self.moved_at = max(self.moved_at, at)
+            self.upstream.fed_at = max(self.upstream.fed_at, at)
+            self.upstream.stalled = False
+
+    def weighs(self, size: float) -> None:
+        """A packet there has so many bytes, in the mean."""
+        self._mean = size
+
+    def beacon_passed(self, sequence: int, now: float) -> None:
+        """One that is to be announced."""
+        self.look()
+        if self.parent is not None:
+            self._announce(sequence, self.parent, now)
+
+    def rerouted(self) -> None:
+        """Its parent or its children are others."""
+        self._mesh.rerouted(self)
+
     def _announce(self, sequence: int, by: Neighbour | None, now: float) -> None:
         """A beacon packet is here, and shows who had it earlier."""
         self._mesh.announce(self, sequence, by, now)
@@ -279,6 +324,7 @@ class Feed:
     # --- what neighbours say
 
     def accept_held(self, by: Neighbour, held: Held, now: float) -> None:
+        self.look()
         theirs = self.of(by)
         theirs.said(held, now)
         if self.ours:
@@ -289,9 +335,9 @@ class Feed:
 
     def accept_nack(self, by: Neighbour, missing: tuple[Range, ...], now: float) -> None:
         """Sends what is here; what is not is said."""
-        packets, is_absent = self.kept.packets, False
+        is_absent = False
         for number in each(missing, AT_ONCE):
-            if number in packets:
+            if self.kept.has(number):
                 self.kept.give(by, number, now)
             else:
                 is_absent = True
@@ -300,10 +346,12 @@ class Feed:
 
     def accept_graft(self, by: Neighbour, graft: Graft, now: float) -> None:
         """It wants to be a child."""
+        self.look()
         self.brood.accept(by, graft, now)
 
     def accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
         """It leaves, or will not be the parent."""
+        self.look()
         self.brood.drop(by)
         if not self.ours:
             self.upstream.pruned(by, prune, now)
@@ -314,6 +362,7 @@ class Feed:
 
     def gone(self, by: Neighbour, now: float) -> None:
         """The link is no more."""
+        self.look()
         self.brood.drop(by)
         self.theirs.pop(by, None)
         if not self.ours:
@@ -329,6 +378,7 @@ class Feed:
 
     def tick(self, now: float) -> None:
         self.due = now + REST
+        self.look()
         if now - self._measured_at >= REST:
             self._measure(now)
         self.kept.go_on(now)
@@ -352,6 +402,7 @@ class Feed:
             self.slots.changed()
             self.upstream.is_lossy(self.gaps.lost, self._count, now)
             self.gaps.lost = 0
+            self.rerouted()
         elif seconds < LIVE:
             return  # so that a slow stream has its true rate
         self.gaps.fade(seconds)

@@ -1,4 +1,7 @@
-"""Packets of one stream that are kept for others, and those that wait to be sent again."""
+"""Packets of one stream that are kept for others, and those that wait to be sent again.
+
+What the kernel forwards it keeps by itself; it is looked for there.
+"""
 
 from itertools import islice
 from typing import Any, Protocol
@@ -32,9 +35,17 @@ class KeptCounters(Protocol):
     resent_bytes: int
 
 
+class Shelf(Protocol):
+    """Where else packets are kept: in the kernel."""
+
+    def kept(self, number: int) -> Any: ...
+
+
 class Keeper(Protocol):
     """The stream that they are of: a feed of the mesh, or a repair on static links."""
 
+    @property
+    def kernel(self) -> Shelf | None: ...
     @property
     def counters(self) -> KeptCounters: ...
     def knows(self, asker: Any) -> bool:
@@ -70,6 +81,16 @@ class Kept:
         for number in list(islice(self.packets, max(1, self._most // ROOM))):
             del self.packets[number]
 
+    def find(self, number: int) -> Any:
+        """The packet; None where it is not kept."""
+        found = self.packets.get(number)
+        if found is None and self._feed.kernel is not None:
+            found = self._feed.kernel.kept(number)
+        return found
+
+    def has(self, number: int) -> bool:
+        return number in self.packets or self.find(number) is not None
+
     def trim(self, top: int, rate: float, most: int) -> None:
         """Of what is older than two seconds nothing is kept."""
         self._most = max(LEAST, most)
@@ -104,7 +125,7 @@ class Kept:
             self._feed.wake(now + TURN)
 
     def _give_now(self, to: Asker, number: int, now: float) -> None:
-        stored = self.packets.get(number)
+        stored = self.find(number)
         if stored is not None:
             counters = self._feed.counters
             counters.resent += 1

@@ -114,6 +114,7 @@ class Mesh:
         self.meeting = MeetingPlace(self, now)
         self.contacts = Contacts(self)
         self.announcer = Announcer(self, now)
+        self.rerouted: Callable[[Feed], None] = lambda feed: None  # told of each that goes another way
         self._tidy_at = now + TIDY
         rate = max(RESENT_LEAST, (settings.uplink or UPLINK_USUAL) * 125 * RESENT_SHARE)
         self._resends = Bucket(rate, rate)

@@ -135,6 +135,7 @@ class Upstream:
         self._feed.gaps.mark = self._feed.top
         self.better.than_another()
         self._feed.brood.drop(by)
+        self._feed.rerouted()
         self._feed.wake(now + self.silent_after())
 
     # --- whether another one may be the parent
@@ -231,10 +232,12 @@ class Upstream:
         for neighbour in filter(None, (self.parent, self.joining)):
             neighbour.say(Prune(self._feed.key), now)
         self.parent = None
+        self._feed.rerouted()
         self.join_no_more()
 
     def _lost(self, now: float) -> None:
         self.parent = None
+        self._feed.rerouted()
         self.alone_since = now
         self._parting_until = NEVER
 

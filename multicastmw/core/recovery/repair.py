@@ -79,6 +79,7 @@ class Repair:
         self.due = NEVER
         self.counters = RepairCounters()
         self.gaps = Gaps(self)
+        self.kernel: None = None  # of what the kernel forwards nothing is kept
         self.kept = Kept(self)
         self._packets = self.kept.packets  # a call less for each packet
         self.order = Order(self)

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib.resources import files
 from struct import Struct, pack, pack_into, unpack_from
@@ -98,8 +99,11 @@ def shipped_object() -> bytes:
         ) from error
 
 
-def load(data: bytes) -> Loaded:
-    """Everything in an object file; raises NoFastPath, and then nothing stays."""
+def load(data: bytes, entries: Mapping[str, int] | None = None) -> Loaded:
+    """Everything in an object file; raises NoFastPath, and then nothing stays.
+
+    `entries` says of maps by name how many entries they have, where that is not as in the file.
+    """
     found = ObjectFile(data)
     with ExitStack() as undo:
         btf = _load_btf(found.btf)
@@ -110,7 +114,8 @@ def load(data: bytes) -> Loaded:
         with ExitStack() as failed:
             failed.callback(loaded.close)
             for name, shape in found.maps.items():
-                maps[name] = Map(name, shape)
+                places = (entries or {}).get(name, shape.entries)
+                maps[name] = Map(name, shape._replace(entries=places))
             for program in found.programs:
                 programs[program.name] = _load_program(program, maps, btf, found.license)
             failed.pop_all()

@@ -116,10 +116,10 @@ class Map:
             found.append(following.raw)
         return found
 
-    def memory(self, numbers: Literal["I", "Q"]) -> "memoryview[int]":
+    def memory(self, numbers: Literal["B", "I", "Q"]) -> "memoryview[int]":
         """An array that may be mapped (BPF_F_MMAPABLE): to read and write without a call.
 
-        `numbers` is what it consists of, by 32 or 64 bits.  Raises NoFastPath.
+        `numbers` is what it consists of, by 8, 32 or 64 bits.  Raises NoFastPath.
         """
         size = self.shape.entries * (self.shape.value_size + 7 & ~7)
         try:

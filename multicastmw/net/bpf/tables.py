@@ -7,6 +7,8 @@ from multicastmw.core.fastpath.tables import (
     CFG,
     GATE,
     INDEX,
+    KEPT,
+    KEPT_HEAD,
     LINK,
     LINK_KEY,
     NO_MAC,
@@ -43,7 +45,7 @@ SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
     "routes": (ROUTE_KEY.size, ROUTE.size), "sequences": (4, NUMBER.size), "stats": (4, PAIR.size),
     "route_stats": (4, ROUTE_STAT.size), "gates": (4, GATE.size),
-    "windows": (4, WINDOW.size),
+    "windows": (4, WINDOW.size), "kept_packets": (4, KEPT.size),
 }  # fmt: skip
 
 
@@ -60,6 +62,8 @@ class Tables:
         self.stats, self.route_stats = loaded.maps["stats"], loaded.maps["route_stats"]
         self._gates = loaded.maps["gates"].memory("I")  # two numbers each: what was left, what was seen
         self._windows = loaded.maps["windows"].memory("Q")  # of each the first number is when it was heard
+        self._kept = loaded.maps["kept_packets"].memory("B")
+        self.places = loaded.maps["kept_packets"].shape.entries
         self._stats: list[bytes] = []  # as they were when `grown` was asked last
         self._route_stats: list[bytes] = []
 
@@ -74,6 +78,7 @@ class Tables:
     def close(self) -> None:
         self._gates.release()
         self._windows.release()
+        self._kept.release()
         self._loaded.close()
 
     # --- what the node says
@@ -142,6 +147,12 @@ class Tables:
             first = (top + 1 - WINDOW_SIZE) & MASK
         return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9, first, alone == news)
 
+    def last(self, slot: int, count: int) -> tuple[int, float] | None:
+        """The highest number that has come, and when; None where the kernel has seen none."""
+        place = _window(slot, count)
+        heard = self._windows[place]
+        return (self._windows[place + 1] & MASK, heard / 1e9) if heard else None
+
     def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
         """It goes on from there, while no packet is judged by it; None: whatever comes next is new."""
         place = _window(slot, count)
@@ -164,6 +175,14 @@ class Tables:
         self._gates[2 * gate + 1] = left
 
     # --- what the kernel says
+
+    def kept(self, place: int) -> bytes:
+        """The message that was kept there last; empty where there is none, or it is being written."""
+        at = place * KEPT.size
+        (size,) = KEPT_HEAD.unpack_from(self._kept, at)
+        start = at + KEPT_HEAD.size
+        message = bytes(self._kept[start : start + size])
+        return message if KEPT_HEAD.unpack_from(self._kept, at) == (size,) else b""
 
     def left_at(self, gate: int) -> int:
         """Packets that the gate has left to user space, modulo 2^32."""

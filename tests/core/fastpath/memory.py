@@ -61,6 +61,8 @@ class MemoryTables:
         self.windows: dict[tuple[int, int], Window] = {}
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
+        self.places = 16_384
+        self.messages: dict[int, bytes] = {}  # that are kept, by place
         self.writes = 0
         self._named: dict[int, float] = {}  # a peer's index -> when a route named it last
         self._held: dict[int, tuple[RouteKey, float]] = {}  # a slot -> whose it was last, and until when
@@ -136,6 +138,14 @@ class MemoryTables:
     def numbers(self, slot: int, count: int) -> Numbers | None:
         window = self.windows.get((slot, count))
         return window.numbers() if window else None
+
+    def last(self, slot: int, count: int) -> tuple[int, float] | None:
+        known = self.numbers(slot, count)
+        return (known.top, known.heard) if known else None
+
+    def kept(self, place: int) -> bytes:
+        assert 0 <= place < self.places
+        return self.messages.get(place, b"")
 
     def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
         assert self.is_shut(slot), "the kernel is at them"

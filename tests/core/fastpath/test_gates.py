@@ -65,10 +65,17 @@ class Owner:
 
     def __init__(self, take: Take) -> None:
         self.take = take
+        self.may = True
         self.said: list[str] = []
 
     def where(self, gate: int) -> Take:
         return self.take
+
+    def may_open(self, gate: int) -> bool:
+        return self.may
+
+    def park(self, gate: int) -> None:
+        self.said.append("parked")
 
     def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
         self.said.append("forced" if is_forced else "opens")
@@ -145,3 +152,18 @@ class GatesTests(SynchronousTestCase):
             gates.shut(GATE, kernel, 0.0)
             gates.tick(kernel, 0.0)
             self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+
+    def test_one_that_may_not_open_is_parked_however_long_it_takes_and_opens_when_it_is_found(self) -> None:
+        kernel = Kernel([])
+        owner = Owner(lambda: None)
+        owner.may = False
+        gates = Gates(owner)
+        gates.shut(GATE, kernel, 0.0)
+        for now in (0.0, 2 * TOO_LONG):
+            gates.tick(kernel, now)
+            self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+        self.assertEqual((["parked"], float("inf")), (owner.said, gates.deadline()))
+        owner.may = True
+        gates.found(GATE, kernel, 3 * TOO_LONG)
+        gates.tick(kernel, 3 * TOO_LONG)
+        self.assertFalse(MemoryTables.is_shut(kernel, GATE))

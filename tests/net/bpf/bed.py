@@ -143,11 +143,15 @@ def opened(frame: bytes, mac: bytes) -> Copy:
 
 
 class Bed:
-    """See above; everything runs in the namespace's thread.  `way`: how the programs are attached."""
+    """See above; everything runs in the namespace's thread.
 
-    def __init__(self, way: str = "", peers: int = 4, mode: str = "lookup") -> None:
+    `way`: how the programs are attached; `places`: for packets that are kept.
+    """
+
+    def __init__(self, way: str = "", peers: int = 4, mode: str = "lookup", places: int = 1) -> None:
         self.namespace = Namespace()
         self.peers = peers
+        self.places = places
         self.mode = mode
         self.cfg = Cfg(ORIGIN, 0, 0, 0, GENERATION, PORT, True, TAP_MAC, secret=SECRET)
         self.hooks: list[Hook] = []
@@ -176,7 +180,7 @@ class Bed:
         self.tap = TapDevice(TAP)
         with IPRoute() as route:
             self._configure(route)
-        self.tables = Tables(load(shipped_object()))
+        self.tables = Tables(load(shipped_object(), {"kept_packets": self.places}))
         self._attach(way)
         self.catch = self._catcher(UPLINK)
         self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)

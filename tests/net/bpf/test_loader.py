@@ -89,7 +89,7 @@ class Twins(SynchronousTestCase):
                 "cfg": values.CFG.size, "peer": values.PEER.size, "link_key": values.LINK_KEY.size,
                 "link": values.LINK.size, "route_key": values.ROUTE_KEY.size, "route": values.ROUTE.size,
                 "gate": values.GATE.size, "window": values.WINDOW.size, "stat": values.PAIR.size,
-                "route_stat": values.ROUTE_STAT.size,
+                "route_stat": values.ROUTE_STAT.size, "kept": values.KEPT.size,
             },
         )  # fmt: skip
 
@@ -115,9 +115,11 @@ class Twins(SynchronousTestCase):
             ("gate", values.GATE.pack(1, 2), {"left": b"\1\0\0\0", "seen": b"\2\0\0\0"}),
             ("route_key", RouteKey(1, 2, 3).pack(), {
                 "group": b"\0" * 7 + b"\1", "source": b"\0" * 7 + b"\2", "origin": b"\0" * 7 + b"\3"}),
-            ("route", RouteValue(1, 2, (9, 8), 4, 5, RouteFlag.WHOLE).pack(), {
+            ("route", RouteValue(1, 2, (9, 8), 4, 5, RouteFlag.WHOLE, values.Ring(256, 128)).pack(), {
                 "generation": b"\1\0\0\0", "slot": b"\2\0\0\0", "count": b"\2\0", "link": b"\5\0",
-                "longest": b"\4\0", "flags": b"\4\0", "peers": b"\x09\x08"}),
+                "longest": b"\4\0", "flags": b"\4\0", "ring": b"\0\1\0\0", "ring_mask": b"\x7f\0\0\0",
+                "peers": b"\x09\x08"}),
+            ("kept", values.KEPT.pack(60, b"message"), {"size": b"\x3c\0\0\0", "message": b"message"}),
         ):  # fmt: skip
             places = places_of([(name, field) for field in expected])
             for field, value in expected.items():
@@ -133,7 +135,8 @@ class Twins(SynchronousTestCase):
     def test_constants_are_the_same(self) -> None:
         found = dict(re.findall(r"#define (\w+) (\w+)", header("fastpath.h")))
         for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX",
-                     "GATE_OF_LINK", "COPIES_WAITING", "WINDOW_SIZE", "WINDOW_WORDS"):  # fmt: skip
+                     "GATE_OF_LINK", "COPIES_WAITING", "WINDOW_SIZE", "WINDOW_WORDS",
+                     "KEPT_SIZE"):  # fmt: skip
             self.assertEqual(int(found.get(found[name], found[name]), 0), getattr(values, name), name)
         self.assertIn("#define GATE_OF_COPIES (ROUTES + PEERS)", header("fastpath.h"))
         self.assertEqual(values.ROUTES + values.PEERS, values.GATE_OF_COPIES)
@@ -147,7 +150,7 @@ class Twins(SynchronousTestCase):
             self.skipTest("needs root")
         loaded = load(shipped_object())
         self.addCleanup(loaded.close)
-        loaded.maps["routes"].shape = loaded.maps["routes"].shape._replace(value_size=88)
+        loaded.maps["routes"].shape = loaded.maps["routes"].shape._replace(value_size=96)
         self.assertRaisesRegex(NoFastPath, "of another release", tables.Tables, loaded)
 
 
@@ -176,7 +179,7 @@ class Objects(SynchronousTestCase):
         self.assertEqual(set(found.maps), set(tables.SIZES))
         self.assertEqual("Dual MIT/GPL", found.license)
         functions = {program.name: len(program.functions) for program in found.programs}
-        expected = {"mcmw_tap_egress": 2, "mcmw_up_ingress": 3}  # the loop's body; the window
+        expected = {"mcmw_tap_egress": 2, "mcmw_up_ingress": 4}  # the loop's body; the window, what is kept
         self.assertEqual(expected, functions)
 
     def test_it_names_no_folder_of_the_machine_that_made_it(self) -> None:
@@ -301,7 +304,7 @@ class Maps(SynchronousTestCase):
         self.addCleanup(loaded.close)
         descriptors = [p.descriptor for p in loaded.programs.values()]
         descriptors += [m.descriptor for m in loaded.maps.values()]
-        self.assertEqual([False] * 11, [os.get_inheritable(descriptor) for descriptor in descriptors])
+        self.assertEqual([False] * 12, [os.get_inheritable(descriptor) for descriptor in descriptors])
 
     def test_a_thousand_routes_are_there_in_less_than_a_second(self) -> None:
         found = tables.Tables(load(shipped_object()))

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import ANY
 from multicastmw.core.fastpath.tables import Reason, RouteFlag
 from multicastmw.wire import data
-from multicastmw.wire.data import HEADER_SIZE, DataHeader
+from multicastmw.wire.data import BEACON, FLAGS_OFFSET, HEADER_SIZE, NUMBERED_BY_KERNEL, DataHeader
 from tests.net.bpf.bed import (
     DROP,
     GROUP,
@@ -87,6 +87,8 @@ def expected_of_message(message: bytes) -> str:
         return "user"
     if message[12:20] != (OUR_TOKEN + 0).to_bytes(8, "big"):
         return "dropped"
+    if message[FLAGS_OFFSET] & ~(NUMBERED_BY_KERNEL | BEACON):
+        return "user"
     try:
         DataHeader.parse(message)
     except data.Malformed:

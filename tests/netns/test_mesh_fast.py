@@ -1,0 +1,189 @@
+"""Streams of the mesh in the kernel: relays forward there, and whatever happens nothing is lost or twice."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from bench.wan.internet import DelayedInternet
+from multicastmw.cli.lab import Host, wait_until
+from tests.net.bpf.bed import why_no_bed
+from tests.netns.kit import (
+    PATIENCE,
+    NetnsTestCase,
+    Receiver,
+    Sender,
+    mcmw,
+    node_ini,
+    peer_of,
+    why_not,
+)
+from tests.netns.test_mesh import GROUP, groups_of, overlay, parent_of
+from tests.netns.test_mirror import await_fast, await_reason
+
+S = "10.88.0.1"
+BEGINS = "it enters the mesh here, which marks and keeps what is sent"
+FEW = 0.1  # of a relay's packets: beacons, and what comes while a gate is shut
+
+
+def stream_of(host: Host) -> dict[str, Any]:
+    (found,) = (each for each in host.status()["mesh"]["streams"] if each["group"] == GROUP)
+    return found
+
+
+def seen_by_us(host: Host) -> int:
+    """Datagrams that the host's kernel has left to its node."""
+    counters: dict[str, int] = host.status()["fastpath"]["counters"]
+    return sum(count for name, count in counters.items() if name.startswith("user_"))
+
+
+class Case(NetnsTestCase):
+    skip = why_not() or why_no_bed()
+    rate = 300
+
+    def mesh(self, names: str, recovery: float = 1.0, internet: Any = None, **options: object) -> list[Host]:
+        """The first one is the seed of all, and sends."""
+        lab = self.make_lab(names, internet) if internet else self.make_lab(names)
+        hosts = [lab.host(name) for name in names]
+        for host in hosts:
+            seed = None if host is hosts[0] else hosts[0]
+            role = {"role": "relay"} if seed is None else {}
+            sections = overlay(seed, **role, **options)
+            sections |= {"fastpath": {"mode": "require"}, "recovery": {"deadline": recovery}}
+            host.start_node(node_ini(host, (), sections))
+        self.receivers = {host.name: Receiver(host, GROUP) for host in hosts[1:]}
+        for host in hosts[1:]:
+            host.await_status(lambda status: GROUP in groups_of(status), PATIENCE, "demand")
+        self.sender = Sender(hosts[0], GROUP, rate=self.rate)
+        for host in hosts[1:]:
+            await_fast(host, GROUP)
+        return hosts
+
+    def chain(self, names: str, recovery: float = 1.0) -> list[Host]:
+        """Each feeds the next one; in this order they are given."""
+        hosts = self.mesh(names, recovery, **{"max-children": 1})
+        by_name = {host.name: host for host in hosts}
+
+        def found() -> list[Host] | None:
+            parents = {host.name: parent_of(host.status()) for host in hosts[1:]}
+            order = [hosts[0]]
+            while children := [name for name, parent in parents.items() if parent == order[-1].name]:
+                order.append(by_name[children[0]])
+            return order if len(order) == len(hosts) else None
+
+        order = wait_until(found, PATIENCE, "a chain")
+        for host in order[1:]:
+            await_fast(host, GROUP)
+        return order
+
+    def goes_on(self, packets: int) -> None:
+        self.sender.await_sent(self.sender.state["sent"] + packets)
+
+    def ends_whole(self, besides: str = "", in_order: bool = False) -> Mapping[str, dict[str, Any]]:
+        """All that was sent came everywhere, and once."""
+        sent = self.sender.stop()["sent"]
+        reports = {}
+        for name, receiver in self.receivers.items():
+            if name in besides:
+                continue
+            receiver.await_state(
+                lambda _, receiver=receiver: receiver.report(GROUP, S)["received"] >= sent,
+                f"{sent} packets at {name}",
+            )
+            reports[name] = report = receiver.report(GROUP, S)
+            wrong = {what: report[what] for what in ("missing", "duplicates", "damaged") if report[what]}
+            if in_order:
+                wrong |= {"disordered": report["disordered"]} if report["disordered"] else {}
+            self.assertEqual(({}, sent), (wrong, report["received"]), name)
+        return reports
+
+
+class Relays(Case):
+    def test_a_relay_forwards_in_the_kernel_and_its_mesh_knows_all_the_same(self) -> None:
+        self.relays(recovery=1.0)
+
+    def test_where_nothing_is_kept_it_is_the_same(self) -> None:
+        self.relays(recovery=0)
+
+    def relays(self, recovery: float) -> None:
+        a, relay, leaf = self.chain("abc", recovery)
+        await_reason(a, BEGINS, GROUP)
+        trouble = [self.trouble(host) for host in (relay, leaf)]
+        seen, sent = seen_by_us(relay), self.sender.state["sent"]
+        relayed = peer_of(relay.status(), leaf.name)["counters"]["sent"]
+        self.goes_on(5 * self.rate)
+        status, came = relay.status(), self.sender.state["sent"] - sent
+        self.assertGreater(peer_of(status, leaf.name)["counters"]["sent"] - relayed, 0.9 * came)
+        self.assertLess(seen_by_us(relay) - seen, FEW * came)
+        self.assertGreater(status["fastpath"]["counters"]["copied"], 3)  # beacons
+        stream = stream_of(relay)
+        self.assertLess(abs(stream["highest"] - self.sender.state["sent"]), self.rate / 2)
+        self.assertLess(abs(stream["packet_rate"] - self.rate), self.rate / 4)
+        self.assertEqual([a.name, relay.name], stream["path"])
+        self.assertEqual(trouble, [self.trouble(host) for host in (relay, leaf)])
+        self.ends_whole(in_order=True)
+
+    def test_switched_off_and_on_a_relay_loses_and_doubles_nothing(self) -> None:
+        _, relay, leaf = self.chain("abc")
+        trouble = self.trouble(leaf)
+        for host in (relay, leaf, relay):
+            self.assertEqual(0, mcmw(host, "fastpath", "off")[0])
+            await_reason(host, "the fast path is off", GROUP)
+            self.goes_on(100)
+            self.assertEqual(0, mcmw(host, "fastpath", "on")[0])
+            await_fast(host, GROUP)
+            self.goes_on(100)
+        self.assertEqual(trouble, self.trouble(leaf))
+        self.ends_whole(in_order=True)
+
+    def trouble(self, host: Host) -> list[int]:
+        """What was missing, and how often the stream went another way."""
+        counters = stream_of(host)["counters"]
+        return [counters[name] for name in ("missed", "orphaned", "switched")]
+
+
+class Repair(Case):
+    def test_a_relay_that_is_killed_while_its_kernel_forwards_costs_nobody_a_packet(self) -> None:
+        a, first, second, last = self.chain("abcd")
+        self.goes_on(self.rate)
+        first.kill_node()
+        killed = time.monotonic()
+        last.await_status(lambda _: parent_of(second.status()) == a.name, PATIENCE, "another parent")
+        for host in (second, last):
+            await_fast(host, GROUP)
+        self.goes_on(2 * self.rate)
+        self.assertGreater(peer_of(second.status(), last.name)["counters"]["sent"], self.rate)
+        reports = self.ends_whole(besides=first.name)
+        gaps = [gap for report in reports.values() for at, gap in report["gaps"] if at > killed]
+        self.measured("ms of silence after the kill", f"{1000 * max(gaps, default=0.0):.0f}")
+
+    def test_a_link_that_loses_packets_is_mended_and_the_stream_stays_the_kernels(self) -> None:
+        a, relay, leaf = self.chain("abc")
+        a.lab.internet.lose(relay.name, leaf.name, 20)
+        before, sent = seen_by_us(leaf), self.sender.state["sent"]
+        self.goes_on(8 * self.rate)
+        share = (seen_by_us(leaf) - before) / (self.sender.state["sent"] - sent)
+        self.measured("share that came to the node's own process, 2 % lost", f"{share:.2f}")
+        counters = stream_of(leaf)["counters"]
+        self.assertGreater(counters["recovered"], 10)
+        a.lab.internet.heal()
+        await_fast(leaf, GROUP)
+        self.ends_whole()
+        resent = stream_of(relay)["counters"]["resent"]
+        self.assertGreaterEqual(resent, counters["recovered"] // 2)  # out of the kernel's memory
+
+    def test_a_better_parent_is_taken_while_the_old_one_feeds(self) -> None:
+        ways = partial(DelayedInternet, delays=0.005)
+        a, b, c = self.mesh("abc", internet=ways)
+        for host in (b, c):
+            host.await_status(lambda status: parent_of(status) == "a", PATIENCE, "a as the parent")
+        self.goes_on(2 * self.rate)
+        a.lab.internet.path("a", "c", delay=0.06)
+        c.await_status(lambda status: parent_of(status) == "b", PATIENCE, "b as the parent")
+        for host in (b, c):
+            await_fast(host, GROUP)
+        self.goes_on(self.rate)
+        self.assertGreater(peer_of(b.status(), "c")["counters"]["sent"], 0.8 * self.rate)
+        self.ends_whole()
+        counters = stream_of(c)["counters"]
+        self.assertGreaterEqual(counters["switched"], 1)
