@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
 
 # What we chose.
-QUEUE_MAX = 512  # resent packets that wait for their turn
+QUEUE_MAX, QUEUE_OF_ONE = 512, 128  # resent packets that wait for their turn, in all and of one neighbour
 TURN = 0.02  # seconds until it is seen again whether there is room for them
 LEAST = 16  # packets that are kept in any case
 
@@ -45,7 +45,7 @@ class Kept:
         """When it is its turn: at most a quarter of the uplink goes there."""
         if not self._waiting and self._feed.may_resend(now):
             self._give_now(to, number, now)
-        elif len(self._waiting) < QUEUE_MAX:
+        elif len(self._waiting) < QUEUE_MAX and sum(to is who for who, _ in self._waiting) < QUEUE_OF_ONE:
             self._waiting.append((to, number))
             self._feed.wake(now + TURN)
 
@@ -53,12 +53,12 @@ class Kept:
         """Those who wait, as far as there is room."""
         if not self._waiting:
             return
+        self._waiting = [each for each in self._waiting if self._feed.knows(each[0])]
         given = 0
         while given < len(self._waiting) and self._feed.may_resend(now):
             to, number = self._waiting[given]
             given += 1
-            if self._feed.knows(to):
-                self._give_now(to, number, now)
+            self._give_now(to, number, now)
         del self._waiting[:given]
         if self._waiting:
             self._feed.wake(now + TURN)

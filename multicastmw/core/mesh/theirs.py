@@ -25,8 +25,8 @@ class FeedCounters(Counters):
     """Packets of a stream: what was missing and what became of it, and how often it went another way."""
 
     __slots__ = (
-        "asked", "given_up", "grafts", "held", "missed", "orphaned", "polled", "recovered", "refused",
-        "resent", "resent_bytes", "switched", "unasked",
+        "asked", "given_up", "grafts", "held", "kept_back", "missed", "orphaned", "polled", "recovered",
+        "refused", "resent", "resent_bytes", "switched", "unasked", "unasked_data",
     )  # fmt: skip
     asked: int
     given_up: int
@@ -34,6 +34,7 @@ class FeedCounters(Counters):
     held: int  # for a while, so that programs get them in order
     missed: int
     orphaned: int
+    kept_back: int  # times that a parent had what it did not send on
     polled: int
     recovered: int
     refused: int
@@ -41,14 +42,16 @@ class FeedCounters(Counters):
     resent_bytes: int
     switched: int
     unasked: int
+    unasked_data: int  # packets that nobody may send us: dropped
 
 
 class Theirs:
     """What one neighbour has said."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "compared", "cost", "free", "highest", "lead", "leads", "missing",
-        "mutes", "path", "pruned_at", "refused_at", "refused_for", "refused_until", "stalled", "swing",
+        "asked_at", "at", "beacon", "beacon_at", "compared", "cost", "fed_at", "free", "highest", "kept_at",
+        "lead", "leads", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
+        "refused_until", "stalled", "swing",
         "worst",
     )  # fmt: skip
 
@@ -56,11 +59,14 @@ class Theirs:
         self.highest = -1
         self.missing: tuple[Range, ...] = ()
         self.at = -NEVER
+        self.asked_at = -NEVER  # when this node asked it for packets
+        self.fed_at = -NEVER  # when it ceased to be the parent
         self.free = 0
         self.stalled = False
         self.worst: Sequence[int] = (NOBODY, 0)
         self.beacon = -1
         self.beacon_at = -NEVER
+        self.kept_at = -NEVER  # when it sent something again, or was blamed for not doing so
         self.leads = 0  # beacons running that it surely had earlier than the parent brought them
         self.compared = 0  # beacons, with those of this parent
         self.lead = self.swing = 0.0  # seconds by which it was earlier, and how that varies
