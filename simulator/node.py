@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 TOKEN = 1  # any: a datagram carries one
+FORGED = 1  # bytes of a packet that is none of the origin's: what tells it from others here
 HEADER = 60  # bytes of an IP Data message in front of the packet
 DATAGRAMS = (Have, Nack, Graft, Prune)
 DIAL_TIMEOUT = 4.0
@@ -54,12 +55,13 @@ class Link:
 class Wire:
     """One end of a link."""
 
-    __slots__ = ("far", "is_seed", "link", "near", "rtt", "way")
+    __slots__ = ("far", "link", "near", "rtt", "way")
+    is_seed = is_named = False
+    name = address = "simulated"
 
     def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
-        self.is_seed = False
         self.way = far.index, far.data, link
 
     def say(self, message: MeshMessage, now: float) -> None:
@@ -110,6 +112,7 @@ class Node:
         self.arrivals = array("f")
         self.duplicates = self.packets = self.resent = 0
         self.lies = False
+        self.forged = 0  # packets of a thief that this node took
         self.entered_at = -1.0  # not yet
         self._winding = float("inf")
 
@@ -171,12 +174,17 @@ class Node:
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = Window(BUDGET, slots=64)
+        if feed.refuses(by, sequence, flags, now):
+            self.duplicates += 1  # nobody needed it
+            return
         if not window.accept(sequence, now):
             self.duplicates += 1
             feed.doubled(sequence, flags, by, now)
             return
+        if bytes_ == FORGED:
+            self.forged += 1
         feed.took(sequence, bytes_, packet, low_water, flags, by, now)
-        if feed.wanted:
+        if feed.wanted and bytes_ != FORGED:
             self.world.delivered(self, key, sequence, now)
         if feed.takers:
             self._forward(feed, packet, link)
@@ -196,6 +204,7 @@ class Node:
         now = self.world.loop.now
         self.mesh.now = now
         feed = self.mesh.feeds.get(key) or self.mesh.begin(key, now)
+        assert feed
         packet = Stored(key, sequence, bytes_, BEACON if feed.beacon_due(now) else 0)
         feed.sent(sequence, bytes_, packet, now)
         if feed.takers:

@@ -8,19 +8,16 @@ import json
 import os
 import traceback
 from collections.abc import Callable
-from functools import partial
 
 from simulator import churn as trace
-from simulator import liars
-from simulator.liars import Liar
+from simulator.malice import MALICE
 from simulator.network import Bursts
 from simulator.node import Node
-from simulator.scenario import GROUP, SEEDS, Measured, Scenario, outages, within
+from simulator.scenario import Measured, Scenario, outages, within
 
 Figures = dict[str, float]
 
 LOSS = 0.01  # of each hop
-WATCHED = 30.0  # seconds for which liars are watched
 
 
 def aside(happens: Callable[[Scenario], Figures], scenario: Scenario) -> Figures:
@@ -202,53 +199,6 @@ def steady(scenario: Scenario, loss: float = LOSS, seconds: float = 15.0) -> Fig
     return delivery(measured, measured.began)
 
 
-def malice(scenario: Scenario, way: str = liars.DROP) -> Figures:
-    """The liars turn; how do the honest fare, and how fast have they left those who feed them nothing?"""
-    loop = scenario.loop
-    bad = [node for node in scenario.living() if isinstance(node, Liar) and node.index > SEEDS]
-    for liar in bad:
-        liar.lies = True
-    measured = scenario.measure(WATCHED)
-    links = _links(scenario)
-    before = _fed_by(scenario)
-    for liar in bad:
-        liar.turn(way, GROUP)
-    left_at = WATCHED
-    while loop.now < measured.began + WATCHED:
-        loop.run(loop.now + 0.5)
-        if _fed_by(scenario) <= max(0.01, before / 10):
-            left_at = min(left_at, loop.now - measured.began)
-    measured.run()
-    return {
-        "liars": len(bad), "within 1 s": measured.delivered(1.0),
-        "fed before": before, "fed after": _fed_by(scenario),
-        "left after": left_at, "links before": links, "links after": _links(scenario),
-        "worst node": min(_shares(scenario, measured), default=0.0), "control": measured.control_kbit(),
-    }  # fmt: skip
-
-
-def _fed_by(scenario: Scenario) -> float:
-    """The share of the honest whose parent lies."""
-    by_node = scenario.world.by_id
-    fed = []
-    for node in scenario.living():
-        feed = node.mesh.feeds.get(scenario.key)
-        fed.append(bool(feed and feed.parent and by_node[feed.parent.node].lies))
-    return sum(fed) / max(1, len(fed))
-
-
-def _links(scenario: Scenario) -> int:
-    """Between the honest and liars."""
-    return sum(sum(other.lies for other in node.links) for node in scenario.living())
-
-
-def _shares(scenario: Scenario, measured: Measured) -> list[float]:
-    """Of each honest node, what came within a second."""
-    return [
-        sum(1 for delay in node.arrivals if 0 <= delay <= 1.0) / measured.count for node in scenario.living()
-    ]
-
-
 # Seconds that they take, for who waits; others take LASTS_USUALLY.
 LASTS = {"calm": 7.0, "crash": 17.0, "sessions": 62.0, "crowd": 17.0, "partition": 80.0, "jitter": 17.0,
          "bursts": 17.0, "steady": 17.0}  # fmt: skip
@@ -257,5 +207,5 @@ LASTS_USUALLY = 32.0
 HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
     "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,
     "partition": partition, "jitter": jitter, "bursts": bursts, "steady": steady,
-    **{way: partial(malice, way=way) for way in liars.WAYS},
+    **MALICE,
 }  # fmt: skip

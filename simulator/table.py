@@ -116,16 +116,27 @@ def shown(happens: str, text: str) -> tuple[Figure, ...]:
 def bad(way: str, text: str) -> tuple[Figure, ...]:
     return (
         Figure(way, "within 1 s", f"{text}: honest have in 1 s", SHARE, ">="),
-        Figure(way, "left after", "  left by their children after", SECONDS),
-        Figure(way, "links after", "  links with them, 30 s later", PLAIN),
+        Figure(way, "outage worst", "  outage, worst", SECONDS),
+        Figure(way, "fed after", "  fed by them a minute later", SHARE),
+        Figure(way, "links after", "  links with them then", PLAIN),
+        Figure(way, "wrongly", "  honest left alone, worst", PLAIN, "<=", 0),
     )
 
 
 LIARS = (
-    *bad("drop", "drop all"), *bad("delay", "1 s late"), *bad("promise", "promise"),
-    *bad("storm", "Nack storm"), *bad("flood", "Peers, Find"), *bad("sample", "false samples"),
+    *bad("drop", "drop all"), *bad("delay", "1 s late"), *bad("mute", "no answer"),
+    *bad("promise", "promise"), *bad("stall", "stall"), *bad("storm", "Nack storm"),
+    *bad("flood", "Peers, Find"), *bad("sample", "false samples"), *bad("thief", "thieves"),
+    *bad("drop and delay", "drop, late"), *bad("all kinds", "all kinds"),
 )  # fmt: skip
-WAYS = ("drop", "delay", "promise", "storm", "flood", "sample")
+WAYS = tuple(dict.fromkeys(figure.happens for figure in LIARS))
+SLANDER = (
+    *(
+        Figure("slander", f"within 1 s at {loss}", f"{loss} loss, jitter: packets within 1 s", SHARE, ">=")
+        for loss in ("1%", "2%", "5%")
+    ),
+    Figure("slander", "wrongly", "honest left alone, worst", PLAIN, "<=", 0),
+)
 
 GROUPS = (
     Group("100", "100 nodes of PlanetLab", 100, ("calm", "crash"), (
@@ -168,8 +179,9 @@ GROUPS = (
     ), seeds=3, like={"nat": 0.6}),
     Group("sessions", "300 nodes that stay and give as those of the trace", 300, ("sessions",),
           shown("sessions", "1 minute"), seeds=3, like={"uplinks": True}),
-    Group("liars10", "200 nodes, 10 % of them malicious", 200, WAYS, LIARS, seeds=3, like={"liars": 0.1}),
-    Group("liars30", "200 nodes, 30 % of them malicious", 200, WAYS, LIARS, seeds=3, like={"liars": 0.3}),
+    Group("slander", "60 nodes, nobody lies", 60, ("slander",), SLANDER, seeds=3),
+    Group("liars10", "60 nodes, 10 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.1}),
+    Group("liars30", "60 nodes, 30 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.3}),
 )  # fmt: skip
 
 

@@ -109,8 +109,24 @@ class Slept(Event):
 
     seconds: float
     what: str
-    text = "{what} for {seconds} s"
+    text = (
+        "{what} for {seconds} s: links that others gave up meanwhile come back by themselves; if nobody meant"
+        " it to, look at the load and the swap of this host"
+    )
     alike = ("what",)
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSet(Event):
+    """The wall clock was set; whatever this process counts goes by another one."""
+
+    seconds: float
+    text = (
+        "the wall clock was set by {seconds:+} s: streams and links do not mind; times in logs and captures"
+        " from before do not match, and certificates may be out of date: see that the clock is right (NTP)"
+    )
+    alike = ()
     level = "warn"
 
 
@@ -130,6 +146,20 @@ class NeighbourUp(PeerUp):
 
     text = "{peer} at {address} is a neighbour"
     level = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourMoved(Event):
+    """A node of the mesh has come back from an address where it was never seen."""
+
+    peer: str
+    address: str
+    before: str
+    text = (
+        "{peer} is at {address} now, and was at {before}: give seeds =, [peer:NAME] and firewalls that name"
+        " the old address the new one"
+    )
+    alike = ("address", "peer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +191,19 @@ class NeighbourDown(PeerDown):
 
     text = "{peer} at {address} is a neighbour no more: {why}"
     level = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftAlone(Event):
+    """A node of the mesh breaks its promises, or floods."""
+
+    peer: str
+    address: str
+    why: str
+    seconds: int
+    text = "{peer} at {address} is left alone for {seconds} s: {why}; if it is yours, look at its log"
+    alike = ("address", "why")
+    level = "warn"
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +302,10 @@ class OwnName(Event):
 
     peer: str
     address: str
-    text = "the node at {address} is named {peer}, as this one is: a clone, or a dial to ourselves"
+    text = (
+        "the node at {address} is named {peer}, as this one is: a clone, that wants another [node] name,"
+        " or a dial to ourselves"
+    )
     alike = ("address",)
     level = "error"
 

@@ -216,8 +216,8 @@ class Feeder(Protocol):
     A count is a stream of its own there: that of the kernel has an origin whose last bit is another.
     """
 
-    def begins(self, origin: int, group: int, source: int, now: float) -> "Feed":
-        """A stream comes in here: from the TAP, or over a static link."""
+    def begins(self, origin: int, group: int, source: int, now: float) -> "Feed | None":
+        """A stream comes in here: from the TAP, or over a static link; None: the mesh takes no more."""
 
     def comes(self, origin: int, group: int, source: int, by: "Neighbour", now: float) -> "Feed | None":
         """A stream comes over the link of a neighbour; None: it is not to come here."""
@@ -363,8 +363,9 @@ class Forwarder:
             stream.catch_up(ingress, now)
         packet.feed = feed = stream.feed
         stored = None
-        if not stream.window.accept(sequence, now):
-            if feed is not None and ingress.neighbour is not None:
+        refused = feed is not None and feed.refuses(ingress.neighbour, sequence, flags, now)
+        if refused or not stream.window.accept(sequence, now):
+            if feed is not None and ingress.neighbour is not None and not refused:
                 feed.doubled(sequence, flags, ingress.neighbour, now)
             return True
         if feed is not None and not feed.ours:
@@ -456,7 +457,7 @@ class Forwarder:
             self._refused(f"too many streams over {ingress.name}, and no further ones are forwarded")
             return None
         feed = self._feed(origin ^ count, group, source, ingress, now) if self.feeder else None
-        if feed is None and self.feeder:
+        if feed is None and self.feeder and ingress.neighbour is not None:
             self.drops.unasked += 1
             return None
         route = self._router.route(channel)

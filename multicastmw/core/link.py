@@ -256,7 +256,7 @@ class Link:
         self._is_ceded = False
         self.first_rtt: float | None = None  # seconds that it took to connect
         self.is_up: Callable[[Link], None] = lambda link: None  # told of it
-        self.is_seed = bool(section)  # node.ini names it: a way into the mesh
+        self.is_seed = self.is_named = bool(section)  # node.ini names it: a way into the mesh
         self.path: DataPath | None = None
         self._trips: TripsOverTcp | None = None
         self.queue = DataQueue()

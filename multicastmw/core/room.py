@@ -15,6 +15,7 @@ from multicastmw.core.events import (
     Cycle,
     Limit,
     NeighbourDown,
+    NeighbourMoved,
     NeighbourUp,
     OwnName,
     PeerDown,
@@ -26,6 +27,7 @@ from multicastmw.core.events import (
     own_name_elsewhere,
     same_node_twice,
 )
+from multicastmw.core.haunts import Haunts
 from multicastmw.core.liveness import Pick
 from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
@@ -123,6 +125,7 @@ class Room:
         self.outgoing = Outgoing()
         self.turns = Turns()
         self.namesakes = Namesakes()
+        self.haunts = Haunts()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.moved: Callable[[Link], None] = lambda link: None  # told of a link whose data go another way
@@ -191,8 +194,9 @@ class Room:
             raise PeerError(Code.UNABLE, Unable.SELF, "it has our own node id")
         link.is_mesh = self._is_mesh(opened)
         older = self.by_node.get(opened.node)
+        is_fought_over = False
         if older:
-            self._choose(older, link, now)
+            is_fought_over = self._choose(older, link, now)
         elif not link.is_mesh and (others := self.reach.links(opened.node)):
             raise a_cycle(opened.name, others[0].name)
         elif len(self.by_node) >= self.links_max:
@@ -207,13 +211,22 @@ class Room:
             self.counters.dialled_in += 1
         kind = NeighbourUp if link.is_mesh and not link.section else PeerUp
         self.tell(kind(opened.name, link.address))
+        if link.is_mesh and link.address:
+            self._look_whence(opened, link, is_fought_over)
         self.watcher.link_up(link)
+
+    def _look_whence(self, opened: Open, link: "Link", is_fought_over: bool) -> None:
+        """Has a node of the mesh moved?  Of two of one name that fight for a link it is no news."""
+        before = self.haunts.saw(opened.node, link.address)
+        if before and not is_fought_over:
+            self.tell(NeighbourMoved(opened.name, link.address, before))
 
     def _is_mesh(self, opened: Open) -> bool:
         """Will it be a neighbour in the mesh, which is full of cycles?"""
         return self.mesh is not None and opened.capabilities is not None
 
-    def _choose(self, older: "Link", newer: "Link", now: float) -> None:
+    def _choose(self, older: "Link", newer: "Link", now: float) -> bool:
+        """Which of two links with one node stays; True: there are two nodes of that id, it seems."""
         ours_stays = self.here.node < newer.node
         both_dialled = older.dialled != newer.dialled
         reason = self._namesakes(older, newer, both_dialled, now)
@@ -226,6 +239,7 @@ class Room:
         if self.mesh is not None and newer.is_mesh:
             older.cede()
         older.leave(Code.UNABLE, Unable.DUPLICATE_LINK, why, now, reason=reason)
+        return reason is not None and older.is_alive(now)
 
     def _namesakes(self, older: "Link", newer: "Link", both_dialled: bool, now: float) -> str | None:
         """What people at the closed end are to know: a node that hears it is not the one that took the link.

@@ -111,6 +111,7 @@ class MeshService(Service):
         now = node.reactor.seconds()
         port = _port(config.listen.endpoint)
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
+        self.mesh.tell = node.tell
         self.destination = MeshDestination(
             node.router, self.mesh, port, self._has_static_links, node.reactor.seconds
         )

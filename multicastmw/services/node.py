@@ -38,7 +38,7 @@ from multicastmw.core.turns import Worker
 from multicastmw.core.waking import Waking
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net import privileges
-from multicastmw.net.clockwork import Clockwork, asleep, monotonic, wall
+from multicastmw.net.clockwork import Clockwork, asleep, clock_ahead, monotonic, wall
 from multicastmw.net.mistakes import Mistakes
 from multicastmw.net.netlink import Netlink
 from multicastmw.net.routecheck import CheckingReactor, check
@@ -252,7 +252,7 @@ class NodeService(MultiService):
         self.room.turns.wake = self._turns.wind
         self.room.turns.failed = self._failed
         self.mistakes = Mistakes("the work of a turn")
-        self.waking = Waking(asleep, self.room.woke, self.tell, self.started)
+        self.waking = Waking(asleep, self.room.woke, self.tell, self.started, lambda: clock_ahead() / 1e9)
         self._alarm = Clockwork(self.reactor, self.waking)
         self.link_rates: Meter[Link] = Meter(self._counted_links, 2)
         self.route_rates: Meter[Route] = Meter(self._counted_routes, 2)

@@ -190,10 +190,11 @@ class Clocks(SynchronousTestCase):
         self.world = World()
         self.node = Node(self.world, "a")
         self.asleep = 7.0
+        self.ahead = 1e9
         self.woke: list[tuple[float, float]] = []
         self.waking = Waking(
             lambda: self.asleep, lambda slept, now: self.woke.append((slept, now)), self.node.events.append,
-            self.world.now,
+            self.world.now, lambda: self.ahead,
         )  # fmt: skip
         Clockwork(self.node.clock, self.waking).wind()
 
@@ -207,7 +208,7 @@ class Clocks(SynchronousTestCase):
         self.node.go_on()
         self.world.run(60)
         (event,) = self.node.events
-        self.assertEqual(event.sentence(), f"this process did not run for {event.seconds} s")
+        self.assertIn(f"this process did not run for {event.seconds} s: links", event.sentence())
         self.assertTrue(14 <= event.seconds <= 16)
         self.assertAlmostEqual(self.waking.late, event.seconds - 1, delta=0.2)
         self.assertEqual((self.waking.stops, self.waking.sleeps, self.woke), (1, 0, []))
@@ -215,11 +216,27 @@ class Clocks(SynchronousTestCase):
     def test_a_sleep_is_told_to_the_links_once(self) -> None:
         self.world.run(10)
         self.asleep += HOURS_8
+        self.ahead += HOURS_8  # the wall clock goes on while the host sleeps
         self.world.run(60)
         ((slept, _),) = self.woke
         self.assertEqual(slept, HOURS_8)
         (event,) = self.node.events
-        self.assertEqual(event.sentence(), "this host slept for 28800.0 s")
+        self.assertIn("this host slept for 28800.0 s: links that others gave up", event.sentence())
+
+    def test_a_wall_clock_that_is_set_is_told_once_for_either_direction_and_no_link_hears_of_it(self) -> None:
+        for step in (-3_600.0, 7_200.0):
+            self.world.run(10)
+            self.ahead += step
+        self.world.run(60)
+        self.assertEqual([event.seconds for event in self.node.events], [-3_600.0, 7_200.0])
+        self.assertIn("the wall clock was set by -3600.0 s", self.node.events[0].sentence())
+        self.assertEqual((self.woke, self.waking.settings), ([], 2))
+
+    def test_a_clock_that_is_slewed_is_no_news(self) -> None:
+        for _ in range(600):
+            self.world.run(1)
+            self.ahead += 0.5
+        self.assertEqual(self.node.events, [])
 
 
 class Groups(SynchronousTestCase):

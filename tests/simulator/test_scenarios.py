@@ -8,6 +8,7 @@ import sys
 from twisted.trial import unittest
 
 from simulator import liars
+from simulator.malice import MALICE
 from simulator.runs import run
 from simulator.scenario import GROUP, Scenario, Shape, outages
 from simulator.scenarios import aside, crash, delivery
@@ -106,6 +107,23 @@ class Liars(unittest.TestCase):
     def test_a_flood_of_peers_is_bounded_and_counted(self):
         scenario, measured, _ = self.group(liars.FLOOD)
         self.assertGreater(sum(node.mesh.counters.peers_over_bound for node in scenario.living()), 100)
+        self.assertGreater(measured.delivered(1.0), 0.9)
+
+    def test_who_sends_late_is_left_and_no_honest_node_is_left_alone(self):
+        found = MALICE["delay"](settled(Shape(30, 1, liars=0.3, **SMALL)))
+        self.assertGreater(found["liars"], 3)
+        self.assertEqual((found["fed after"], found["wrongly"]), (0.0, 0))
+        self.assertGreater(found["within 1 s"], 0.98)
+
+    def test_nobody_is_left_alone_for_a_network_that_loses_and_delays(self):
+        found = MALICE["slander"](settled(Shape(30, 3, **SMALL)))
+        self.assertEqual((found["wrongly"], found["excluded"]), (0, 0))
+        self.assertGreater(found["within 1 s at 5%"], 0.99)
+
+    def test_a_thief_moves_no_stream(self):
+        scenario, measured, _ = self.group(liars.THIEF)
+        refused = sum(node.mesh.feeds[scenario.key].counters.unasked_data for node in scenario.living())
+        self.assertGreater(refused, 100)
         self.assertGreater(measured.delivered(1.0), 0.9)
 
 

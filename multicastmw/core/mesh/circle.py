@@ -28,6 +28,7 @@ SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
 SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
 REFUSED_REST = 3.0  # seconds
+TRUE_FOR = 30  # seconds: who tells of members as young as that has to know them
 ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
@@ -56,8 +57,8 @@ class Circle:
 
     # --- knowing of members
 
-    def learn(self, samples: Iterable[Sample], now: float) -> None:
-        """Members that somebody else knows."""
+    def learn(self, samples: Iterable[Sample], now: float, by: Neighbour | None = None) -> None:
+        """Members that somebody else knows; `by`: who says so in his own name."""
         mesh = self._mesh
         linked = {neighbour.node for neighbour in self.active}
         new = []
@@ -69,6 +70,8 @@ class Circle:
             if node not in linked:
                 self.passive[node] = sample, now - sample.age
                 new.append(sample)
+                if by is not None and sample.age <= TRUE_FOR and node != by.node:
+                    mesh.standing.told(node, by)
         self.near.heard_of(new)
         while len(self.passive) > PASSIVE:
             del self.passive[mesh.rng.choice(list(self.passive))]
@@ -220,7 +223,7 @@ class Circle:
             self._asked.pop(by.node, None)
             self._refused[by.node] = now + REFUSED_REST
             self.near.asked.discard(by.node)
-            self.learn(samples, now)
+            self.learn(samples, now, by)
             self.leave(by, now)
             self._fill_at = min(self._fill_at, now + 0.5)
             self.wake(self._fill_at)

@@ -147,7 +147,12 @@ class Contacts:
         found = self._excluded.get(node)
         return found is not None and now < found.until
 
-    def exclude(self, node: int, now: float) -> None:
+    def excluded(self) -> list[int]:
+        """All that are remembered."""
+        return list(self._excluded)
+
+    def exclude(self, node: int, now: float) -> float:
+        """Not to be dealt with, for so many seconds."""
         last = self._excluded.pop(node, None)
         back_off = MISBEHAVED_BACK_OFF
         if last is not None and now < last.until + MISBEHAVED_BACK_OFF_MOST:
@@ -157,3 +162,4 @@ class Contacts:
         self._excluded[node] = Excluded(now + back_off, back_off)
         self._messages.pop(node, None)
         self._relays.pop(node, None)
+        return back_off

@@ -7,15 +7,19 @@ class MeshCounters(Counters):
     """What neighbours said that was too much, or about what this node does not know."""
 
     __slots__ = (
-        "finds", "haves", "haves_over_bound", "left_for_conduct", "nacks", "nacks_over_bound",
-        "peers_over_bound", "searches", "stolen", "streams_over_bound", "unknown_streams",
+        "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound", "left_for_conduct",
+        "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound", "searches", "stolen",
+        "streams_over_bound", "unknown_streams",
     )  # fmt: skip
+    circles_over_bound: int
+    false_samples: int  # times that somebody told of many members, and hardly one was there
     finds: int
     haves: int
     haves_over_bound: int
     left_for_conduct: int
     nacks: int
     nacks_over_bound: int
+    not_listened_to: int  # messages and packets of who is left alone
     peers_over_bound: int
     searches: int
     stolen: int
@@ -27,13 +31,14 @@ class FeedCounters(Counters):
     """Packets of a stream: what was missing and what became of it, and how often it went another way."""
 
     __slots__ = (
-        "asked", "given_up", "grafts", "held", "missed", "orphaned", "polled", "recovered", "refused",
-        "resent", "resent_bytes", "switched", "unasked",
+        "asked", "given_up", "grafts", "held", "kept_back", "missed", "orphaned", "polled", "recovered",
+        "refused", "resent", "resent_bytes", "switched", "unasked", "unasked_data",
     )  # fmt: skip
     asked: int
     given_up: int
     grafts: int
     held: int  # for a while, so that programs get them in order
+    kept_back: int  # times that a parent had what it did not send on
     missed: int
     orphaned: int
     polled: int
@@ -43,3 +48,4 @@ class FeedCounters(Counters):
     resent_bytes: int
     switched: int
     unasked: int
+    unasked_data: int  # packets that nobody may send us: dropped

@@ -55,6 +55,7 @@ class MeshDestination:
         self._mesh = mesh
         self._now = now
         self._leaving: dict[int, float] = {}  # groups that nobody wants any more, and kept until
+        self._is_full = False  # some of what is wanted waits until others are left
         self._wanted: dict[int, set[Channel]] = {}  # by group, as a group may be one of thousands
         router.carry(self)
 
@@ -126,8 +127,8 @@ class MeshDestination:
 
     # --- streams, as the forwarder asks
 
-    def begins(self, origin: int, group: int, source: int, now: float) -> Feed:
-        """A stream comes in on this side."""
+    def begins(self, origin: int, group: int, source: int, now: float) -> Feed | None:
+        """A stream comes in on this side; None: there are too many."""
         key = StreamKey(origin, group, source)
         if group not in self._mesh.circles:  # it only sends, and leaves a while after its last packet
             self._leaving[group] = now + SENDER_LEAVES_AFTER
@@ -164,7 +165,7 @@ class MeshDestination:
         if self._router.wanted_besides(self, channel):
             self._wanted.setdefault(group, set()).add(channel)
             self._leaving.pop(group, None)
-            self._mesh.join(group, now)
+            self._is_full |= not self._mesh.join(group, now)
         else:
             self._is_unwanted(channel)
             if group in self._mesh.circles and not self.wants_group(group):
@@ -173,6 +174,11 @@ class MeshDestination:
         for key, feed in self._mesh.feeds.items():
             if key.group == group and not feed.ours:
                 self._mesh.renew(feed, now)
+
+    def _join_rest(self, now: float) -> None:
+        """Of what is wanted, as much as there is room for."""
+        waiting = (group for group in self._wanted if group not in self._mesh.circles)
+        self._is_full = not all(self._mesh.join(group, now) for group in waiting)
 
     def _is_unwanted(self, channel: Channel) -> None:
         wanted = self._wanted.get(channel.group, set())
@@ -213,6 +219,8 @@ class MeshDestination:
         if now >= self._ask_at:
             self._ask_at = now + ASK_GROUPS
             self._forget_live(now)
+            if self._is_full:
+                self._join_rest(now)
             if self._has_static_links():
                 self._mesh.meeting.ask_groups(now)
         for group in [group for group, until in self._leaving.items() if until <= now]:

@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from multicastmw.core.mesh.brood import Brood
+from multicastmw.core.mesh.conduct import FED, LED_AWAY
 from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.gaps import Gaps, Miss
 from multicastmw.core.mesh.kept import Kept
@@ -23,6 +24,7 @@ from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES
 from multicastmw.core.mesh.slots import Slots
+from multicastmw.core.mesh.suspicion import Suspicion
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.mesh.upstream import Upstream
 from multicastmw.wire.data import BEACON, RETRANSMITTED
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 # What we chose.
+NEAR_NUMBERS, NEAR_SECONDS = 4_096, 10.0  # from the last number: further nobody leads a stream
+ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an old parent may have sent
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
 FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has become four times as much
 NEVER = float("inf")
@@ -82,12 +86,14 @@ class Feed:
         self._mesh = mesh
         self._count = self._bytes = 0  # since the last measure
         self._mean = float(PACKET_BYTES)  # bytes of a packet
+        self._near = NEAR_NUMBERS
         self._measured_at = self._beacon_at = now
         self.upstream = Upstream(self, now)
         self.brood = Brood(self)
         self.gaps = Gaps(self)
         self.kept = Kept(self)
         self.order = Order(self)
+        self.suspicion = Suspicion(self)
 
     # --- what is asked of it
 
@@ -202,7 +208,12 @@ class Feed:
         self._mesh.try_out(self.key.group, samples, now)
 
     def disappoints(self, neighbour: Neighbour, points: float, now: float) -> None:
+        """It was a nuisance."""
         self._mesh.blame(neighbour, points, now)
+
+    def promised(self, neighbour: Neighbour, points: float, now: float) -> None:
+        """It kept a promise, or broke one."""
+        self._mesh.promised(neighbour, points, now)
 
     # --- packets
 
@@ -235,6 +246,8 @@ class Feed:
         is_resent = flags & RETRANSMITTED
         if by is not None and by is not upstream.parent and self._makes_parent(by, sequence, is_resent):
             upstream.brought(by, now)
+        if by is not None and by is self.suspicion.suspect:
+            self.suspicion.brought(sequence, is_resent, now)
         is_parents = by is not None and by is upstream.parent
         if is_parents and not is_resent:
             upstream.fed_at = now
@@ -305,8 +318,31 @@ class Feed:
             return True
         return by is self.upstream.joining and (self.top < 0 or ahead(sequence, self.top))
 
+    def refuses(self, by: Neighbour | None, sequence: int, flags: int, now: float) -> bool:
+        """May it not send that packet?  A stream goes on where it is, unless nothing came for seconds; and
+        who is not the parent sends what he was asked for, or as an old one what was on its way."""
+        upstream, near = self.upstream, self._near
+        is_near = self.top < 0 or (sequence - self.top + near) & MASK <= 2 * near
+        if (is_near and by is upstream.parent) or by is None or self.ours:
+            return False
+        if upstream.parent is None or self.is_upstream(by):
+            may = is_near or now - self.moved_at > LIVE
+        else:
+            theirs = self.theirs.get(by)
+            may = is_near and theirs is not None and now - max(theirs.asked_at, theirs.fed_at) < ANSWERS
+        if may:
+            return False
+        self.counters.unasked_data += 1
+        if by is upstream.parent:
+            self.promised(by, LED_AWAY, now)
+        elif upstream.parent is not None and not flags & RETRANSMITTED:
+            upstream.brought(by, now)
+        return True
+
     def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
         """A packet that was here already came over the link."""
+        if by is self.suspicion.suspect:
+            self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
         if flags & RETRANSMITTED:
             return
         if by is self.upstream.parent:
@@ -331,6 +367,7 @@ class Feed:
             return
         if held.beacon is not None and not self.rate:
             self.rate, self.bits = float(held.beacon.rate), float(held.beacon.bits)
+        self.suspicion.told(by, held, now)
         self.upstream.told(by, theirs, held, now)
 
     def accept_nack(self, by: Neighbour, missing: tuple[Range, ...], now: float) -> None:
@@ -389,6 +426,7 @@ class Feed:
             self.gaps.ask(now)
         if self.order.held:
             self.order.go_on(now)
+        self.suspicion.tick(now)
         self.upstream.tick(now)
 
     def _measure(self, now: float) -> None:
@@ -399,7 +437,10 @@ class Feed:
             weight = 1.0 if self.rate * 4 < rate else FOLLOWS
             self.rate += (rate - self.rate) * weight
             self.bits += (self._bytes * 8 / 1000 / seconds - self.bits) * weight
+            self._near = NEAR_NUMBERS + int(self.rate * NEAR_SECONDS)
             self.slots.changed()
+            if self.upstream.parent is not None:
+                self._mesh.promised(self.upstream.parent, FED * min(seconds, LIVE), now)
             self.upstream.is_lossy(self.gaps.lost, self._count, now)
             self.gaps.lost = 0
             self.rerouted()

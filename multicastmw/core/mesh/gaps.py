@@ -7,6 +7,7 @@ nothing can have overtaken it any more.  Above the mark the parent is fetching i
 from collections.abc import Container, Mapping
 from typing import Any, Protocol
 
+from multicastmw.core.mesh.conduct import DELIVERED, PROMISED
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
 from multicastmw.core.mesh.reordering import Reordering
 from multicastmw.core.mesh.settings import (
@@ -23,8 +24,8 @@ from multicastmw.wire.mesh import RANGES_MAX, Nack, Range, StreamKey
 # What we chose.
 KNOWN_FOR = 2.0  # seconds after which what a neighbour said it has is not believed any more
 NOBODY_REST = 0.05  # seconds until a neighbour is looked for again who has it
+PROMISE = 1.0  # seconds within which who sends anything again is not blamed for the rest
 AGAIN = 1.0  # seconds of distance that having been asked already counts as
-PROMISED, DELIVERED = -0.1, 0.2  # points for not sending what one said one has, and for sending it
 NEVER = float("inf")
 
 
@@ -36,8 +37,6 @@ class Source(Protocol):
         """Seconds."""
 
     def say(self, message: Nack, now: float) -> None: ...
-    def credit(self, points: float, now: float) -> bool:
-        """What it did was good, or bad."""
 
 
 class GapCounters(Protocol):
@@ -73,7 +72,12 @@ class Owner(Protocol):
     def children(self) -> Container[Any]:
         """Who gets it from here, and is not asked."""
 
-    def disappoints(self, source: Any, points: float, now: float) -> None: ...
+    def of(self, source: Any) -> Theirs:
+        """What this one has said."""
+
+    def promised(self, source: Any, points: float, now: float) -> None:
+        """It kept a promise, or broke one."""
+
     def wake(self, at: float) -> None: ...
 
 
@@ -167,7 +171,8 @@ class Gaps:
         if resent:
             self._reordering.came_resent(number, miss.sent_by)
             if by is not None and miss.asked is by:
-                by.credit(DELIVERED, now)
+                self._feed.of(by).kept_at = now
+                self._feed.promised(by, DELIVERED, now)
         elif miss.sent_by < NEVER and by is self._feed.parent:
             self._came_late(miss, now)
 
@@ -208,21 +213,32 @@ class Gaps:
             due = min(due, miss.ask_at if miss.tries < NACK_TRIES else miss.noticed + deadline)
         for whom, numbers in asks.items():
             self._feed.counters.asked += len(numbers)
+            self._feed.of(whom).asked_at = now
             whom.say(Nack(self._feed.key, ranges(numbers, ASKED_MAX)), now)
         if due < NEVER:
             self._feed.wake(max(due, now + 0.01))
 
     def _ask_one(self, number: int, miss: Miss, asks: dict[Source, list[int]], now: float) -> None:
+        if miss.tries and miss.asked is not None:
+            self._did_not_send(miss.asked, number, now)  # which may be the end of it
         whom = self._whom(number, miss, now)
         if whom is None:
             miss.ask_at = now + NOBODY_REST
             return
-        if miss.tries and miss.asked is not None:
-            self._feed.disappoints(miss.asked, PROMISED, now)
         asks.setdefault(whom, []).append(number)
         miss.tries += 1
         miss.asked = whom
         miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA + self.late
+
+    def _did_not_send(self, whom: Source, number: int, now: float) -> None:
+        """Had it said that it has it, and sends nothing at all?  A second counts once."""
+        theirs = self._feed.theirs.get(whom)
+        if theirs is None or theirs.highest < 0 or ahead(number, theirs.highest):
+            return
+        if among(number, theirs.missing) or now - theirs.kept_at < PROMISE:
+            return
+        theirs.kept_at = now
+        self._feed.promised(whom, PROMISED, now)
 
     def _whom(self, number: int, miss: Miss, now: float) -> Source | None:
         """The parent first, then whoever says that it has it; nobody twice in a row, if there is another."""

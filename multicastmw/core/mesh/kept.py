@@ -10,7 +10,7 @@ from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import KEPT_BYTES, KEPT_SECONDS, PACKET_BYTES
 
 # What we chose.
-QUEUE_MAX = 512  # resent packets that wait for their turn
+QUEUE_MAX, QUEUE_OF_ONE = 512, 128  # resent packets that wait for their turn, in all and of one neighbour
 TURN = 0.02  # seconds until it is seen again whether there is room for them
 LEAST = 16  # packets that are kept in any case
 ROOM = 32  # a part of them is dropped where there are too many
@@ -106,7 +106,7 @@ class Kept:
         """When it is its turn: at most a quarter of the uplink goes there."""
         if not self._waiting and self._feed.may_resend(now):
             self._give_now(to, number, now)
-        elif len(self._waiting) < QUEUE_MAX:
+        elif len(self._waiting) < QUEUE_MAX and sum(to is who for who, _ in self._waiting) < QUEUE_OF_ONE:
             self._waiting.append((to, number))
             self._feed.wake(now + TURN)
 
@@ -114,12 +114,12 @@ class Kept:
         """Those who wait, as far as there is room."""
         if not self._waiting:
             return
+        self._waiting = [each for each in self._waiting if self._feed.knows(each[0])]
         given = 0
         while given < len(self._waiting) and self._feed.may_resend(now):
             to, number = self._waiting[given]
             given += 1
-            if self._feed.knows(to):
-                self._give_now(to, number, now)
+            self._give_now(to, number, now)
         del self._waiting[:given]
         if self._waiting:
             self._feed.wake(now + TURN)

@@ -5,6 +5,7 @@ from random import Random
 from typing import Protocol
 
 from multicastmw.core.bucket import Bucket
+from multicastmw.core.events import Event, Limit, Tell
 from multicastmw.core.mesh.announcing import Announcer
 from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.contacts import Contacts
@@ -24,6 +25,7 @@ from multicastmw.core.mesh.settings import (
     Settings,
 )
 from multicastmw.core.mesh.slots import Slots
+from multicastmw.core.mesh.standing import Standing
 from multicastmw.wire.mesh import (
     BASE,
     About,
@@ -47,6 +49,12 @@ from multicastmw.wire.mesh import (
 
 # What we chose.
 FEEDS_MAX = 1_024
+CIRCLES_MAX = 1_024  # groups that a node is in: each has neighbours, who are told and tell
+TOO_MANY_GROUPS = (
+    f"this node is in {CIRCLES_MAX} groups of the mesh, and no further ones are joined: what is wanted of"
+    " them comes as soon as others are left; let programs, or the static peers of this border, ask for fewer"
+)
+TOO_MANY_STREAMS = f"the mesh carries {FEEDS_MAX} streams here, and takes none that begins any more"
 IDLE = 2.0  # seconds that a link without use is kept
 TIDY = 1.0  # seconds between two looks for such
 LIVE_TOLD = 16  # streams that a rendezvous is told of
@@ -84,6 +92,10 @@ class Around(Protocol):
         """No member needs this relay in between."""
 
 
+def nobody(event: Event) -> None:
+    """Where events go that nobody asks for."""
+
+
 class Mesh:
     """One node's."""
 
@@ -113,11 +125,14 @@ class Mesh:
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
         self.contacts = Contacts(self)
+        self.standing = Standing(self)
+        self.tell: Tell = nobody
         self.announcer = Announcer(self, now)
         self.rerouted: Callable[[Feed], None] = lambda feed: None  # told of each that goes another way
         self._tidy_at = now + TIDY
         rate = max(RESENT_LEAST, (settings.uplink or UPLINK_USUAL) * 125 * RESENT_SHARE)
         self._resends = Bucket(rate, rate)
+        self._is_full = False  # of groups, and that was told
         self._deadline = NEVER
         self._accepts: dict[type, Callable[..., None]] = {
             Have: self._accept_have,
@@ -163,14 +178,21 @@ class Mesh:
         base.fill(now)
         self.wake(min(base.due, self.announcer.due, self._tidy_at))
 
-    def join(self, group: int, now: float) -> None:
-        """This node is a member: somebody here wants it, or sends to it."""
+    def join(self, group: int, now: float) -> bool:
+        """This node is a member: somebody here wants it, or sends to it.  False: it is one group too many."""
         self.now = now
         if group in self.circles:
-            return
+            return True
+        if len(self.circles) - (BASE in self.circles) >= CIRCLES_MAX:
+            self.counters.circles_over_bound += 1
+            if not self._is_full:
+                self._is_full = True
+                self.tell(Limit(TOO_MANY_GROUPS))
+            return False
         circle = self.circles[group] = Circle(group, self, now)
         self.meeting.join(group, now)
         self.wake(circle.due)
+        return True
 
     def serve(self, group: int, now: float) -> None:
         """Some of its members cannot be dialled, and so not reach each other: a relay is between, or, where
@@ -178,9 +200,10 @@ class Mesh:
         if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
             return
         is_new = group not in self.served
+        if not self.join(group, now):
+            return
         self.served[group] = now + SERVED
         if is_new:
-            self.join(group, now)
             self._renew(group, now)
 
     def wants(self, key: StreamKey) -> bool:
@@ -216,6 +239,7 @@ class Mesh:
         circle = self.circles.pop(group, None)
         if circle is None:
             return
+        self._is_full = False
         self.meeting.leave(group)
         for feed in self.feeds_of(group):
             self._forget(feed.key)
@@ -278,15 +302,19 @@ class Mesh:
     ) -> Neighbour:
         self.now = now
         neighbour = Neighbour(wire, sample, capabilities, dialled, now)
-        if self.contacts.is_excluded(sample.node, now):
-            wire.hang_up("it is not dealt with for a while", now)
-            return neighbour
+        self.standing.is_there(sample.node, True, now)
+        if not self.standing.is_left_alone(neighbour, now):
+            self.welcome(neighbour, now)
+        return neighbour
+
+    def welcome(self, neighbour: Neighbour, now: float) -> None:
+        """There is a link with it, and nothing against it."""
+        sample, rtt = neighbour.sample, neighbour.wire.rtt
         self.neighbours[sample.node] = neighbour
-        if wire.rtt is not None:
-            self.whereabouts.measured(wire.rtt, sample.place)
+        if rtt is not None:
+            self.whereabouts.measured(rtt, sample.place)
         self.contacts.heard_of(sample)
         self.contacts.up(neighbour, now)
-        return neighbour
 
     def rewired(self, neighbour: Neighbour, wire: Wire, sample: Sample, now: float) -> None:
         """A newer link with the same node has taken the place of the older."""
@@ -296,12 +324,15 @@ class Mesh:
 
     def not_reached(self, node: int, now: float) -> None:
         self.now = now
+        self.standing.is_there(node, False, now)
         self.contacts.not_reached(node)
 
     def link_down(self, neighbour: Neighbour, now: float) -> None:
         self.now = now
         if self.neighbours.get(neighbour.node) is neighbour:
             del self.neighbours[neighbour.node]
+        else:
+            self.standing.is_gone(neighbour)
         for circle in list(self.circles.values()):
             circle.gone(neighbour, now)
         for feed in self.feeds.values():
@@ -317,17 +348,21 @@ class Mesh:
             feed.gone(neighbour, now)
 
     def blame(self, neighbour: Neighbour, points: float, now: float) -> None:
-        """It did what it should not; who does it again and again is left."""
-        if not neighbour.credit(points, now) and self.neighbours.get(neighbour.node) is neighbour:
-            self.counters.left_for_conduct += 1
-            self.contacts.exclude(neighbour.node, now)
-            neighbour.wire.hang_up("it does not do what it says", now)
+        """It did what it should not."""
+        self.standing.nuisance(neighbour, points, now)
+
+    def promised(self, neighbour: Neighbour, points: float, now: float) -> None:
+        """It kept a promise, or broke one."""
+        self.standing.promised(neighbour, points, now)
 
     # --- what they say
 
     def accept(self, by: Neighbour, message: MeshMessage, now: float) -> None:
-        """A message of a neighbour."""
+        """A message of a neighbour; who is left alone is not listened to."""
         self.now = now
+        if self.neighbours.get(by.node) is not by:
+            self.counters.not_listened_to += 1
+            return
         self._accepts[type(message)](by, message, now)
 
     def _accept_have(self, by: Neighbour, have: Have, now: float) -> None:
@@ -440,15 +475,24 @@ class Mesh:
     def feed_for(self, key: StreamKey, by: Neighbour, now: float) -> Feed | None:
         """The feed of a packet that came over the link; who sends what is not known is told."""
         self.now = now
+        if self.neighbours.get(by.node) is not by:
+            self.counters.not_listened_to += 1
+            return None
         feed = self.feeds.get(key) or self._new_feed(key, by, now)
         if feed is None:
             by.say(Prune(key), now)
         return feed
 
-    def begin(self, key: StreamKey, now: float) -> Feed:
-        """A stream begins here: as many neighbours as there is room for get it unasked."""
+    def begin(self, key: StreamKey, now: float) -> Feed | None:
+        """A stream begins here: as many neighbours as there is room for get it unasked.  None: there are too
+        many, and it stays here."""
         self.now = now
-        self.join(key.group, now)
+        if len(self.feeds) >= FEEDS_MAX:
+            self.counters.streams_over_bound += 1
+            self.tell(Limit(TOO_MANY_STREAMS))
+            return None
+        if not self.join(key.group, now):
+            return None
         feed = self._enter(Feed(key, self, now, ours=True))
         pool = list(self.circles[key.group].active)
         self.rng.shuffle(pool)
@@ -517,6 +561,7 @@ class Mesh:
         """Links without use, and streams that have ended; and one more look where we are."""
         self._tidy_at = now + TIDY
         self._serve_no_more(now)
+        self.standing.tidy(now)
         if self.neighbours:
             one = self.rng.choice(list(self.neighbours.values()))
             if one.wire.rtt is not None:

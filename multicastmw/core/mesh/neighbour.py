@@ -62,7 +62,10 @@ def sample_of(
 class Wire(Protocol):
     """The link, for what is said over it."""
 
-    is_seed: bool  # node.ini names it: a way into the mesh
+    name: str
+    address: str
+    is_seed: bool  # a way into the mesh
+    is_named: bool  # node.ini has a [peer:NAME] for it: the link stays, whatever comes
 
     @property
     def rtt(self) -> float | None:
@@ -83,7 +86,7 @@ class Neighbour:
 
     __slots__ = (
         "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node",
-        "peers", "sample", "score", "scored_at", "slots", "streams", "wire",
+        "peers", "sample", "score", "scored_at", "slots", "streams", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -103,6 +106,9 @@ class Neighbour:
         self.haves = Bucket(HAVES, 2 * HAVES)
         self.peers = Bucket(PEERS, 8 * PEERS)
         self.streams = Bucket(STREAMS, 8 * STREAMS)
+        self.walks = Bucket(
+            PEERS / 2, 2 * PEERS
+        )  # of others, that this node sends on to it: less than it takes
         self.score = 0.0
         self.scored_at = now
 

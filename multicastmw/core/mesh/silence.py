@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.upstream import Upstream
 
 # What we chose.
+DEFERRED_MOST = 1.0  # seconds of silence for which a parent may keep us waiting (STALL)
 SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
 LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
 NEVER = float("inf")
@@ -49,7 +50,7 @@ class Silence:
 
     def defer(self, now: float) -> None:
         """The parent is silent itself, and looks for another one."""
-        self._deferred_until = now + DEFER
+        self._deferred_until = min(now + DEFER, self._upstream.fed_at + DEFERRED_MOST)
         self.stall(now)
 
     # --- time
@@ -131,6 +132,8 @@ class Silence:
             self._hasten(now)
         else:
             self._feed.counters.orphaned += 1
+            if self._upstream.parent is not None:
+                self._feed.suspicion.silent(self._upstream.parent, now)
             self.repair(now)
             self._poll(now)  # one who is nearer may have it as well, and has only not said so yet
 
@@ -214,6 +217,7 @@ class Silence:
         number = (feed.top + 1) & MASK
         for neighbour in sorted(others, key=_distance)[:POLLED]:
             feed.counters.polled += 1
+            feed.of(neighbour).asked_at = now
             neighbour.say(Nack(feed.key, (Range(number, number),)), now)
 
     def goes_on(self, by: Neighbour, sequence: int, now: float) -> None:

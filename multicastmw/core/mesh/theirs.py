@@ -24,8 +24,9 @@ class Theirs:
     """What one neighbour has said."""
 
     __slots__ = (
-        "at", "beacon", "beacon_at", "compared", "cost", "free", "highest", "lead", "leads", "missing",
-        "mutes", "path", "pruned_at", "refused_at", "refused_for", "refused_until", "stalled", "swing",
+        "asked_at", "at", "beacon", "beacon_at", "compared", "cost", "fed_at", "free", "highest", "kept_at",
+        "lead", "leads", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
+        "refused_until", "stalled", "swing",
         "worst",
     )  # fmt: skip
 
@@ -33,11 +34,14 @@ class Theirs:
         self.highest = -1
         self.missing: tuple[Range, ...] = ()
         self.at = -NEVER
+        self.asked_at = -NEVER  # when this node asked it for packets
+        self.fed_at = -NEVER  # when it ceased to be the parent
         self.free = 0
         self.stalled = False
         self.worst: Sequence[int] = (NOBODY, 0)
         self.beacon = -1
         self.beacon_at = -NEVER
+        self.kept_at = -NEVER  # when it sent something again, or was blamed for not doing so
         self.leads = 0  # beacons running that it surely had earlier than the parent brought them
         self.compared = 0  # beacons, with those of this parent
         self.lead = self.swing = 0.0  # seconds by which it was earlier, and how that varies

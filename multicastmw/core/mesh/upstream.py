@@ -14,6 +14,7 @@ has more than we do is asked: who has what we lack does not have it from us.
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.better import Better
+from multicastmw.core.mesh.conduct import DROPPED, LOST, UNANSWERED
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK, ahead
 from multicastmw.core.mesh.settings import (
@@ -41,7 +42,7 @@ LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
 LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
-DROPPED = -4.0  # points for a parent that drops what it has
+ANSWERS_LATE = 2.0  # seconds for which data still answer a graft, so that nobody is blamed for a full queue
 PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
 COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything
 NEVER = float("inf")
@@ -55,6 +56,7 @@ class Upstream:
         self.joining: Neighbour | None = None
         self.fed_at = now  # when the parent sent something last
         self.stalled = False
+        self._is_urgent = False  # the parent feeds us badly
         self.alone_since = now
         self.asked_at, self.joining_until = now, NEVER
         self._feed = feed
@@ -109,6 +111,9 @@ class Upstream:
             self._feeds(by, now)
         else:
             theirs = self._feed.of(by)
+            if theirs.mutes and now - theirs.asked_at < ANSWERS_LATE:
+                theirs.mutes = 0  # it was too late for us, and it did answer
+                self._feed.promised(by, -UNANSWERED, now)
             if now - theirs.pruned_at > PRUNE_REST:
                 if theirs.pruned_at > now - PUSHY:
                     self._feed.disappoints(by, PUSHED, now)  # it was told, and goes on
@@ -122,12 +127,15 @@ class Upstream:
         self.join_no_more()
         if old is not None:
             self._feed.counters.switched += 1
-            self._feed.of(old).pruned_at = now
+            theirs = self._feed.of(old)
+            theirs.pruned_at = theirs.fed_at = now
             old.say(Prune(self._feed.key), now)
         self._feeds(new, now)
 
     def _feeds(self, by: Neighbour, now: float) -> None:
         self.parent = by
+        self._is_urgent = False
+        self._feed.suspicion.another()
         self._feed.of(by).mutes = 0
         self._parting_until = NEVER
         self.fed_at = now
@@ -178,9 +186,18 @@ class Upstream:
         self._lossy += 1
         if self._lossy >= LOSSY_TIMES and self._parting_until == NEVER:
             self._lossy = 0
-            self._feed.of(self.parent).refused(Refusal.MISBEHAVED, MISBEHAVED_BACK_OFF, now)
-            self._feed.disappoints(self.parent, DROPPED, now)
+            self.keeps_back(self.parent, now, LOST)
+
+    def keeps_back(self, by: Neighbour, now: float, points: float = DROPPED) -> None:
+        """It has, or had, as our parent, what it does not send on: it is left, and another one looked for."""
+        feed = self._feed
+        feed.counters.kept_back += 1
+        feed.of(by).refused(Refusal.MISBEHAVED, MISBEHAVED_BACK_OFF, now)
+        feed.promised(by, points, now)
+        if self.parent is by:  # else it is left already, or excluded
+            self._is_urgent = True
             self._parting_until = now + PARTING
+            feed.search(now)
             self._move(now)
 
     # --- what neighbours say
@@ -236,6 +253,8 @@ class Upstream:
         self.join_no_more()
 
     def _lost(self, now: float) -> None:
+        if self.parent in self._feed.theirs:
+            self._feed.of(self.parent).fed_at = now
         self.parent = None
         self._feed.rerouted()
         self.alone_since = now
@@ -256,7 +275,9 @@ class Upstream:
         self.joining_until = now + neighbour.rtt + patience
         feed.counters.grafts += 1
         missing = feed.gaps.go_with(neighbour, now)
-        if feed.top >= 0 and (self.parent is None or now - self.fed_at > self.silent_after()):
+        feed.of(neighbour).asked_at = now
+        is_silent = self.parent is None or now - self.fed_at > self.silent_after()
+        if feed.top >= 0 and (is_silent or self._is_urgent):
             missing += (Range(sequence, sequence),)  # the next one too: it is urgent
         neighbour.say(Graft(feed.key, sequence, missing), now)
         feed.wake(self.joining_until)
@@ -270,9 +291,11 @@ class Upstream:
     def tick(self, now: float) -> None:
         if self.joining:
             if now >= self.joining_until:
-                self._feed.of(self.joining).did_not_answer(now)
-                self.joining.say(Prune(self._feed.key), now)
+                mute = self.joining
+                self._feed.of(mute).did_not_answer(now)
+                mute.say(Prune(self._feed.key), now)
                 self.join_no_more()
+                self._feed.promised(mute, UNANSWERED, now)
                 self.silence.repair(now)
             else:
                 self._feed.wake(self.joining_until)

@@ -64,7 +64,13 @@ class Walks:
         if ttl == PASSIVE_TTL:
             circle.learn((newcomer,), now)
         step = min(ttl, FORWARD_TTL) - 1
-        self._mesh.rng.choice(others).say(Peers(circle.group, Kind.FORWARD_JOIN, step, (newcomer,)), now)
+        whom = self._mesh.rng.choice(others)
+        self._send_on(whom, Peers(circle.group, Kind.FORWARD_JOIN, step, (newcomer,)), now)
+
+    def _send_on(self, to: Neighbour, peers: Peers, now: float) -> None:
+        """What others began: who floods ends here, and does not make a flood of us."""
+        if to.walks.allows(now):
+            to.say(peers, now)
 
     # --- shuffles
 
@@ -99,14 +105,14 @@ class Walks:
             while len(self.back) >= WALKS_MAX:
                 del self.back[next(iter(self.back))]
             self.back[asker.node] = by
-            self._mesh.rng.choice(others).say(peers._replace(ttl=ttl), now)
+            self._send_on(self._mesh.rng.choice(others), peers._replace(ttl=ttl), now)
             return
         if by.node == asker.node:
             mine = self._circle.near.known_to(asker, now)
         else:
             mine = self._some(now, by)
         by.say(Peers(self._circle.group, Kind.SHUFFLE_REPLY, SHUFFLE_TTL, (asker, *mine)), now)
-        self._circle.learn(peers.samples, now)
+        self._circle.learn(peers.samples, now, by if by.node == asker.node else None)
 
     def reply(self, by: Neighbour, samples: tuple[Sample, ...], now: float) -> None:
         asker = samples[0].node
@@ -118,4 +124,4 @@ class Walks:
             self._circle.learn(samples[1:], now)
             self._circle.near.answered(by, samples[1:])
         elif back := self.back.pop(asker, None):
-            back.say(Peers(self._circle.group, Kind.SHUFFLE_REPLY, 0, samples), now)
+            self._send_on(back, Peers(self._circle.group, Kind.SHUFFLE_REPLY, 0, samples), now)

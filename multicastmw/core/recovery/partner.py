@@ -33,7 +33,3 @@ class Partner:
 
     def say(self, message: Nack | Have, now: float) -> None:
         self.wire.say(message, now)
-
-    def credit(self, points: float, now: float) -> bool:
-        """Nobody is chosen by it here."""
-        return True

@@ -84,6 +84,7 @@ class Repair:
         self._packets = self.kept.packets  # a call less for each packet
         self.order = Order(self)
         self.theirs: dict[Any, Theirs] = {}
+        self._nobodys = Theirs()
         self.children: tuple[()] = ()
         self._recovery = recovery
         self._top = NOWHERE
@@ -114,8 +115,12 @@ class Repair:
     def hold(self) -> float:
         return self._recovery.hold
 
-    def disappoints(self, source: Any, points: float, now: float) -> None:
-        """There is no other."""
+    def of(self, source: Any) -> Theirs:
+        """Nothing is thought of who said it: there is no other."""
+        return self._nobodys
+
+    def promised(self, source: Any, points: float, now: float) -> None:
+        """See `of`."""
 
     def wake(self, at: float) -> None:
         if at < self.due:

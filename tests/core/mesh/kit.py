@@ -65,7 +65,8 @@ def have(
 class Pen:
     """A wire that writes down what is said."""
 
-    is_seed = False
+    is_seed = is_named = False
+    name, address = "pen", "198.18.0.1"
 
     def __init__(self, rtt: float = 0.04) -> None:
         self.rtt: float | None = rtt
@@ -208,7 +209,8 @@ class Cable:
 class End:
     """A wire of a cable."""
 
-    is_seed = False
+    is_seed = is_named = False
+    name, address = "pen", "198.18.0.1"
 
     def __init__(self, cable: Cable, near: "Person", far: "Person") -> None:
         self.cable, self.near, self.far = cable, near, far

@@ -1,0 +1,300 @@
+"""Promises: who breaks them is found by what it says itself, and left alone; who cannot keep them is not."""
+
+from collections.abc import Callable
+
+from twisted.trial.unittest import TestCase
+
+from multicastmw.core.events import Event, LeftAlone
+from multicastmw.core.mesh import conduct
+from multicastmw.core.mesh.conduct import FALSE_LEAST, Records
+from multicastmw.core.mesh.feed import NEAR_NUMBERS
+from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.settings import MISBEHAVED_BACK_OFF
+from multicastmw.core.mesh.silence import DEFERRED_MOST
+from multicastmw.core.mesh.suspicion import LATE
+from multicastmw.wire.data import RETRANSMITTED
+from multicastmw.wire.mesh import Graft, Kind, Nack, Peers, Prune, Range
+from tests.core.mesh.kit import GROUP, KEY, RATE, Lone, Pen, have, node_of, sample_of
+
+
+class Case(TestCase):
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.events: list[Event] = []
+        self.lone.mesh.tell = self.events.append
+        self.parent, self.pen = self.lone.fed_by(2)
+
+    def balance(self, node: int) -> float:
+        return self.lone.mesh.standing.records.balance(node, self.lone.now)
+
+    def feed_on(self, by: Neighbour, seconds: float) -> None:
+        self.lone.data(by, *range(self.top + 1, self.top + 1 + int(seconds * RATE)), apart=1 / RATE)
+
+    @property
+    def top(self) -> int:
+        return self.lone.feed().top
+
+
+class SilentParentTest(Case):
+    """It is asked for the next packet while somebody else says that there is more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other, self.other_pen = self.lone.neighbour(3, 0.05)
+        self.number = self.top + 1
+        for _ in range(30):
+            self.lone.accept(self.other, have(self.top + 20))
+            self.lone.pass_time(0.01)
+
+    def test_it_is_asked_once(self) -> None:
+        self.assertEqual([nack.missing for nack in self.pen.of(Nack)], [(Range(self.number, self.number),)])
+
+    def test_who_has_it_after_all_kept_it_back(self) -> None:
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+        self.assertLess(self.balance(self.parent.node), -5)
+
+    def test_who_says_that_it_has_it_kept_it_back(self) -> None:
+        self.lone.accept(self.parent, have(self.number + 5))
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
+    def test_who_says_that_it_lacks_it_is_innocent(self) -> None:
+        self.lone.accept(self.parent, have(self.number - 1))
+        self.lone.accept(self.parent, have(self.number + 5))
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_who_repairs_its_own_feed_is_innocent(self) -> None:
+        self.lone.accept(self.parent, have(self.number + 5, stalled=True))
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_who_sends_on_had_a_bad_network(self) -> None:
+        self.lone.data(self.parent, self.number + 3)
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_twice_and_it_is_left_alone_with_one_clear_word(self) -> None:
+        for _ in range(2):
+            self.lone.feed().upstream.keeps_back(self.parent, self.lone.now)
+        self.assertTrue(self.pen.hung_up)
+        (event,) = self.events
+        self.assertIsInstance(event, LeftAlone)
+        self.assertIn("left alone for 10 s: it does not send what it says that it has", event.sentence())
+        self.assertEqual(self.lone.mesh.counters.left_for_conduct, 1)
+
+
+class LateParentTest(Case):
+    def test_what_it_has_announced_and_does_not_send_is_kept_back(self) -> None:
+        self.lone.accept(self.parent, have(self.top + 10, beacon=True, path=(7, 2), cost=1))
+        self.feed_on(self.parent, 0.05)
+        self.lone.pass_time(LATE + 0.1)
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
+    def test_a_second_late_and_always_so_it_is_left_alone_within_seconds(self) -> None:
+        for _ in range(8):
+            self.lone.accept(self.parent, have(self.top + int(RATE), beacon=True, path=(7, 2), cost=1))
+            self.feed_on(self.parent, 0.95)
+            if self.pen.hung_up:
+                break
+        self.assertTrue(self.pen.hung_up)
+
+    def test_who_sends_it_in_time_is_a_good_parent(self) -> None:
+        for _ in range(30):
+            self.lone.accept(self.parent, have(self.top + 10, beacon=True, path=(7, 2), cost=1))
+            self.feed_on(self.parent, 1.0)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+        self.assertGreater(self.balance(self.parent.node), 1)
+
+    def test_one_packet_that_is_lost_blames_nobody(self) -> None:
+        self.lone.accept(self.parent, have(self.top + 1, beacon=True, path=(7, 2), cost=1))
+        self.lone.data(self.parent, *range(self.top + 2, self.top + 60), apart=1 / RATE)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_to_wait_for_its_repair_has_an_end(self) -> None:
+        other, pen = self.lone.neighbour(3)
+        for _ in range(int(DEFERRED_MOST / 0.1) + 5):
+            self.lone.accept(self.parent, have(self.top, stalled=True))
+            self.lone.accept(other, have(self.top + 50))
+            self.lone.pass_time(0.1)
+        self.assertGreater(len(pen.of(Graft)), 0)
+
+
+class GraftTest(TestCase):
+    def test_who_says_that_it_has_more_and_never_answers_a_graft_is_left_alone(self) -> None:
+        lone = Lone()
+        bad, pen = lone.neighbour(9)
+        for number in range(300):
+            lone.accept(bad, have(number, free=8))
+            lone.pass_time(0.2)
+            if pen.hung_up:
+                break
+        self.assertTrue(pen.hung_up)
+        self.assertLessEqual(lone.feed().counters.grafts, 8)
+
+    def test_who_answers_it_late_is_not_blamed(self) -> None:
+        lone = Lone()
+        lone.fed_by(2)
+        slow, _ = lone.neighbour(9)
+        lone.accept(slow, have(500, free=8))
+        lone.feed().upstream.graft(slow, lone.now)
+        lone.pass_time(0.3)
+        balance = lone.mesh.standing.records.balance
+        self.assertLess(balance(slow.node, lone.now), -4)
+        lone.feed().doubled(200, 0, slow, lone.now)
+        self.assertAlmostEqual(balance(slow.node, lone.now), 0.0, 1)
+
+
+class NamedPeerTest(Case):
+    """[peer:NAME] in node.ini: its link stays, and nothing of the mesh goes over it for a while."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pen.is_named = True
+        for _ in range(2):
+            self.lone.feed().upstream.keeps_back(self.parent, self.lone.now)
+
+    def test_its_link_stays_up(self) -> None:
+        self.assertEqual(self.pen.hung_up, "")
+        self.assertEqual(self.lone.mesh.neighbours, {})
+
+    def test_it_is_no_parent_and_not_listened_to(self) -> None:
+        self.lone.accept(self.parent, have(500))
+        self.assertIsNone(self.lone.mesh.feed_for(KEY, self.parent, self.lone.now))
+        self.assertIsNone(self.lone.feed().parent)
+        self.assertEqual(self.lone.mesh.counters.not_listened_to, 2)
+
+    def test_when_the_time_is_over_it_is_a_neighbour_again(self) -> None:
+        self.lone.pass_time(MISBEHAVED_BACK_OFF + 1.1)
+        self.assertIs(self.lone.mesh.neighbours[self.parent.node], self.parent)
+
+    def test_a_link_that_is_gone_meanwhile_does_not_come_back(self) -> None:
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.lone.pass_time(MISBEHAVED_BACK_OFF + 1.1)
+        self.assertEqual(self.lone.mesh.neighbours, {})
+
+    def test_nor_does_a_new_link_help(self) -> None:
+        pen = Pen()
+        pen.is_named = True
+        self.lone.mesh.link_up(pen, sample_of(2), self.parent.capabilities, True, self.lone.now)
+        self.assertEqual((self.lone.mesh.neighbours, pen.hung_up), ({}, ""))
+
+
+class FalseSampleTest(Case):
+    def tell(self, bad: Neighbour, count: int, number: Callable[[int], int]) -> None:
+        for first in range(0, count, 4):
+            samples = tuple(sample_of(1)._replace(node=number(first + each)) for each in range(4))
+            self.lone.accept(bad, Peers(GROUP, Kind.SHUFFLE, 1, (bad.sample, *samples)))
+            self.lone.now += 1.0
+
+    def test_who_tells_of_members_that_are_not_there_is_left_alone(self) -> None:
+        bad, pen = self.lone.neighbour(9)
+        self.tell(bad, FALSE_LEAST, lambda each: (each + 1000) << 20)
+        for each in range(FALSE_LEAST):
+            self.lone.mesh.not_reached((each + 1000) << 20, self.lone.now)
+        self.assertTrue(pen.hung_up)
+        self.assertIn("the members that it tells of are not there", self.events[0].sentence())
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+
+    def test_who_tells_also_of_some_who_are_is_not(self) -> None:
+        good, pen = self.lone.neighbour(9)
+        self.tell(good, FALSE_LEAST, lambda each: node_of(20 + each))
+        for each in range(2):
+            self.lone.neighbour(20 + each)
+        for each in range(2, FALSE_LEAST):
+            self.lone.mesh.not_reached(node_of(20 + each), self.lone.now)
+        self.assertEqual(pen.hung_up, "")
+
+    def test_what_is_only_passed_on_is_nobodys_lie(self) -> None:
+        good, pen = self.lone.neighbour(9)
+        for each in range(FALSE_LEAST):
+            samples = sample_of(30), sample_of(1)._replace(node=(each + 1000) << 20)
+            self.lone.accept(good, Peers(GROUP, Kind.SHUFFLE, 1, samples))
+            self.lone.mesh.not_reached(samples[1].node, self.lone.now)
+            self.lone.now += 1.0
+        self.assertEqual(pen.hung_up, "")
+
+
+class StolenTest(Case):
+    """Packets in the origin's name, of somebody who is not the parent."""
+
+    def refuses(self, by: Neighbour, number: int, flags: int = 0) -> bool:
+        return self.lone.feed().refuses(by, number & 0xFFFFFFFF, flags, self.lone.now)
+
+    def test_what_nobody_asked_for_is_refused_and_counted(self) -> None:
+        thief, _ = self.lone.neighbour(9)
+        self.lone.accept(thief, have(self.top))
+        self.assertTrue(self.refuses(thief, self.top + 1))
+        self.assertTrue(self.refuses(thief, self.top + 1, RETRANSMITTED))
+        self.assertTrue(self.refuses(thief, self.top + (1 << 30)))
+        self.assertEqual(self.lone.feed().counters.unasked_data, 3)
+
+    def test_the_parent_may_send_and_who_is_to_be_it(self) -> None:
+        self.assertFalse(self.refuses(self.parent, self.top + 1))
+        other, _ = self.lone.neighbour(3)
+        self.lone.feed().upstream.joining = other
+        self.assertFalse(self.refuses(other, self.top + 1))
+
+    def test_who_was_asked_may_answer_for_a_while_and_near_the_stream_only(self) -> None:
+        other, _ = self.lone.neighbour(3)
+        self.lone.feed().of(other).asked_at = self.lone.now
+        self.assertFalse(self.refuses(other, self.top - 3, RETRANSMITTED))
+        self.assertTrue(self.refuses(other, self.top + 2 * NEAR_NUMBERS, RETRANSMITTED))
+        self.lone.now += 5.0
+        self.assertTrue(self.refuses(other, self.top - 3, RETRANSMITTED))
+
+    def test_what_an_old_parent_had_sent_already_is_taken(self) -> None:
+        other, _ = self.lone.neighbour(3)
+        self.lone.feed().upstream.joining = other
+        self.lone.data(other, self.top + 1)
+        self.assertIs(self.lone.feed().parent, other)
+        self.assertFalse(self.refuses(self.parent, self.top + 1))
+        self.lone.now += 5.0
+        self.assertTrue(self.refuses(self.parent, self.top + 1))
+
+    def test_where_there_is_no_parent_nobody_moves_the_stream_far(self) -> None:
+        thief, _ = self.lone.neighbour(9)
+        self.lone.feed().upstream.parent = None
+        self.assertFalse(self.refuses(thief, self.top + 1))
+        self.assertTrue(self.refuses(thief, self.top + (1 << 20)))
+
+    def test_not_even_the_parent_leads_it_away_while_it_flows(self) -> None:
+        for _ in range(4):
+            self.assertTrue(self.refuses(self.parent, self.top + (1 << 30)))
+        self.assertTrue(self.pen.hung_up)
+
+    def test_where_nothing_came_for_long_the_parent_may_go_on_anywhere(self) -> None:
+        self.lone.now += 5.0
+        self.assertFalse(self.refuses(self.parent, self.top + (1 << 30)))
+
+    def test_who_goes_on_after_a_prune_is_left(self) -> None:
+        thief, pen = self.lone.neighbour(9)
+        for _ in range(200):
+            self.assertTrue(self.refuses(thief, self.top + 1))
+            self.feed_on(self.parent, 0.1)
+            if pen.hung_up:
+                break
+        self.assertTrue(pen.hung_up)
+        self.assertGreater(len(pen.of(Prune)), 1)
+
+
+class BoundsTest(TestCase):
+    def test_records_and_tellers_have_an_end(self) -> None:
+        self.patch(conduct, "RECORDS_MAX", 10)
+        self.patch(conduct, "TOLD_MAX", 10)
+        records = Records()
+        for node in range(100):
+            records.credit(node, 1.0, 0.0)
+            records.told(node, 1)
+        self.assertEqual((len(records), len(records._tellers)), (10, 10))
+
+    def test_half_is_forgotten_after_two_minutes(self) -> None:
+        records = Records()
+        records.credit(1, -8.0, 0.0)
+        self.assertAlmostEqual(records.balance(1, 115.0), -4.0, 1)
+
+    def test_twice_kept_back_within_half_a_minute_is_enough_and_once_a_quarter_is_not(self) -> None:
+        records = Records()
+        records.credit(1, 100.0, 0.0)  # a good parent for long
+        self.assertEqual([records.credit(1, conduct.DROPPED, now) for now in (0, 30)], [True, False])
+        self.assertTrue(all(records.credit(2, conduct.DROPPED, 900.0 * times) for times in range(20)))
