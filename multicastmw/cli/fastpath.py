@@ -86,6 +86,7 @@ LEFT = {
     "ttl": "with TTL 1",
     "too_long": "too long for a peer's way",
     "checksum": "with a checksum that is still to be completed",
+    "mesh": "of the mesh: sent again, not in order, or not from the parent",
     "gate": "behind others that were left, so that order is kept",
 }
 LOST = {

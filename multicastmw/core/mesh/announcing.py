@@ -88,6 +88,8 @@ class Announcer:
             circle = self._mesh.circles.get(key.group)
             if circle is None or feed.top < 0 or not feed.is_live:
                 continue
+            if feed.is_slow and now - feed.moved_at > 2 * self.every:
+                continue  # its beacon has said it, and one round more
             held = feed.held(whole=False)
             rate += feed.bits
             children, parent = feed.children, feed.parent

@@ -74,7 +74,9 @@ class Brood:
     def has_place(self, by: Neighbour) -> bool:
         """Free, or that of another one who gives way?"""
         slots = self._feed.slots
-        return slots.has_any and (slots.free(self._feed) > 0 or gives_way(self.worst, by.slots, by.rtt))
+        return slots.has_any_for(self._feed) and (
+            slots.free(self._feed) > 0 or gives_way(self.worst, by.slots, by.rtt)
+        )
 
     def _objection(self, by: Neighbour, graft: Graft, now: float) -> Refusal | None:
         feed = self._feed
@@ -84,7 +86,7 @@ class Brood:
             return Refusal.LOOP
         if by in self.children or feed.slots.free(feed) > 0:
             return None
-        if feed.slots.has_any and self.children and gives_way(self.worst, by.slots, by.rtt):
+        if feed.slots.has_any_for(feed) and self.children and gives_way(self.worst, by.slots, by.rtt):
             self._give_away(min(self.children, key=_worth), (by.sample,), now)
             return None
         is_urgent = any(first == graft.sequence for first, _ in graft.missing)

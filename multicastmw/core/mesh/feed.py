@@ -22,7 +22,7 @@ from multicastmw.core.mesh.kept import Kept
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
-from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES
+from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES, SLOW
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.suspicion import Suspicion
 from multicastmw.core.mesh.theirs import Theirs
@@ -139,6 +139,11 @@ class Feed:
     def is_live(self) -> bool:
         """Did something come lately?"""
         return self._mesh.now - self.moved_at < LIVE
+
+    @property
+    def is_slow(self) -> bool:
+        """Does it pause for so long between packets that silence says nothing?"""
+        return 0 < self.rate < SLOW
 
     @property
     def is_fed(self) -> bool:

@@ -71,6 +71,7 @@ KEPT_SECONDS = 2.0
 KEPT_BYTES, KEPT_BYTES_ALL = 8 << 20, 64 << 20
 PACKET_BYTES = 1_400  # that a kept packet is taken to have
 FORGET = 120.0  # seconds after its last packet
+SLOW = 2.0  # packets/s below which a stream has pauses: silence says nothing of its parent
 LIVE = 3.0  # a stream is, for so long after its last packet
 
 

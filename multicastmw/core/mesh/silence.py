@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # What we chose.
 DEFERRED_MOST = 1.0  # seconds of silence for which a parent may keep us waiting (STALL)
 SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
+SLOW_PATIENCE = 0.3  # seconds in which a packet that others have comes from the parent, too
 LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
 NEVER = float("inf")
 
@@ -47,6 +48,7 @@ class Silence:
         self._deferred_until = now
         self._poll_at = self._leap_at = -NEVER
         self._leaps = 0
+        self._shown_at = -NEVER  # when it was seen that others have more, of a stream that pauses for long
 
     def defer(self, now: float) -> None:
         """The parent is silent itself, and looks for another one."""
@@ -58,6 +60,10 @@ class Silence:
     def watch(self, now: float) -> None:
         """Does it still come?"""
         feed, upstream = self._feed, self._upstream
+        if feed.is_slow and upstream.parent is not None:
+            if self._shown_at > feed.moved_at:
+                self.shown(now)
+            return
         if now - feed.moved_at > LIVE and feed.top >= 0:
             return  # the source has stopped; a Have that says otherwise wakes it
         if upstream.parent is not None:
@@ -122,6 +128,25 @@ class Silence:
         self._feed.search(now)
         self._feed.wake(now + TOTAL_SILENCE)
 
+    def shown(self, now: float) -> None:
+        """Others have more than we do, and nothing comes from the parent.
+
+        Of a stream that pauses for long that may be the next packet, which is on its way here as well.
+        """
+        feed, parent = self._feed, self._upstream.parent
+        if not feed.is_slow or parent is None:
+            self.silent(now)
+            return
+        if self._shown_at <= feed.moved_at:
+            self._shown_at = now
+        patience = self._shown_at + SLOW_PATIENCE + 2 * parent.rtt
+        if now < patience:
+            feed.wake(patience)
+        elif self._others_have_more(now):
+            self._shown_at = now  # and once more then
+            feed.wake(now + SLOW_PATIENCE + 2 * parent.rtt)
+            self.silent(now)
+
     # --- asking
 
     def silent(self, now: float) -> None:
@@ -132,7 +157,7 @@ class Silence:
             self._hasten(now)
         else:
             self._feed.counters.orphaned += 1
-            if self._upstream.parent is not None:
+            if self._upstream.parent is not None and not self._feed.is_slow:
                 self._feed.suspicion.silent(self._upstream.parent, now)
             self.repair(now)
             self._poll(now)  # one who is nearer may have it as well, and has only not said so yet

@@ -34,6 +34,10 @@ class Slots:
         """Does this node carry anything for others at all?"""
         return self._most > 0 and self._carries > 0
 
+    def has_any_for(self, feed: "Feed") -> bool:
+        """What begins here goes out in any case, by one child at least."""
+        return feed.ours or self.has_any
+
     def changed(self) -> None:
         """Somebody has a child more, or less, or a rate is another."""
         self._is_stale = True
@@ -41,6 +45,11 @@ class Slots:
     def free(self, feed: "Feed") -> int:
         if self._is_stale:
             self._add_up()
+        if feed.ours and not feed.children:
+            return max(1, self._free(feed))
+        return self._free(feed)
+
+    def _free(self, feed: "Feed") -> int:
         rate = feed.bits or ASSUMED
         return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
 
@@ -53,6 +62,8 @@ class Slots:
 
     def is_over(self, feed: "Feed") -> bool:
         """Are there more children than slots?"""
+        if feed.ours and len(feed.children) <= 1:
+            return False
         if self._is_stale:
             self._add_up()
         return self._used > self._carries + 0.01 * (feed.bits or ASSUMED)

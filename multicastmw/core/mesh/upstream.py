@@ -213,7 +213,7 @@ class Upstream:
         else:
             self.better.told(by, theirs, held, now)
             if now - self.fed_at > self.silent_after() and ahead(theirs.highest, self._feed.top):
-                self.silence.silent(now)
+                self.silence.shown(now)
 
     def pruned(self, by: Neighbour, prune: Prune, now: float) -> None:
         """It leaves, or will not be the parent."""
@@ -291,11 +291,13 @@ class Upstream:
     def tick(self, now: float) -> None:
         if self.joining:
             if now >= self.joining_until:
-                mute = self.joining
-                self._feed.of(mute).did_not_answer(now)
-                mute.say(Prune(self._feed.key), now)
+                mute, feed = self.joining, self._feed
+                theirs = feed.of(mute)
+                theirs.did_not_answer(now)
+                mute.say(Prune(feed.key), now)
                 self.join_no_more()
-                self._feed.promised(mute, UNANSWERED, now)
+                if theirs.highest >= 0 and (feed.top < 0 or ahead(theirs.highest, feed.top)):
+                    feed.promised(mute, UNANSWERED, now)  # else it has no more than we do: the source pauses
                 self.silence.repair(now)
             else:
                 self._feed.wake(self.joining_until)

@@ -1,0 +1,88 @@
+"""Streams that pause for long, such as SAP: nobody is blamed for it, nobody leaves, and all of it comes."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.core.mesh.settings import SLOW, Settings
+from multicastmw.wire.mesh import Graft
+from tests.core.cable import World
+from tests.core.mesh.kit import Lone, have
+from tests.core.mesh.nodes import MeshNode
+
+GROUP = 0xEF010101
+EVERY = 5.0
+
+
+class Slow(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.world = World(7)
+        self.nodes = [MeshNode(self.world, "a", Settings(uplink=20_000, relay=True))]
+
+    def join(self, uplink: int = 20_000) -> MeshNode:
+        node = MeshNode(self.world, "abcdefgh"[len(self.nodes)], Settings(uplink=uplink))
+        self.world.connect(node, self.nodes[0])
+        self.nodes.append(node)
+        node.host.wants(GROUP)
+        self.world.run(3)
+        return node
+
+    def test_each_announcement_comes_to_all_and_costs_no_search_for_another_parent(self) -> None:
+        for _ in range(4):
+            self.join()
+        self.nodes[0].send(GROUP, inner=b"0")
+        self.world.run(EVERY)
+        before = self.counted()
+        for number in range(1, 10):
+            self.nodes[0].send(GROUP, inner=b"%d" % number)
+            self.world.run(EVERY)
+        for node in self.nodes[1:]:
+            self.assertEqual([b"%d" % number for number in range(10)], node.host.packets, node.name)
+            (feed,) = [feed for feed in node.mesh.feeds.values() if feed.key.group == GROUP]
+
+            self.assertTrue(feed.is_slow, feed.rate)
+            self.assertLess(feed.rate, SLOW)
+            self.assertEqual(0, node.mesh.counters.left_for_conduct)
+        self.assertEqual(before, self.counted())
+
+    def counted(self) -> list[tuple[int, int, int]]:
+        """Of each node: grafts, polls, and how often it lost its parent."""
+        feeds = [f for node in self.nodes for f in node.mesh.feeds.values() if f.key.group == GROUP]
+        return [(f.counters.grafts, f.counters.polled, f.counters.orphaned) for f in feeds]
+
+    def test_who_gives_nothing_is_heard_all_the_same(self) -> None:
+        poor = self.join(uplink=0)
+        others = [self.join() for _ in range(3)]
+        for number in range(5):
+            poor.send(GROUP, inner=b"%d" % number)
+            self.world.run(EVERY)
+        (feed,) = [feed for feed in poor.mesh.feeds.values() if feed.ours]
+        self.assertEqual(1, len(feed.children))
+        for node in others:
+            self.assertEqual([b"%d" % number for number in range(5)], node.host.packets, node.name)
+
+
+class Unanswered(SynchronousTestCase):
+    """A graft that brings nothing."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.lone.fed_by(2)
+        self.other, self.pen = self.lone.neighbour(3)
+
+    def asked(self, highest: int) -> bool:
+        """It says that it has so much, and is asked again and again; is it left alone for that?"""
+        lone = self.lone
+        for _ in range(10):
+            lone.accept(self.other, have(highest))
+            feed = lone.feed()
+            if feed.upstream.joining is None:
+                feed.upstream.graft(self.other, lone.now)
+            lone.pass_time(1.0)
+        self.assertGreater(len(self.pen.of(Graft)), 4)
+        return lone.mesh.contacts.is_excluded(self.other.node, lone.now)
+
+    def test_who_has_no_more_than_we_do_is_not_blamed_for_the_pause_of_the_source(self) -> None:
+        self.assertFalse(self.asked(200))
+        self.assertEqual(0, self.lone.mesh.counters.left_for_conduct)
+
+    def test_who_says_that_it_has_more_is(self) -> None:
+        self.assertTrue(self.asked(300))
