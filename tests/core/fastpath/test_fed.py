@@ -369,6 +369,7 @@ class EachPacketOnce(Case):
                     self.arrives(self.number, self.parent)
                 self.number += 1
             elif event == "again" and absent:
+                self.feed.of(self.neighbours["c"]).asked_at = self.world.now
                 self.arrives(absent.pop(0), "c", RETRANSMITTED)
             elif event == "doubled":
                 self.arrives(max(first, self.number - 2), "c", RETRANSMITTED if absent else 0)
