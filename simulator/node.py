@@ -105,6 +105,7 @@ class Node:
         self.id = ((rng.getrandbits(47) | 1 << 47) << 16) & 0xFFFFFFFFFFFFFFFF
         self.address = Address(f"10.{index >> 16}.{index >> 8 & 255}.{index & 255}", 4600)
         self.mesh = self.kind(self.id, (self.address,), settings, self, rng, now)
+        self.mesh.side = self
         self.links: dict[Node, Link] = {}
         self.windows: dict[StreamKey, Window] = {}
         self.is_alive = True

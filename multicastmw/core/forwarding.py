@@ -157,11 +157,12 @@ class Stream:
     def catch_up(self, ingress: Destination, now: float) -> None:
         """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
         route = self.route
-        is_same = self.epoch != ELSEWHERE and not route.resumed_since(self.epoch, ingress)
+        is_ours = self.epoch != ELSEWHERE
+        is_same = is_ours and not route.resumed_since(self.epoch, ingress)
         if self.repair is not None and not is_same:
             self.repair.lapse()
-        if self.epoch != ELSEWHERE:
-            if route.resumed_since(self.epoch, ingress):
+        if is_ours:
+            if not is_same:
                 self.window.lapse()
         else:
             known = self.left
@@ -463,12 +464,11 @@ class Forwarder:
         route = self._router.route(channel)
         stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
         if self.mender:
-            stream.repair = repair = self.mender.begins(origin, count, group, source, stream, now)
-            if repair:
-                repair.order.give = partial(self._give, route)
+            stream.repair = self.mender.begins(origin, count, group, source, stream, now)
         share.streams += 1
-        if feed is not None:
-            feed.order.give = partial(self._give, route)
+        for recovers in (feed, stream.repair):
+            if recovers is not None:
+                recovers.order.give = partial(self._give, route)
         self.watcher.began(origin, stream)
         return stream
 

@@ -175,18 +175,6 @@ class MeshService(Service):
         if self.running:
             self._clockwork.wind()
 
-    def wants(self, key: StreamKey) -> bool:
-        return self.destination.wants(key)
-
-    def wants_group(self, group: int) -> bool:
-        return self.destination.wants_group(group)
-
-    def groups_live(self, groups: list[int], now: float) -> None:
-        self.destination.groups_live(groups, now)
-
-    def served_no_more(self, group: int, now: float) -> None:
-        self.destination.served_no_more(group, now)
-
     def _has_static_links(self) -> bool:
         return any(link.neighbour is None for link in self.room.by_node.values())
 

@@ -58,6 +58,7 @@ class MeshDestination:
         self._is_full = False  # some of what is wanted waits until others are left
         self._wanted: dict[int, set[Channel]] = {}  # by group, as a group may be one of thousands
         router.carry(self)
+        mesh.side = self
 
     # --- packets
 

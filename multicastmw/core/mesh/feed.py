@@ -18,7 +18,7 @@ from multicastmw.core.mesh.brood import Brood
 from multicastmw.core.mesh.conduct import FED, LED_AWAY
 from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.gaps import Gaps, Miss
-from multicastmw.core.mesh.kept import Kept
+from multicastmw.core.mesh.kept import Kept, Shelf
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
@@ -52,14 +52,11 @@ FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has be
 NEVER = float("inf")
 
 
-class Kernel(Protocol):
+class Kernel(Shelf, Protocol):
     """Whoever forwards a feed's packets past it."""
 
     def last(self) -> tuple[int, float] | None:
         """The highest number that came there, and when; None where all came here."""
-
-    def kept(self, number: int) -> bytes | None:
-        """The packet of that number."""
 
 
 class Feed:

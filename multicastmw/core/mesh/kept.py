@@ -38,7 +38,8 @@ class KeptCounters(Protocol):
 class Shelf(Protocol):
     """Where else packets are kept: in the kernel."""
 
-    def kept(self, number: int) -> Any: ...
+    def kept(self, number: int) -> Any:
+        """The packet of that number; None where it is not there."""
 
 
 class Keeper(Protocol):

@@ -73,17 +73,21 @@ class Around(Protocol):
     def dial(self, sample: Sample, now: float) -> None:
         """Opens a link; `link_up` or `not_reached` tells how it went."""
 
-    def wants(self, key: StreamKey) -> bool:
-        """Is the stream for somebody here?"""
-
-    def wants_group(self, group: int) -> bool:
-        """Is anything of the group for somebody here?"""
-
     def wake(self, at: float) -> None:
         """The deadline may be this now."""
 
     def forgot(self, key: StreamKey) -> None:
         """The stream has ended long ago."""
+
+
+class Side(Protocol):
+    """This node's side of a mesh: for whom it brings streams."""
+
+    def wants(self, key: StreamKey) -> bool:
+        """Is the stream for somebody here?"""
+
+    def wants_group(self, group: int) -> bool:
+        """Is anything of the group for somebody here?"""
 
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members, a relay says: for who is a border to a static tree."""
@@ -113,6 +117,7 @@ class Mesh:
         self.addresses = addresses
         self.settings = settings
         self.around = around
+        self.side: Side  # whoever has this mesh says it, before it starts
         self.rng = rng
         self.now = now
         self.counters = MeshCounters()
@@ -208,7 +213,7 @@ class Mesh:
 
     def wants(self, key: StreamKey) -> bool:
         """Is the stream to come here: for somebody here, or for members that it is carried to?"""
-        return key.group in self.served or self.around.wants(key)
+        return key.group in self.served or self.side.wants(key)
 
     def _renew(self, group: int, now: float) -> None:
         """Who wants its streams may be others now."""
@@ -230,7 +235,7 @@ class Mesh:
         for group in [group for group, until in self.served.items() if until <= now]:
             del self.served[group]
             self._renew(group, now)
-            self.around.served_no_more(group, now)
+            self.side.served_no_more(group, now)
 
     def leave(self, group: int, now: float) -> None:
         self.now = now
@@ -277,11 +282,11 @@ class Mesh:
 
     def is_member(self, group: int) -> bool:
         """Does it want something of the group, or does it only send?"""
-        return group in self.served or self.around.wants_group(group)
+        return group in self.served or self.side.wants_group(group)
 
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members somewhere in the mesh."""
-        self.around.groups_live(groups, now)
+        self.side.groups_live(groups, now)
 
     def live(self, group: int) -> tuple[Live, ...]:
         found = [Live(feed.key, feed.top) for feed in self.feeds_of(group) if feed.is_live and feed.top >= 0]

@@ -139,12 +139,12 @@ class Silence:
             return
         if self._shown_at <= feed.moved_at:
             self._shown_at = now
-        patience = self._shown_at + SLOW_PATIENCE + 2 * parent.rtt
-        if now < patience:
-            feed.wake(patience)
+        patience = SLOW_PATIENCE + 2 * parent.rtt
+        if now < self._shown_at + patience:
+            feed.wake(self._shown_at + patience)
         elif self._others_have_more(now):
             self._shown_at = now  # and once more then
-            feed.wake(now + SLOW_PATIENCE + 2 * parent.rtt)
+            feed.wake(now + patience)
             self.silent(now)
 
     # --- asking

@@ -104,6 +104,7 @@ class Lone:
         self.mesh = Mesh(
             node_of(number), (Address("198.18.0.9", 4600),), self.settings, self, Random(1), self.now
         )
+        self.mesh.side = self
         self.mesh.join(GROUP, self.now)
 
     def dial(self, sample: Sample, now: float) -> None:
@@ -242,6 +243,7 @@ class Person:
         self.mesh = Mesh(
             node_of(number), (Address("198.18.0.1", number),), settings, self, Random(number), hall.loop.now
         )
+        self.mesh.side = self
         self._winding = float("inf")
 
     @property

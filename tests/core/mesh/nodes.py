@@ -48,24 +48,12 @@ class MeshNode(Node):
         else:
             self.world.later(4.0, lambda: self.mesh.not_reached(sample.node, self.world.now))
 
-    def wants(self, key: StreamKey) -> bool:
-        return self.destination.wants(key)
-
     def wake(self, at: float) -> None:
         if hasattr(self, "clockwork"):
             self.clockwork.wind()
 
     def forgot(self, key: StreamKey) -> None:
         self.forwarder.unfeed(*key)
-
-    def wants_group(self, group: int) -> bool:
-        return self.destination.wants_group(group)
-
-    def groups_live(self, groups: list[int], now: float) -> None:
-        self.destination.groups_live(groups, now)
-
-    def served_no_more(self, group: int, now: float) -> None:
-        self.destination.served_no_more(group, now)
 
     def _has_static_links(self) -> bool:
         return any(link.neighbour is None for link in self.room.by_node.values())

@@ -83,25 +83,28 @@ class Streams(Case):
         for node in others:
             node.host.wants(GROUP)
         self.world.run(3)
-        sent = [b"%d" % number for number in range(100)]
-        for inner in sent:
-            self.a.send(GROUP, inner=inner)
-            self.world.run(0.01)
+        sent = self.sends(100)
         self.world.run(1)
         for node in others:
             self.assertEqual(sent, node.host.packets, node.name)
             self.assertEqual({15}, {hop_limit for _, hop_limit in node.host.got})
+
+    def sends(self, count: int, more: bytes = b"") -> list[bytes]:
+        """a sends so many; gives what each was."""
+        sent = [b"%03d" % number + more for number in range(count)]
+        for inner in sent:
+            self.a.send(GROUP, inner=inner)
+            self.world.run(0.01)
+        return sent
 
     def test_who_does_not_want_order_gets_what_comes_as_it_comes(self) -> None:
         b = self.join("b", Settings(uplink=20_000, hold=0.0))
         b.host.wants(GROUP)
         self.world.run(3)
         self.world.air.spoil(self.a, b, loss=0.2)
-        for number in range(200):
-            self.a.send(GROUP, inner=b"%03d" % number)
-            self.world.run(0.01)
+        sent = self.sends(200)
         self.world.run(2)
-        self.assertEqual([b"%03d" % number for number in range(200)], sorted(b.host.packets))
+        self.assertEqual(sent, sorted(b.host.packets))
         self.assertNotEqual(sorted(b.host.packets), b.host.packets)
 
     def test_who_is_in_between_passes_on_what_its_own_programs_wait_for(self) -> None:
@@ -114,12 +117,10 @@ class Streams(Case):
         self.world.run(3)
         self.world.air.spoil(self.a, b, loss=0.1)
         self.world.air.spoil(self.a, c, loss=0.1)
-        for number in range(300):
-            self.a.send(GROUP, inner=b"%03d" % number + bytes(500))
-            self.world.run(0.01)
+        sent = self.sends(300, bytes(500))
         self.world.run(2)
         for node in (b, c):
-            self.assertEqual(list(range(300)), [int(inner[:3]) for inner in node.host.packets], node.name)
+            self.assertEqual(sent, node.host.packets, node.name)
             (feed,) = [feed for feed in node.mesh.feeds.values() if feed.key.group == GROUP]
             self.assertGreater(feed.counters.held, 0)
 
@@ -128,12 +129,10 @@ class Streams(Case):
         b.host.wants(GROUP)
         self.world.run(3)
         self.world.air.spoil(self.a, b, loss=0.2)
-        for number in range(200):
-            self.a.send(GROUP, inner=b"%d" % number)
-            self.world.run(0.01)
+        sent = self.sends(200)
         self.world.air.spoil(self.a, b, loss=0.0)
         self.world.run(2)
-        self.assertEqual([b"%d" % number for number in range(200)], b.host.packets)
+        self.assertEqual(sent, b.host.packets)
         (feed,) = [feed for feed in b.mesh.feeds.values() if feed.key.group == GROUP]
         self.assertGreater(feed.counters.recovered, 20)
         self.assertEqual({15}, {hop_limit for _, hop_limit in b.host.got})
