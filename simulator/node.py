@@ -56,8 +56,10 @@ class Wire:
     """One end of a link."""
 
     __slots__ = ("far", "link", "near", "rtt", "way")
-    is_seed = is_named = False
-    name = address = "simulated"
+    is_seed = False
+    is_named = False
+    name = "simulated"
+    address = "simulated"
 
     def __init__(self, link: Link, near: "Node", far: "Node", rtt: float) -> None:
         self.link, self.near, self.far = link, near, far
