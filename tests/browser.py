@@ -220,6 +220,16 @@ class Browser:
             time.sleep(0.03)
         return value
 
+    def sees(self, selector: str) -> None:
+        """Scrolls to it, and waits until it is laid out; what is out of sight may have no text yet."""
+        found = json.dumps(selector)
+        self.until(
+            f"(seen => {{ seen?.scrollIntoView({{block: 'nearest'}});"
+            " return seen?.checkVisibility({contentVisibilityAuto: true}) && seen.innerText; })"
+            f"(document.querySelector({found}))",
+            f"{selector} in sight",
+        )
+
     def text(self, selector: str) -> str:
         return str(self.ask(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 

@@ -60,6 +60,7 @@ class Ways(MeshCase):
         self.choose(2)
         self.assertEqual(["studio-001: origin", "no parent yet"], self.cards(".hops"))
         self.assertEqual("studio-004: asked", self.cards(".backups")[0])
+        self.browser.sees(f"{STREAMS} tbody tr:nth-child(2)")
         self.assertIn("nobody yet", self.browser.text(f"{STREAMS} tbody tr:nth-child(2)"))
 
     def test_of_a_way_that_is_not_known_its_ends_are_shown(self) -> None:
@@ -75,6 +76,7 @@ class Ways(MeshCase):
         self.assertEqual((41, "+15 more"), (len(children), children[-1]))
 
     def test_what_is_measured_of_each_neighbour_stands_in_a_row(self) -> None:
+        self.browser.sees(f"{NEIGHBOURS} tbody tr:nth-child(4)")
         heads = self.browser.ask(f'[...document.querySelectorAll("{NEIGHBOURS} th")].map(e => e.innerText)')
         cells = self.browser.ask(
             f'[...document.querySelectorAll("{NEIGHBOURS} tbody tr:nth-child(4) td")].map(e => e.innerText)'
@@ -152,6 +154,7 @@ class ManyInTheMesh(MeshCase):
     def test_all_of_it_is_shown_and_nothing_of_it_is_made_again(self) -> None:
         for table, rows in ((STREAMS, 500), (NEIGHBOURS, 300), (GROUPS, 500)):
             self.assertEqual(rows, self.browser.ask(f'document.querySelectorAll("{table} tbody tr").length'))
+        self.browser.sees("#panel-mesh .more")
         self.assertIn("and 9 more", self.browser.text("#panel-mesh .more"))
         self.browser.ask("""(() => { window.added = 0; window.changes = 0;
             new MutationObserver(found => found.forEach(each => {
