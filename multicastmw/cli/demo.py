@@ -1,7 +1,8 @@
 """`mcmw demo`: the paper's experiment on this machine.
 
 Four hosts, which are network namespaces, with an internet between them that carries no multicast; a node on
-each; a sends a film of 1.4 Mbit/s, b receives it and passes it on to c and d, which receive it, too.
+each; a sends a film of 1.4 Mbit/s, b receives it and passes it on to c and d, which receive it, too.  With
+--mesh b is the border to a mesh of two hosts more.
 The numbers go to stdout, everything else (report, pictures, recordings, logs) into a folder.
 """
 
@@ -26,14 +27,14 @@ from multicastmw.cli.lab import Lab, LabError, NotPossibleHere, TimedOut, take_d
 from multicastmw.cli.lab.tools import find_tool
 from multicastmw.cli.main import Failure, exit_codes
 from multicastmw.cli.mpegts import NotTransportStream
-from multicastmw.cli.overlay import DEVICE, FigureFour
+from multicastmw.cli.overlay import DEVICE, FigureFour, FigureFourAndMesh
 from multicastmw.cli.performance import GROUP, PORT, Network, Performance, examine
 from multicastmw.cli.text import screen
 from multicastmw.cli.verdict import Outcome
 
 PREFIX = "mcmw-demo"
 TUN = Path("/dev/net/tun")
-OURS = re.compile(r"film\.ts|report\.json|[a-d](\.(ts|png|ini)|-(node|recorder|streamer)\.(log|out))")
+OURS = re.compile(r"film\.ts|report\.json|[a-f](\.(ts|png|ini)|-(node|recorder|streamer)\.(log|out))")
 
 
 class NotHere(Failure):
@@ -49,7 +50,7 @@ class BadFolder(Failure):
 
 
 CODES = {
-    0: "all three have every packet once and in order, every frame decodes",
+    0: "all have every packet once and in order, every frame decodes",
     1: "they did not, or the demo could not go on, and one line says why",
     2: "the command line is wrong, or --out names what cannot be written to",
     NotHere.exit_code: "this machine lacks what the demo needs, and one line says what",
@@ -63,17 +64,19 @@ CODES = {
               help="How much of the film is sent; 0: all of --film.")  # fmt: skip
 @click.option("--tcp", is_flag=True, help="Carry the film over TCP only.")
 @click.option("--tls", is_flag=True, help="Carry it inside TLS, over TCP, with keys made by `mcmw keys`.")
+@click.option("--mesh", is_flag=True, help="Join the tree to a mesh of two more hosts, e and f.")
 @click.option("--keep", is_flag=True, help="Leave the hosts up, with the film in a loop.")
 @click.option("--down", is_flag=True, help="Take down the hosts that --keep left up.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="mcmw-demo",
               show_default=True, help="Where report, pictures, recordings and logs go.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The report on stdout, and nothing else.")
 @click.pass_context
-def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool, tls: bool, keep: bool,
-         down: bool, out: Path, as_json: bool) -> None:  # fmt: skip
-    """Send a film from one host to three, all on this machine.
+def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool, tls: bool, mesh: bool,
+         keep: bool, down: bool, out: Path, as_json: bool) -> None:  # fmt: skip
+    """Send a film from one host to three, or to five, all on this machine.
 
-    Host a sends; b receives and replicates to c and d.  It needs /dev/net/tun, iproute2, ffmpeg, and root or
+    Host a sends; b receives and replicates to c and d.  With --mesh b is a border, too: e and f are told its
+    address and find the rest by themselves.  It needs /dev/net/tun, iproute2, ffmpeg, and root or
     namespaces of one's own.
     """
     if not film and not seconds:
@@ -88,7 +91,8 @@ def demo(ctx: click.Context, /, *, film: Path | None, seconds: float, tcp: bool,
             _show_taken_down(take_down(PREFIX), as_json)
             return
         piece = Piece(film, seconds, out, keep)
-        outcome, kept = perform(piece, FigureFour(udp=not tcp, tls=tls), announcer(as_json))
+        network = FigureFourAndMesh if mesh else FigureFour
+        outcome, kept = perform(piece, network(udp=not tcp, tls=tls), announcer(as_json))
     except (NotPossibleHere, films.NoFfmpeg) as error:
         raise NotHere(str(error)) from error
     except (films.FilmError, NotTransportStream) as error:
@@ -169,8 +173,9 @@ def perform(piece: Piece, network: Network, audience: Silence) -> tuple[Outcome,
         target = piece.out / "film.ts"
         make_film(piece, target, audience)
         film = examine(target)
-        with Lab(PREFIX, piece.out) as lab:
-            audience.line(f"four hosts are up: namespaces {lab.name}-a to {lab.name}-d")
+        with Lab(PREFIX, piece.out, network.hosts) as lab:
+            many = f"{len(lab.hosts)} hosts are up"
+            audience.line(f"{many}: namespaces {lab.name}-a to {lab.name}-{network.hosts[-1]}")
             performance = Performance(lab, network, film, audience)
             outcome = performance.run()
             (piece.out / "report.json").write_text(json.dumps(outcome.document(), indent=1) + "\n")

@@ -18,7 +18,7 @@ from multicastmw.cli.verdict import Film, Outcome, Receiver, Sender
 from multicastmw.wire.mpegts import PACKET
 
 GROUP, PORT, TTL = "239.1.2.3", 5004, 16
-SENDER, RECEIVERS = "a", ("b", "c", "d")
+SENDER = "a"
 SPEAK = 0.25  # seconds between the programs' progress lines
 READY = 15.0  # seconds for a program to start on a busy machine
 SLACK = 30.0  # seconds that the end may come late
@@ -29,12 +29,14 @@ class Network(Protocol):
 
     transport: str
     device: str  # the interface of each host
+    hosts: str  # their names, a letter each
+    receivers: str  # those of them
 
     def start(self, lab: Lab) -> None: ...
 
     def await_interest(self, lab: Lab, group: str) -> None: ...
 
-    def ttl(self, host: str, sent: int) -> int: ...
+    def ttls(self, host: str, sent: int) -> tuple[int, ...]: ...
 
 
 def examine(path: Path) -> Film:
@@ -64,13 +66,15 @@ class Performance:
         on = self._network.transport.upper().replace("TLS", "TCP inside TLS")
         self._audience.line(f"starting a node on each host, data on {on}")
         self._network.start(self._lab)
-        recorders = {name: self._start_recorder(name) for name in RECEIVERS}
-        self._audience.line(f"b, c and d join {GROUP}; waiting until a knows")
+        receivers = self._network.receivers
+        recorders = {name: self._start_recorder(name) for name in receivers}
+        names = f"{', '.join(receivers[:-1])} and {receivers[-1]}"
+        self._audience.line(f"{names} join {GROUP}; waiting until a knows")
         self._network.await_interest(self._lab, GROUP)
         reports = self._play(self.start_streamer("--progress", str(SPEAK)), recorders)
         self._audience.line("decoding what they received")
-        receivers = tuple(self._examine(name, reports[name]) for name in RECEIVERS)
-        return Outcome(self._film, self._network.transport, Sender(SENDER, reports[SENDER]), receivers)
+        found = tuple(self._examine(name, reports[name]) for name in receivers)
+        return Outcome(self._film, self._network.transport, Sender(SENDER, reports[SENDER]), found)
 
     def start_streamer(self, *options: str) -> Process:
         """The film, from a's program."""
@@ -124,8 +128,8 @@ class Performance:
             films.take_picture(recording, self._film.seconds / 2, self._out / f"{name}.png")
         except films.FilmError:
             picture = None  # the verdict says so
-        ttl = self._network.ttl(name, TTL)
-        return Receiver(name, report, ttl, decoded.frames, decoded.errors, recording, picture)
+        ttls = self._network.ttls(name, TTL)
+        return Receiver(name, report, ttls, decoded.frames, decoded.errors, recording, picture)
 
 
 def _said(process: Process) -> list[dict[str, Any]]:

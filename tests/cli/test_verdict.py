@@ -19,7 +19,7 @@ REPORT = {
 
 
 def receiver(host: str = "b", frames: int = 500, decode_errors: int = 0, **report: Any) -> Receiver:
-    return Receiver(host, {**REPORT, **report}, 15, frames, decode_errors, Path("b.ts"), Path("b.png"))
+    return Receiver(host, {**REPORT, **report}, (15,), frames, decode_errors, Path("b.ts"), Path("b.png"))
 
 
 def outcome(*receivers: Receiver, errors: int = 0, sent: int = 2820, film: Film = FILM) -> Outcome:
