@@ -21,6 +21,7 @@ from multicastmw.literals import shown
 
 INI = "node.ini"
 PORT = 4600
+SEEDS = 3  # of a mesh: two or three nodes that are always there are enough, and they are its relays
 
 Sections = dict[str, dict[str, str]]
 Nodes = Mapping[str, Config]
@@ -32,9 +33,10 @@ class Plan(NamedTuple):
     name: str
     host: str
     address: str | None  # of its TAP, with the prefix
-    dials: tuple[tuple[str, str], ...]  # names and endpoints
+    dials: tuple[tuple[str, str], ...]  # names and endpoints; in a mesh those that it asks first
     is_new: bool
     sections: Sections  # of node.ini, besides
+    overlay: Mapping[str, str] = {}  # of a mesh's node: [overlay] but for its seeds
 
     def ini(self) -> str:
         sections: Sections = {
@@ -46,7 +48,11 @@ class Plan(NamedTuple):
                 "authorities": keys.AUTHORITY,
             },
         }
-        sections |= {f"peer:{name}": {"endpoint": endpoint} for name, endpoint in self.dials}
+        if self.overlay:
+            seeds = ", ".join(endpoint for _, endpoint in self.dials)
+            sections["overlay"] = {**self.overlay, **({"seeds": seeds} if seeds else {})}
+        else:
+            sections |= {f"peer:{name}": {"endpoint": endpoint} for name, endpoint in self.dials}
         blocks = [
             f"[{title}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
             for title, options in (sections | self.sections).items()
@@ -88,8 +94,12 @@ def there(folder: Path, names: Collection[str]) -> dict[str, Config]:
     return found
 
 
-def planned(folder: Path, hosts: Mapping[str, str], port: int, subnet: str, present: Nodes) -> list[Plan]:
+def planned(
+    folder: Path, hosts: Mapping[str, str], port: int, subnet: str, present: Nodes, mesh: bool = False
+) -> list[Plan]:
     """One for each, in this order; new nodes dial those that are there, too.
+
+    In a `mesh` the first three that are reached are its relays, and the seeds of all.
 
     Raises click.UsageError, or Failure where it does not fit what is there.
     """
@@ -100,6 +110,8 @@ def planned(folder: Path, hosts: Mapping[str, str], port: int, subnet: str, pres
         for name, host in hosts.items()
         if host
     }
+    if mesh:
+        return _in_mesh(hosts, addresses, reached, present)
     before = [name for name in reached if name in present]
     plans = {}
     for name, host in hosts.items():
@@ -116,6 +128,35 @@ def planned(folder: Path, hosts: Mapping[str, str], port: int, subnet: str, pres
     if new:
         _check_links(list(plans.values()), present)
     return list(plans.values())
+
+
+def is_mesh(folder: Path, present: Nodes, asked: bool) -> bool:
+    """Are they a mesh's?  As the nodes are that are there; raises Failure where that is not what is asked."""
+    engines = {config.overlay.engine: name for name, config in present.items()}
+    if len(engines) > 1:
+        of_mesh, of_tree = (folder / engines[each] / INI for each in ("mesh", "static"))
+        raise Failure(f"{of_mesh} is of a mesh, and {of_tree} of a tree: a border joins them by hand")
+    if asked and "static" in engines:
+        raise Failure(f"{folder / engines['static'] / INI} is of a tree: give another folder with --in")
+    return asked or "mesh" in engines
+
+
+def _in_mesh(
+    hosts: Mapping[str, str], addresses: Mapping[str, str], reached: Mapping[str, str], present: Nodes
+) -> list[Plan]:
+    """One for each: it is told of the seeds, and finds the others by itself."""
+    seeds = sorted(reached, key=lambda name: name not in present)[:SEEDS]
+    plans = []
+    for name, host in hosts.items():
+        asked = tuple((seed, reached[seed]) for seed in seeds if seed != name)
+        if name in present:
+            own = present[name].tap.address
+            plans.append(Plan(name, host, str(own) if own else None, asked, False, {}, {"engine": "mesh"}))
+            continue
+        overlay = {"engine": "mesh", **({"role": "relay"} if name in seeds else {})}
+        listens: Sections = {} if host else {"listen": {"endpoint": ""}}  # nobody could dial it
+        plans.append(Plan(name, host, addresses[name], asked, True, listens, overlay))
+    return plans
 
 
 def _addresses(folder: Path, hosts: Collection[str], subnet: str, present: Nodes, count: int) -> list[str]:

@@ -7,7 +7,8 @@
         node.ini  NAME.key  NAME.pem  authority.pem
 
 A node dials those that have a HOST: one with a HOST of its own only those that stand before it, so that two
-of them have one link.  What is more than a tree needs stands by.
+of them have one link.  What is more than a tree needs stands by.  In a mesh the first three with a HOST are
+the seeds of all, and the nodes do the rest.
 """
 
 import json
@@ -22,7 +23,7 @@ import click
 from multicastmw import literals
 from multicastmw.cli import keys
 from multicastmw.cli.main import Failure, exit_codes
-from multicastmw.cli.plans import INI, PORT, Plan, Sections, hosts_of, planned, there
+from multicastmw.cli.plans import INI, PORT, Plan, Sections, hosts_of, is_mesh, planned, there
 from multicastmw.cli.text import plain, short, some, wrapped
 from multicastmw.config import Config, ConfigError, read
 
@@ -37,6 +38,7 @@ ROOM = 40  # columns for whom a node dials, or its host
 )
 @click.argument("nodes", nargs=-1, required=True, metavar="NAME[=HOST]...")
 @keys.FOLDER
+@click.option("--mesh", is_flag=True, help="An overlay that builds and heals itself, in place of a tree.")
 @click.option("--page", is_flag=True, help="A new node shows its page to its own host, at port 8080.")
 @click.option(
     "--port", type=click.IntRange(1, 65535), default=PORT, show_default=True,
@@ -52,13 +54,16 @@ ROOM = 40  # columns for whom a node dials, or its host
 )  # fmt: skip
 @keys.JSON
 def setup(
-    nodes: tuple[str, ...], folder: Path, page: bool, port: int, sessions: tuple[str, ...], subnet: str,
-    as_json: bool,
+    nodes: tuple[str, ...], folder: Path, mesh: bool, page: bool, port: int, sessions: tuple[str, ...],
+    subnet: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a folder for each of several nodes: node.ini, and keys for TLS.
 
     NAME is what a node is called.  HOST is where the others reach it, as in
     b=b.example.net or b=192.0.2.7; at least one needs it, and the others dial.
+
+    With --mesh, for many nodes, the first three with a HOST are seeds and relays,
+    and each finds the others by itself.  Who has no HOST need not be reached.
 
     \b
     mcmw setup b=b.example.net a c
@@ -73,7 +78,7 @@ def setup(
     hosts = hosts_of(nodes)
     keys.check_names(list(hosts))
     present = there(folder, hosts)
-    plans = planned(folder, hosts, port, subnet, present)
+    plans = planned(folder, hosts, port, subnet, present, is_mesh(folder, present, mesh))
     everywhere: Sections = {}
     if port != PORT:
         everywhere["listen"] = {"endpoint": f"tcp:{port}", "udp-port": str(port)}
@@ -84,7 +89,7 @@ def setup(
         plans[0].sections.update(announced)
     else:
         _check_announced(folder / plans[0].name / INI, present[plans[0].name], announced)
-    plans = [plan._replace(sections=plan.sections | everywhere) for plan in plans]
+    plans = [plan._replace(sections=_besides(plan, everywhere)) for plan in plans]
     make(folder, [plan for plan in plans if plan.is_new])
     if as_json:
         told = [
@@ -101,10 +106,20 @@ def setup(
     click.echo(f"next: each folder to its host, and there: twistd -n mcmw -c FOLDER/{INI}")
 
 
+def _besides(plan: Plan, everywhere: Sections) -> Sections:
+    """What its node.ini has besides; what only this node has goes before what all have."""
+    both = everywhere | plan.sections
+    return {title: everywhere.get(title, {}) | options for title, options in both.items()}
+
+
 def _line(folder: Path, plan: Plan) -> str:
     """What became of it, in as many lines of 80 columns as it takes; only a path may stick out."""
     links = "is alone" if plan.is_new else "dials nobody"
-    if plan.dials:
+    if plan.overlay.get("role") == "relay":
+        links = f"is a seed and relay, at {short(plan.host, ROOM)}"
+    elif plan.overlay and plan.dials:
+        links = f"asks {some([name for name, _ in plan.dials], ROOM)}"
+    elif plan.dials:
         links = f"dials {some([name for name, _ in plan.dials], ROOM)}"
     elif plan.host:
         links = f"is dialled at {short(plan.host, ROOM)}"

@@ -91,6 +91,48 @@ class Making(Case):
         self.assertEqual(names, list(self.dials("last")))
 
 
+class Meshes(Case):
+    def seeds(self, name: str) -> tuple[str, ...]:
+        return self.config(name).overlay.seeds
+
+    def test_the_first_that_are_reached_are_seeds_and_relays_of_all(self) -> None:
+        out, err, code = self.setup_("--mesh", "a", "b=b.example.net", "c=192.0.2.3", "d=d", "e=e")
+        self.assertEqual(("", 0), (err, code))
+        self.assertIn("a has 10.88.0.1/24, asks b, c, d\n", out)
+        self.assertIn("b has 10.88.0.2/24, is a seed and relay, at b.example.net\n", out)
+        configs = {name: self.config(name) for name in "abcde"}
+        self.assertEqual({"mesh"}, {config.overlay.engine for config in configs.values()})
+        self.assertEqual(
+            ["b", "c", "d"], [name for name, each in configs.items() if each.overlay.role == "relay"]
+        )
+        reached = {"b": "tcp:b.example.net:4600", "c": "tcp:192.0.2.3:4600", "d": "tcp:d:4600"}
+        for name, config in configs.items():
+            self.assertEqual({*reached.values()} - {reached.get(name)}, set(self.seeds(name)))
+            self.assertEqual(((), ()), (config.peers, config.warnings))
+            self.assertTrue(config.tls)
+
+    def test_who_cannot_be_reached_listens_nowhere_whatever_the_port(self) -> None:
+        self.made("--mesh", "--port", "4700", "b=h", "a")
+        listen = self.config("a").listen
+        self.assertEqual((None, 4700), (listen.endpoint, listen.udp_port))
+        self.assertEqual("tcp:4700", self.config("b").listen.endpoint)
+        self.assertEqual(("tcp:h:4700",), self.seeds("a"))
+
+    def test_who_is_added_is_of_the_mesh_too(self) -> None:
+        self.made("--mesh", "b=h", "a")
+        made = self.made("b=h", "a", "c", "d=k")
+        self.assertEqual([False, False, True, True], [each["made"] for each in made])
+        self.assertEqual((("tcp:h:4600", "tcp:k:4600"), ("tcp:h:4600",)), (self.seeds("c"), self.seeds("d")))
+        self.assertEqual("mesh", self.config("c").overlay.engine)
+
+    def test_a_tree_is_no_mesh(self) -> None:
+        self.made("b=h", "a")
+        before = self.contents()
+        out, err, code = self.setup_("--mesh", "b=h", "a", "c")
+        self.assertEqual(("", 1, before), (out, code, self.contents()))
+        self.assertIn("is of a tree: give another folder with --in", err)
+
+
 class Again(Case):
     """What is there goes before what would be planned."""
 

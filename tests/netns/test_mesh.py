@@ -1,6 +1,7 @@
 """The mesh on whole nodes: one seed is enough, streams find their receivers, a relay's death is repaired."""
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from subprocess import run
@@ -9,6 +10,7 @@ from typing import Any
 from multicastmw.cli.lab import Host, wait_until
 from multicastmw.cli.lab.process import Process
 from tests.netns.kit import (
+    DEVICE,
     PATIENCE,
     PORT,
     TTL,
@@ -126,21 +128,21 @@ class Repair(NetnsTestCase):
             self.assertGreater(stream["counters"]["recovered"], 0)
             self.assertGreater(stream["counters"]["held"], 0)
 
-    def test_data_inside_tls_go_over_tcp_and_the_mesh_is_the_same(self) -> None:
+    def test_what_mcmw_setup_makes_is_a_mesh_whose_data_go_inside_tls(self) -> None:
         lab = self.make_lab("abc")
         hosts = [lab.host(name) for name in "abc"]
-        folder = lab.state_dir
-        for what in (["authority"], ["node", "a", "b", "c"]):
-            command = [sys.executable, "-m", "multicastmw.cli.main", "keys", *what, "--in", str(folder)]
-            self.assertEqual(0, run(command, capture_output=True, check=False).returncode)
+        folder = lab.state_dir / "made"
+        folder.mkdir()
+        nodes = [f"{host.name}={host.address}" for host in hosts[:2]] + ["c"]
+        setup = ["setup", "--mesh", "--in", str(folder), *nodes]
+        command = [sys.executable, "-m", "multicastmw.cli.main", *setup]
+        done = run(command, capture_output=True, check=False, text=True)
+        self.assertEqual((0, ""), (done.returncode, done.stderr))
         for host in hosts:
-            files = {
-                "certificate": folder / f"{host.name}.pem",
-                "private-key": folder / f"{host.name}.key",
-                "authorities": folder / "authority.pem",
-            }
-            sections = overlay(None if host is hosts[0] else hosts[0]) | {"tls": files}
-            host.start_node(node_ini(host, (), sections))
+            own = folder / host.name
+            files = f" = {own}/\\1"  # as its node would find them beside its node.ini
+            ini = re.sub(r" = (\w+\.(?:pem|key))$", files, (own / "node.ini").read_text(), flags=re.MULTILINE)
+            host.start_node(ini.replace("[tap]", f"[tap]\ndevice = {DEVICE}"))
         await_linked(hosts[2], "ab", data="tcp")
         receivers = [
             host.spawn(asking(host, "recv", GROUP, "--json"), log=f"{host.name}-r") for host in hosts[1:]
