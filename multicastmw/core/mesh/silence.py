@@ -55,6 +55,15 @@ class Silence:
         self._deferred_until = min(now + DEFER, self._upstream.fed_at + DEFERRED_MOST)
         self.stall(now)
 
+    def bereft(self, lost: Neighbour, now: float) -> None:
+        """The parent is gone for certain: nobody has to say first that there is more."""
+        self.repair(now)
+        feed = self._feed
+        if self._upstream.joining is None and feed.wants() and not feed.is_slow and feed.is_live:
+            self.stall(now)
+            self._leap(lost, now)
+            self._poll(now)
+
     # --- time
 
     def watch(self, now: float) -> None:
@@ -84,28 +93,28 @@ class Silence:
         self._feed.wake(now + SILENT_LEAST)
         if self._others_have_more(now):
             self.silent(now)
-        else:
+        elif self._upstream.parent is not None:
             self.stall(now)
-            self._leap(now)
+            self._leap(self._upstream.parent, now)
             self._poll(now)
 
-    def _leap(self, now: float) -> None:
-        """Nobody has said that there is more: one whose way is not over the parent is grafted all the same.
+    def _leap(self, lost: Neighbour, now: float) -> None:
+        """Nobody has said that there is more: one whose way is not over who is lost is grafted all the same.
 
         It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
         """
         if now >= self._leap_at:
             self._leaps = 0
         upstream = self._upstream
-        if upstream.joining or now < self._deferred_until or self._leaps >= LEAPS or upstream.parent is None:
+        if upstream.joining or now < self._deferred_until or self._leaps >= LEAPS:
             return
-        lost = upstream.parent.node >> 32
+        short = lost.node >> 32
         best, rank_of_best = None, (2, NEVER)
         for neighbour, theirs in self._feed.theirs.items():
-            if not theirs.path or lost in theirs.path or not upstream.may_feed(neighbour, theirs, now):
+            if not theirs.path or short in theirs.path or not upstream.may_feed(neighbour, theirs, now):
                 continue
             rank = int(theirs.at <= upstream.fed_at), neighbour.rtt / (1 + min(theirs.free, 3))
-            if neighbour is not upstream.parent and rank < rank_of_best:
+            if neighbour is not lost and rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
         if best is not None:
             self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST

@@ -229,7 +229,9 @@ class Upstream:
         self._feed.of(by).refused(prune.refusal, min(MISBEHAVED_BACK_OFF_MOST, back_off), now)
         if prune.alternatives:
             self._feed.try_out(prune.alternatives, now)
-        if self.parent is None or now - self.fed_at > self.silent_after():
+        if self.parent is None:
+            self.silence.bereft(by, now)
+        elif now - self.fed_at > self.silent_after():
             self.silence.repair(now)
         else:
             self._move(now)
@@ -242,7 +244,7 @@ class Upstream:
             self._lost(now)
             self._feed.counters.orphaned += 1
         if self.parent is None:
-            self.silence.repair(now)
+            self.silence.bereft(by, now)
 
     def leave(self, now: float) -> None:
         """It is wanted no more."""

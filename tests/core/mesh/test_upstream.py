@@ -206,6 +206,30 @@ class FedTest(TestCase):
         self.assertEqual(len(self.other_pen.of(Graft)), 1)
         self.assertEqual(self.feed.counters.orphaned, 1)
 
+    def test_who_is_gone_is_followed_by_one_that_need_not_have_more(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, 3)))
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        (graft,) = self.other_pen.of(Graft)
+        self.assertEqual(graft.missing, (Range(self.feed.top + 1, self.feed.top + 1),))
+        self.assertTrue(self.child_pen.of(Have)[0].streams[0].load.stalled)
+
+    def test_so_is_a_parent_that_leaves(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, 3)))
+        self.lone.accept(self.parent, Prune(KEY))
+        self.assertEqual(len(self.other_pen.of(Graft)), 1)
+
+    def test_but_not_by_one_that_had_it_from_the_same_who_is_only_asked_for_the_next_packet(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, self.parent.node >> 32, 3)))
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.assertEqual(self.other_pen.of(Graft), [])
+        self.assertEqual(len(self.other_pen.of(Nack)), 1)
+
+    def test_of_a_stream_that_is_over_nothing_is_asked(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, 3)))
+        self.lone.mesh.now = self.lone.now = self.lone.now + LIVE + 1
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.assertEqual(([], []), (self.other_pen.of(Graft), self.other_pen.of(Nack)))
+
     def beacons(self, count: int, lead: float) -> None:
         """So many, each at the other one earlier than at the parent."""
         for number in range(201, 201 + count):
