@@ -57,6 +57,8 @@ class Order:
             return False
         if not self.held or ahead(self._first, number):
             self._first = number
+        elif number in self.held:
+            return True
         self.held[number] = message, now
         self._bytes += len(message)
         self._feed.counters.held += 1
@@ -64,12 +66,12 @@ class Order:
         return True
 
     def _missing(self) -> int | None:
-        """The first number that is waited for."""
+        """The first number that is waited for; what is held here is not, whatever is said of it."""
         if not self._feed.gaps.numbers:
             self._passed = None
         passed = self._passed
         for missing in self._feed.gaps.numbers:
-            if passed is None or ahead(missing, passed):
+            if missing not in self.held and (passed is None or ahead(missing, passed)):
                 return missing
         return None
 

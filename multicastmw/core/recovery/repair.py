@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.gaps import Gaps
 from multicastmw.core.mesh.kept import Kept
-from multicastmw.core.mesh.numbers import HALF, MASK, each, ranges
+from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each, ranges
 from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import (
     AT_ONCE,
@@ -175,6 +175,8 @@ class Repair:
                 self.goes_to(others)
             self.link = ingress
             self._took(packet, sequence, low_water, flags)
+            if ahead(sequence, self._top):
+                order = None  # so far ahead that nobody believes it: nothing waits for what is between
         if self.keeps:
             self._packets[sequence] = bytes(packet.message)
             if not sequence & LOOKS:
@@ -255,11 +257,11 @@ class Repair:
             return
         for number in each(held.missing, AT_ONCE):
             self._asked_in_vain(number, by, now)
-        ahead = (held.highest - top) & MASK
-        if not 0 < ahead <= MISSING_MAX:
+        more = (held.highest - top) & MASK
+        if not 0 < more <= MISSING_MAX:
             return
         self._hears_of(held.missing[0].first if held.missing else (held.highest + 1) & MASK, now)
-        self._skipped(top, ahead + 1, now)
+        self._skipped(top, more + 1, now)
         self._top = held.highest
         self._look_for_next()
 

@@ -56,6 +56,15 @@ class OrderTests(SynchronousTestCase):
                 self.got.append(number)
             self.order.go_on(self.now)
 
+    def test_what_is_held_is_not_missing_whatever_is_said_of_it(self) -> None:
+        self.comes(0, 2, 4)
+        self.feed.gaps.numbers[BIG + 2 & 0xFFFFFFFF] = None
+        self.feed.gaps.numbers[BIG + 4 & 0xFFFFFFFF] = None
+        self.now += HOLD
+        self.order.go_on(self.now)
+        self.assertEqual([0, 2, 4], self.steps())
+        self.assertEqual({}, self.order.held)
+
     def steps(self) -> list[int]:
         return [(number - BIG) & 0xFFFFFFFF for number in self.got]
 
