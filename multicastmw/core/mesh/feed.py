@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 NEAR_NUMBERS, NEAR_SECONDS = 4_096, 10.0  # from the last number: further nobody leads a stream
 ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an old parent may have sent
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
+RATE_TOLD, BITS_TOLD = 100_000.0, 1_000_000.0  # as others say, before it is measured: packets/s, kbit/s
 FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has become four times as much
 NEVER = float("inf")
 
@@ -72,6 +73,7 @@ class Feed:
         self.moved_at = now  # when something new came last
         self.rate = 0.0  # packets/s
         self.bits = 0.0  # kbit/s
+        self._is_measured = False  # else they are what somebody said, if anything
         self.beacons = 0
         self.due = now + REST
         self.counters = FeedCounters()
@@ -368,7 +370,8 @@ class Feed:
         if self.ours:
             return
         if held.beacon is not None and not self.rate:
-            self.rate, self.bits = float(held.beacon.rate), float(held.beacon.bits)
+            self.rate = min(RATE_TOLD, float(held.beacon.rate))
+            self.bits = min(BITS_TOLD, float(held.beacon.bits))
         self.suspicion.told(by, held, now)
         self.upstream.told(by, theirs, held, now)
 
@@ -380,7 +383,7 @@ class Feed:
                 self.kept.give(by, number, now)
             else:
                 is_absent = True
-        if is_absent:
+        if is_absent and self.top >= 0:
             by.say(Have((self.held(),)), now)
 
     def accept_graft(self, by: Neighbour, graft: Graft, now: float) -> None:
@@ -411,7 +414,7 @@ class Feed:
         """Nobody here wants it any more."""
         if not self.ours and not self.wants():
             self.upstream.leave(now)
-            self.gaps.numbers.clear()
+            self.gaps.clear()
 
     # --- time
 
@@ -436,7 +439,8 @@ class Feed:
         if self._count:
             self._mean = self._bytes / self._count
             rate = self._count / seconds
-            weight = 1.0 if self.rate * 4 < rate else FOLLOWS
+            weight = 1.0 if self.rate * 4 < rate or not self._is_measured else FOLLOWS
+            self._is_measured = True
             self.rate += (rate - self.rate) * weight
             self.bits += (self._bytes * 8 / 1000 / seconds - self.bits) * weight
             self._near = NEAR_NUMBERS + int(self.rate * NEAR_SECONDS)

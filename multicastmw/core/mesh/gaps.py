@@ -22,6 +22,7 @@ from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.wire.mesh import RANGES_MAX, Nack, Range, StreamKey
 
 # What we chose.
+SKIPPED_LEAST = 256  # numbers that are asked for of one gap, however slow the stream is
 KNOWN_FOR = 2.0  # seconds after which what a neighbour said it has is not believed any more
 NOBODY_REST = 0.05  # seconds until a neighbour is looked for again who has it
 PROMISE = 1.0  # seconds within which who sends anything again is not blamed for the rest
@@ -129,12 +130,17 @@ class Gaps:
     def skipped(self, top: int, step: int, now: float) -> None:
         """The number after `top` that came is so many steps further."""
         if step > MISSING_MAX:
-            self.numbers.clear()  # that is no loss: it began anew elsewhere
+            self.clear()  # that is no loss: it began anew elsewhere
             return
-        self._feed.counters.missed += step - 1
-        if not self._feed.deadline:
+        feed = self._feed
+        feed.counters.missed += step - 1
+        if not feed.deadline:
             return
-        guard = self._reordering.guard(self._feed.rate)
+        most = max(SKIPPED_LEAST, int(feed.rate * feed.deadline))
+        if step > most:  # of many, those alone are asked for that could be here in time
+            feed.counters.given_up += step - most
+            top, step = (top + step - most) & MASK, most
+        guard = self._reordering.guard(feed.rate)
         wait = GAP_WAIT + 2 * self.late  # the parent's guard is as long as ours, and what it gets may be late
         for back in range(1, step):
             number = (top + back) & MASK
@@ -143,7 +149,12 @@ class Gaps:
                 self._was_sent(miss, guard, now)
         while len(self.numbers) > MISSING_MAX:
             self._give_up(next(iter(self.numbers)))
-        self._feed.wake(now + guard)
+        feed.wake(now + guard)
+
+    def clear(self) -> None:
+        """Nothing is missing any more."""
+        self._feed.counters.given_up += len(self.numbers)
+        self.numbers.clear()
 
     def _was_sent(self, miss: Miss, guard: float, now: float) -> None:
         """By the parent: so it was lost on the way, or was overtaken."""

@@ -377,6 +377,8 @@ class Mesh:
             self.blame(by, FLOOD, now)
             return
         for held in have.streams:
+            if self.neighbours.get(by.node) is not by:
+                return  # what it has said of the one before was too much
             feed = self._feed_of(held.stream, by, now)
             if feed is None:
                 continue

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 FOLLOWS = 0.3  # of a measured rate goes into the mean
 QUIET = 0.04  # seconds without a packet: what is sent more often shows its own losses
 TELLS = 3  # times that a highest number is announced: a Have may be lost, too
-SKIPPED_LEAST = 64  # numbers that are asked for of one gap, however slow the stream is
 IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
 NEVER = float("inf")
 NOWHERE = -1  # no number
@@ -193,7 +192,7 @@ class Repair:
     def lapse(self) -> None:
         """Packets were not asked for, or did not pass here: what was missed meanwhile is not missing."""
         self.next = self._top = NOWHERE
-        self.gaps.numbers.clear()
+        self.gaps.clear()
         self.order.go_on(self.stream.heard)
 
     def _took(self, packet: Packet, sequence: int, low_water: int, flags: int) -> None:
@@ -227,7 +226,7 @@ class Repair:
         assert self.window is not None
         self._restarts = self.window.restarts
         self._top = self.gaps.mark = sequence
-        self.gaps.numbers.clear()
+        self.gaps.clear()
 
     def _hears_of(self, mark: int, now: float) -> None:
         """Below it all was sent to us."""
@@ -238,15 +237,9 @@ class Repair:
             gaps.mark = mark
 
     def _skipped(self, top: int, step: int, now: float) -> None:
-        """Of many, those alone are asked for that could be here in time."""
-        if self.parent is None:
-            return
-        most = max(SKIPPED_LEAST, int(self.rate * self.deadline))
-        if MISSING_MAX >= step > most:
-            self.counters.missed += step - most
-            self.counters.given_up += step - most
-            top, step = (top + step - most) & MASK, most
-        self.gaps.skipped(top, step, now)
+        """The number after `top` that came is so many steps further."""
+        if self.parent is not None:
+            self.gaps.skipped(top, step, now)
 
     # --- what partners say
 

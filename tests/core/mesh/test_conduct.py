@@ -153,6 +153,19 @@ class LiarTest(TestCase):
         self.assertEqual(lone.mesh.counters.stolen, 6)
         self.assertTrue(pen.hung_up)
 
+    def test_of_a_have_that_was_too_much_the_rest_is_not_listened_to(self) -> None:
+        lone = Lone()
+        bad, pen = lone.neighbour(9)
+        pen.hang_up = lambda why, now: lone.mesh.link_down(bad, now)  # type: ignore[method-assign]
+        mine, others = KEY._replace(origin=node_of(1) | 7), KEY._replace(source=5)
+        lone.mesh.begin(mine, lone.now).sent(0, 1_000, 0, lone.now)  # type: ignore[union-attr]
+        both = have(500, key=mine).streams + have(7, key=others).streams
+        for _ in range(6):
+            lone.accept(bad, Have(both))
+            lone.now += 0.1
+        self.assertNotIn(bad.node, lone.mesh.neighbours)
+        self.assertFalse(any(bad in feed.theirs or feed.joining is bad for feed in lone.mesh.feeds.values()))
+
     def test_a_parent_that_drops_what_it_should_send_on_is_left_for_another(self) -> None:
         other, pen = self.lone.neighbour(10)
         for _ in range(6):

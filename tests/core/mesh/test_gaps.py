@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.gaps import SKIPPED_LEAST
 from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, MISSING_MAX, NACK_TRIES, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, Nack, Range
@@ -94,9 +95,21 @@ class GapsTest(TestCase):
         self.assertEqual(self.feed.missing, {})
 
     def test_no_more_is_missing_than_the_bound(self) -> None:
-        self.lone.data(self.parent, 200 + MISSING_MAX)
-        self.lone.data(self.parent, 200 + 2 * MISSING_MAX)
+        for jump in range(1, 12):
+            self.lone.data(self.parent, 200 + jump * MISSING_MAX)
         self.assertEqual(len(self.feed.missing), MISSING_MAX)
+
+    def test_of_one_gap_no_more_is_asked_for_than_can_be_here_in_time(self) -> None:
+        self.lone.data(self.parent, 200 + MISSING_MAX)
+        counters = self.feed.counters
+        self.assertEqual((SKIPPED_LEAST - 1, 200 + MISSING_MAX - 1),
+                         (len(self.feed.missing), max(self.feed.missing)))  # fmt: skip
+        self.assertEqual((MISSING_MAX - 1, MISSING_MAX - SKIPPED_LEAST), (counters.missed, counters.given_up))
+
+    def test_what_is_missing_where_a_stream_begins_anew_is_given_up(self) -> None:
+        self.lone.data(self.parent, 203, 203 + 2 * MISSING_MAX)
+        counters = self.feed.counters
+        self.assertEqual((0, 2, 2), (len(self.feed.missing), counters.missed, counters.given_up))
 
     def test_the_low_water_of_what_it_sends_on_tells_how_far_below_the_first_gap_lies(self) -> None:
         self.lone.data(self.parent, 202, 203)
@@ -104,6 +117,13 @@ class GapsTest(TestCase):
         self.assertEqual(self.feed.low_water(201 + 300), 255)
         self.lone.data(self.parent, 201)
         self.assertEqual(self.feed.low_water(203), 0)
+
+    def test_a_nack_for_a_stream_of_which_nothing_came_is_not_answered(self) -> None:
+        unknown = KEY._replace(source=77)
+        self.lone.accept(self.other, have(9, key=unknown))
+        self.other_pen.said.clear()
+        self.lone.accept(self.other, Nack(unknown, (Range(5, 5),)))
+        self.assertEqual([], self.other_pen.of(Have))
 
     def test_a_nack_brings_what_is_kept_and_says_what_is_not(self) -> None:
         self.lone.accept(self.other, Nack(KEY, (Range(199, 201),)))

@@ -4,6 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.link import UNHEARD
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
+from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.wire.cops import Op
 from multicastmw.wire.mesh import Beacon, Find, Have, Held, Load, Meeting
@@ -234,7 +235,8 @@ class Lies(Case):
         feed.rate = 0.0
         b.mesh.accept(parent, Have((held,)), self.world.now)
         said = feed.held(beacon=feed.top, way=True)
-        self.assertEqual((most, most, 32), (said.beacon.cost, said.beacon.bits, len(said.beacon.path)))
+        self.assertEqual((most, 32), (said.beacon.cost, len(said.beacon.path)))
+        self.assertEqual((RATE_TOLD, BITS_TOLD), (said.beacon.rate, said.beacon.bits))
         self.assertEqual(Have((said,)), decode(encode(Have((said,)))).message)
         register = Find(GROUP, Meeting.REGISTER, (b.mesh.sample(),), most)
         for _ in range(5_000):
