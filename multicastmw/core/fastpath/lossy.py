@@ -59,6 +59,8 @@ class Lossy:
                 self._rates[flow] = (flow.passed - passed) / max(0.5, seconds)
             if flow.lost > lost and self._can_be_mended(flow) and self._take(flow):
                 changed.append(flow)
+        for flow in self._rates.keys() - self._seen.keys() - self._until.keys():
+            del self._rates[flow]  # it has ended
         return changed
 
     def needs(self, origin: int, route: Route) -> Iterable[Flow]:

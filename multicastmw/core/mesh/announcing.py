@@ -1,7 +1,8 @@
 """What a node says of its streams: in rounds, of each beacon packet at once, and to who is new.
 
 Neighbours that neither feed nor are fed hear, once a round, the highest number and what is missing; where
-rounds are rare, those who are nearer to the origin hear it every second time.  Rounds
+rounds are rare, those who are nearer to the origin hear it every second time.  Children hear it where the
+stream pauses, for the last packets have nothing behind them that would show that they are lost.  Rounds
 are as far apart as the budget demands; beacons, one packet a second of each stream, count as part of it.
 """
 
@@ -92,11 +93,14 @@ class Announcer:
                 continue  # its beacon has said it, and one round more
             held = feed.held(whole=False)
             rate += feed.bits
-            children, parent = feed.children, feed.parent
+            children, parent, ends = feed.children, feed.parent, feed.ends(now)
             for neighbour in circle.active:
-                if neighbour in children or neighbour is parent:
+                if neighbour is parent:
                     continue
-                if not spares or feed.ours or feed.upstream.may_help(neighbour):
+                if neighbour in children:
+                    if ends:
+                        said.setdefault(neighbour, []).append(held)
+                elif not spares or feed.ours or feed.upstream.may_help(neighbour):
                     said.setdefault(neighbour, []).append(held)
         for neighbour, helds in said.items():
             for first in range(0, len(helds), HELD_MAX):

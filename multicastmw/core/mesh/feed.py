@@ -22,7 +22,7 @@ from multicastmw.core.mesh.kept import Kept, Shelf
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
-from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES, SLOW
+from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, MISSING_MAX, PACKET_BYTES, SLOW
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.suspicion import Suspicion
 from multicastmw.core.mesh.theirs import Theirs
@@ -50,6 +50,8 @@ ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
 RATE_TOLD, BITS_TOLD = 100_000.0, 1_000_000.0  # as others say, before it is measured: packets/s, kbit/s
 FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has become four times as much
+QUIET, QUIET_PACKETS = 0.06, 3  # seconds, and packets' time, after which a stream may pause
+TELLS = 3  # times that a last number is announced to children: a Have may be lost, too
 NEVER = float("inf")
 
 
@@ -86,6 +88,7 @@ class Feed:
         self._count = self._bytes = 0  # since the last measure
         self._mean = float(PACKET_BYTES)  # bytes of a packet
         self._near = NEAR_NUMBERS
+        self._told, self._tells = -1, 0
         self._measured_at = self._beacon_at = now
         self.upstream = Upstream(self, now)
         self.brood = Brood(self)
@@ -161,6 +164,19 @@ class Feed:
     def wants(self) -> bool:
         """Is it to come here?"""
         return not self.ours and (self.wanted or bool(self.brood.children))
+
+    def is_at_rest(self, now: float) -> bool:
+        """Did the last packet come so long ago that none is on its way, as far as its rate says?"""
+        return bool(self.rate) and now - self.moved_at > max(QUIET, QUIET_PACKETS / self.rate)
+
+    def ends(self, now: float) -> bool:
+        """It pauses, and its children may not have the last packets: this is said to them a few times."""
+        if self.top != self._told:
+            self._told, self._tells = self.top, 0
+        if self._tells >= TELLS or not self.is_at_rest(now):
+            return False
+        self._tells += 1
+        return True
 
     def low_water(self, sequence: int) -> int:
         """How far below this number the first one is that is missing here; 0: nothing is."""
@@ -354,6 +370,13 @@ class Feed:
             self.gaps.doubled(sequence, now)
         else:
             self.upstream.brought(by, now)
+
+    def lacks_end(self, highest: int, now: float) -> None:
+        """The parent has sent so far, and it was long ago: what has not come is lost."""
+        step = (highest - self.top) & MASK
+        if self.top >= 0 and 0 < step <= MISSING_MAX and self.is_at_rest(now):
+            self.gaps.skipped(self.top, step + 1, now)
+            self.top = highest
 
     def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
         self.top = self.gaps.mark = sequence

@@ -64,7 +64,7 @@ class Kept:
         self.packets: dict[int, Any] = {}
         self._feed = feed
         self._most = KEPT_BYTES // PACKET_BYTES
-        self._waiting: list[tuple[Asker, int]] = []
+        self._waiting: list[tuple[Asker, int, float]] = []  # who asked for which, and until when it is of use
 
     def keep(self, number: int, stored: Any) -> None:
         packets = self.packets
@@ -107,18 +107,18 @@ class Kept:
         """When it is its turn: at most a quarter of the uplink goes there."""
         if not self._waiting and self._feed.may_resend(now):
             self._give_now(to, number, now)
-        elif len(self._waiting) < QUEUE_MAX and sum(to is who for who, _ in self._waiting) < QUEUE_OF_ONE:
-            self._waiting.append((to, number))
+        elif len(self._waiting) < QUEUE_MAX and sum(to is who for who, _, _ in self._waiting) < QUEUE_OF_ONE:
+            self._waiting.append((to, number, now + KEPT_SECONDS))
             self._feed.wake(now + TURN)
 
     def go_on(self, now: float) -> None:
         """Those who wait, as far as there is room."""
         if not self._waiting:
             return
-        self._waiting = [each for each in self._waiting if self._feed.knows(each[0])]
+        self._waiting = [each for each in self._waiting if now < each[2] and self._feed.knows(each[0])]
         given = 0
         while given < len(self._waiting) and self._feed.may_resend(now):
-            to, number = self._waiting[given]
+            to, number, _ = self._waiting[given]
             given += 1
             self._give_now(to, number, now)
         del self._waiting[:given]

@@ -47,6 +47,14 @@ class LossyTests(Case):
         self.passes(10)
         self.assertTrue(self.is_fast())
 
+    def test_nothing_is_remembered_of_one_that_has_ended(self) -> None:
+        self.passes(3)
+        rates = self.hub.mirror._lossy._rates
+        self.assertEqual(1, len(rates))
+        self.world.cables[0].cut()  # b's
+        self.world.run(120)
+        self.assertEqual({}, rates)
+
     def test_one_that_loses_comes_here_and_goes_again_when_it_has_lost_nothing_for_a_while(self) -> None:
         self.passes(3)
         self.passes(2, lost=1)

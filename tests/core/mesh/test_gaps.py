@@ -2,8 +2,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.bucket import Bucket
 from multicastmw.core.mesh.gaps import SKIPPED_LEAST
-from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, MISSING_MAX, NACK_TRIES, Settings
+from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, KEPT_SECONDS, MISSING_MAX, NACK_TRIES, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, Nack, Range
 from tests.core.mesh.kit import KEY, RATE, UPLINK, Lone, have
@@ -137,6 +138,21 @@ class GapsTest(TestCase):
             self.lone.pass_time(1 / RATE)
         self.assertLess(len(self.feed.kept.packets), 3.5 * RATE)
         self.assertIn(600, self.feed.kept.packets)
+
+    def test_where_the_uplink_carries_nothing_a_nack_is_forgotten_soon(self) -> None:
+        self.lone.mesh._resends = Bucket(0.0, 0.0)
+        self.lone.accept(self.other, Nack(KEY, (Range(190, 199),)))
+        self.lone.pass_time(KEPT_SECONDS + 0.1)
+        self.assertEqual([], self.other_pen.resent)
+        self.assertGreaterEqual(self.feed.due, self.lone.now)
+        rings = 0
+        for _ in range(100):
+            self.lone.now = max(self.lone.now, self.feed.due)
+            self.feed.tick(self.lone.now)
+            rings += 1
+            if self.lone.now > self.feed.began + 30:
+                break
+        self.assertLess(rings, 100)
 
     def test_a_nack_for_everything_brings_what_the_bound_and_the_uplink_allow(self) -> None:
         self.lone.accept(self.other, Nack(KEY, (Range(0, 0xFFFFFFFF),)))

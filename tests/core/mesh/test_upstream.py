@@ -1,4 +1,5 @@
 from itertools import pairwise
+from typing import Any
 
 from twisted.trial.unittest import TestCase
 
@@ -354,6 +355,24 @@ class StreamTest(TestCase):
         hall.play(origin, 3.0)
         hall.rest(1.5)
         self.assertEqual(sorted(leaf.got), list(range(300)))
+
+    def test_the_last_packets_before_a_pause_come_again_also_from_an_only_parent(self) -> None:
+        hall = Hall()
+        origin, leaf = hall.person(), hall.person()
+        cable = hall.cable(origin, leaf)
+        last, seen = range(147, 150), set()
+
+        def is_lost(what: Any) -> bool:
+            number = getattr(what, "number", None)
+            is_first = number in last and number not in seen
+            seen.add(number)
+            return is_first
+
+        cable.lost = is_lost
+        hall.play(origin, 1.5)
+        self.assertNotIn(149, leaf.got)
+        hall.rest(1.0)
+        self.assertEqual(sorted(leaf.got), list(range(150)))
 
     def test_a_silent_parent_costs_less_than_half_a_second_and_no_packet(self) -> None:
         hall = Hall()
