@@ -21,7 +21,7 @@ NOTABLE = 0.005  # a share of loss that is said
     epilog=exit_codes({
         0: "every node reaches every other, without loss",
         1: "it could not be asked, and one line says why",
-        5: "some do not reach some, or probes were lost, or a node did not answer",
+        5: "some do not reach some, or probes were lost, or a node did not answer; or there is no other",
     })
 )  # fmt: skip
 @click.option("--probes", type=click.IntRange(1, 100), default=20, show_default=True,
@@ -63,7 +63,7 @@ def matrix(target: Target, probes: int, interval: float, as_json: bool) -> None:
         click.echo(json.dumps(_document(table, pairs, silent) | asked))
     else:
         _show(screen(), table, pairs, silent)
-    if silent or any(pair.loss > 0 for pair in pairs):
+    if not pairs or silent or any(pair.loss > 0 for pair in pairs):
         raise click.exceptions.Exit(5)
 
 

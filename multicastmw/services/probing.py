@@ -199,7 +199,8 @@ class ProbingService(Service):
     def _matrix(self, said: Said, tell: Tell) -> Asker:
         probes = literals.whole(1, 100)(said.get("probes", "20"))
         interval = between(0.02, 10, said.get("interval", "0.1"))
-        return SurveyAsking(self._here(), self, tell, self._now(), probes, interval)
+        is_mesh = self._node.mesh is not None
+        return SurveyAsking(self._here(), self, tell, self._now(), probes, interval, grows=is_mesh)
 
     def _trace(self, said: Said, tell: Tell) -> Asker:
         apart = between(0.5, APART_MAX, said.get("seconds", "2"))

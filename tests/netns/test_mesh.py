@@ -175,6 +175,23 @@ class Repair(NetnsTestCase):
         self.assertEqual((300, 0, 0), (found["received"], found["lost"], found["duplicates"]))
         self.assertEqual([TTL - 2], found["ttl"])  # over the relay, also what was sent again
 
+    def test_all_answer_who_asks_them_also_those_who_cannot_reach_each_other(self) -> None:
+        lab = self.make_lab("abcdef")
+        hosts = [lab.host(name) for name in "abcdef"]
+        for host in hosts:
+            sections: dict[str, dict[str, object]] = overlay(None if host is hosts[0] else hosts[0])
+            if host in hosts[3:]:
+                sections["listen"] = {"endpoint": ""}
+            host.start_node(node_ini(host, (), sections))
+        for host in hosts[3:]:
+            await_linked(host, "abc")
+        for host in (hosts[5], hosts[1]):
+            done = host.run(asking(host, "matrix", "--json", "--probes", "10"))
+            found = json.loads(done.stdout)
+            self.assertEqual(
+                (6, 30, []), (len(found["nodes"]), len(found["pairs"]), found["silent"]), host.name
+            )
+
 
 def members_near(status: dict[str, Any]) -> list[str]:
     """The neighbours in the group."""

@@ -11,7 +11,7 @@ from struct import Struct as Twin
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from zlib import crc32
 
-from multicastmw.core.probing.survey import PROBES_A_SECOND, SurveyPart
+from multicastmw.core.probing.survey import PROBES_A_SECOND, SETTLE, SETTLE_MOST, SurveyPart
 from multicastmw.wire.probe import (
     ENTRIES_MAX,
     Body,
@@ -143,7 +143,8 @@ class Answering:
         if len(self._surveys) >= SURVEYS_MAX:
             for key in [key for key, part in self._surveys.items() if part.ends_at <= now]:
                 del self._surveys[key]
-        part, run = SurveyPart(survey, now, self._pick), (head.asker, head.run)
+        settle = max(SETTLE, min(SETTLE_MOST, head.time / MICRO))
+        part, run = SurveyPart(survey, now, self._pick, settle), (head.asker, head.run)
         # Who asks keeps to the rate of all together; a forged question need not.
         is_flood = self._crowd > survey.interval / 1000 * PROBES_A_SECOND * LENIENCE
         if run in self._surveys or not self._has_room(head.asker) or is_flood or not part.is_modest:

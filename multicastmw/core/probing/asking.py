@@ -34,6 +34,9 @@ from multicastmw.wire.probe import (
 SPREAD_A_NODE = 0.002  # seconds, so that nobody has to read more than 500 answers a second
 NEARLY = 0.5  # seconds that an answer may take beside that
 SURVEY_TOLD = (0.0, 0.08, 0.16)  # seconds; who hears none of the three takes no part
+# In a mesh the question's way has to grow first, and what is lost comes again: all begin at the same time.
+SURVEY_TOLD_MESH = (0.0, 0.1, 0.3, 0.6, 1.0, 1.5)
+GROWN, AGAIN = 2.0, 1.0  # seconds until the first probe, and for which the last one may be sent again
 TRIES = 5  # times that who does not answer is asked again
 ANSWERERS_MAX = 1_024  # nodes whose answers are told, beside those that are known
 KNOWN_MAX = 16_384  # nodes that one question knows of, those that have gone among them
@@ -180,30 +183,35 @@ class SurveyAsking(_Asking):
     """Everybody sends probes and counts; then everybody is asked what came, who does not say it again."""
 
     def __init__(
-        self, here: Here, facts: Facts, tell: Tell, now: float, probes: int, interval: float
-    ) -> None:
+        self, here: Here, facts: Facts, tell: Tell, now: float, probes: int, interval: float,
+        grows: bool = False,
+    ) -> None:  # fmt: skip
+        """`grows`: the ways to the others do, as in a mesh."""
         super().__init__(here, facts, tell, now)
         everybody = len(self._known) + 1
         self.interval = max(interval, INTERVAL_MIN, everybody / PROBES_A_SECOND)
         self.probes = max(1, min(PROBES_MAX, probes, int(LASTS_MAX / self.interval)))
+        self._times = SURVEY_TOLD_MESH if grows else SURVEY_TOLD
         self._told = 0
         self._tries = 0
         self._began = now
-        self._ends_at = now + SURVEY_TOLD[-1] + SETTLE + self.probes * self.interval + NEARLY
+        self._first_at = now + GROWN if grows else now  # a probe is sent; now: as each one hears of it
+        begins = GROWN + AGAIN if grows else SURVEY_TOLD[-1] + SETTLE
+        self._ends_at = now + begins + self.probes * self.interval + NEARLY
         self._report_at = now + 1.0
 
     def tick(self, now: float) -> Iterator[Question]:
         if self.is_over or now < self._next_at:
             return
-        if self._told < len(SURVEY_TOLD):
+        if self._told < len(self._times):
             if not self._told:
                 self._begin(probes=self.probes, interval=round(self.interval, 4),
                             seconds=round(self._ends_at - now, 1))  # fmt: skip
-            yield self._head(Kind.SURVEY, 0, 0), Survey(self.probes, round(self.interval * 1000))
+            head = self._head(Kind.SURVEY, 0, max(0.0, self._first_at - now))
+            yield head, Survey(self.probes, round(self.interval * 1000))
             self._told += 1
-            self._next_at = (
-                self._began + SURVEY_TOLD[self._told] if self._told < len(SURVEY_TOLD) else self._wake_at(now)
-            )
+            is_last = self._told == len(self._times)
+            self._next_at = self._wake_at(now) if is_last else self._began + self._times[self._told]
         elif now < self._ends_at:
             self._next_at = self._wake_at(now)
         else:

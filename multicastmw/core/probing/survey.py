@@ -12,6 +12,7 @@ from multicastmw.wire.probe import Entry
 # What we chose.
 SETTLE = 0.3  # seconds until the first probe, so that everybody has heard the question by then
 PROBES_MAX = 100
+SETTLE_MOST = 5.0  # that a question may say
 INTERVAL_MIN, LASTS_MAX = 0.02, 60.0  # seconds, between probes and of all of them
 KEPT = 30.0  # seconds after the last probe, within which reports are asked for
 NODES_MAX = 1_024  # nodes that are counted
@@ -55,7 +56,10 @@ class Heard:
 class SurveyPart:
     """From the question to the reports; `times` are those of our probes."""
 
-    def __init__(self, asked: probe.Survey, now: float, pick: Callable[[float, float], float]) -> None:
+    def __init__(
+        self, asked: probe.Survey, now: float, pick: Callable[[float, float], float], settle: float = SETTLE
+    ) -> None:
+        """`settle`: seconds until the first probe."""
         self.probes = asked.probes
         interval = asked.interval / 1000
         self.is_modest = (
@@ -63,9 +67,9 @@ class SurveyPart:
             and interval >= INTERVAL_MIN
             and interval * self.probes <= LASTS_MAX
         )
-        self.ends_at = now + SETTLE + interval * self.probes + KEPT
+        self.ends_at = now + settle + interval * self.probes + KEPT
         numbers = range(self.probes if self.is_modest else 0)
-        self.times = [now + SETTLE + (number + pick(0.0, 1.0)) * interval for number in numbers]
+        self.times = [now + settle + (number + pick(0.0, 1.0)) * interval for number in numbers]
         self._heard: dict[int, Heard] = {}
 
     def accept(self, node: int, number: int, clock: int, hops: int, now: float) -> None:

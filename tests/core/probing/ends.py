@@ -89,8 +89,8 @@ class End:
         self.prober.ask(asker)
         return asker
 
-    def survey(self, probes: int = 20, interval: float = 0.05) -> SurveyAsking:
-        asker = SurveyAsking(self.here(), self, self.lines.append, self.now, probes, interval)
+    def survey(self, probes: int = 20, interval: float = 0.05, grows: bool = False) -> SurveyAsking:
+        asker = SurveyAsking(self.here(), self, self.lines.append, self.now, probes, interval, grows)
         self.prober.ask(asker)
         return asker
 

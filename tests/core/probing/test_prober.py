@@ -168,6 +168,23 @@ class Surveys(Tree):
         self.assertEqual(4, len(self.a.said("begin")[0]["nodes"]) + 1)
         self.assertTrue(self.a.said("progress"))
 
+    def test_where_ways_have_to_grow_all_begin_together_also_who_hears_of_it_late(self) -> None:
+        self.lossy(self.b, self.c, 1.0)
+        self.a.survey(grows=True)
+        self.world.run(0.8)
+        self.lossy(self.b, self.c, 0.0)
+        self.run_until_done(self.a)
+        pairs = self.table(self.a)
+        self.assertEqual((12, {20}), (len(pairs), {pair.got for pair in pairs.values()}))
+
+    def test_nobody_waits_for_its_probes_for_longer_than_some_seconds(self) -> None:
+        head = Head(Kind.SURVEY, 1, self.a.node.id, time=4_000_000_000)
+        self.a.send(encode(head, Survey(2, 50)), self.world.now)
+        self.world.run(4.9)
+        self.assertEqual(0, self.b.prober.counters.sent)
+        self.world.run(0.5)
+        self.assertEqual(2, self.b.prober.counters.sent)
+
     def test_what_is_lost_in_one_direction_is_said_of_that_one(self) -> None:
         self.lossy(self.b, self.c, 0.3)
         self.a.survey(probes=100, interval=0.05)
