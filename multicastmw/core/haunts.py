@@ -1,4 +1,4 @@
-"""At which addresses nodes were seen, so that one that returns with another is told of, once.
+"""What nodes were called, and at which addresses they were: one that returns with another is told of, once.
 
 A node with two ways in is seen at both in turn: a few addresses of each are remembered, and only one that is
 not among them is news.
@@ -7,6 +7,24 @@ not among them is news.
 # What we chose.
 NODES_MAX = 1_024  # as many as may have links; who was seen longest ago goes first
 ADDRESSES_MAX = 4  # of one
+
+
+class Called:
+    """What nodes were called that had a link once: in a mesh many of them are no neighbours any more."""
+
+    def __init__(self) -> None:
+        self.names: dict[int, str] = {}
+
+    def saw(self, node: int, name: str) -> None:
+        """It has a link now."""
+        self.names.pop(node, None)
+        while len(self.names) >= NODES_MAX:
+            del self.names[next(iter(self.names))]
+        self.names[node] = name
+
+    def name(self, node: int) -> str:
+        """As people read it: by its id, where no name is known."""
+        return self.names.get(node) or f"{node:016x}"
 
 
 class Haunts:

@@ -27,7 +27,7 @@ from multicastmw.core.events import (
     own_name_elsewhere,
     same_node_twice,
 )
-from multicastmw.core.haunts import Haunts
+from multicastmw.core.haunts import Called, Haunts
 from multicastmw.core.liveness import Pick
 from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
@@ -126,6 +126,7 @@ class Room:
         self.turns = Turns()
         self.namesakes = Namesakes()
         self.haunts = Haunts()
+        self.called = Called()
         self.counters = RoomCounters()
         self.links_max = LINKS_MAX
         self.moved: Callable[[Link], None] = lambda link: None  # told of a link whose data go another way
@@ -205,6 +206,7 @@ class Room:
         if link.section and link.section != opened.name:
             self.tell(PeerIsMisnamed(link.section, link.address, opened.name))
         self.by_node[opened.node] = link
+        self.called.saw(opened.node, opened.name)
         self._unopened.pop(link, None)
         self.counters.opened += 1
         if not link.dialled and link.address and not link.address.startswith(LOOPBACK):

@@ -108,8 +108,7 @@ class Names:
 
     def __init__(self, node: "NodeService") -> None:
         here = node.room.here
-        self._by_node = {each: link.name for each, link in node.room.by_node.items()}
-        self._by_node[here.node] = here.name
+        self._by_node = {**node.room.called.names, here.node: here.name}
         self._by_short = {each >> 32: name for each, name in self._by_node.items()}
 
     def __eq__(self, other: object) -> bool:

@@ -168,6 +168,9 @@ class ProbingService(Service):
         found = {node: reach.name(node) or f"{node:016x}" for node in reach.nodes()}
         return found | {node: link.name for node, link in self._node.room.by_node.items()}
 
+    def name(self, node: int) -> str:
+        return self._node.room.reach.name(node) or self._node.room.called.name(node)
+
     # --- what is asked on the control socket
 
     def leaves(self) -> dict[str, Any]:

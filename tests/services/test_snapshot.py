@@ -124,13 +124,15 @@ class OfAMesh(SynchronousTestCase):
             counts.append(sum(bool(stream.backups) for stream in mesh.streams))
         self.assertEqual([LOOKED_THROUGH, 2 * LOOKED_THROUGH, *[2 * LOOKED_THROUGH + 1] * 2], counts)
 
-    def test_somebody_who_has_gone_is_called_by_his_id(self) -> None:
+    def test_somebody_who_has_gone_is_called_as_he_was_and_a_stranger_by_his_id(self) -> None:
         before = self.taken()
         link = self.node.room.by_node[next(iter(self.node.mesh.mesh.neighbours))]
         link.lost("cut")
         after = self.taken()
         self.assertEqual(len(before.neighbours) - 1, len(after.neighbours))
-        self.assertIn(f"{link.node:016x}", [stream.node for stream in after.streams])
+        self.assertIn(link.name, [stream.node for stream in after.streams])
+        del self.node.room.called.names[link.node]
+        self.assertIn(f"{link.node:016x}", [stream.node for stream in self.taken().streams])
 
 
 def names_of(node: NodeService) -> dict[int, str]:

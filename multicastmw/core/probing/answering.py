@@ -58,6 +58,9 @@ class Facts(Protocol):
     def known(self) -> Mapping[int, str]:
         """The other nodes that are reached, with their names."""
 
+    def name(self, node: int) -> str:
+        """What a node is called that was reached once; its id where that is not known."""
+
 
 Say = Callable[..., None]
 

@@ -90,7 +90,7 @@ class _Asking:
 
     def _who(self, node: int) -> dict[str, Any]:
         name = self._here.name if node == self._here.node else self._known.get(node)
-        return {"id": text(node), "name": name or self._facts.known().get(node) or text(node)}
+        return {"id": text(node), "name": name or self._facts.name(node)}
 
     def _head(self, kind: Kind, round_: int, spread: float) -> Head:
         return Head(kind, self.run, self._here.node, round_, time=int(spread * MICRO))

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, NeighbourMoved, OwnName, SameNodeTwice
-from multicastmw.core.haunts import ADDRESSES_MAX, NODES_MAX, Haunts
+from multicastmw.core.haunts import ADDRESSES_MAX, NODES_MAX, Called, Haunts
 from multicastmw.core.mesh import mesh
 from multicastmw.core.mesh.destination import ASK_GROUPS, LEAVE_AFTER
 from multicastmw.core.mesh.settings import Settings
@@ -66,6 +66,15 @@ class Moved(Case):
         for each in range(2 * ADDRESSES_MAX):
             haunts.saw(1, f"192.0.2.{each}")
         self.assertEqual(len(haunts._seen[1]), ADDRESSES_MAX)
+
+    def test_who_is_gone_still_has_its_name(self) -> None:
+        self.calls("192.0.2.1", "prague", 77 << 48)
+        self.assertEqual("prague", self.hub.room.called.name(77 << 48))
+        self.assertEqual("004d000000000001", self.hub.room.called.name(77 << 48 | 1))
+        called = Called()
+        for node in range(2 * NODES_MAX):
+            called.saw(node, "one")
+        self.assertEqual((NODES_MAX, "one"), (len(called.names), called.name(2 * NODES_MAX - 1)))
 
 
 class Doubles(Case):

@@ -76,6 +76,9 @@ class End:
         reach = self.node.room.reach
         return {node: reach.name(node) or "?" for node in reach.nodes()}
 
+    def name(self, node: int) -> str:
+        return self.known().get(node) or f"{node:016x}"
+
     # --- what a test asks
 
     def here(self) -> Here:
