@@ -19,6 +19,7 @@ from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "build" / "simulator"
@@ -97,9 +98,18 @@ def lacking() -> Iterator[str]:
             yield module
 
 
+def translate(names: Sequence[str], folder: str) -> list[Any]:
+    """Writes C into `folder`, in some seconds; setuptools' extensions of it.
+
+    `names` are relative to the working directory.  Raises SystemExit when mypyc refuses one and has said why.
+    """
+    from mypyc.build import mypycify
+
+    return list(mypycify(list(names), opt_level=OPTIMIZED, target_dir=folder))
+
+
 def compile_all(folder: Path = FOLDER) -> None:
     """Some minutes of a processor; what was there stays until it is done."""
-    from mypyc.build import mypycify
     from setuptools import setup  # type: ignore[import-untyped]
 
     os.chdir(ROOT)  # names of modules are made of relative paths
@@ -107,9 +117,8 @@ def compile_all(folder: Path = FOLDER) -> None:
     folder.parent.mkdir(exist_ok=True)
     with TemporaryDirectory(dir=folder.parent) as made:
         names = [str(source.relative_to(ROOT)) for source in sources()]
-        extensions = mypycify(names, opt_level=OPTIMIZED, target_dir=f"{made}/c")
         setup(
-            name="simulator", ext_modules=extensions,
+            name="simulator", ext_modules=translate(names, f"{made}/c"),
             script_args=["--quiet", "build_ext", f"--build-lib={made}/lib", f"--build-temp={made}/o"],
         )  # fmt: skip
         Path(made, "lib", STAMP).write_text(now)

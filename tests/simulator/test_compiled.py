@@ -57,6 +57,43 @@ class Compiled(unittest.TestCase):
             self.assertTrue(file.endswith(suffix), file)
 
 
+TRANSLATED = """
+import sys
+from simulator import compiled
+compiled.translate(sys.argv[2:], sys.argv[1])
+"""
+
+
+class Translated(unittest.TestCase):
+    """To C and no further, which takes seconds: whatever mypyc refuses, it refuses here."""
+
+    if missing := [module for module in ("mypyc", "setuptools") if importlib.util.find_spec(module) is None]:
+        skip = f"there is no {', no '.join(missing)}"
+
+    def translated(self, names, folder):
+        """The exit code, and what mypyc said."""
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-c", TRANSLATED, str(Path(self.mktemp()).resolve()), *names]
+        ran = subprocess.run(
+            command, cwd=folder, env=environment, text=True, check=False,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        return ran.returncode, ran.stdout
+
+    def test_mypyc_takes_all_that_is_to_be_compiled(self):
+        names = [str(source.relative_to(compiled.ROOT)) for source in compiled.sources()]
+        code, said = self.translated(names, compiled.ROOT)
+        self.assertEqual(0, code, said)
+
+    def test_what_it_refuses_is_an_error_and_has_its_line(self):
+        folder = Path(self.mktemp()).resolve()
+        folder.mkdir()
+        (folder / "wire.py").write_text("class Wire:\n    is_seed = is_named = False\n")
+        code, said = self.translated(["wire.py"], folder)
+        self.assertEqual(1, code)
+        self.assertIn("wire.py:2: error: ", said)
+
+
 class Folder(unittest.TestCase):
     """What was compiled earlier."""
 
