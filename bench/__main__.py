@@ -31,6 +31,7 @@ PARTS = {
     "idle": "Memory, CPU and start-up of a node without traffic.",
     "show": "The snapshot of a node of 300 peers, 500 groups and 500 routes, and `mcmw show` of it.",
     "watched": "Delay and CPU of a relay while a page, a scraper and a terminal watch it, against nobody.",
+    "meshed": "CPU of a relay of the mesh against a static one's, with the kernel forwarding and without.",
     "crowd": "Memory and CPU of a hub with --links links and no traffic.",
     "tls": "How fast data on TCP are inside TLS, against plain TCP: one connection, one link, whole nodes.",
     "health": "Looking at a stream: microseconds a packet, in the process and with the kernel's copies.",
@@ -46,7 +47,7 @@ def measurement(name: str, parts: tuple[str, ...], about: str) -> click.Command:
     @click.option("--bursts", type=click.IntRange(min=1), default=200, show_default=True,
                   help="slowpath: bursts of 60 packets a loop and round.")  # fmt: skip
     @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True,
-                  help="delay, watched: seconds of a way and round, at 1,000 packets a second.")  # fmt: skip
+                  help="delay, watched, meshed: seconds of a way and round, at 1,000 packets/s.")  # fmt: skip
     @click.option("--links", type=click.IntRange(min=1, max=1000), default=300, show_default=True,
                   help="crowd: peers of the hub.")  # fmt: skip
     @click.option("--watched", type=click.FloatRange(min=5), default=60.0, show_default=True,
@@ -87,6 +88,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = watched_at(rounds, seconds, say)
             elif part == "health":
                 document[part] = health(rounds, say)
+            elif part == "meshed":
+                document[part] = meshed_at(rounds, seconds, say)
             elif part == "idle":
                 document[part] = idle(say)
             else:
@@ -116,7 +119,7 @@ main.add_command(film)
 main.add_command(wan)
 for part, text in PARTS.items():
     main.add_command(measurement(part, (part,), text))
-main.add_command(measurement("node", tuple(PARTS), f"All of {', '.join(PARTS)}, in some five minutes."))
+main.add_command(measurement("node", tuple(PARTS), f"All of {', '.join(PARTS)}, in some quarter of an hour."))
 
 
 def go_first(say: Say) -> bool:
@@ -190,6 +193,12 @@ def watched_at(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
     return part.measure(rounds, seconds, lambda text: say(f"  {text}"))
 
 
+def meshed_at(rounds: int, seconds: float, say: Say) -> dict[str, Any]:
+    from bench import meshed as part
+
+    return part.measure(rounds, seconds, lambda text: say(f"  {text}"))
+
+
 def sealed(rounds: int, say: Say) -> dict[str, Any]:
     from bench import tls as part
 
@@ -223,7 +232,7 @@ def show(document: dict[str, Any]) -> None:
         ("slowpath", show_slowpath), ("recovery", show_recovery), ("calls", show_calls),
         ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls), ("show", show_looks), ("health", show_health),
-        ("watched", show_watched),
+        ("watched", show_watched), ("meshed", show_meshed),
         ("crowd", show_crowd),
     ):  # fmt: skip
         if part in document:
@@ -339,6 +348,24 @@ def show_watched(console: Console, found: dict[str, Any]) -> None:
             times = (f"{row[look][f'{q}_us']:,.0f}" for q in ("p50", "p99", "p99.9"))
             table.row(way, look, *times, row[look]["lost"], f"{row[look]['b_us']:.1f}")
         table.row(way, "ratio", *(f"{row['ratios'][q]:.2f}" for q in ("p50", "p99", "p99.9")), "", "")
+    console.print(table)
+
+
+def show_meshed(console: Console, found: dict[str, Any]) -> None:
+    console.print(f"The relay of a chain of three, {found['rate']:,} packets/s of {found['size']:,} bytes, "
+                  f"{found['rounds']} rounds of {found['seconds']:g} s:\n"
+                  "its process's time a packet, and the share of packets that came to it")  # fmt: skip
+    table = Columns("links", "forwards", "us>", "(rounds)>", "came to it>", "packets>")
+    for row in found["ways"]:
+        each = [cost["process_us"] for cost in row["rounds"]]
+        spread = f"{min(each):.1f}-{max(each):.1f}"
+        table.row(row["engine"], row["forwards"], f"{row['process_us']:.1f}", spread, f"{row['seen']:.1%}",
+                  f"{row['packets']:,}")  # fmt: skip
+    console.print(table)
+    console.print()
+    table = Columns("times as much", "median>", "(rounds)>")
+    for name, row in found["ratios"].items():
+        table.row(name, f"{row['median']:.2f}", f"{row['least']:.2f}-{row['most']:.2f}")
     console.print(table)
 
 
