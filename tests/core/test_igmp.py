@@ -715,33 +715,33 @@ class LanTests(QuerierCase):
         self.assertEqual(status.hosts, (link.hosts[0].address,))
         self.assertEqual(len(link.querier._reporters._hosts[GROUP]), 1)
 
-    def test_a_thousand_hosts_in_three_hundred_groups(self):
-        """Every host is in every group: 300,000 records an interval; hosts are remembered up to a bound."""
+    def test_two_hundred_hosts_in_three_hundred_groups(self):
+        """Every host is in every group: 60,000 records an interval; hosts are remembered up to a bound."""
         querier = self.started()
         groups = [number("239.7.0.0") + n for n in range(300)]
         join = ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups[:150]))
         rest = ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups[150:]))
         wanted = []
         began = perf_counter()
-        for host in range(1000):
+        for host in range(200):
             for message in (join, rest):
                 wanted += channels(querier.accept(packet(message, HOST + host), 10.0))
         took = perf_counter() - began
-        print(f"300,000 records of 1,000 hosts: {took:.2f} s, {took / 0.3:.1f} us a record")
+        print(f"60,000 records of 200 hosts: {took:.2f} s, {took / 0.06:.1f} us a record")
         self.assertEqual(len(wanted), 300)
         status = querier.snapshot(11.0)
         self.assertEqual(len(status.groups), 300)
         self.assertEqual(sum(len(group.hosts) for group in status.groups), HOSTS_MAX)
-        self.assertEqual(status.counters["hosts_over_bound"], 300_000 - HOSTS_MAX)
+        self.assertEqual(status.counters["hosts_over_bound"], 60_000 - HOSTS_MAX)
         # All leave at once but the last one, and nobody's flow stops; then that one, and everybody's does.
         leave = ReportV3(tuple(Record(Kind.TO_IN, group) for group in groups))
-        stay = packet(ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups)), HOST + 999)
-        for host in range(999):
+        stay = packet(ReportV3(tuple(Record(Kind.IS_EX, group) for group in groups)), HOST + 199)
+        for host in range(199):
             self.assertEqual(channels(querier.accept(packet(leave, HOST + host), 12.0)), [])
         querier.accept(stay, 12.1)
         run(querier, 20.0)
         self.assertEqual(len(querier.wanted()), 300)
-        self.assertEqual({group.hosts for group in querier.snapshot(20.0).groups}, {(HOST + 999,)})
+        self.assertEqual({group.hosts for group in querier.snapshot(20.0).groups}, {(HOST + 199,)})
         asked = querier.counters.specific_queries_sent
         self.assertLessEqual(asked, 300 * IgmpSettings().robustness)
         run(querier, 60.0)
