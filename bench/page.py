@@ -35,7 +35,7 @@ def measure(
         [sys.executable, "-m", "tests.web.synthetic", *told], stdout=subprocess.PIPE, text=True
     )
     assert serving.stdout
-    url = f"http://127.0.0.1:{int(serving.stdout.readline())}/"
+    url = f"http://127.0.0.1:{serving.stdout.readline().split()[0]}/"
     found = {}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         browser = Browser(folder=Path(folder))

@@ -1,12 +1,15 @@
 """A site with the page and a status that nobody's node has: many nodes, groups and streams, all in motion.
 
-`python -m tests.web.synthetic --nodes 300 --groups 500` serves it on a port of the loopback, which it prints;
-for tests of the page, and for bench/page.py.
+`python -m tests.web.synthetic --nodes 300 --groups 500` serves it on a port of the loopback, which it prints
+with its process number; for tests of the page, and for bench/page.py.
 """
 
 import argparse
 import math
+import os
 import random
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -336,7 +339,8 @@ def site(node: Node, clock: Any, films: dict[str, str]) -> Any:
     return Strict(root)
 
 
-def main() -> None:
+def serve(arguments: Sequence[str]) -> None:
+    """Says its port and its process number, and serves until it is ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nodes", type=int, default=300)
     parser.add_argument("--groups", type=int, default=500)
@@ -344,7 +348,7 @@ def main() -> None:
     parser.add_argument("--mesh", action="store_true", help="of that engine, all nodes are neighbours")
     parser.add_argument("--udp", default="", help="a transport stream that is served for every group")
     parser.add_argument("--rtp", default="")
-    told = parser.parse_args()
+    told = parser.parse_args(arguments)
     films = {name: path for name, path in (("udp", told.udp), ("rtp", told.rtp)) if path}
     from twisted.internet import reactor
 
@@ -354,9 +358,9 @@ def main() -> None:
     port = reactor.listenTCP(  # type: ignore[attr-defined]
         told.port, site(node, monotonic(reactor), films), interface="127.0.0.1"
     )
-    print(port.getHost().port, flush=True)
+    print(port.getHost().port, os.getpid(), flush=True)
     reactor.run()  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":
-    main()
+    serve(sys.argv[1:])

@@ -7,9 +7,7 @@ bench/page.py.
 import copy
 import json
 import random
-import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.cli.film import find_ffmpeg
 from multicastmw.web.changes import difference
 from tests.browser import shared, why_not
+from tests.web.sites import Served
 from tests.web.synthetic import BITS, NASTY, Node
 
 ROOT = Path(__file__).parents[2]
@@ -31,24 +30,6 @@ NAME = """(each => { window.whos ??= new Map();
     if (!window.whos.has(each)) window.whos.set(each, `${window.whos.size} ${each.tagName} ${words}`);
     return window.whos.get(each); })"""
 WHO = f"(at => at === document.body ? 'body' : {NAME}(at))(document.activeElement)"
-
-
-class Served:
-    """The synthetic site, as a process of its own."""
-
-    def __init__(self, nodes: int, groups: int, port: int = 0, *more: str) -> None:
-        told = ["--nodes", str(nodes), "--groups", str(groups), "--port", str(port), *more]
-        command = [sys.executable, "-m", "tests.web.synthetic", *told]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert self.process.stdout
-        self.port = int(self.process.stdout.readline())
-        self.url = f"http://127.0.0.1:{self.port}/"
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
-        assert self.process.stdout
-        self.process.stdout.close()
 
 
 class PageCase(SynchronousTestCase):
