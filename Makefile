@@ -26,7 +26,7 @@ DEMO_TOOLS := ip:iproute2 nft:nftables ffmpeg:ffmpeg
 EBPF := multicastmw/ebpf
 TEST_FILES := $(wildcard tests/test_*.py tests/*/test_*.py tests/*/*/test_*.py)
 UNIT := $(filter-out tests.netns.% %.test_soak,$(subst /,.,$(basename $(TEST_FILES))))
-AT_A_TIME := 4
+AT_A_TIME := 6
 OBJECT := $(EBPF)/fastpath.bpf.o
 PAGES = umask 022; for page in build/man/*; do \
 	install -D -m 0644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page\#\#*.}/$${page\#\#*/}" || exit 1; done

@@ -3,6 +3,8 @@
 import contextlib
 from typing import Any
 
+import pytest
+
 from multicastmw.cli.lab import TimedOut
 from tests.netns.kit import (
     DEVICE,
@@ -136,6 +138,7 @@ class PythonTests(Losses):
 class KernelTests(Losses):
     """The kernel forwards, until it loses."""
 
+    @pytest.mark.long
     def test_a_stream_that_loses_comes_back_and_is_repaired_and_goes_again(self) -> None:
         tree = self.grow({})
         sender = Sender(tree.a, GROUP, rate=RATE)

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from multicastmw.cli.lab import Host, Lab, wait_until
 from tests.netns.kit import (
     HERE,
@@ -65,6 +67,7 @@ class SeedsInDns(NetnsTestCase):
         await_linked(self.c, "a")
         self.assertEqual(1, self.c.status()["event_counts"]["NeighbourUp"])
 
+    @pytest.mark.long
     def test_a_seed_with_a_name_is_not_dialled_again_while_it_is_linked(self) -> None:
         """It answers from an address that is not its name."""
         self.serve({f"seed.{ZONE}": self.a.address})

@@ -147,6 +147,7 @@ class Streams(NetnsTestCase):
             "who forwards",
         )
 
+    @pytest.mark.long
     def test_what_the_way_loses_is_the_ways(self) -> None:
         self.play()
         self.until(

@@ -356,6 +356,7 @@ class ProcessTests(WanCase):
         self.assertEqual([], list(NAMESPACES.glob(f"{name}-*")))
 
 
+@pytest.mark.long
 class FilmTests(WanCase):
     def test_a_film_over_a_tree_says_what_a_kill_cost_whom(self) -> None:
         names = ["a", "b", "c", "d"]
