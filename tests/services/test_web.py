@@ -436,7 +436,7 @@ class Bounds(Case):
 
     @inlineCallbacks
     def test_between_two_requests_one_may_wait_as_long(self) -> Any:
-        self.patch(module, "WAITS", 0.3)
+        self.patch(module, "WAITS", 1.0)  # for a slow machine's answers, too
         self.serves()
         asks = b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n"
         talk = yield self.calls(asks + asks)

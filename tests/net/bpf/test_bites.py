@@ -454,8 +454,9 @@ class Guards(Case):
 
     def test_when_the_lease_ends_everything_goes_up(self) -> None:
         self.bed.route(1)
-        self.bed.renew(0.3)
+        self.bed.renew(60)
         self.assertEqual(1, len(self.arrives(message(1))))
+        self.bed.renew(0.1)
         limit = time.monotonic() + 5
         began = time.monotonic()
         number = 1
