@@ -2,6 +2,7 @@
 
 import socket
 import subprocess
+import time
 from errno import EPERM, EPROTONOSUPPORT
 from ipaddress import IPv4Address
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ from tests.net.namespace import Namespace, why_not
 
 HERE, THERE, GATE = "10.9.0.1", "10.9.0.2", "10.9.0.9"
 PORT = 4600
+PATIENCE = 30.0
 MAC, OTHER = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
 
 
@@ -176,6 +178,18 @@ class Finding(Case):
 
 
 class Told(Case):
+    def setUp(self) -> None:
+        super().setUp()
+        self.call(self.settle)
+
+    def settle(self) -> None:
+        """A busy kernel says that a device is up some time after it was set up, and that is news."""
+        until = time.monotonic() + PATIENCE
+        with self.route() as route:
+            while {link.get_attr("IFLA_OPERSTATE") for link in route.get_links()[1:]} != {"UP"}:
+                self.assertLess(time.monotonic(), until, "devices are not up")
+                time.sleep(0.01)
+
     def test_of_an_mtu_an_address_and_a_route(self) -> None:
         reactor, told = FakeReactor(), []
         news = self.call(lambda: News(reactor, lambda: told.append(1)))  # type: ignore[arg-type]
