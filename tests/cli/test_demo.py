@@ -134,7 +134,7 @@ class DemoCommandTests(TestCase):
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
         ours = {"film.ts", "report.json", "a.ini", "b.ts", "d.png", "a-streamer.out", "c-node.log"}
-        for name in ours | {"thesis.tex", "e.ts", "film.ts.bak", "b.txt"}:
+        for name in ours | {"thesis.tex", "g.ts", "film.ts.bak", "b.txt"}:
             (folder / name).touch()
         self.assertEqual({path.name for path in DEMO.made_by_us(folder)}, ours)
 
