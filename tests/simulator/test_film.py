@@ -25,7 +25,7 @@ class FilmTests(SynchronousTestCase):
         self.assertTrue(0.01 <= found.delay < 0.2, found.delay)
 
     def test_a_seed_gives_the_same_film_again(self) -> None:
-        few = plan(seconds=16.0)
+        few = plan(seconds=16.0, deadline=0.0, loss=0.05)  # what is lost is another number with each seed
         self.assertEqual(play(few, 3), play(few, 3))
         self.assertNotEqual(play(few, 3), play(few, 4))
 
