@@ -19,12 +19,10 @@ from contextlib import suppress
 from enum import Enum, auto
 from errno import EMSGSIZE
 from itertools import chain, islice
-from typing import NamedTuple, Protocol
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.announcing import Announcement, K
 from multicastmw.core.changeover import Changeover
-from multicastmw.core.counters import Counters
 from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
@@ -32,11 +30,13 @@ from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import TELLINGS, part
+from multicastmw.core.reasons import REASONS
 from multicastmw.core.recovery.partner import Partner
 from multicastmw.core.room import Room, a_cycle, age_of
-from multicastmw.core.run import Run, Socket
+from multicastmw.core.run import Run
 from multicastmw.core.trips import Trips, TripsOverTcp
 from multicastmw.core.turns import PIECE
+from multicastmw.core.ways import DataAddresses, Datagrams, LinkCounters, Outlet
 from multicastmw.wire.cops import UNUSED, Code, Op, Unable, message_length
 from multicastmw.wire.data import (
     FLAGS_OFFSET,
@@ -106,128 +106,12 @@ SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
 
 put_token = TOKEN_TWIN.pack_into
 
-REASONS: dict[tuple[int, int], str] = {
-    (Code.BAD_FORMAT, 0): "bad format",
-    (Code.UNABLE, Unable.CYCLE): "this link would close a cycle",
-    (Code.UNABLE, Unable.DUPLICATE_LINK): "there is another link with the same node",
-    (Code.UNABLE, Unable.SELF): "it has the same name",
-    (Code.UNABLE, Unable.TOO_MANY): "too many",
-    (Code.CLIENT_TYPE, 0): "another client type",
-    (Code.OBJECT_MISSING, 0): "an object is missing",
-    (Code.SILENT, 0): "silence",
-    (Code.SHUTTING_DOWN, 0): "it is shutting down",
-    (Code.SHUTTING_DOWN, UNUSED): "it has no use for the link",
-    (Code.AUTHENTICATION, 0): "our certificate is not for the node that it takes us for",
-    (Code.TLS_REQUIRED, 0): "TLS is required",
-}
-
-
-class Outlet(Protocol):
-    """The connection as a link sees it.  Addresses are numeric texts, without a port."""
-
-    address: str
-    local_address: str
-    secure: bool  # is it inside TLS?
-
-    def write(self, message: bytes) -> None: ...
-    def objection(self, names: tuple[str, ...], node: int | None = None) -> str | None:
-        """Why the connection cannot be that node's, of all these names; None where it can."""
-
-    def finish(self) -> None:
-        """Closes when all that was written is out."""
-
-    def abort(self) -> None:
-        """Closes at once."""
-
-    def wake(self) -> None:
-        """The link's deadline may have moved nearer."""
-
-    def hold(self) -> None:
-        """Nothing more is to be read for now; what is under way may still come."""
-
-    def go_on(self) -> None:
-        """Reads again."""
-
-
-class Datagrams(Socket, Protocol):
-    """The connected UDP socket of a link."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
-
-    def repoint(self, remote: tuple[str, int]) -> None:
-        """The peer's datagrams come from there (NAT)."""
-
-    def read_waiting(self) -> None:
-        """Takes what has come already."""
-
-    def mtu(self) -> int:
-        """The longest IP packet (bytes) that is known to fit the way to the peer."""
-
-    def drops(self) -> int:
-        """Datagrams that the kernel had no room for."""
-
-    def close(self) -> None: ...
-
-
-class DataAddresses(NamedTuple):
-    """A link's data path on UDP; `expected` is the token in the peer's datagrams, `token` the one in ours."""
-
-    local: tuple[str, int]
-    remote: tuple[str, int]
-    token: int
-    expected: int
-    mtu: int
-
 
 class Phase(Enum):
     OPENING = auto()
     UP = auto()
     LEAVING = auto()
     GONE = auto()
-
-
-class LinkCounters(Counters):
-    """Packets and bytes of IP Data messages, and what a link lost or had to treat otherwise."""
-
-    __slots__ = (
-        "bad_probes",
-        "channels_refused",
-        "held",
-        "nodes_refused",
-        "over_tcp_too_long",
-        "probes_over_bound",
-        "received",
-        "received_bytes",
-        "received_tcp",
-        "repointed",
-        "said",
-        "send_errors",
-        "sent",
-        "sent_bytes",
-        "sent_tcp",
-        "socket_full",
-        "unknown_messages",
-        "unknown_objects",
-    )
-    bad_probes: int
-    channels_refused: int
-    held: int
-    nodes_refused: int
-    over_tcp_too_long: int
-    probes_over_bound: int
-    received: int
-    received_bytes: int
-    received_tcp: int
-    repointed: int
-    said: int  # messages of the mesh
-    send_errors: int
-    sent: int
-    sent_bytes: int
-    sent_tcp: int
-    socket_full: int
-    unknown_messages: int
-    unknown_objects: int
 
 
 class Link:

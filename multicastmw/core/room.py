@@ -41,9 +41,10 @@ from multicastmw.wire.messages import DataPort, Open
 
 if TYPE_CHECKING:
     from multicastmw.core.forwarding import Forwarder
-    from multicastmw.core.link import Datagrams, Link
+    from multicastmw.core.link import Link
     from multicastmw.core.mesh.destination import MeshDestination
     from multicastmw.core.routing import Router
+    from multicastmw.core.ways import Datagrams
 
 # What the specification says (DESIGN, "The conduct of a link").
 UNOPENED_MAX = 64

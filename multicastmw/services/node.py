@@ -28,7 +28,7 @@ from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.igmp import IgmpSettings, Querier, querier_address
-from multicastmw.core.link import Datagrams, Link
+from multicastmw.core.link import Link
 from multicastmw.core.rates import Meter, Metering
 from multicastmw.core.room import Here, Room
 from multicastmw.core.routing import Route, Router
@@ -36,6 +36,7 @@ from multicastmw.core.status import Status
 from multicastmw.core.tap import TapDestination, mac_of
 from multicastmw.core.turns import Worker
 from multicastmw.core.waking import Waking
+from multicastmw.core.ways import Datagrams
 from multicastmw.endpoints import dialled, is_address, is_same_port
 from multicastmw.net import privileges
 from multicastmw.net.clockwork import Clockwork, asleep, clock_ahead, monotonic, wall

@@ -4,8 +4,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from multicastmw.core.counters import reader
-from multicastmw.core.link import Link, LinkCounters
+from multicastmw.core.link import Link
 from multicastmw.core.status import PeerStatus, renewed
+from multicastmw.core.ways import LinkCounters
 
 if TYPE_CHECKING:
     from multicastmw.services.node import NodeService

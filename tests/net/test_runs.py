@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.link import LinkCounters
 from multicastmw.core.room import RoomCounters
 from multicastmw.core.run import Outgoing, Run
+from multicastmw.core.ways import LinkCounters
 from multicastmw.net import udp
 from multicastmw.net.udp import SHORTEST, DataPort, PeerSocket
 from tests.net.namespace import Namespace, why_not

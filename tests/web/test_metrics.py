@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.config import load
 from multicastmw.core.gateway import GatewayCounters
-from multicastmw.core.link import LinkCounters
 from multicastmw.core.output import OutputCounters
 from multicastmw.core.status import (
     GatewayStatus,
@@ -25,6 +24,7 @@ from multicastmw.core.status import (
     TlsStatus,
     TotalsStatus,
 )
+from multicastmw.core.ways import LinkCounters
 from multicastmw.services.node import NodeService
 from multicastmw.services.snapshot import REASSEMBLY as REASSEMBLY_COUNTERS
 from multicastmw.web import metrics

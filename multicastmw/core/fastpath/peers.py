@@ -22,7 +22,8 @@ from multicastmw.core.fastpath.tables import (
     LinkValue,
     Peer,
 )
-from multicastmw.core.link import DataAddresses, Link, Phase
+from multicastmw.core.link import Link, Phase
+from multicastmw.core.ways import DataAddresses
 
 # What we chose.
 REST = 1.0  # seconds
