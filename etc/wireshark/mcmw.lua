@@ -9,14 +9,15 @@ local mcmw = Proto("mcmw", "Multicast Middleware")
 
 local OPS = {
    [6] = "Open", [8] = "Close", [9] = "Keep Alive", [32] = "Add Route", [33] = "Remove Route", [34] = "IP Data",
-   [35] = "Have", [36] = "Nack", [37] = "Peers", [38] = "Find",
+   [35] = "Have", [36] = "Nack", [37] = "Peers", [38] = "Find", [39] = "Parity",
 }
 local OBJECTS = {
    [8] = "Error", [10] = "Keep Alive Timer", [11] = "PEPID", [64] = "Node", [65] = "Data Port", [66] = "Group",
    [68] = "Forwarding", [69] = "Packet", [70] = "Token", [71] = "Echo", [72] = "Reason",
    [73] = "Capabilities", [74] = "Address", [75] = "Stream", [76] = "Sequence", [77] = "Range", [78] = "Load",
    [79] = "Path", [80] = "Cost", [81] = "Rate", [82] = "Refusal", [83] = "Back-off", [84] = "Kind",
-   [85] = "Sample", [86] = "Estimate", [87] = "Recovery",
+   [85] = "Sample", [86] = "Estimate", [87] = "Recovery", [88] = "Correction",
+   [89] = "Tally", [90] = "Parity",
 }
 local ROLES = { [1] = "member", [2] = "relay", [3] = "sender only" }
 local REFUSALS = {
@@ -95,6 +96,14 @@ f.capacity = ProtoField.uint8("mcmw.capacity", "Uplink, log2 of kbit/s")
 f.age = ProtoField.uint16("mcmw.age", "Heard of, seconds ago")
 f.estimate = ProtoField.uint32("mcmw.estimate", "Nodes, estimated")
 f.kept = ProtoField.uint16("mcmw.kept", "Keeps what it sends, ms")
+f.block = ProtoField.uint16("mcmw.block", "Packets of a block at most")
+f.sent = ProtoField.uint32("mcmw.tally.sent", "Packets sent")
+f.received = ProtoField.uint32("mcmw.tally.received", "Packets received")
+f.step = ProtoField.uint8("mcmw.parity.step", "Step")
+f.row = ProtoField.uint8("mcmw.parity.row", "Row")
+f.rows = ProtoField.uint8("mcmw.parity.rows", "Rows")
+f.members = ProtoField.uint64("mcmw.parity.members", "Members", base.HEX)
+f.symbol = ProtoField.bytes("mcmw.parity.symbol", "Symbol")
 f.inner = ProtoField.uint8("mcmw.inner", "Inner packet", base.DEC, KINDS)
 
 local odd = ProtoExpert.new("mcmw.odd", "is not what it says", expert.group.MALFORMED, expert.severity.ERROR)
@@ -257,6 +266,24 @@ local readers = {
    end },
    [87] = { size = 4, read = function(tree, data)
       tree:add(f.kept, data(0, 2))
+   end },
+   [88] = { size = 4, read = function(tree, data)
+      tree:add(f.block, data(0, 2))
+   end },
+   [89] = { size = 8, read = function(tree, data)
+      tree:add(f.sent, data(0, 4))
+      tree:add(f.received, data(4, 4))
+      return string.format("%d sent, %d received", data(0, 4):uint(), data(4, 4):uint())
+   end },
+   [90] = { size = 28, read = function(tree, data)
+      tree:add(f.digest, data(0, 8))
+      tree:add(f.first, data(8, 4))
+      tree:add(f.step, data(12, 1))
+      tree:add(f.row, data(13, 1))
+      tree:add(f.rows, data(14, 1))
+      tree:add(f.members, data(16, 8))
+      tree:add(f.symbol, data(24))
+      return string.format("from %d, row %d of %d", data(8, 4):uint(), data(13, 1):uint(), data(14, 1):uint())
    end },
 }
 

@@ -59,6 +59,7 @@ class Op(IntEnum):
     NACK = 36
     PEERS = 37
     FIND = 38
+    PARITY = 39
 
 
 class CNum(IntEnum):
@@ -90,6 +91,9 @@ class CNum(IntEnum):
     SAMPLE = 85
     ESTIMATE = 86
     RECOVERY = 87
+    CORRECTION = 88
+    TALLY = 89
+    PARITY = 90
 
 
 class Code(IntEnum):

@@ -30,6 +30,7 @@ from multicastmw.wire.mesh import (
     Prune,
 )
 from multicastmw.wire.objects import Placed, bad, build, known, optional, parse, placed, required
+from multicastmw.wire.parity import Parity, parity_objects, parity_size, read_parity
 from multicastmw.wire.samples import (
     address_object,
     address_size,
@@ -50,11 +51,11 @@ TOKEN_OBJECT_TWIN = Twin("!HBBQ")
 
 OPEN = (
     CNum.PEPID, CNum.NODE, CNum.KEEP_ALIVE_TIMER, CNum.DATA_PORT, CNum.CAPABILITIES, CNum.ADDRESS,
-    CNum.RECOVERY,
+    CNum.RECOVERY, CNum.CORRECTION,
 )  # fmt: skip
 CLOSE = (CNum.ERROR, CNum.PEPID, CNum.REASON)
-KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD)
-IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
+KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD, CNum.TALLY)
+IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY))
 
 # What we chose.
 NAME_MAX = 255  # bytes of a PEPID without its NUL (DESIGN, "The conduct of a link")
@@ -73,7 +74,8 @@ class Open(NamedTuple):
 
     Who has no `capabilities` is a static node and speaks nothing of the mesh; `addresses` are those where it
     believes that it can be dialled.  `recovery`: it keeps what it sends for so many ms, and sends it again to
-    who asks with a Nack; 0: it does not.
+    who asks with a Nack; 0: it does not.  `correction`: it rebuilds lost packets from the parity of blocks of
+    so many; 0: it does not.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Open(NamedTuple):
     capabilities: Capabilities | None = None
     addresses: tuple[Address, ...] = ()
     recovery: int = 0
+    correction: int = 0
 
 
 class Close(NamedTuple):
@@ -104,15 +107,25 @@ class Echo(NamedTuple):
     clock: int
 
 
+class Tally(NamedTuple):
+    """IP Data of a link in datagrams, counted by both its ends, modulo 2^32: so many the prober had sent when
+    the probe went out, and so many had come when the reply did, which repeats the first."""
+
+    sent: int
+    received: int = 0
+
+
 class KeepAlive(NamedTuple):
     """A sign of life on TCP; with a token and an echo, a probe of the data path on UDP.
 
-    `load` is what a node of the mesh says of itself with either.
+    `load` is what a node of the mesh says of itself with either, `tally` goes with a probe where losses are
+    corrected.
     """
 
     token: int | None = None
     echo: Echo | None = None
     load: Load | None = None
+    tally: Tally | None = None
 
 
 class Group(NamedTuple):
@@ -148,7 +161,7 @@ class Unknown(NamedTuple):
     op_code: int
 
 
-Said = Open | Close | KeepAlive | AddRoute | RemoveRoute | MeshMessage
+Said = Open | Close | KeepAlive | AddRoute | RemoveRoute | MeshMessage | Parity
 Message = Said | Unknown
 
 
@@ -165,7 +178,7 @@ class Decoded(NamedTuple):
 def encode(message: Said, token: int | None = None) -> bytes:
     """The message's bytes; raises ValueError for a value that does not fit its field or its bound.
 
-    With the receiver's `token` it may go in a datagram: Have, Nack, Graft and Prune.
+    With the receiver's `token` it may go in a datagram: Have, Nack, Graft, Prune and Parity.
     """
     op, pack = _WRITERS[type(message)]
     try:
@@ -211,6 +224,8 @@ def _open_objects(message: Open) -> bytes:
     packed += b"".join(map(address_object, message.addresses))
     if message.recovery:
         packed += build(CNum.RECOVERY, 1, reserved=0, kept=message.recovery)
+    if message.correction:
+        packed += build(CNum.CORRECTION, 1, reserved=0, packets=message.correction)
     return packed
 
 
@@ -234,7 +249,9 @@ def _keep_alive_objects(message: KeepAlive) -> bytes:
         packed = build(CNum.TOKEN, 1, token=message.token)
     elif message.echo is not None:
         packed = build(CNum.ECHO, message.echo.kind, clock=message.echo.clock)
-    return packed + load_object(message.load) if message.load is not None else packed
+    if message.load is not None:
+        packed += load_object(message.load)
+    return packed + build(CNum.TALLY, 1, **message.tally._asdict()) if message.tally else packed
 
 
 def _route_objects(message: AddRoute | RemoveRoute) -> bytes:
@@ -272,6 +289,7 @@ _WRITERS: dict[type, tuple[Op, Callable[[Any], bytes]]] = {
     Prune: (Op.REMOVE_ROUTE, membership.prune_objects),
     Peers: (Op.PEERS, membership.peers_objects),
     Find: (Op.FIND, membership.find_objects),
+    Parity: (Op.PARITY, parity_objects),
 }
 
 
@@ -288,7 +306,8 @@ def _open_size(message: Open) -> int:
     length = 8 + _pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
     if message.capabilities:
         length += capabilities_size(message.capabilities)
-    return length + sum(map(address_size, message.addresses)) + (8 if message.recovery else 0)
+    length += sum(map(address_size, message.addresses))
+    return length + 8 * bool(message.recovery) + 8 * bool(message.correction)
 
 
 def _close_size(message: Close) -> int:
@@ -300,12 +319,13 @@ def _close_size(message: Close) -> int:
 
 
 def _keep_alive_size(message: KeepAlive) -> int:
-    token, echo, load = message
+    token, echo, load, tally = message
     return (
         8
         + (12 if token is not None else 0)
         + (12 if echo is not None else 0)
         + (load_size(load) if load else 0)
+        + (12 if tally else 0)
     )
 
 
@@ -336,6 +356,7 @@ _SIZES: dict[type, Callable[[Any], int]] = {
     Prune: membership.prune_size,
     Peers: membership.peers_size,
     Find: membership.find_size,
+    Parity: parity_size,
 }
 
 
@@ -365,6 +386,9 @@ def _read_open(message: memoryview) -> Decoded:
     kept = optional(places, CNum.RECOVERY)
     if kept and not kept.kept:
         raise bad("a Recovery that keeps nothing")
+    corrects = optional(places, CNum.CORRECTION)
+    if corrects and not corrects.packets:
+        raise bad("a Correction of blocks without a packet")
     opened = Open(
         _checked_name(name.name),
         node.node,
@@ -373,6 +397,7 @@ def _read_open(message: memoryview) -> Decoded:
         capabilities,
         _addresses(places),
         kept.kept if kept else 0,
+        corrects.packets if corrects else 0,
     )
     return Decoded(opened, skipped)
 
@@ -401,12 +426,13 @@ def _read_keep_alive(message: memoryview) -> Decoded:
             return Decoded(KeepAlive(token, Echo(kind, clock)))
     found, skipped = known(message, KEEP_ALIVE)
     places = placed(found, KEEP_ALIVE)
-    token, echo = optional(places, CNum.TOKEN), optional(places, CNum.ECHO)
+    token, echo, tally = (optional(places, c) for c in (CNum.TOKEN, CNum.ECHO, CNum.TALLY))
     return Decoded(
         KeepAlive(
             token.token if token else None,
             Echo(places[CNum.ECHO][0][0], echo.clock) if echo else None,
             read_load(places),
+            Tally(tally.sent, tally.received) if tally else None,
         ),
         skipped,
     )
@@ -440,6 +466,7 @@ _READERS: dict[int, Callable[[memoryview], Decoded]] = {
     Op.NACK: lambda message: Decoded(*announcements.read_nack(message)),
     Op.PEERS: lambda message: Decoded(*membership.read_peers(message)),
     Op.FIND: lambda message: Decoded(*membership.read_find(message)),
+    Op.PARITY: lambda message: Decoded(*read_parity(message)),
 }
 
 

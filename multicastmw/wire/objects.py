@@ -15,6 +15,7 @@ from construct import (
     ConstructError,
     CString,
     Error,
+    GreedyBytes,
     GreedyRange,
     Int8ub,
     Int16sb,
@@ -81,6 +82,10 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #                     | addresses |
 #   Estimate          | nodes (32) |
 #   Recovery          | kept, ms (16) | reserved (16) |
+#   Correction        | packets of a block (16) | reserved (16) |
+#   Tally             | sent (32) | received (32) |
+#   Parity            | digest (64) | first (32) | step (8) | row (8) | rows (8) | reserved (8) |
+#                     | members (64) | symbol |
 WHAT_IT_CAN = ("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub)
 PLACE = ("x" / Int16sb, "y" / Int16sb, "height" / Int16ub, "error" / Int8ub)
 CAPABILITIES = Struct(*WHAT_IT_CAN, Terminated)
@@ -119,6 +124,18 @@ SAMPLE = Struct(*KNOWN_NODE, ADDRESSES, Terminated)
 SAMPLE_AND_PLACE = Struct(*KNOWN_NODE, *PLACE, ADDRESSES, Terminated)
 ESTIMATE = Struct("nodes" / Int32ub, Terminated)
 RECOVERY = Struct("kept" / Int16ub, "reserved" / Int16ub, Terminated)
+CORRECTION = Struct("packets" / Int16ub, "reserved" / Int16ub, Terminated)
+TALLY = Struct("sent" / Int32ub, "received" / Int32ub, Terminated)
+PARITY = Struct(
+    "digest" / Int64ub,
+    "first" / Int32ub,
+    "step" / Int8ub,
+    "row" / Int8ub,
+    "rows" / Int8ub,
+    "reserved" / Int8ub,
+    "members" / Int64ub,
+    "symbol" / GreedyBytes,
+)
 IN_IPV4, IN_IPV6 = 1, 2  # C-Types of an Address
 LONG, SHORT, DIGESTED = 1, 2, 3  # and of a Stream
 STALLED, ON_BEACON = 1, 2
@@ -158,6 +175,9 @@ DECLARED: dict[tuple[int, int], Any] = {
     (CNum.SAMPLE, PLACED): SAMPLE_AND_PLACE,
     (CNum.ESTIMATE, 1): ESTIMATE,
     (CNum.RECOVERY, 1): RECOVERY,
+    (CNum.CORRECTION, 1): CORRECTION,
+    (CNum.TALLY, 1): TALLY,
+    (CNum.PARITY, 1): PARITY,
 }
 
 # The twins: of what a message may bring by the hundred.

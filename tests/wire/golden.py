@@ -36,8 +36,10 @@ from multicastmw.wire.messages import (
     Node,
     Open,
     RemoveRoute,
+    Tally,
     Unknown,
 )
+from multicastmw.wire.parity import Parity
 
 FOLDER = Path(__file__).parent.parent / "golden"
 BYTES = re.compile(r"((?:[0-9a-f]{2})+(?: (?:[0-9a-f]{2})+)*)(?: \* (\d+))?(?:  .*)?")
@@ -135,8 +137,13 @@ def _open(fields: dict[str, Any]) -> Open:
 
 
 def _keep_alive(fields: dict[str, Any]) -> KeepAlive:
-    echo, load = fields.pop("echo", None), fields.pop("load", None)
-    return KeepAlive(**fields, echo=Echo(**echo) if echo else None, load=Load(*load) if load else None)
+    echo, load, tally = (fields.pop(name, None) for name in ("echo", "load", "tally"))
+    return KeepAlive(
+        **fields,
+        echo=Echo(**echo) if echo else None,
+        load=Load(*load) if load else None,
+        tally=Tally(*tally) if tally else None,
+    )
 
 
 def _mesh(fields: dict[str, Any]) -> dict[str, Any]:
@@ -201,4 +208,5 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "Prune": lambda fields: Prune(**_mesh(fields)),
     "Peers": lambda fields: Peers(**_mesh(fields)),
     "Find": lambda fields: Find(**_mesh(fields)),
+    "Parity": lambda fields: Parity(**fields | {"symbol": bytes.fromhex(fields["symbol"])}),
 }

@@ -19,7 +19,9 @@ from multicastmw.wire.messages import (
     Node,
     Open,
     RemoveRoute,
+    Tally,
 )
+from multicastmw.wire.parity import ROWS, Parity
 
 u16 = st.integers(0, 0xFFFF)
 u32 = st.integers(0, 0xFFFFFFFF)
@@ -75,8 +77,15 @@ prunes = st.builds(mesh.Prune, streams, st.sampled_from(mesh.Refusal).map(int) |
 peers = st.builds(mesh.Peers, u64, st.sampled_from(mesh.Kind).map(int), u8, few)
 lives = st.lists(st.builds(mesh.Live, streams, u32), max_size=4).map(tuple)
 finds = st.builds(mesh.Find, u64, st.sampled_from(mesh.Meeting).map(int), few, u32, lives)
-in_datagrams = haves | nacks | grafts | prunes
-of_the_mesh = in_datagrams | peers | finds
+of_the_mesh = haves | nacks | grafts | prunes | peers | finds
+parities = st.builds(
+    lambda head, rows, members, symbol: Parity(*head, rows[0], sum(rows) + 1, members | 1, symbol),
+    st.tuples(u64, u32, st.integers(1, 0xFF)),
+    st.tuples(st.integers(0, ROWS // 2 - 1), st.integers(0, ROWS // 2)),
+    u64,
+    st.integers(4, 100).flatmap(lambda words: st.binary(min_size=4 * words, max_size=4 * words)),
+)
+in_datagrams = haves | nacks | grafts | prunes | parities
 
 opens = st.builds(
     Open,
@@ -87,6 +96,10 @@ opens = st.builds(
     st.none() | capabilities,
     st.lists(dialled, max_size=mesh.OPEN_ADDRESSES_MAX).map(tuple),
     u16,
+    u16,
 )
-keep_alives = st.builds(KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads)
-messages = opens | closes | keep_alives | routes | of_the_mesh
+tallies = st.builds(Tally, u32, u32)
+keep_alives = st.builds(
+    KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads, st.none() | tallies
+)
+messages = opens | closes | keep_alives | routes | of_the_mesh | parities

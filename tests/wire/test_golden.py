@@ -16,7 +16,8 @@ from tests.wire.golden import FOLDER, Golden, IPData, each, folder
 OBJECTS = {
     *("PEPID", "Node", "Keep Alive Timer", "Data Port", "Error", "Group", "Forwarding", "Packet", "Token"),
     *("Echo", "Reason", "Capabilities", "Address", "Stream", "Sequence", "Range", "Load", "Path", "Cost"),
-    *("Rate", "Refusal", "Back-off", "Kind", "Sample", "Estimate", "Recovery"),
+    *("Rate", "Refusal", "Back-off", "Kind", "Sample", "Estimate", "Recovery", "Correction"),
+    *("Tally", "Parity"),
 }
 
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.wire import announcements, mesh, objects, samples
+from multicastmw.wire import announcements, mesh, objects, parity, samples
 from multicastmw.wire.cops import CNum, Code, Op, frame, pack_object
 from multicastmw.wire.data import TOKEN_OFFSET
 from multicastmw.wire.errors import PeerError
@@ -81,6 +81,17 @@ class TwinTests(SynchronousTestCase):
     def test_a_nack_is_read_as_declared_and_so_is_what_is_none(self, nack, token, changes):
         message = changed(encode(nack, token), changes)
         self.holds(announcements.read_nack, announcements.declared_nack, announcements.glance_nack, message)
+
+    @settings(modest, max_examples=200)
+    @given(strategies.parities, strategies.u64, changes)
+    def test_a_parity_is_read_as_declared_and_so_is_what_is_none(self, sums, token, changes):
+        message = changed(encode(sums, token), changes)
+        self.holds(parity.read_parity, parity.declared_parity, parity.glance_parity, message)
+
+    @modest
+    @given(strategies.parities, strategies.u64)
+    def test_a_parity_that_is_written_is_read_at_a_glance(self, sums, token):
+        self.assertEqual(parity.glance_parity(memoryview(encode(sums, token))), sums)
 
     @modest
     @given(strategies.haves | strategies.nacks, st.none() | strategies.u64)
