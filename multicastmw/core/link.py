@@ -26,6 +26,8 @@ from multicastmw.core.changeover import Changeover
 from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved, Limit
+from multicastmw.core.fec.coder import Coder
+from multicastmw.core.fec.protection import Protection
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
@@ -58,6 +60,7 @@ from multicastmw.wire.messages import (
     Echo,
     Group,
     KeepAlive,
+    Message,
     Node,
     Open,
     RemoveRoute,
@@ -66,6 +69,7 @@ from multicastmw.wire.messages import (
     encode,
     encode_routes,
 )
+from multicastmw.wire.parity import Parity
 
 # What the specification says (DESIGN, "The conduct of a link").
 OPEN_WITHIN = 5.0
@@ -102,7 +106,7 @@ ALIVE_WITHIN = 2.5
 UNHEARD = 8.0
 
 DATAGRAMS = Have, Nack, Graft, Prune
-SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE))
+SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY))
 
 put_token = TOKEN_TWIN.pack_into
 
@@ -119,6 +123,8 @@ class Link:
 
     local = False
     partner: Partner | None = None  # the peer on a static link, where both repair losses
+    protection: Protection | None = None  # where both ends know forward error correction
+    _protected: Run | Coder | None = None  # what data leave by: the run, or what stands before it
 
     def __init__(self, room: "Room", outlet: Outlet, section: str | None, now: float) -> None:
         self.room = room
@@ -157,7 +163,7 @@ class Link:
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self.longest_patience: float = self._patience  # of both sides, as far as it is known
         self._datagrams: Datagrams | None = None
-        self._run: Run | None = None  # what is on its way to it
+        self.run: Run | None = None  # what is on its way to it
         self._on_udp = False
         self._changeover = Changeover()
         self._peers_token = 0
@@ -212,7 +218,7 @@ class Link:
     def data_path(self) -> DataAddresses | None:
         """Where data on UDP leave and arrive, while they go out there: the peer has shown that they come."""
         datagrams = self._datagrams
-        if not self._on_udp or datagrams is None:
+        if not self._on_udp or datagrams is None or self.protection:
             return None
         return DataAddresses(
             datagrams.local, datagrams.remote, self._peers_token, self.token, datagrams.mtu()
@@ -358,21 +364,15 @@ class Link:
         try:
             op = packet.buffer[1]
             if op == Op.IP_DATA:
+                if self.protection is not None:
+                    self.protection.came(packet.view[:size], packet.now)
                 self._relay(packet, size)
-            elif (self.neighbour or self.partner) and op in SAID_OPS:
-                if message_length(packet.view) != size:
-                    raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
-                said = decode(packet.view[:size]).message
-                if self.neighbour and isinstance(said, DATAGRAMS):
-                    self._hear(said, packet.now)
-                elif self.partner and isinstance(said, (Have, Nack)):
-                    self._hear_of_losses(said, packet.now)
+            elif (self.neighbour or self.partner or self.protection) and op in SAID_OPS:
+                self._hear_datagram(one_message(packet.view[:size]), packet.now)
             elif self._is_storm(packet.now):
                 return
-            elif message_length(packet.view) == size:
-                probe = decode(packet.view[:size]).message
             else:
-                raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
+                probe = one_message(packet.view[:size])
         except PeerError:
             self.counters.bad_probes += 1
             return
@@ -380,6 +380,16 @@ class Link:
             self._repoint(origin, packet.now)
         if probe is not None:
             self._accept_probe(probe, packet.now)
+
+    def _hear_datagram(self, said: Message, now: float) -> None:
+        """What is about streams, as far as this link speaks of them."""
+        if self.neighbour and isinstance(said, DATAGRAMS):
+            self._hear(said, now)
+        elif self.partner and isinstance(said, (Have, Nack)):
+            self._hear_of_losses(said, now)
+        elif self.protection and isinstance(said, Parity):
+            self._heard_at = now
+            self.protection.accept(said, now)
 
     def _is_storm(self, now: float) -> bool:
         """More probes than a second can need: not even looked at."""
@@ -401,6 +411,8 @@ class Link:
         self.counters.repointed += 1
         self._flush()
         self._datagrams.repoint(origin)
+        if self.protection:
+            self.protection.begins_anew()
         if self.path:
             self.path.moved(now)
             if self._on_udp:
@@ -410,9 +422,13 @@ class Link:
     def _accept_probe(self, message: object, now: float) -> None:
         self._heard_at = now
         match message:
-            case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REQUEST and self._datagrams:
-                self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REPLY, clock))))
-            case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REPLY and self.path:
+            case KeepAlive(_, Echo(kind, clock), _, tally) if kind == ECHO_REQUEST and self._datagrams:
+                counted = self.protection.answers(tally) if self.protection and tally else None
+                echo = Echo(ECHO_REPLY, clock)
+                self._send_datagram(encode(KeepAlive(self._peers_token, echo, tally=counted)))
+            case KeepAlive(_, Echo(kind, clock), _, tally) if kind == ECHO_REPLY and self.path:
+                if self.protection and tally:
+                    self.protection.hears(tally, now)
                 if self.path.answered(clock, not self.queue, now):
                     self._change_over(now)
                 self._outlet.wake()
@@ -443,10 +459,10 @@ class Link:
         """Data go on UDP, what was held back first; or on TCP, if probes have failed meanwhile."""
         if self.path and self.path.on_udp:
             self._move_data(True, ANSWERED)
-            while self._run and (held := self.queue.get(now)) is not None:
+            while self._protected and (held := self.queue.get(now)) is not None:
                 message = bytearray(held)
                 put_token(message, TOKEN_OFFSET, self._peers_token)
-                self._run.send(memoryview(message), now)
+                self._protected.send(memoryview(message), now)
             self._flush()
         else:
             self._changeover.ended()
@@ -466,6 +482,25 @@ class Link:
         self._heard_at = now
         assert self.partner and self.room.recovery
         self.room.recovery.accept(self.partner, message, now)
+
+    # --- as forward error correction has it
+
+    def protect(self, coder: Coder | None) -> None:
+        """Data go out by it, from now on."""
+        self._protected = coder or self.run
+
+    def send_parity(self, parity: Parity) -> int:
+        """Behind all that is on its way; gives its bytes."""
+        message = encode(parity, self._peers_token)
+        self._send_datagram(message)
+        return len(message)
+
+    def rebuilt(self, message: bytes, now: float) -> None:
+        """A packet that was lost on the way here, as if it had come."""
+        packet, size = self.room.packet, len(message)
+        packet.buffer[:size] = message
+        packet.now = now
+        self.room.forwarder.relay(packet, size, self)
 
     @property
     def is_congested(self) -> bool:
@@ -501,10 +536,10 @@ class Link:
         message = bytearray(stored)
         message[FLAGS_OFFSET] |= RETRANSMITTED
         message[LOW_WATER_OFFSET] = low_water
-        if self._on_udp and self._run:
+        if self._on_udp and self.run:
             put_token(message, TOKEN_OFFSET, self._peers_token)
-            self._run.send(memoryview(message), now)
-            self._run.flush()
+            self.run.send(memoryview(message), now)
+            self.run.flush()
         else:
             put_token(message, TOKEN_OFFSET, 0)
             self._send_tcp(bytes(message), now)
@@ -542,13 +577,16 @@ class Link:
             )
             if self._datagrams:
                 self.path = DataPath(now, MESH_PACE if self.is_mesh else PACE)
-                self._run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
+                self.run = Run(self._datagrams, self.room.outgoing, self.counters, self._not_sent)
+                self._protected = self.run
         if self.is_mesh and opened.capabilities:
             self._joins_mesh(opened, opened.capabilities, now)
         else:
             self._joins_tree()
             if opened.recovery and self.room.recovery and self._datagrams:
                 self.partner = self.room.recovery.link_up(self)
+        if opened.correction and self.room.fec and self._datagrams:
+            self.protection = self.room.fec.link_up(self)
         self.is_up(self)
         self._outlet.wake()
 
@@ -672,9 +710,9 @@ class Link:
 
     def deliver(self, packet: Packet) -> None:
         """Takes a packet whose header stands ready but for the token; on UDP it leaves with its run."""
-        if self._on_udp and self._run:
+        if self._on_udp and self._protected:
             put_token(packet.buffer, TOKEN_OFFSET, self._peers_token)
-            self._run.send(packet.message, packet.now)
+            self._protected.send(packet.message, packet.now)
         else:
             put_token(packet.buffer, TOKEN_OFFSET, 0)
             self._send_tcp(bytes(packet.message), packet.now)
@@ -736,13 +774,15 @@ class Link:
 
     def _flush(self) -> None:
         """What came first goes first."""
-        if self._run:
-            self._run.flush()
+        if self.run:
+            self.run.flush()
 
     def _move_data(self, to_udp: bool, why: str) -> None:
         self._flush()
         self._changeover.ended()
         self._on_udp = to_udp
+        if self.protection:
+            self.protection.moved(to_udp)
         self.room.moved(self)
         self.room.tell(DataMoved(self.name, "UDP" if to_udp else "TCP", why))
 
@@ -837,7 +877,10 @@ class Link:
         self._on_udp = False
         if self._datagrams:
             self._datagrams.close()
-            self._datagrams = self._run = None
+            self._datagrams = self.run = self._protected = None
+        if self.protection and self.room.fec:
+            self.room.fec.link_down(self)
+            self.protection = None
         if self.partner and self.room.recovery:
             self.room.recovery.link_down(self)
             self.partner = None
@@ -934,6 +977,16 @@ class Link:
         if self._on_udp and not self.path.on_udp:
             self._move_data(False, "three probes unanswered")
         if clock is not None:
-            self._send_datagram(encode(KeepAlive(self._peers_token, Echo(ECHO_REQUEST, clock))))
+            self._flush()  # what is on its way is counted with the rest
+            tally = self.protection.asks(now) if self.protection else None
+            echo = Echo(ECHO_REQUEST, clock)
+            self._send_datagram(encode(KeepAlive(self._peers_token, echo, tally=tally)))
         if now >= self._changeover.until:
             self._end_changeover(now)
+
+
+def one_message(datagram: memoryview) -> Message:
+    """What a datagram says; raises PeerError where it is not exactly one message."""
+    if message_length(datagram) != len(datagram):
+        raise PeerError(Code.BAD_FORMAT, 0, "a datagram that is not one message")
+    return decode(datagram).message

@@ -40,6 +40,7 @@ from multicastmw.wire.errors import PeerError
 from multicastmw.wire.messages import DataPort, Open
 
 if TYPE_CHECKING:
+    from multicastmw.core.fec.fec import Fec
     from multicastmw.core.forwarding import Forwarder
     from multicastmw.core.link import Link
     from multicastmw.core.mesh.destination import MeshDestination
@@ -122,6 +123,7 @@ class Room:
         self.watcher = watcher
         self.mesh: MeshDestination | None = None
         self.recovery: Recovery | None = None  # on static links
+        self.fec: Fec | None = None
         self.packet = Packet()
         self.outgoing = Outgoing()
         self.turns = Turns()
@@ -155,6 +157,8 @@ class Room:
         opened = Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
         if self.recovery is not None and port:  # over TCP nothing is lost
             opened = opened._replace(recovery=KEPT_MS)
+        if self.fec is not None and port:
+            opened = opened._replace(correction=self.fec.longest_block)
         if self.mesh is None:
             return opened
         return opened._replace(

@@ -105,3 +105,12 @@ class LinkCounters(Counters):
     socket_full: int
     unknown_messages: int
     unknown_objects: int
+
+    @property
+    def sent_on_udp(self) -> int:
+        """Modulo 2^32, as it is told."""
+        return (self.sent - self.sent_tcp) & 0xFFFFFFFF
+
+    @property
+    def received_on_udp(self) -> int:
+        return (self.received - self.received_tcp) & 0xFFFFFFFF

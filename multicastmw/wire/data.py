@@ -52,6 +52,7 @@ IP_DATA = Struct(
 )
 
 TWIN = Twin("!HHIIQQQQIIBBBBHBB")
+FIRST_TWIN = Twin("!HHIIQ")
 TOKEN_TWIN = Twin("!Q")
 SEQUENCE_TWIN = Twin("!I")
 HEADER_SIZE = TWIN.size
@@ -112,6 +113,11 @@ class DataHeader(NamedTuple):
 def without_token(message: bytes) -> bytes:
     """The same for TCP, where nobody is to learn a token."""
     return message[:TOKEN_OFFSET] + bytes(TOKEN_TWIN.size) + message[TOKEN_OFFSET + TOKEN_TWIN.size :]
+
+
+def first_bytes(length: int) -> bytes:
+    """What stands before the origin in a message of so many bytes, with token 0."""
+    return FIRST_TWIN.pack(FIRST, CLIENT_TYPE, length, FORWARDING_HEADER, 0)
 
 
 def padded(length: int) -> int:

@@ -109,10 +109,12 @@ class Echo(NamedTuple):
 
 class Tally(NamedTuple):
     """IP Data of a link in datagrams, counted by both its ends, modulo 2^32: so many the prober had sent when
-    the probe went out, and so many had come when the reply did, which repeats the first."""
+    the probe went out, and so many had come when the reply did, which repeats the first.  Of blocks that had
+    too little parity, `short` packets stayed lost, as far as the link goes."""
 
     sent: int
     received: int = 0
+    short: int = 0
 
 
 class KeepAlive(NamedTuple):
@@ -325,7 +327,7 @@ def _keep_alive_size(message: KeepAlive) -> int:
         + (12 if token is not None else 0)
         + (12 if echo is not None else 0)
         + (load_size(load) if load else 0)
-        + (12 if tally else 0)
+        + (16 if tally else 0)
     )
 
 
@@ -432,7 +434,7 @@ def _read_keep_alive(message: memoryview) -> Decoded:
             token.token if token else None,
             Echo(places[CNum.ECHO][0][0], echo.clock) if echo else None,
             read_load(places),
-            Tally(tally.sent, tally.received) if tally else None,
+            Tally(tally.sent, tally.received, tally.short) if tally else None,
         ),
         skipped,
     )

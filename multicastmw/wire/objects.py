@@ -83,7 +83,7 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #   Estimate          | nodes (32) |
 #   Recovery          | kept, ms (16) | reserved (16) |
 #   Correction        | packets of a block (16) | reserved (16) |
-#   Tally             | sent (32) | received (32) |
+#   Tally             | sent (32) | received (32) | short (32) |
 #   Parity            | digest (64) | first (32) | step (8) | row (8) | rows (8) | reserved (8) |
 #                     | members (64) | symbol |
 WHAT_IT_CAN = ("uplink" / Int32ub, "children" / Int16ub, "role" / Int8ub, "flags" / Int8ub)
@@ -125,7 +125,7 @@ SAMPLE_AND_PLACE = Struct(*KNOWN_NODE, *PLACE, ADDRESSES, Terminated)
 ESTIMATE = Struct("nodes" / Int32ub, Terminated)
 RECOVERY = Struct("kept" / Int16ub, "reserved" / Int16ub, Terminated)
 CORRECTION = Struct("packets" / Int16ub, "reserved" / Int16ub, Terminated)
-TALLY = Struct("sent" / Int32ub, "received" / Int32ub, Terminated)
+TALLY = Struct("sent" / Int32ub, "received" / Int32ub, "short" / Int32ub, Terminated)
 PARITY = Struct(
     "digest" / Int64ub,
     "first" / Int32ub,

@@ -17,6 +17,7 @@ from twisted.internet.task import Clock
 
 from multicastmw.core.addressing import Channel
 from multicastmw.core.events import Event
+from multicastmw.core.fec.fec import Fec
 from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.identity import node_id, origin
 from multicastmw.core.link import Link, Phase
@@ -176,6 +177,7 @@ class Node:
         node: int | None = None,
         recovery: float = 0.0,
         hold: float = 0.0,
+        fec: str = "off",
     ) -> None:
         self.world = world
         self.name = name
@@ -205,6 +207,8 @@ class Node:
         self.room.turns.wake = Clockwork(self.clock, self.room.turns).wind
         if recovery:
             self.recovers(recovery, hold)
+        if fec != "off":
+            self.corrects(fec == "on", recovery)
         self.host = Recorder(self, f"{name}'s host")
         world.nodes.append(self)
 
@@ -213,6 +217,11 @@ class Node:
         recovery = Recovery(deadline, hold, None, self.world.now)
         self.room.recovery = self.forwarder.mender = recovery
         recovery.wake = Clockwork(self.clock, recovery).wind
+
+    def corrects(self, always: bool, deadline: float) -> None:
+        """[recovery] fec, as services/fec.py takes it."""
+        fec = self.room.fec = Fec(always, deadline, None)
+        fec.wake = Clockwork(self.clock, fec).wind
 
     def link_up(self, link: Link) -> None:
         self.ups.append(link)
@@ -477,9 +486,19 @@ class Way:
     def __init__(self) -> None:
         self.delay = 0.002
         self.loss = 0.0
+        self.burst = 1.0  # datagrams that are lost in a row, in the mean
+        self.is_bad = False
         self.hole = False
         self.mtu = 65_507
         self.seen_as: tuple[str, int] | None = None  # a NAT's outside
+
+    def loses(self, random: Random) -> bool:
+        """The next one?  As Gilbert has it: a bad time ends after `burst` datagrams, in the mean."""
+        if self.burst <= 1:
+            return random.random() < self.loss
+        begins = self.loss / (self.burst * (1 - self.loss))
+        self.is_bad = random.random() < (1 - 1 / self.burst if self.is_bad else begins)
+        return self.is_bad
 
 
 class Air:
@@ -518,7 +537,7 @@ class Air:
         if len(message) > way.mtu:
             raise OSError(EMSGSIZE, "Message too long")
         self.sent.append((sender.address, there, message))
-        if way.hole or self.world.random.random() < way.loss:
+        if way.hole or way.loses(self.world.random):
             return
         origin_ = way.seen_as or (sender.address, PORT)
         if remote[0] == there and self.is_behind_nat(there):

@@ -98,7 +98,7 @@ opens = st.builds(
     u16,
     u16,
 )
-tallies = st.builds(Tally, u32, u32)
+tallies = st.builds(Tally, u32, u32, u32)
 keep_alives = st.builds(
     KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads, st.none() | tallies
 )

@@ -125,6 +125,8 @@ class FastPeers:
     def _judge(self, link: Link) -> tuple[LinkKey, Peer] | str:
         if link.phase is not Phase.UP:
             return "it is down"
+        if link.protection is not None:
+            return "what it loses is corrected ([recovery] fec)"
         path = link.data_path
         if path is None:
             return "its data go over TCP"

@@ -27,7 +27,7 @@ from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.suspicion import Suspicion
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.mesh.upstream import Upstream
-from multicastmw.wire.data import BEACON, RETRANSMITTED
+from multicastmw.wire.data import BEACON, CAME_AGAIN, RETRANSMITTED
 from multicastmw.wire.mesh import (
     Beacon,
     Graft,
@@ -286,7 +286,7 @@ class Feed:
             gaps.skipped(self.top, step, now)
             self.top = sequence
         elif gaps.numbers:
-            gaps.found(sequence, by, bool(is_resent), now)
+            gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
         self.kept.keep(sequence, stored)
         if is_resent:
             if by and not is_parents and step == 1 and upstream.silence.polled_at > upstream.fed_at:
@@ -363,7 +363,7 @@ class Feed:
         """A packet that was here already came over the link."""
         if by is self.suspicion.suspect:
             self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
-        if flags & RETRANSMITTED:
+        if flags & CAME_AGAIN:
             return
         if by is self.upstream.parent:
             self.upstream.fed_at = now

@@ -33,6 +33,8 @@ NEVER = float("inf")
 class Source(Protocol):
     """Who can be asked: a neighbour in the mesh, or the other end of a static link."""
 
+    rebuilds_within: float  # seconds in which what is missing may come by itself: forward error correction
+
     @property
     def rtt(self) -> float:
         """Seconds."""
@@ -140,7 +142,7 @@ class Gaps:
         if step > most:  # of many, those alone are asked for that could be here in time
             feed.counters.given_up += step - most
             top, step = (top + step - most) & MASK, most
-        guard = self._reordering.guard(feed.rate)
+        guard = self._guard()
         wait = GAP_WAIT + 2 * self.late  # the parent's guard is as long as ours, and what it gets may be late
         for back in range(1, step):
             number = (top + back) & MASK
@@ -156,6 +158,12 @@ class Gaps:
         self._feed.counters.given_up += len(self.numbers)
         self.numbers.clear()
 
+    def _guard(self) -> float:
+        """Seconds until what is missing is asked for: it may have been overtaken, or will be rebuilt."""
+        parent = self._feed.parent
+        within = parent.rebuilds_within if parent is not None else 0.0
+        return max(self._reordering.guard(self._feed.rate), within)
+
     def _was_sent(self, miss: Miss, guard: float, now: float) -> None:
         """By the parent: so it was lost on the way, or was overtaken."""
         self.lost += 1
@@ -166,7 +174,7 @@ class Gaps:
         if (mark - self.mark) & MASK >= HALF:
             return
         self.mark = mark
-        guard = self._reordering.guard(self._feed.rate)
+        guard = self._guard()
         for number, miss in self.numbers.items():
             if (number - mark) & MASK < HALF:
                 break

@@ -86,7 +86,8 @@ class Neighbour:
 
     __slots__ = (
         "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node",
-        "peers", "sample", "score", "scored_at", "slots", "streams", "walks", "wire",
+        "overhead", "peers", "rebuilds_within", "sample", "score", "scored_at", "slots", "streams", "walks",
+        "wire",
     )  # fmt: skip
 
     def __init__(
@@ -109,6 +110,8 @@ class Neighbour:
         self.walks = Bucket(
             PEERS / 2, 2 * PEERS
         )  # of others, that this node sends on to it: less than it takes
+        self.rebuilds_within = 0.0  # seconds: until then the link itself may give back what it has lost
+        self.overhead = 0.0  # of what goes to it, so much goes besides, for that
         self.score = 0.0
         self.scored_at = now
 

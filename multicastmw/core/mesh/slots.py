@@ -75,4 +75,5 @@ class Slots:
         for feed in self._feeds():
             if feed.children:
                 self._children += len(feed.children)
-                self._used += len(feed.children) * (feed.bits or ASSUMED)
+                places = sum([1.0 + child.overhead for child in feed.children])
+                self._used += places * (feed.bits or ASSUMED)

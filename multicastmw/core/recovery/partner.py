@@ -18,12 +18,13 @@ USUAL_RTT = 0.1  # seconds, where it was not measured yet
 class Partner:
     """Is asked for what was lost, and asks."""
 
-    __slots__ = ("haves", "nacks", "wire")
+    __slots__ = ("haves", "nacks", "rebuilds_within", "wire")
 
     def __init__(self, link: "Link") -> None:
         self.wire = link
         self.nacks = Bucket(NACKS, NACKS)
         self.haves = Bucket(HAVES, 2 * HAVES)
+        self.rebuilds_within = 0.0  # seconds: until then the link itself may give back what it has lost
 
     @property
     def rtt(self) -> float:

@@ -28,7 +28,7 @@ from multicastmw.core.mesh.settings import (
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.packet import Packet
 from multicastmw.core.recovery.partner import Partner
-from multicastmw.wire.data import LOW_WATER_OFFSET, RETRANSMITTED
+from multicastmw.wire.data import CAME_AGAIN, LOW_WATER_OFFSET
 from multicastmw.wire.mesh import RANGES_MAX, Have, Held, Load, Range, StreamKey
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ class Repair:
     def _took(self, packet: Packet, sequence: int, low_water: int, flags: int) -> None:
         """One that is not plainly the next."""
         now, gaps = packet.now, self.gaps
-        top, resent = self.top, bool(flags & RETRANSMITTED)
+        top, resent = self.top, bool(flags & CAME_AGAIN)
         assert self.window is not None
         if top < 0 or self.window.restarts != self._restarts:
             self._begin(sequence)

@@ -1,0 +1,80 @@
+"""All of a node's forward error correction: its links, the blocks that are open, and what parity may take."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from multicastmw.core.bucket import Bucket
+from multicastmw.core.fec.coder import Block, Coder
+from multicastmw.core.fec.counters import FecCounters
+from multicastmw.core.fec.protection import Protection
+from multicastmw.wire.parity import PLACES
+
+if TYPE_CHECKING:
+    from multicastmw.core.link import Link
+
+# What we chose.
+SHARE = 0.25  # of the uplink
+UPLINK_USUAL = 20_000  # kbit/s, where node.ini does not say it
+BURST = 0.1  # seconds of it that may be sent at once
+BURST_LEAST = 32_000.0  # bytes
+AROUND = 76  # bytes of a row that are not its sum, with UDP and IPv4
+NEVER = float("inf")
+
+
+class Fec:
+    """`always`: on every link, needed or not; `patience`: [recovery] deadline, in seconds; `uplink` in
+    kbit/s, None where it is not known."""
+
+    longest_block = PLACES  # packets that are rebuilt of one block, as our Open says it
+
+    def __init__(self, always: bool, patience: float, uplink: int | None) -> None:
+        self.always = always
+        self.patience = patience
+        self.protections: dict[Link, Protection] = {}
+        self.wake: Callable[[], None] = lambda: None  # the deadline has come nearer
+        # Told that a neighbour takes more of the uplink, or less.
+        self.costs_changed: Callable[[], None] = lambda: None
+        rate = (uplink or UPLINK_USUAL) * 125 * SHARE
+        self._bucket = Bucket(rate, max(BURST_LEAST, rate * BURST))
+        self._open: dict[Block, Coder] = {}
+        self._forgotten = FecCounters()
+
+    def link_up(self, link: "Link") -> Protection:
+        """Its other end says that it rebuilds."""
+        protection = self.protections[link] = Protection(link, self)
+        return protection
+
+    def link_down(self, link: "Link") -> None:
+        protection = self.protections.pop(link, None)
+        if protection:
+            protection.ended()
+            self._forgotten.add(protection.counters)
+
+    def totals(self) -> FecCounters:
+        """Of all links, those that are gone among them."""
+        return FecCounters().add(self._forgotten, *(each.counters for each in self.protections.values()))
+
+    # --- blocks
+
+    def opened(self, block: Block, coder: Coder) -> None:
+        self._open[block] = coder
+        if len(self._open) == 1:
+            self.wake()
+
+    def closed(self, block: Block) -> None:
+        self._open.pop(block, None)
+
+    def may_send(self, size: int, now: float) -> bool:
+        return self._bucket.allows(now, size + AROUND)
+
+    def deadline(self) -> float:
+        for block in self._open:  # in the order in which they fall due
+            return block.due
+        return NEVER
+
+    def tick(self, now: float) -> None:
+        while self._open:
+            block, coder = next(iter(self._open.items()))
+            if block.due > now:
+                return
+            coder.close(block, now)
