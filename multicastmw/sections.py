@@ -190,7 +190,12 @@ class RecoveryConfig:
         "Seconds for which a packet waits for an earlier one that is asked for again, so that"
         " programs get them in order; 0: it does not wait.",
     )
-    fec: str = option(literals.word, "off", "Forward error correction.", built=False)
+    fec: str = option(
+        choice("off", "auto", "on"),
+        "off",
+        "Forward error correction on links whose other end has it, too: off; auto, which sends"
+        " parity where over 1 % is lost and what is asked for again comes late; or on, always.",
+    )
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ def _node(console: Console, status: Status) -> None:
     say(console, "fast path", state(status["fastpath"]))
     if recovery := status.get("recovery"):
         say(console, "recovery", _recovery(recovery))
+    if fec := status.get("fec"):
+        say(console, "FEC", _fec(fec))
     for line in _web(status):
         say(console, "web", line)
     other = querier["querier"]
@@ -117,6 +119,21 @@ def _recovery(recovery: dict[str, Any]) -> str:
         return "no peer has it"
     lost = f"{amount(count['recovered'])} of {amount(count['missed'])} missed packets came"
     return f"with {some(partners, 20)}: {lost}, {amount(count['resent'])} sent again"
+
+
+def _fec(fec: dict[str, Any]) -> str:
+    """Which links have parity, and what came of it."""
+    links, count = fec["links"], fec["counters"]
+    if not links:
+        return f"{fec['mode']}, no peer has it"
+    most = max(links, key=lambda each: each["rows"])
+    if most["rows"]:
+        lost = f", {most['loss']:.1%} lost" if most["loss"] is not None else ""
+        to = some([each["peer"] for each in links if each["rows"]], 20)
+        parity = f"to {to}, at most {most['rows']} for {fec['block']} ({most['peer']}{lost})"
+    else:
+        parity = f"none needed with {some([each['peer'] for each in links], 20)}"
+    return f"{fec['mode']}, {parity}: {amount(count['rebuilt'])} packets rebuilt here"
 
 
 def _web(status: Status) -> list[str]:

@@ -230,6 +230,12 @@ class Link:
             self._datagrams.read_waiting()
 
     @property
+    def all_sent_bytes(self) -> int:
+        """Of packets, and of the parity behind them."""
+        parity = self.protection.counters.sent_bytes if self.protection else 0
+        return self.counters.sent_bytes + parity
+
+    @property
     def kernel_drops(self) -> int:
         """Datagrams of this peer that found the socket's buffer full."""
         return self._datagrams.drops() if self._datagrams else 0

@@ -361,6 +361,26 @@ class RecoveryStatus:
 
 
 @dataclass(frozen=True)
+class FecLink:
+    """A link whose two ends know forward error correction."""
+
+    peer: str
+    loss: float | None  # of what goes out over it, 0 to 1, as both ends count it
+    rows: int  # of parity behind each block; 0: none is sent
+    rebuilds: bool  # parity comes over it
+
+
+@dataclass(frozen=True)
+class FecStatus:
+    """Of a node that has it: rows of parity, and packets, of all links."""
+
+    mode: str  # auto or on
+    block: int  # packets of one block
+    links: tuple[FecLink, ...]
+    counters: dict[str, int]
+
+
+@dataclass(frozen=True)
 class RefusedReload:
     """node.ini was read again and not taken: `at` in seconds since 1970, `ago` in seconds."""
 
@@ -382,6 +402,7 @@ class Status:
     nodes: tuple[ReachStatus, ...]
     mesh: MeshStatus | None
     recovery: RecoveryStatus | None
+    fec: FecStatus | None
     sessions: tuple[SessionStatus, ...]
     totals: TotalsStatus
     outputs: tuple[OutputStatus, ...]

@@ -51,6 +51,7 @@ from multicastmw.services.changes import Change, Effect
 from multicastmw.services.control import ControlService
 from multicastmw.services.errors import CannotStart
 from multicastmw.services.fastpath import FastPathService
+from multicastmw.services.fec import FecService
 from multicastmw.services.health import HealthService
 from multicastmw.services.journal import Journal
 from multicastmw.services.lan import LanGateway
@@ -121,8 +122,7 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
-        is_static = config.overlay.engine == "static"
-        self.recovery = RecoveryService(self) if is_static and config.recovery.deadline else None
+        self.recovery, self.fec = self._make_remedies()
         self._make_inmates()
         if self.reloading:
             self.reloading.setServiceParent(self)
@@ -136,8 +136,9 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
-        if self.recovery:
-            self.recovery.setServiceParent(self)
+        for remedy in (self.recovery, self.fec):
+            if remedy:
+                remedy.setServiceParent(self)
         for inmate in (self.sessions, self.health, self.probing, self.captures):
             inmate.setServiceParent(self)
         self.notify = NotifyService(self)
@@ -145,6 +146,14 @@ class NodeService(MultiService):
         self._make_clocks()
 
     # --- the parts
+
+    def _make_remedies(self) -> tuple[RecoveryService | None, FecService | None]:
+        """What is done about losses on links; in the mesh who sends again is the mesh's own."""
+        wanted, is_static = self.config.recovery, self.config.overlay.engine == "static"
+        return (
+            RecoveryService(self) if is_static and wanted.deadline else None,
+            FecService(self) if wanted.fec != "off" else None,
+        )
 
     def _make_inmates(self) -> None:
         """Who wants streams, or looks at them, in this process."""
@@ -474,7 +483,7 @@ class NodeService(MultiService):
 
     def _counted_links(self) -> list[tuple[Link, tuple[int, ...]]]:
         links = self.room.by_node.values()
-        return [(link, (link.counters.sent_bytes, link.counters.received_bytes)) for link in links]
+        return [(link, (link.all_sent_bytes, link.counters.received_bytes)) for link in links]
 
     def _counted_routes(self) -> list[tuple[Route, tuple[int, ...]]]:
         return [(route, (route.packets, route.bytes)) for route in self.router.routes()]

@@ -17,8 +17,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.web.server import NOT_DONE_YET, Request
 
+from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fragments import OUTCOMES as REASSEMBLY
-from multicastmw.core.status import PeerStatus, Status
+from multicastmw.core.status import FecLink, PeerStatus, Status
 from multicastmw.web.http import Leaf, pour
 
 KIND = b"text/plain; version=0.0.4; charset=utf-8"
@@ -49,6 +50,7 @@ DROPS = (
     "unasked",
     "unwanted",
 )
+FEC_TROUBLES = ("malformed", "out_of_order", "over_bound", "short", "unknown_streams", "useless")
 DOOR = ("cycles_refused", "links_refused", "turned_away")
 INSIDE = ("sessions", "monitor")  # who joins fragments for itself, beside the TAP and HTTP output
 PEER_TROUBLES = (
@@ -165,6 +167,7 @@ def families(status: Status, highest: Highest) -> Iterator[Metric]:
     yield from tap(status)
     yield from igmp(status)
     yield from fastpath(status)
+    yield from fec(status)
     yield from peers(status.peers)
     yield from traffic(status, highest)
     yield from inside(status)
@@ -328,6 +331,25 @@ def fastpath(status: Status) -> Iterator[Metric]:
         "Packets by what became of them in the kernel.",
         ("outcome",),
         of(here.counters, here.counters),
+    )
+
+
+def fec(status: Status) -> Iterator[Metric]:
+    """Forward error correction; all 0 where it is off."""
+    links: tuple[FecLink, ...] = status.fec.links if status.fec else ()
+    counts = status.fec.counters if status.fec else dict.fromkeys(FecCounters.__slots__, 0)
+    protected = sum(each.rows > 0 for each in links)
+    yield gauge("mcmw_fec_links", "Links whose two ends know forward error correction.", len(links))
+    yield gauge("mcmw_fec_links_protected", "Those of them that parity is sent over.", protected)
+    yield counter("mcmw_fec_rebuilt_packets_total", "Packets that parity gave back here.", counts["rebuilt"])
+    yield counter("mcmw_fec_sent_total", "Rows of parity that were sent.", counts["sent"])
+    yield counter("mcmw_fec_sent_bytes_total", "Bytes of these.", counts["sent_bytes"])
+    yield counter("mcmw_fec_received_total", "Rows of parity that came.", counts["received"])
+    yield counters(
+        "mcmw_fec_troubles_total",
+        "Rows that were of no use or not sent, and packets that were not protected or not rebuilt.",
+        ("reason",),
+        of(counts, FEC_TROUBLES),
     )
 
 

@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.parts import waiting
 from multicastmw.cli.tables import RENDER
+from multicastmw.cli.tables import _fec as fec_line
 from multicastmw.cli.tables import _recovery as recovery_line
 from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
@@ -152,6 +153,21 @@ class Recovery(SynchronousTestCase):
         expected = "with a, c: 95 of 96 missed packets came, 1234 sent again"
         self.assertEqual(expected, recovery_line(recovery))
         self.assertEqual("no peer has it", recovery_line({**recovery, "partners": []}))
+
+
+class Correction(SynchronousTestCase):
+    def test_which_links_have_parity_and_what_came_of_it(self) -> None:
+        links = [
+            {"peer": "a", "loss": 0.0312, "rows": 3, "rebuilds": True},
+            {"peer": "c", "loss": None, "rows": 0, "rebuilds": False},
+            {"peer": "d", "loss": None, "rows": 1, "rebuilds": False},
+        ]
+        fec = {"mode": "auto", "block": 20, "links": links, "counters": {"rebuilt": 812}}
+        expected = "auto, to a, d, at most 3 for 20 (a, 3.1% lost): 812 packets rebuilt here"
+        self.assertEqual(expected, fec_line(fec))
+        idle = {**fec, "links": links[1:2]}
+        self.assertEqual("auto, none needed with c: 812 packets rebuilt here", fec_line(idle))
+        self.assertEqual("auto, no peer has it", fec_line({**fec, "links": []}))
 
 
 class OtherParts(SynchronousTestCase):

@@ -24,7 +24,7 @@ OTHERS: dict[str, dict[str, str]] = {
     "overlay": {"engine": "mesh", "seeds": "tcp:b:1", "uplink": "10000", "role": "relay",
                 "max-children": "3", "feeds": "2", "rotate": "2.0"},
     "fastpath": {"mode": "require"},
-    "recovery": {"deadline": "0.0", "fec": "on"},
+    "recovery": {"deadline": "0.0", "hold": "2.0", "fec": "on"},
     "qos": {"dscp": "46"},
     "control": {"socket": "/x.sock"},
     "web": {"endpoint": "tcp:8080", "token": "sixteen-signs-or-more"},

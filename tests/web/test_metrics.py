@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.config import load
+from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.gateway import GatewayCounters
 from multicastmw.core.output import OutputCounters
 from multicastmw.core.status import (
@@ -198,6 +199,8 @@ class Values(Case):
         self.assertEqual(set(status.tap.counters), {*metrics.TAP_DROPS} | both | rest | held | joined)
         ways = {f"{way}{what}" for way in ("sent", "received") for what in ("", "_bytes", "_tcp")}
         self.assertEqual(set(LinkCounters().as_dict()), {*metrics.PEER_TROUBLES, "said"} | ways)
+        fec = {"sent", "sent_bytes", "received", "rebuilt"}
+        self.assertEqual(set(FecCounters().as_dict()), {*metrics.FEC_TROUBLES} | fec)
         ours = {name for name in status.web.counters if not name.startswith("output_")}
         self.assertEqual(ours, {*metrics.WEB_REFUSALS, "requests", "refused"})
 

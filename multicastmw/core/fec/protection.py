@@ -67,6 +67,7 @@ class Protection:
 
     def moved(self, to_udp: bool) -> None:
         """Data go another way."""
+        self.loss.begins_anew()
         if to_udp and self._fec.always:
             self._begin()
         elif not to_udp:

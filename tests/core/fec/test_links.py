@@ -224,7 +224,8 @@ class WayTests(Chain):
         self.send(1)
         self.assertEqual((a.room.fec.totals().sent, len(a.room.fec._open)), (before, 0))
         self.world.air.spoil(a, b, hole=False)
-        self.send(5)
+        self.send(9)
+        self.assertEqual(self.protection(a, b).rows, 2)  # a hole says nothing of what is lost now
         self.assertGreater(self.protection(a, b).rows, 0)
         self.assertGreater(a.room.fec.totals().sent, before)
 

@@ -1,0 +1,105 @@
+"""Forward error correction on the links of a static tree: a cable that loses, and whole nodes."""
+
+from typing import Any
+
+from multicastmw.cli.lab import Host
+from tests.netns.kit import PATIENCE, Sections, Sender, mcmw, peer_of
+from tests.netns.test_recovery import GROUP, IN_PYTHON, PACKETS, RATE, Losses, S
+
+WITHOUT_NACKS: Sections = {**IN_PYTHON, "recovery": {"deadline": 0, "fec": "on"}}
+BOTH: Sections = {**IN_PYTHON, "recovery": {"hold": 2, "fec": "on"}}
+
+
+def knows(status: dict[str, Any], peers: str, loss: float) -> bool:
+    """Has the node measured that at least so much is lost on the way to these peers?"""
+    links = {each["peer"]: each["loss"] for each in status["fec"]["links"]}
+    return all((links.get(peer) or 0) > loss for peer in peers)
+
+
+class Corrected(Losses):
+    """Figure 4: a sends, b relays to c and d."""
+
+    def fec(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.host(name).status()["fec"]
+        return found
+
+    def host(self, name: str) -> Host:
+        host: Host = getattr(self.tree, name)
+        return host
+
+    def learns(self, percent: float) -> Sender:
+        """A stream that loses, until a and b know how much."""
+        sender = Sender(self.tree.a, GROUP, rate=RATE)
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, 0)
+        self.lose(percent)
+        for name, peers in (("a", "b"), ("b", "cd")):
+            self.host(name).await_status(
+                lambda s, peers=peers: knows(s, peers, percent / 250), PATIENCE, f"what {name} loses is known"
+            )
+        return sender
+
+    def test_without_any_nack_nearly_all_comes(self) -> None:
+        self.grow(WITHOUT_NACKS)
+        sender = self.learns(5)
+        before = {name: each.report(GROUP, S) for name, each in self.receivers.items()}
+        sender.await_sent(sender.state["sent"] + PACKETS)
+        total = sender.stop()["sent"]
+        for name, receiver in self.receivers.items():
+            receiver.await_last(GROUP, S, total - 20)
+            report = receiver.report(GROUP, S)
+            missing = report["missing"] - before[name]["missing"]
+            self.measured(f"{name}: missing of {PACKETS} without Nacks", missing)
+            self.assertLess(missing, PACKETS * 0.015, name)
+            self.assertGreater(self.fec(name)["counters"]["rebuilt"], PACKETS * 0.03, name)
+            self.measured(f"{name}: FEC", self.fec(name))
+        self.assertIsNone(self.tree.b.status()["recovery"])
+        self.assertIn("rebuilt here", mcmw(self.tree.b, "show")[1])
+
+    def test_with_nacks_nothing_is_missing_and_fewer_are_sent(self) -> None:
+        self.grow(BOTH)
+        sender = self.learns(3)
+        before = {name: self.counts(name) for name in "bcd"}
+        sender.await_sent(sender.state["sent"] + PACKETS)
+        total = sender.stop()["sent"]
+        self.stop_losing()
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, total - 1)
+        self.settled()
+        for name, receiver in self.receivers.items():
+            self.assert_perfect(receiver.report(GROUP, S), total)
+            found = {what: count - before[name][what] for what, count in self.counts(name).items()}
+            self.measured(f"{name}: missed and asked for", (found["missed"], found["asked"]))
+            self.assertGreater(found["missed"], PACKETS * 0.015, name)
+            self.assertLess(found["asked"], found["missed"] / 3, name)
+            self.assertEqual(0, found["given_up"], name)
+
+    def test_beside_a_node_without_it_the_others_have_it(self) -> None:
+        self.grow(WITHOUT_NACKS, {"d": {"recovery": {"deadline": 0}}})
+        sender = self.learns(5)
+        sender.await_sent(sender.state["sent"] + PACKETS // 2)
+        sender.stop()
+        self.assertEqual(["a", "c"], [each["peer"] for each in self.fec("b")["links"]])
+        d = self.tree.d.status()
+        self.assertIsNone(d["fec"])
+        counters = peer_of(d, "b")["counters"]
+        self.assertEqual((0, 0), (counters["unknown_messages"], counters["unknown_objects"] - 1))
+        self.assertGreater(self.fec("c")["counters"]["rebuilt"], 20)
+
+
+class InTheKernel(Losses):
+    def test_links_that_have_it_are_python_s_and_others_the_kernel_s(self) -> None:
+        self.grow({"recovery": {"fec": "auto"}}, {"d": {"recovery": {"fec": "off"}}})
+        sender = Sender(self.tree.a, GROUP, rate=RATE)
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, 0)
+        b = self.tree.b
+        b.await_status(lambda s: peer_of(s, "d")["fast"], PATIENCE, "the kernel serves d")
+        for name in "ac":
+            peer = peer_of(b.status(), name)
+            self.assertEqual((False, "what it loses is corrected ([recovery] fec)"),
+                             (peer["fast"], peer["why_slow"]))  # fmt: skip
+        total = sender.stop()["sent"]
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, total - 1)
+            self.assertEqual(0, receiver.report(GROUP, S)["missing"])
