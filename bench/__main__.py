@@ -15,7 +15,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bench import calls
+from bench import calls, fec
 from bench.about import TOP, Say, machine, teller
 from bench.race.command import race
 from bench.wan.command import film, wan
@@ -25,6 +25,8 @@ from multicastmw.cli.text import Columns, screen
 PARTS = {
     "slowpath": "Microseconds a packet, against loops of the same system calls.",
     "recovery": "What a packet costs where losses are repaired and there are none, against the same without.",
+    "fec": "Forward error correction: microseconds a packet; and --seconds of a film over a link of 150 ms "
+    "that loses, with and without it.",
     "calls": "System calls a packet, counted by strace.",
     "delay": "One-way delay through figure 4 at 1,000 packets/s over UDP and TCP, against the kernel's "
     "unicast; and with the garbage collector switched off.",
@@ -78,6 +80,8 @@ def measure(parts: tuple[str, ...], rounds: int, bursts: int, seconds: float, re
                 document[part] = slowpath(rounds, bursts, say)
             elif part == "recovery":
                 document[part] = by_rounds("bench.recovery", str(bursts), rounds=rounds, say=say)
+            elif part == "fec":
+                document[part] = corrected(rounds, bursts, seconds, say)
             elif part == "calls":
                 document[part] = system_calls()
             elif part == "delay":
@@ -164,6 +168,12 @@ def by_rounds(*command_line: str, rounds: int, say: Say) -> dict[str, Any]:
     }
 
 
+def corrected(rounds: int, bursts: int, seconds: float, say: Say) -> dict[str, Any]:
+    """What it costs, and what it does; of the bursts, of which there are few a second, a tenth."""
+    cost = by_rounds("bench.fec", str(max(1, bursts // 10)), rounds=rounds, say=say)
+    return {"cost": cost, "far": fec.far(seconds, say)}
+
+
 def system_calls() -> dict[str, Any]:
     reason = calls.why_not()
     return {"skipped": reason} if reason else calls.measure(bursts=20)
@@ -229,7 +239,7 @@ def show(document: dict[str, Any]) -> None:
                   f"Python {about['python']},\nTwisted {about['twisted']}; {about['processor']}, "
                   f"{about['cores']} cores, load {before:.1f} before, {after:.1f} after")  # fmt: skip
     for part, print_part in (
-        ("slowpath", show_slowpath), ("recovery", show_recovery), ("calls", show_calls),
+        ("slowpath", show_slowpath), ("recovery", show_recovery), ("fec", show_fec), ("calls", show_calls),
         ("delay", show_delay), ("idle", show_idle),
         ("tls", show_tls), ("show", show_looks), ("health", show_health),
         ("watched", show_watched), ("meshed", show_meshed),
@@ -258,6 +268,25 @@ def show_recovery(console: Console, found: dict[str, Any]) -> None:
         ratio = row["ratio"]
         table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("with", "without")),
                   f"{ratio['median']:.3f}", f"{ratio['least']:.3f}-{ratio['most']:.3f}")  # fmt: skip
+    console.print(table)
+
+
+def show_fec(console: Console, found: dict[str, Any]) -> None:
+    console.print(
+        "Forward error correction, microseconds of a core a packet; without: XOR for the code alone"
+    )
+    table = Columns("way", "with>", "without>", "more>")
+    for way, row in found["cost"].items():
+        table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("with", "without", "more")))
+    console.print(table)
+    console.print("A film over a link of two nodes")
+    table = Columns(
+        "lost on it", "RTT, ms>", "Nacks", "FEC", "lost>", "99 % within, ms>", "more bits>", "rows>"
+    )
+    for each in found["far"]:
+        table.row(f"{each['loss']:.0%}", f"{each['rtt'] * 1000:.0f}", "yes" if each["nacks"] else "no",
+                  each["fec"], f"{each['lost'] / each['sent']:.2%}", f"{each['late_p99']:.0f}",
+                  f"{each['overhead']:.1%}", f"{each['rows']}")  # fmt: skip
     console.print(table)
 
 

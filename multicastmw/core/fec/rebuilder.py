@@ -4,7 +4,7 @@ A row says which packets its block has.  As soon as there are as many rows as pa
 rebuilt, in whatever order all of it comes; what comes by itself afterwards falls to the duplicate window.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from struct import Struct as Twin
 
 from multicastmw.core.fec.code import rebuilt
@@ -42,19 +42,20 @@ Give = Callable[[bytes, float], None]
 
 
 class Waiting:
-    """A block that lacks something, and its rows so far."""
+    """A block that lacks something: where what is missing has its place, and the rows so far."""
 
-    __slots__ = ("numbers", "parity", "rows", "until")
+    __slots__ = ("missing", "numbers", "parity", "rows", "until")
 
-    def __init__(self, parity: Parity, now: float) -> None:
+    def __init__(self, parity: Parity, came: Container[int], now: float) -> None:
         self.parity = parity
         self.until = now + WAITS
         self.rows: dict[int, bytes] = {}
         self.numbers = {
-            place: (parity.first + place * parity.step) & MASK
+            (parity.first + place * parity.step) & MASK: place
             for place in range(PLACES)
             if parity.members >> place & 1
         }
+        self.missing = {number: place for number, place in self.numbers.items() if number not in came}
 
     def fits(self, parity: Parity) -> bool:
         """Is that another row of the same block?"""
@@ -99,10 +100,12 @@ class Rebuilder:
         if stream is None:
             return
         stream.heard = now
-        self._keep(stream, sequence_at(message, SEQUENCE_OFFSET)[0], bytes(message[SYMBOL_OFFSET:]))
+        number = sequence_at(message, SEQUENCE_OFFSET)[0]
+        self._keep(stream, number, bytes(message[SYMBOL_OFFSET:]))
         if stream.waiting:
             for block in list(stream.waiting.values()):
-                self._rebuild(stream, block, now)
+                if block.missing.pop(number, None) is not None:
+                    self._rebuild(stream, block, now)
 
     def _keep(self, stream: Incoming, number: int, symbol: bytes) -> None:
         kept = stream.came
@@ -138,11 +141,11 @@ class Rebuilder:
             self._counters.unknown_streams += 1
             return
         stream.most = min(KEPT_MOST, max(stream.most, KEPT_LEAST * parity.step))
-        block = stream.waiting.get((parity.first, parity.step)) or Waiting(parity, now)
+        block = stream.waiting.get((parity.first, parity.step)) or Waiting(parity, stream.came, now)
         if not block.fits(parity):
             self._counters.malformed += 1
             return
-        if all(number in stream.came for number in block.numbers.values()):
+        if not block.missing:
             self._counters.useless += 1
             return
         if not block.rows:
@@ -160,7 +163,7 @@ class Rebuilder:
             if oldest.until > now and len(self._waiting) <= WAITING_MAX:
                 return
             self._done(whose, oldest)
-            self._counters.short += sum(number not in whose.came for number in oldest.numbers.values())
+            self._counters.short += len(oldest.missing)
 
     def _done(self, stream: Incoming, block: Waiting) -> None:
         first, step = block.parity.first, block.parity.step
@@ -169,19 +172,26 @@ class Rebuilder:
 
     def _rebuild(self, stream: Incoming, block: Waiting, now: float) -> None:
         """If there are rows enough."""
-        missing = [place for place, number in block.numbers.items() if number not in stream.came]
+        missing = block.missing
         if len(missing) > len(block.rows):
             return
         self._done(stream, block)
         if not missing:
             return
         size = len(block.parity.symbol)
-        present = {p: stream.came[n] for p, n in block.numbers.items() if n in stream.came}
-        if max(map(len, present.values()), default=0) > size:
+        present = {
+            place: stream.came.get(number, b"")
+            for number, place in block.numbers.items()
+            if number not in missing
+        }
+        if not all(present.values()):  # so late that it is not kept any more
+            self._counters.short += len(missing)
+        elif max(map(len, present.values()), default=0) > size:
             self._counters.malformed += 1
-            return
-        for place, symbol in rebuilt(block.rows, present, missing).items():
-            self._make(stream, block.numbers[place], symbol, now)
+        else:
+            found = rebuilt(block.rows, present, list(missing.values()))
+            for number, place in missing.items():
+                self._make(stream, number, found[place], now)
 
     def _make(self, stream: Incoming, number: int, symbol: bytes, now: float) -> None:
         """A message of what was rebuilt, if it is one."""

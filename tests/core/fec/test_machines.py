@@ -221,6 +221,18 @@ class BoundTests(SynchronousTestCase):
             ends.arrive(message(0, source=100 + source))
         self.assertLessEqual(len(ends.rebuilder._streams), rebuilders.STREAMS_MAX)
 
+    def test_what_stays_lost_is_counted_and_nothing_else(self):
+        ends = Ends(loss=0.0)
+        sent = [message(i) for i in range(600)]
+        ends.sends(*sent)
+        ends.ends()
+        ends.arrive(*(each for each in ends.sent if each not in sent[100:103]))
+        ends.now += WAITS
+        ends.sent.clear()
+        ends.sends(message(600), message(601))
+        ends.arrive(message(600), *ends.ends())
+        self.assertEqual((ends.theirs.short, len(ends.given)), (3, 1))
+
     def test_blocks_that_wait_are_bounded_and_let_go_after_a_second(self):
         ends = Ends()
         ends.sends(message(0))
