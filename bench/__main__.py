@@ -272,17 +272,13 @@ def show_recovery(console: Console, found: dict[str, Any]) -> None:
 
 
 def show_fec(console: Console, found: dict[str, Any]) -> None:
-    console.print(
-        "Forward error correction, microseconds of a core a packet; without: XOR for the code alone"
-    )
+    console.print("Forward error correction, microseconds of a core a packet (the code alone: and XOR)")
     table = Columns("way", "with>", "without>", "more>")
     for way, row in found["cost"].items():
         table.row(way, *(f"{row[f'{name}_us']['median']:.2f}" for name in ("with", "without", "more")))
     console.print(table)
     console.print("A film over a link of two nodes")
-    table = Columns(
-        "lost on it", "RTT, ms>", "Nacks", "FEC", "lost>", "99 % within, ms>", "more bits>", "rows>"
-    )
+    table = Columns("on it", "RTT, ms>", "Nacks", "FEC", "lost>", "99 %, ms>", "more bits>", "rows>")
     for each in found["far"]:
         table.row(f"{each['loss']:.0%}", f"{each['rtt'] * 1000:.0f}", "yes" if each["nacks"] else "no",
                   each["fec"], f"{each['lost'] / each['sent']:.2%}", f"{each['late_p99']:.0f}",
