@@ -554,6 +554,8 @@ class Link:
     def cede(self) -> None:
         """A newer link with the same peer takes this one's place in the mesh."""
         self._is_ceded = self.neighbour is not None
+        if self.protection:
+            self.protection.ended()
         self.neighbour = None
 
     def hang_up(self, why: str, now: float) -> None:

@@ -147,6 +147,6 @@ class Protection:
                 other.rebuilds_within = SPAN + MARGIN if rebuilder else 0.0
 
     def ended(self) -> None:
-        """The link is no more."""
+        """The link is no more, or another has its place."""
         self._end()
-        self.rebuilder = None
+        self._rebuilds(None)
