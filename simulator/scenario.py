@@ -237,12 +237,14 @@ class Measured:
                 good += sum(1 for delay in node.arrivals if 0 <= delay <= within)
         return good / max(1, total)
 
+    def counted(self) -> list[Node]:
+        """Who lives, and was there for a while when it began."""
+        return [node for node in self.scenario.living() if node.entered_at < self.began - OLD]
+
     def gaps(self, after: float) -> list[float]:
-        """Of each node the longest time without a packet, behind that moment."""
+        """Of each of these the longest time without a packet, behind that moment."""
         sent, found = self.scenario.world.sent_at, []
-        for node in self.scenario.living():
-            if node.entered_at >= self.began - OLD:
-                continue
+        for node in self.counted():
             delays = [delay for delay in node.arrivals if delay >= 0] or [0.0]
             came = [sent[self.first + n] + delay for n, delay in enumerate(node.arrivals) if delay >= 0]
             # who hears nothing to the end is silent until then

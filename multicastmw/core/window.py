@@ -140,6 +140,13 @@ class Window:
             self._measure(now)
         return True
 
+    def was_to_come(self, sequence: int) -> None:
+        """The number that was refused just now comes twice where all is well: it is no duplicate."""
+        if self._ring[sequence & self._mask] == sequence:
+            self.duplicates -= 1
+        else:
+            self.late -= 1
+
     def lapse(self) -> None:
         """The stream was not asked for, for a while: the next packet starts afresh."""
         self._heard = NEVER

@@ -101,6 +101,7 @@ class Gaps:
     def __init__(self, feed: Owner) -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
+        self.lag = 0.0  # seconds that one of two feeds is behind: what is missing may come by it
         self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
         self._reordering = Reordering()
@@ -140,8 +141,9 @@ class Gaps:
         if step > most:  # of many, those alone are asked for that could be here in time
             feed.counters.given_up += step - most
             top, step = (top + step - most) & MASK, most
-        guard = self._reordering.guard(feed.rate)
-        wait = GAP_WAIT + 2 * self.late  # the parent's guard is as long as ours, and what it gets may be late
+        guard = self._guard()
+        # the parent's guard is as long as ours, and what it gets may be late
+        wait = max(GAP_WAIT + 2 * self.late, guard)
         for back in range(1, step):
             number = (top + back) & MASK
             miss = self.numbers[number] = Miss(now, now + wait)
@@ -156,6 +158,10 @@ class Gaps:
         self._feed.counters.given_up += len(self.numbers)
         self.numbers.clear()
 
+    def _guard(self) -> float:
+        """Seconds after which what was sent and has not come was lost."""
+        return self._reordering.guard(self._feed.rate) + self.lag
+
     def _was_sent(self, miss: Miss, guard: float, now: float) -> None:
         """By the parent: so it was lost on the way, or was overtaken."""
         self.lost += 1
@@ -166,7 +172,7 @@ class Gaps:
         if (mark - self.mark) & MASK >= HALF:
             return
         self.mark = mark
-        guard = self._reordering.guard(self._feed.rate)
+        guard = self._guard()
         for number, miss in self.numbers.items():
             if (number - mark) & MASK < HALF:
                 break

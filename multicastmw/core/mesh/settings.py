@@ -78,7 +78,9 @@ LIVE = 3.0  # a stream is, for so long after its last packet
 class Settings(NamedTuple):
     """What a user may say: `uplink` in kbit/s, `deadline` and `hold` in seconds.
 
-    `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.
+    `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.  `feeds` are the
+    parents of a stream at a time, 1 or 2; `rotate` the seconds after which the parent is another one, 0: it
+    stays while it is good.
     """
 
     uplink: int = 0
@@ -87,3 +89,5 @@ class Settings(NamedTuple):
     nat: bool = False
     deadline: float = 1.0
     hold: float = 0.5
+    feeds: int = 1
+    rotate: float = 0.0

@@ -149,7 +149,7 @@ class Given(Case):
         self.feed.upstream.brought(self.neighbours["d"], self.world.now)  # asked for by nobody
         self.hub.settle()
         self.assertEqual(self.index("b"), self.flow.value.link)
-        self.feed.upstream._feeds(self.neighbours["d"], self.world.now)
+        self.feed.upstream.fed_by(self.neighbours["d"], self.world.now)
         self.hub.settle()
         self.assertEqual((slot, self.index("d")), (self.flow.value.slot, self.flow.value.link))
 
@@ -375,7 +375,7 @@ class EachPacketOnce(Case):
                 self.arrives(max(first, self.number - 2), "c", RETRANSMITTED if absent else 0)
                 absent = [number for number in absent if not self.new[number]]
             elif event == "d":
-                self.feed.upstream._feeds(self.neighbours["d"], self.world.now)
+                self.feed.upstream.fed_by(self.neighbours["d"], self.world.now)
                 self.parent = "d"
             else:
                 self.happens(event)
