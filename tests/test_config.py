@@ -228,7 +228,7 @@ class WarningTests(ConfigCase):
     def test_what_is_not_built_gets_a_line_each(self) -> None:
         warnings = self.read(EVERYTHING).warnings
         places = """
-            [overlay] feeds, [overlay] rotate, [recovery] fec, [qos] dscp, [session:X]"""
+            [recovery] fec, [qos] dscp, [session:X]"""
         self.assertEqual(
             [re.split(r" =|: ", warning)[0] for warning in warnings],
             [place.strip() for place in places.split(",")],
