@@ -49,8 +49,10 @@ def _second(names: list[str], index: int, origin: str) -> dict[str, Any]:
         return {"second": None, "second_path": [], "shared": []}
     second = names[(index + 4) % len(names)]
     return {
-        "second": second, "second_path": [origin, "0000beef", second, "master-control"], "shared": ["0000beef"]
-    }  # fmt: skip
+        "second": second,
+        "second_path": [origin, "0000beef", second, "master-control"],
+        "shared": ["0000beef"],
+    }
 
 
 def _stream(node: "Node", index: int) -> dict[str, Any]:
