@@ -32,6 +32,7 @@ def crash(
     return _shares(list(gaps.values()), [gaps[node] for node in bereft]) | {
         "within 1 s": measured.delivered(1.0), "control": measured.control_kbit(),
         "duplicates": measured.duplicates(), "crashed": len(victims), "copies": copies.share(),
+        "left alone": sum(node.mesh.counters.left_for_conduct for node in gaps),
         "fed twice": mean(len(parents[node]) > 1 for node in gaps),
     }  # fmt: skip
 

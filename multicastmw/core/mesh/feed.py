@@ -513,6 +513,7 @@ class Feed:
             if self.upstream.parent is not None:
                 self._mesh.promised(self.upstream.parent, FED * min(seconds, LIVE), now)
             self.upstream.is_lossy(self.gaps.lost, self._count, now)
+            self.upstream.second.measured(self._count, now)
             self.gaps.lost = 0
             self.rerouted()
         elif seconds < LIVE:

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK, ahead
-from multicastmw.core.mesh.settings import GRAFT_PATIENCE, GUARD
+from multicastmw.core.mesh.settings import (
+    GRAFT_PATIENCE,
+    GUARD,
+    LOSSY,
+    LOSSY_LEAST,
+    LOSSY_TIMES,
+)
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.wire.mesh import Graft, Prune, Refusal
 
@@ -53,6 +59,8 @@ class Second:
         self.fed_at = now  # when it sent something last
         self.lag = 0.0
         self._swing = 0.0
+        self._came = 0  # packets that it sent, since they were counted
+        self._lossy = 0  # times running that these were few
         self._upstream = upstream
         self._feed = feed
         self._led_at = -NEVER  # when it sent last what was not here yet
@@ -83,12 +91,14 @@ class Second:
         if by is self.joining:
             self._joined(by, now)
         self.fed_at = now
+        self._came += 1
         if is_new:
             self._led_at = now
             self.takes_over(now)
 
     def _joined(self, by: Neighbour, now: float) -> None:
         old, self.parent = self.parent, by
+        self._came = self._lossy = 0
         self._join_no_more()
         self.lag = self._swing = 0.0
         if old is not None:
@@ -152,6 +162,18 @@ class Second:
         else:
             self.lag, self._swing = lag, lag / 2
         self._feed.gaps.lag = min(LAG_MOST, self.lag + LAG_SWINGS * self._swing)
+
+    def measured(self, whole: int, now: float) -> None:
+        """So many packets of the stream have come: does it bring nearly all of them?"""
+        came, self._came = self._came, 0
+        if self.parent is None or whole < LOSSY_LEAST or came >= (1 - LOSSY) * whole:
+            self._lossy = 0
+            return
+        self._lossy += 1
+        if self._lossy > LOSSY_TIMES:  # it may have begun in the middle of the first time
+            self._feed.of(self.parent).refused(0, SILENT_REST, now)
+            self._leave(self.parent, now)
+            self._is_lost(now)
 
     # --- looking for one
 

@@ -45,6 +45,7 @@ SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way as it is told, and at least s
 STRAIGHT = 1.05  # times half a round trip to the origin: no better parent is looked for
 SWITCH_REST = 10.0
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
+LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
 EARLY = 256  # a stream that has sent no more than that is asked for from its first packet
 PRUNE_REST = 0.25  # seconds between two prunes of one who goes on sending
 

@@ -25,6 +25,9 @@ from multicastmw.core.mesh.settings import (
     EARLY,
     GRAFT_PATIENCE,
     GUARD,
+    LOSSY,
+    LOSSY_LEAST,
+    LOSSY_TIMES,
     MISBEHAVED_BACK_OFF,
     MISBEHAVED_BACK_OFF_MOST,
     PARTING,
@@ -45,7 +48,6 @@ if TYPE_CHECKING:
 LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
-LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
 ANSWERS_LATE = 2.0  # seconds for which data still answer a graft, so that nobody is blamed for a full queue
 PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
 COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything

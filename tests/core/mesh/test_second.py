@@ -257,6 +257,20 @@ class FailureTest(Case):
         self.assertEqual(pen.of(Prune), [Prune(KEY)])
         self.assertEqual([graft.second for graft in self.is_asked(other)], [True])
 
+    def test_a_second_that_loses_much_is_left(self) -> None:
+        second, pen = self.paired()
+        for place in range(500):
+            self.flows(1 / RATE, second if place % 5 else None)
+            if self.feed.second is None:
+                break
+        self.assertEqual(pen.of(Prune), [Prune(KEY)])
+
+    def test_one_that_loses_a_little_is_not(self) -> None:
+        second, pen = self.paired()
+        for place in range(1_000):
+            self.flows(1 / RATE, second if place % 20 else None)
+        self.assertEqual(pen.of(Prune), [])
+
     def test_a_pause_of_the_source_ends_nothing(self) -> None:
         second, pen = self.paired()
         self.flows(0.5, second)
