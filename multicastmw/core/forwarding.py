@@ -157,7 +157,7 @@ class Stream:
     def doubled(self, feed: "Feed", sequence: int, flags: int, by: "Neighbour", now: float) -> None:
         """What was here already came over the link; of two feeds the later one's is no duplicate."""
         if feed.doubled(sequence, flags, by, now):
-            self.window.was_to_come(sequence)
+            self.window.was_to_come()
 
     def catch_up(self, ingress: Destination, now: float) -> None:
         """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
