@@ -24,7 +24,9 @@ def draw(console: Console, status: dict[str, Any]) -> None:
         return
     carries = f"{mesh['uplink']:,} kbit/s for others" if mesh["uplink"] else "nothing for others"
     reached = "can be dialled" if mesh["dialable"] else "cannot be dialled"
-    console.print(f"{mesh['role']}, {carries}, {reached}")
+    feeds = ", two feeds of each stream" if mesh["feeds"] > 1 else ""
+    rotate = f", parents change every {mesh['rotate']:g} s or so" if mesh["rotate"] else ""
+    console.print(f"{mesh['role']}, {carries}, {reached}{feeds}{rotate}")
     _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
     _streams(console, mesh["streams"], mesh["streams_not_shown"], mesh["feeds"])

@@ -212,7 +212,7 @@ class OtherParts(SynchronousTestCase):
         self.status["mesh"] = {
             "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
             "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},), "streams_not_shown": 7,
-            "feeds": 1,
+            "feeds": 1, "rotate": 0.0,
         }  # fmt: skip
         text = "\n".join(self.drawn("mesh"))
         self.assertIn("relay, nothing for others, cannot be dialled", text)
@@ -238,9 +238,11 @@ class OtherParts(SynchronousTestCase):
         self.link["nodes"] = ()
         self.status["mesh"] = {
             "role": "member", "uplink": 0, "dialable": True, "neighbours": (), "streams": (stream,),
-            "groups": (), "streams_not_shown": 0, "feeds": 2,
+            "groups": (), "streams_not_shown": 0, "feeds": 2, "rotate": 60.0,
         }  # fmt: skip
-        self.assertIn("b + e", "\n".join(self.drawn("mesh")))
+        text = " ".join(self.drawn("mesh"))
+        self.assertIn("can be dialled, two feeds of each stream, parents change every 60 s or so", text)
+        self.assertIn("b + e", text)
         lines = self.drawn("tree")
         names = [line.removesuffix("  12.3 ms").split()[-1] for line in lines[1:]]
         self.assertEqual(["studio", "c", "b", "a", "d", "feed", "studio", "c", "e", "a"], names[:10])

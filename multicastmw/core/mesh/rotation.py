@@ -8,7 +8,6 @@ acceptable, or the best would be back at once.
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.mesh.settings import TOTAL_SILENCE
 from multicastmw.core.mesh.theirs import Theirs
 
 if TYPE_CHECKING:
@@ -55,9 +54,7 @@ class Rotation:
             self.another(now)
         if now < self._due:
             feed.wake(self._due)
-        elif upstream.joining or now - upstream.fed_at > upstream.silent_after():
-            feed.wake(now + TOTAL_SILENCE)
-        else:
+        elif not upstream.joining and now - upstream.fed_at <= upstream.silent_after():
             self._turn(now)
 
     def _turn(self, now: float) -> None:
