@@ -9,6 +9,7 @@ from simulator.scenario import Measured, Scenario, within
 
 SOUGHT = 20.0  # seconds that nodes have to find a second parent
 SHORT, LONG = 0.05, 0.1  # seconds of a gap
+LATE = 1.0  # seconds before the last packet: a gap that begins later may be none
 ROTATED, WATCHED, LOOK = 10.0, 60.0, 1.0  # seconds: rotate, how long, and between two looks
 
 
@@ -26,7 +27,8 @@ def crash(
     for victim in victims:
         scenario.world.crash(victim)
     measured.run()
-    gaps = dict(zip(measured.counted(), measured.gaps(at), strict=True))
+    until = measured.began + seconds - LATE
+    gaps = dict(zip(measured.counted(), measured.gaps(at, until), strict=True))
     dead = {victim.id for victim in victims}
     bereft = [node for node in gaps if len(parents[node] & dead) == 1]
     return _shares(list(gaps.values()), [gaps[node] for node in bereft]) | {

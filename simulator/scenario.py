@@ -241,8 +241,9 @@ class Measured:
         """Who lives, and was there for a while when it began."""
         return [node for node in self.scenario.living() if node.entered_at < self.began - OLD]
 
-    def gaps(self, after: float) -> list[float]:
-        """Of each of these the longest time without a packet, behind that moment."""
+    def gaps(self, after: float, until: float = inf) -> list[float]:
+        """Of each of these the longest time without a packet that ends after one moment and begins before the
+        other.  What comes behind the last packet that is measured is not seen: a loss there looks like silence."""
         sent, found = self.scenario.world.sent_at, []
         for node in self.counted():
             delays = [delay for delay in node.arrivals if delay >= 0] or [0.0]
@@ -250,7 +251,7 @@ class Measured:
             # who hears nothing to the end is silent until then
             ends = sent[self.first] + delays[0], sent[self.first + self.count - 1] + delays[-1]
             came = sorted([*came, *ends])
-            found.append(max((b - a for a, b in pairwise(came) if b > after), default=inf))
+            found.append(max((b - a for a, b in pairwise(came) if b > after and a < until), default=inf))
         return found
 
     def stretch(self) -> list[float]:

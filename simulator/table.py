@@ -192,11 +192,9 @@ GROUPS = (
     ), seeds=3, like={"nat": 0.6}),
     Group("sessions", "300 nodes that stay and give as those of the trace", 300, ("sessions",),
           shown("sessions", "1 minute"), seeds=3, like={"uplinks": True}),
-    Group("feeds", "200 nodes, 95 packets/s, 10 % crash at 1 % loss", 200, ("one feed", "two feeds"), (
+    Group("feeds", "120 nodes, 60 packets/s, 10 % crash at 1 % loss", 120, ("one feed", "two feeds"), (
         *feeds("one feed", "feeds = 1"), *feeds("two feeds", "feeds = 2", 0.9),
-    ), seeds=3, like={
-        "rate": 95.0, "slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 40.0,
-    }),
+    ), like={"rate": 60.0, "slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 30.0}),
     Group("rotate", "100 nodes, rotate = 10", 100, ("rotate",), (
         Figure("rotate", "within 1 s", "a minute: packets within 1 s", SHARE, ">=", 1.0),
         Figure("rotate", "changes", "  changes of the parent, a node", PLAIN, ">="),
