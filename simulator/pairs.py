@@ -30,7 +30,7 @@ def crash(
     until = measured.began + seconds - LATE
     gaps = dict(zip(measured.counted(), measured.gaps(at, until), strict=True))
     dead = {victim.id for victim in victims}
-    bereft = [node for node in gaps if len(parents[node] & dead) == 1]
+    bereft = [node for node in gaps if len(parents[node]) == feeds and len(parents[node] & dead) == 1]
     return _shares(list(gaps.values()), [gaps[node] for node in bereft]) | {
         "within 1 s": measured.delivered(1.0), "control": measured.control_kbit(),
         "duplicates": measured.duplicates(), "crashed": len(victims), "copies": copies.share(),

@@ -242,8 +242,8 @@ class Measured:
         return [node for node in self.scenario.living() if node.entered_at < self.began - OLD]
 
     def gaps(self, after: float, until: float = inf) -> list[float]:
-        """Of each of these the longest time without a packet that ends after one moment and begins before the
-        other.  What comes behind the last packet that is measured is not seen: a loss there looks like silence."""
+        """Of each of these the longest time without a packet that ends after the one moment and begins before
+        the other: the last packet is followed by nothing, and a loss there would look like silence."""
         sent, found = self.scenario.world.sent_at, []
         for node in self.counted():
             delays = [delay for delay in node.arrivals if delay >= 0] or [0.0]

@@ -35,7 +35,8 @@ SETTLED = (
     2.0  # seconds that the first parent has fed before a second one is looked for: who has none goes first
 )
 LOOK = 1.0  # seconds between two looks for one
-BETTER_LOOK = 10.0  # and for one that has less in common with the first, where there is one
+BETTER_LOOK = 10.0  # and, where there is one, for one that has less in common with the first, or is nearer
+SHORTER = 0.01  # seconds by which another way is shorter, to be taken instead
 LATER_MOST = 0.5  # seconds by which its way may be longer than the first one's
 SILENT = 0.5  # seconds beyond those after which a first parent is silent: its own may have failed just now
 SILENT_REST = 5.0  # seconds until one that fell silent is asked again
@@ -226,8 +227,19 @@ class Second:
         if found is None:
             return
         in_common, best = found
-        if self.parent is None or in_common < len(self.shared()):
+        if self.parent is None or self._is_better(in_common, best):
             self._ask(best, now)
+
+    def _is_better(self, in_common: int, other: Neighbour) -> bool:
+        """Has its way less in common with the first one's, or as little and is it surely shorter?"""
+        mine = len(self.shared())
+        return in_common < mine or (in_common == mine and self._way(other) < self._way(self.parent) - SHORTER)
+
+    def _way(self, neighbour: Neighbour | None) -> float:
+        """Seconds from the origin by that neighbour, as it says."""
+        if neighbour is None:
+            return NEVER
+        return self._feed.of(neighbour).cost / 1e6 + neighbour.rtt / 2
 
     def _apart(self, first: Neighbour, now: float) -> tuple[int, Neighbour] | None:
         """Whose way has the fewest nodes in common with the first one's, and how many: then the shortest."""
@@ -235,7 +247,7 @@ class Second:
         if not way:
             return None
         ranked = [
-            (len(shared(way, theirs.path)), self._upstream.way(each), each.node, each)
+            (len(shared(way, theirs.path)), self._way(each), each.node, each)
             for each, theirs in self._feed.theirs.items()
             if self._may_feed(each, theirs, now)
         ]
@@ -256,7 +268,7 @@ class Second:
             and upstream.may_feed(neighbour, theirs, now)
             and not self._is_over_the_first(theirs)
             and now - theirs.at <= self._feed.fresh_within
-            and theirs.cost / 1e6 + neighbour.rtt / 2 <= upstream.cost() / 1e6 + LATER_MOST
+            and self._way(neighbour) <= upstream.cost() / 1e6 + LATER_MOST
         )
 
     def _ask(self, neighbour: Neighbour, now: float) -> None:
