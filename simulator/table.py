@@ -141,7 +141,7 @@ SLANDER = (
 
 def feeds(happens: str, text: str, goal: float | None = None) -> tuple[Figure, ...]:
     return (
-        Figure(happens, "unhurt", f"{text}: who loses one, no gap > 50 ms", SHARE, ">=", goal),
+        Figure(happens, "unhurt", f"{text}: lose one, no gap > 50 ms", SHARE, ">=", goal),
         Figure(happens, "gap > 50 ms", "  all: a gap of more than 50 ms", SHARE),
         Figure(happens, "gap > 100 ms", "  all: a gap of more than 100 ms", SHARE),
         Figure(happens, "longest", "  longest gap", SECONDS),
