@@ -104,6 +104,19 @@ def seconds(high: int) -> Callable[[str], float]:
     return parse
 
 
+def seconds_or_never(low: int, high: int) -> Callable[[str], float]:
+    """A parser for a time from `low` to `high` seconds, or 0."""
+    parse = seconds(high)
+
+    def parse_or_never(text: str) -> float:
+        found = parse(text)
+        if 0 < found < low:
+            raise ValueError(f"{shown(text)} is neither 0 nor a time from {low:,} to {high:,} seconds")
+        return found
+
+    return parse_or_never
+
+
 def unless(none: str, parse: Callable[[str], T]) -> Callable[[str], T | None]:
     """A parser for what `parse` takes, or this word (it may be empty), which is None."""
 

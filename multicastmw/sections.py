@@ -15,12 +15,13 @@ from typing import Any, TypeVar, cast
 
 from multicastmw import endpoints, literals
 from multicastmw.core.addressing import Channel
-from multicastmw.literals import MAX_MTU, MIN_MTU, choice, seconds, unless, whole, yes_or_no
+from multicastmw.literals import MAX_MTU, MIN_MTU, choice, seconds, seconds_or_never, unless, whole, yes_or_no
 
 T = TypeVar("T")
 
 DEFAULT_ADDRESS = "10.88.0.2/24"
 DEFAULT_SOCKET = "/run/mcmw/NAME.sock"
+ROTATE_LEAST = 10  # seconds: a tree of which all move more often has no time to become a good one
 
 
 @dataclass(frozen=True)
@@ -158,9 +159,15 @@ class OverlayConfig:
     max_children: int | None = option(
         unless("", whole(0, 65_535)), "", "How many nodes this one feeds at most; empty: as its uplink can."
     )
-    feeds: int = option(whole(1, 255), "1", "From how many nodes a channel is taken at once.", built=False)
+    feeds: int = option(
+        whole(1, 2),
+        "1",
+        "From how many nodes a stream of the mesh is taken at once: 1, or 2 where there are two ways.",
+    )
     rotate: float = option(
-        seconds(86_400), "0", "Seconds after which places in the mesh change; 0: never.", built=False
+        seconds_or_never(ROTATE_LEAST, 86_400),
+        "0",
+        "Seconds after which a stream of the mesh is taken from another node; 0: only from a better one.",
     )
 
 

@@ -114,6 +114,7 @@ class Node:
         self.wanted: set[int] = set()
         self.arrivals = array("f")
         self.duplicates = self.packets = self.resent = 0
+        self.copies = 0  # of two feeds, what the later one brought
         self.lies = False
         self.forged = 0  # packets of a thief that this node took
         self.entered_at = -1.0  # not yet
@@ -181,8 +182,10 @@ class Node:
             self.duplicates += 1  # nobody needed it
             return
         if not window.accept(sequence, now):
-            self.duplicates += 1
-            feed.doubled(sequence, flags, by, now)
+            if feed.doubled(sequence, flags, by, now):
+                self.copies += 1
+            else:
+                self.duplicates += 1
             return
         if bytes_ == FORGED:
             self.forged += 1

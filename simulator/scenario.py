@@ -237,18 +237,21 @@ class Measured:
                 good += sum(1 for delay in node.arrivals if 0 <= delay <= within)
         return good / max(1, total)
 
-    def gaps(self, after: float) -> list[float]:
-        """Of each node the longest time without a packet, behind that moment."""
+    def counted(self) -> list[Node]:
+        """Who lives, and was there for a while when it began."""
+        return [node for node in self.scenario.living() if node.entered_at < self.began - OLD]
+
+    def gaps(self, after: float, until: float = inf) -> list[float]:
+        """Of each of these the longest time without a packet that ends after the one moment and begins before
+        the other: the last packet is followed by nothing, and a loss there would look like silence."""
         sent, found = self.scenario.world.sent_at, []
-        for node in self.scenario.living():
-            if node.entered_at >= self.began - OLD:
-                continue
+        for node in self.counted():
             delays = [delay for delay in node.arrivals if delay >= 0] or [0.0]
             came = [sent[self.first + n] + delay for n, delay in enumerate(node.arrivals) if delay >= 0]
             # who hears nothing to the end is silent until then
             ends = sent[self.first] + delays[0], sent[self.first + self.count - 1] + delays[-1]
             came = sorted([*came, *ends])
-            found.append(max((b - a for a, b in pairwise(came) if b > after), default=inf))
+            found.append(max((b - a for a, b in pairwise(came) if b > after and a < until), default=inf))
         return found
 
     def stretch(self) -> list[float]:

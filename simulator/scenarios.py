@@ -13,6 +13,7 @@ from simulator import churn as trace
 from simulator.malice import MALICE
 from simulator.network import Bursts
 from simulator.node import Node
+from simulator.pairs import PAIRS
 from simulator.scenario import Measured, Scenario, outages, within
 
 Figures = dict[str, float]
@@ -207,5 +208,5 @@ LASTS_USUALLY = 32.0
 HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
     "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,
     "partition": partition, "jitter": jitter, "bursts": bursts, "steady": steady,
-    **MALICE,
+    **MALICE, **PAIRS,
 }  # fmt: skip

@@ -138,6 +138,19 @@ SLANDER = (
     Figure("slander", "wrongly", "honest left alone, worst", PLAIN, "<=", 0),
 )
 
+
+def feeds(happens: str, text: str, goal: float | None = None) -> tuple[Figure, ...]:
+    return (
+        Figure(happens, "unhurt", f"{text}: lose one, no gap > 50 ms", SHARE, ">=", goal),
+        Figure(happens, "gap > 50 ms", "  all: a gap of more than 50 ms", SHARE),
+        Figure(happens, "gap > 100 ms", "  all: a gap of more than 100 ms", SHARE),
+        Figure(happens, "longest", "  longest gap", SECONDS),
+        Figure(happens, "within 1 s", "  packets within 1 s", SHARE, ">="),
+        Figure(happens, "fed twice", "  nodes with two feeds before", SHARE, ">="),
+        Figure(happens, "lost one", "  nodes that lost one parent", PLAIN),
+    )
+
+
 GROUPS = (
     Group("100", "100 nodes of PlanetLab", 100, ("calm", "crash"), (
         CONTROL, CALM_DUPLICATES, STRANDED, *SMALL_CRASH,
@@ -179,6 +192,18 @@ GROUPS = (
     ), seeds=3, like={"nat": 0.6}),
     Group("sessions", "300 nodes that stay and give as those of the trace", 300, ("sessions",),
           shown("sessions", "1 minute"), seeds=3, like={"uplinks": True}),
+    Group("feeds", "120 nodes, 60 packets/s, 10 % crash at 1 % loss", 120, ("one feed", "two feeds"), (
+        *feeds("one feed", "feeds = 1"), *feeds("two feeds", "feeds = 2", 0.9),
+    ), like={"rate": 60.0, "slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 30.0}),
+    Group("rotate", "100 nodes, rotate = 10", 100, ("rotate",), (
+        Figure("rotate", "within 1 s", "a minute: packets within 1 s", SHARE, ">=", 1.0),
+        Figure("rotate", "changes", "  changes of the parent, a node", PLAIN, ">="),
+        Figure("rotate", "parents", "  parents that a node had", PLAIN, ">="),
+        Figure("rotate", "stretch before", "  stretch before, median", PLAIN),
+        Figure("rotate", "stretch p50", "  stretch, median", PLAIN),
+        Figure("rotate", "stretch p90", "  stretch, nine of ten", PLAIN),
+        Figure("rotate", "duplicates", "  duplicates", SHARE),
+    ), seeds=3, like={"slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 40.0}),
     Group("slander", "60 nodes, nobody lies", 60, ("slander",), SLANDER, seeds=3),
     Group("liars10", "60 nodes, 10 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.1}),
     Group("liars30", "60 nodes, 30 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.3}),

@@ -24,10 +24,12 @@ def draw(console: Console, status: dict[str, Any]) -> None:
         return
     carries = f"{mesh['uplink']:,} kbit/s for others" if mesh["uplink"] else "nothing for others"
     reached = "can be dialled" if mesh["dialable"] else "cannot be dialled"
-    console.print(f"{mesh['role']}, {carries}, {reached}")
+    feeds = ", two feeds of each stream" if mesh["feeds"] > 1 else ""
+    rotate = f", parents change every {mesh['rotate']:g} s or so" if mesh["rotate"] else ""
+    console.print(f"{mesh['role']}, {carries}, {reached}{feeds}{rotate}")
     _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
-    _streams(console, mesh["streams"], mesh["streams_not_shown"])
+    _streams(console, mesh["streams"], mesh["streams_not_shown"], mesh["feeds"])
 
 
 def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:
@@ -52,18 +54,27 @@ def _groups(console: Console, groups: list[dict[str, Any]]) -> None:
         console.print(table)
 
 
-def _streams(console: Console, streams: list[dict[str, Any]], more: int) -> None:
+def _streams(console: Console, streams: list[dict[str, Any]], more: int, feeds: int) -> None:
     table = Columns("stream", "from", "to", "missing>", "again>")
     for each in streams:
-        came = "here" if each["begins_here"] else each["parent"] or "(nobody)"
         again = each["counters"]["recovered"] + each["counters"]["resent"]
         table.row(
-            f"{each['group']} of {short(each['node'], 14)}", short(came, 14), names(each["children"]),
+            f"{each['group']} of {short(each['node'], 14)}", _came(each, feeds), names(each["children"]),
             each["missing"], again,
         )  # fmt: skip
     console.print(table if streams else "no stream passes")
     if more:
         console.print(f"and {more:,} more")
+
+
+def _came(stream: dict[str, Any], feeds: int) -> str:
+    """Where it comes from."""
+    if stream["begins_here"] or not stream["parent"]:
+        return "here" if stream["begins_here"] else "(nobody)"
+    first = short(stream["parent"], 14)
+    if stream["second"]:
+        return f"{first} + {short(stream['second'], 14)}"
+    return f"{first} (one way)" if feeds > 1 else first
 
 
 def names(found: Iterable[str]) -> str:
@@ -74,22 +85,39 @@ def names(found: Iterable[str]) -> str:
 
 
 def trees(console: Console, status: dict[str, Any]) -> None:
-    """Of each stream: the way that its packets take to here, to whom they go on, and who is asked if the
+    """Of each stream: the ways that its packets take to here, to whom they go on, and who is asked if the
     parent fails."""
     mesh, links = status["mesh"], {peer["name"]: peer for peer in status["peers"]}
     for each in mesh["streams"]:
         title = f"{each['group']} from {each['source']}, which {plain(each['node'])} sends"
-        tree = branch = Tree(Text(title, style="bold"))
-        for name in each["path"] or ("(the way is not known yet)",):
-            branch = branch.add(Text(_hop(name, links)))
+        tree = Tree(Text(title, style="bold"))
+        here = _way(tree, each["path"], links)
         for child in each["children"]:
-            branch.add(Text(_hop(child, links)))
+            here.add(Text(_hop(child, links)))
+        if each["second"]:
+            _way(tree.add(Text("and the second feed")), each["second_path"], links)
         console.print(tree)
-        if each["backups"]:
-            parent = short(each["parent"] or "nobody", 20)
-            console.print(Text(f"    instead of {parent}: {names(each['backups'])}", style="dim"))
+        for line in _besides(each, mesh["feeds"]):
+            console.print(Text(f"    {line}", style="dim"))
     if not mesh["streams"]:
         console.print("no stream passes: mcmw show mesh has the neighbours")
+
+
+def _way(tree: Tree, path: Iterable[str], links: dict[str, Peer]) -> Tree:
+    """Each node below the one that it has it from; gives the last one's branch."""
+    for name in path or ("(the way is not known yet)",):
+        tree = tree.add(Text(_hop(name, links)))
+    return tree
+
+
+def _besides(stream: dict[str, Any], feeds: int) -> Iterable[str]:
+    """What the drawing does not say."""
+    if stream["shared"]:
+        yield f"both ways pass {names(stream['shared'])}"
+    elif feeds > 1 and stream["parent"] and not stream["second"]:
+        yield "no second feed: no other way with a free place is known"
+    if stream["backups"]:
+        yield f"instead of {short(stream['parent'] or 'nobody', 20)}: {names(stream['backups'])}"
 
 
 def _hop(name: str, links: dict[str, Peer]) -> str:

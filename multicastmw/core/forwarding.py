@@ -154,6 +154,11 @@ class Stream:
             self.left, self.left_epoch = known(self.count), self.route.epoch
         self.recall, self.overtaken = None, False
 
+    def doubled(self, feed: "Feed", sequence: int, flags: int, by: "Neighbour", now: float) -> None:
+        """What was here already came over the link; of two feeds the later one's is no duplicate."""
+        if feed.doubled(sequence, flags, by, now):
+            self.window.was_to_come()
+
     def catch_up(self, ingress: Destination, now: float) -> None:
         """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
         route = self.route
@@ -367,7 +372,7 @@ class Forwarder:
         refused = feed is not None and feed.refuses(ingress.neighbour, sequence, flags, now)
         if refused or not stream.window.accept(sequence, now):
             if feed is not None and ingress.neighbour is not None and not refused:
-                feed.doubled(sequence, flags, ingress.neighbour, now)
+                stream.doubled(feed, sequence, flags, ingress.neighbour, now)
             return True
         if feed is not None and not feed.ours:
             packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1  # as it is sent, and may be sent again

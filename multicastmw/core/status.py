@@ -325,6 +325,9 @@ class MeshStream:
     children: tuple[str, ...]
     backups: tuple[str, ...]  # who would be asked next; the first few
     path: tuple[str, ...]  # the nodes that a packet passes, this one last; empty where it is not known
+    second: str | None  # the other parent, with feeds = 2
+    second_path: tuple[str, ...]  # as `path`, of what comes from there
+    shared: tuple[str, ...]  # nodes that both pass, but for the origin
     delay: float  # of that way, by half round trips
     highest: int  # sequence number
     missing: int  # packets that are asked for now
@@ -341,6 +344,8 @@ class MeshStatus:
     role: str
     uplink: int  # kbit/s
     dialable: bool
+    feeds: int  # parents that each stream is to have
+    rotate: float  # seconds after which a parent is another one; 0: while it is good
     neighbours: tuple[MeshNeighbour, ...]
     groups: tuple[MeshGroup, ...]
     everybody: MeshGroup | None

@@ -96,7 +96,7 @@ class Window:
 
     __slots__ = (
         "_alone", "_budget", "_check_at", "_expected", "_far", "_far_count", "_first", "_floor", "_heard",
-        "_mask", "_measured_at", "_measured_top", "_most", "_ring", "_smallest", "_top",
+        "_mask", "_measured_at", "_measured_top", "_most", "_ring", "_smallest", "_top", "_was_late",
         "cramped", "duplicates", "far", "jumps", "late", "received", "reordered", "restarts", "slots",
     )  # fmt: skip
 
@@ -108,6 +108,7 @@ class Window:
         self._most = most
         self.received = self.duplicates = self.late = self.reordered = 0
         self.far = self.jumps = self.restarts = 0
+        self._was_late = False  # what was refused last, and no duplicate
         self.cramped = False  # it ought to be larger, but the budget is used up or it has `most` slots
         self._top = self._first = self._floor = 0
         self._expected = 0  # numbers expected, less the top: `received` and `lost` follow from each other
@@ -139,6 +140,13 @@ class Window:
         if received >= self._check_at:
             self._measure(now)
         return True
+
+    def was_to_come(self) -> None:
+        """The number that was refused just now comes twice where all is well: it is no duplicate."""
+        if self._was_late:
+            self.late -= 1
+        else:
+            self.duplicates -= 1
 
     def lapse(self) -> None:
         """The stream was not asked for, for a while: the next packet starts afresh."""
@@ -197,9 +205,11 @@ class Window:
         number = self._top - behind
         if behind >= self.slots or number < self._floor:
             self.late += 1
+            self._was_late = True
             return False
         if self._ring[sequence & self._mask] == sequence:
             self.duplicates += 1
+            self._was_late = False
             return False
         self._ring[sequence & self._mask] = sequence
         self._heard = now
@@ -212,6 +222,7 @@ class Window:
     def _accept_far(self, sequence: int, ahead: int, now: float) -> bool:
         if sequence == self._far:
             self.duplicates += 1
+            self._was_late = False
             return False
         far_ahead = (self._far - self._top) & MASK
         if self._far_count == self.received and abs(ahead - far_ahead) < self.slots:

@@ -131,6 +131,8 @@ class MeshService(Service):
             nat=port is None,
             deadline=recovery.deadline,
             hold=recovery.hold,
+            feeds=overlay.feeds,
+            rotate=overlay.rotate,
         )
 
     # --- life

@@ -51,6 +51,8 @@ class Meshes:
             role="relay" if mesh.settings.relay else "member",
             uplink=mesh.settings.uplink,
             dialable=not mesh.settings.nat,
+            feeds=mesh.settings.feeds,
+            rotate=mesh.settings.rotate,
             neighbours=self._of_neighbours(mesh.neighbours.values()),
             groups=tuple([each for each in groups if each.group != "all"]),
             everybody=next((each for each in groups if each.group == "all"), None),
@@ -137,8 +139,11 @@ class _Last:
 
     def of(self, feed: Feed, names: Names) -> MeshStream:
         upstream = feed.upstream
-        parent = upstream.parent
-        still = parent, upstream.joining, feed.brood.takers, feed.path(), self.backups
+        parent, second = upstream.parent, upstream.second
+        still = (
+            parent, upstream.joining, feed.brood.takers, feed.path(), self.backups, second.parent,
+            second.path(),
+        )  # fmt: skip
         if self.status is None or self.still != still:
             self.still, self.counts, self.figures = still, None, None
             self.status = _stream(feed, names, self.backups)
@@ -190,6 +195,7 @@ def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
     """What seldom changes; the rest is put in."""
     key = feed.key
     parent = names.of(feed.parent.node) if feed.parent else None
+    way = feed.upstream.second
     return MeshStream(
         origin=f"{key.origin:016x}",
         node=names.of(node_of(key.origin)),
@@ -202,6 +208,9 @@ def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
         children=tuple(sorted(names.of(each.node) for each in feed.takers)),
         backups=tuple([name for name in backups if name != parent]),
         path=tuple(map(names.of_short, feed.path())),
+        second=names.of(way.parent.node) if way.parent else None,
+        second_path=tuple(map(names.of_short, way.path())),
+        shared=tuple(sorted(map(names.of_short, way.shared()))),
         **NOTHING,
     )
 

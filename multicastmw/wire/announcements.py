@@ -33,6 +33,7 @@ from multicastmw.wire.mesh import (
 )
 from multicastmw.wire.objects import (
     DIGESTED,
+    LENT,
     LONG,
     ON_BEACON,
     SHORT,
@@ -173,8 +174,8 @@ def sequence_object(number: int) -> bytes:
 
 
 def load_object(load: Load) -> bytes:
-    free, stalled, beacon, poorest, far = load
-    flags = (STALLED if stalled else 0) | (ON_BEACON if beacon else 0)
+    free, stalled, beacon, poorest, far, lent = load
+    flags = (STALLED if stalled else 0) | (ON_BEACON if beacon else 0) | (LENT if lent else 0)
     if far:
         return FAR_TWIN.pack(FAR_HEAD, free, flags, poorest, far)
     return LOAD_TWIN.pack(LOAD_HEAD, free, flags, poorest)
@@ -194,7 +195,7 @@ def read_load(places: Placed) -> Load | None:
 
 
 def _load(_: int, free: int, flags: int, poorest: int, far: int = 0) -> Load:
-    return Load(free, flags & STALLED != 0, flags & ON_BEACON != 0, poorest, far)
+    return Load(free, flags & STALLED != 0, flags & ON_BEACON != 0, poorest, far, flags & LENT != 0)
 
 
 # --- Have

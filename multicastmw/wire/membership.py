@@ -1,6 +1,6 @@
 """Graft and Prune, Peers and Find: the messages of the mesh that are rare, bytes to values and back.
 
-    Graft     Add Route:     [Token], Group, Stream, Sequence, Range*
+    Graft     Add Route:     [Token], Group, Stream, Sequence, Range*, [Kind]
     Prune     Remove Route:  [Token], Group, Stream, [Refusal], Sample*, [Back-off]
     Peers                    Group, Kind, Sample*
     Find                     Group, Kind, Sample*, [Estimate], then for each live stream: Stream, Sequence
@@ -30,6 +30,7 @@ from multicastmw.wire.mesh import (
     SAMPLES_MAX,
     Find,
     Graft,
+    Grafting,
     Kind,
     Live,
     Meeting,
@@ -47,7 +48,7 @@ GROUP_SIZE = GROUP_OBJECT_TWIN.size
 KINDS, MEETINGS = frozenset(Kind), frozenset(Meeting)
 SMALL = 8  # bytes of an object that says one number
 
-GRAFT = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.SEQUENCE, CNum.RANGE)
+GRAFT = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.SEQUENCE, CNum.RANGE, CNum.KIND)
 PRUNE = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.REFUSAL, CNum.SAMPLE, CNum.BACK_OFF)
 PEERS = (CNum.GROUP, CNum.KIND, CNum.SAMPLE)
 FIND = (CNum.GROUP, CNum.KIND, CNum.SAMPLE, CNum.ESTIMATE)
@@ -63,11 +64,12 @@ def group_object(group: int, source: int) -> bytes:
 
 
 def graft_objects(graft: Graft) -> bytes:
-    return (
+    packed = (
         _group_and_stream(graft.stream)
         + sequence_object(graft.sequence)
         + range_objects(graft.missing, ASKED_MAX)
     )
+    return packed + _kind_object(Grafting.SECOND) if graft.second else packed
 
 
 def prune_objects(prune: Prune) -> bytes:
@@ -83,7 +85,7 @@ def prune_objects(prune: Prune) -> bytes:
 def peers_objects(peers: Peers) -> bytes:
     if peers.kind not in KINDS:
         raise ValueError(f"{peers.kind} is no kind of Peers")
-    kind = build(CNum.KIND, 1, kind=peers.kind, ttl=peers.ttl, reserved=0)
+    kind = _kind_object(peers.kind, peers.ttl)
     return group_object(peers.group, 0) + kind + _sample_objects(peers.samples, SAMPLES_MAX)
 
 
@@ -92,7 +94,7 @@ def find_objects(find: Find) -> bytes:
         raise ValueError(f"{find.kind} is no kind of Find")
     if len(find.live) > LIVE_MAX:
         raise ValueError(f"{len(find.live)} live streams, and {LIVE_MAX} are the most")
-    packed = group_object(find.group, 0) + build(CNum.KIND, 1, kind=find.kind, ttl=0, reserved=0)
+    packed = group_object(find.group, 0) + _kind_object(find.kind)
     packed += _sample_objects(find.samples, SAMPLES_MAX)
     if find.estimate:
         packed += build(CNum.ESTIMATE, 1, nodes=find.estimate)
@@ -101,6 +103,10 @@ def find_objects(find: Find) -> bytes:
 
 def _group_and_stream(stream: StreamKey) -> bytes:
     return group_object(stream.group, stream.source) + stream_object(stream)
+
+
+def _kind_object(kind: int, ttl: int = 0) -> bytes:
+    return build(CNum.KIND, 1, kind=kind, ttl=ttl, reserved=0)
 
 
 def _sample_objects(samples: tuple[Sample, ...], most: int) -> bytes:
@@ -113,7 +119,8 @@ def _sample_objects(samples: tuple[Sample, ...], most: int) -> bytes:
 
 
 def graft_size(graft: Graft) -> int:
-    return HEADER + GROUP_SIZE + stream_size(graft.stream) + SMALL + 12 * len(graft.missing)
+    small = SMALL * (1 + graft.second)
+    return HEADER + GROUP_SIZE + stream_size(graft.stream) + small + 12 * len(graft.missing)
 
 
 def prune_size(prune: Prune) -> int:
@@ -143,8 +150,9 @@ def read_graft(message: memoryview) -> tuple[Graft, int]:
     found, skipped = known(message, GRAFT)
     places = placed(found, GRAFT, {CNum.RANGE: ASKED_MAX})
     stream = _stream_of_group(places)
-    sequence = required(places, CNum.SEQUENCE).sequence
-    return Graft(stream, sequence, read_ranges(places)), skipped
+    sequence, said = required(places, CNum.SEQUENCE).sequence, optional(places, CNum.KIND)
+    is_second = said is not None and said.kind == Grafting.SECOND
+    return Graft(stream, sequence, read_ranges(places), is_second), skipped
 
 
 def read_prune(message: memoryview) -> tuple[Prune, int]:

@@ -53,6 +53,12 @@ class Kind(IntEnum):
     CONNECT_BACK = 8
 
 
+class Grafting(IntEnum):
+    """Of a Graft; without one, or with another, it is an ordinary one."""
+
+    SECOND = 1
+
+
 class Meeting(IntEnum):
     """Of a Find message."""
 
@@ -143,13 +149,15 @@ class Range(NamedTuple):
 class Load(NamedTuple):
     """`free` slots for children; `stalled`: its own feed is broken, and it repairs it; `beacon`: the highest
     number is that of a beacon packet, and this was sent at once; `poorest`: slots of the child that would
-    give its place to one with more (NOBODY: there is none), and `far`: its round trip in ms."""
+    give its place to one with more (NOBODY: there is none), and `far`: its round trip in ms; `lent`: what is
+    free has second feeds in it, and they give way to whoever has no other parent."""
 
     free: int
     stalled: bool = False
     beacon: bool = False
     poorest: int = NOBODY
     far: int = 0
+    lent: bool = False
 
 
 class Beacon(NamedTuple):
@@ -191,11 +199,15 @@ class Nack(NamedTuple):
 
 
 class Graft(NamedTuple):
-    """Op 32 with a Stream: be my parent from `sequence` on, and send me these again."""
+    """Op 32 with a Stream: be my parent from `sequence` on, and send me these again.
+
+    `second`: the child has another parent as well, and its place is anybody's who has none.
+    """
 
     stream: StreamKey
     sequence: int
     missing: tuple[Range, ...] = ()
+    second: bool = False
 
 
 class Prune(NamedTuple):

@@ -68,7 +68,7 @@ REASON = Struct("text" / CString("utf8"), Terminated)
 #   Sequence          | number (32) |
 #   Range             | first (32)  | last (32) |
 #   Stream 3          | digest of the keys of type 1 (64) |                     in a Have
-#   Load 1            | free slots (16) | flags (8): 1 stalled, 2 beacon | poorest child (8) |
+#   Load 1            | free slots (16) | flags (8): 1 stalled, 2 beacon, 4 lent | poorest child (8) |
 #   Load 2            | the same        | round trip to the poorest, ms (16) | reserved (16) |
 #   Path              | upper half of a node id (32), ... |
 #   Cost              | us (32) |
@@ -138,7 +138,7 @@ PARITY = Struct(
 )
 IN_IPV4, IN_IPV6 = 1, 2  # C-Types of an Address
 LONG, SHORT, DIGESTED = 1, 2, 3  # and of a Stream
-STALLED, ON_BEACON = 1, 2
+STALLED, ON_BEACON, LENT = 1, 2, 4
 WITHOUT_FAR, WITH_FAR = 1, 2  # of a Load
 WITHOUT_PLACE, PLACED = 1, 2  # of a Sample, and of Capabilities
 

@@ -207,6 +207,7 @@ class OtherParts(SynchronousTestCase):
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
             "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
             "backups": ("e", "f"), "missing": 3, "counters": {"recovered": 5, "resent": 2},
+            "second": None, "second_path": (), "shared": (),
         }  # fmt: skip
         near = {
             "name": "b",
@@ -227,6 +228,7 @@ class OtherParts(SynchronousTestCase):
         self.status["mesh"] = {
             "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
             "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},), "streams_not_shown": 7,
+            "feeds": 1, "rotate": 0.0,
         }  # fmt: skip
         text = "\n".join(self.drawn("mesh"))
         self.assertIn("relay, nothing for others, cannot be dialled", text)
@@ -241,6 +243,29 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual("    instead of b: e, f", lines[-1])
         self.status["mesh"] |= {"neighbours": (), "streams": ()}
         self.assertIn("no neighbour yet", "\n".join(self.drawn("mesh")))
+
+    def test_of_two_feeds_both_ways_are_drawn_and_what_they_share(self) -> None:
+        stream = {
+            "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
+            "parent": "b", "second": "e", "children": ("d",), "path": ("studio", "c", "b", "a"),
+            "second_path": ("studio", "c", "e", "a"), "shared": ("c",), "backups": ("f",), "missing": 0,
+            "counters": {"recovered": 0, "resent": 0},
+        }  # fmt: skip
+        self.link["nodes"] = ()
+        self.status["mesh"] = {
+            "role": "member", "uplink": 0, "dialable": True, "neighbours": (), "streams": (stream,),
+            "groups": (), "streams_not_shown": 0, "feeds": 2, "rotate": 60.0,
+        }  # fmt: skip
+        text = " ".join(self.drawn("mesh"))
+        self.assertIn("can be dialled, two feeds of each stream, parents change every 60 s or so", text)
+        self.assertIn("b + e", text)
+        lines = self.drawn("tree")
+        names = [line.removesuffix("  12.3 ms").split()[-1] for line in lines[1:]]
+        self.assertEqual(["studio", "c", "b", "a", "d", "feed", "studio", "c", "e", "a"], names[:10])
+        self.assertEqual(["    both ways pass c", "    instead of b: f"], lines[-2:])
+        stream |= {"second": None, "second_path": (), "shared": ()}
+        self.assertIn("b (one way)", "\n".join(self.drawn("mesh")))
+        self.assertIn("no second feed", self.drawn("tree")[-2])
 
     def test_nothing_waits(self) -> None:
         self.assertEqual(["nothing waits: all is as node.ini has it"], self.drawn("pending"))

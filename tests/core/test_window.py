@@ -149,6 +149,16 @@ class NewOrNot(SynchronousTestCase):
         )
         self.assertEqual((window.received, window.duplicates), (2, 1))
 
+    def test_what_was_to_come_twice_is_neither_a_duplicate_nor_late(self) -> None:
+        window = Window(slots=4, most=4)
+        for number in range(10):
+            window.accept(number, 0.0)
+        for number, counted in ((9, (1, 0)), (2, (0, 1))):
+            self.assertFalse(window.accept(number, 0.0))
+            self.assertEqual(counted, (window.duplicates, window.late))
+            window.was_to_come()
+            self.assertEqual((0, 0), (window.duplicates, window.late))
+
     def test_any_first_number_is_new(self) -> None:
         for sequence in (0, 1, 2047, 2048, HALF, MODULUS - 1):
             window = Window()

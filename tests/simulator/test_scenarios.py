@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 from twisted.trial import unittest
 
 from simulator import liars
 from simulator.malice import MALICE
+from simulator.pairs import PAIRS
 from simulator.runs import run
 from simulator.scenario import GROUP, Scenario, Shape, outages
 from simulator.scenarios import aside, crash, delivery
@@ -125,6 +127,29 @@ class Liars(unittest.TestCase):
         refused = sum(node.mesh.feeds[scenario.key].counters.unasked_data for node in scenario.living())
         self.assertGreater(refused, 100)
         self.assertGreater(measured.delivered(1.0), 0.9)
+
+
+class Pairs(unittest.TestCase):
+    """Two feeds, and parents that change by the clock, in a small group."""
+
+    def setUp(self):
+        self.scenario = settled(Shape(30, 1, slots=((0.2, 0), (0.8, 4)), **SMALL))
+
+    def test_with_two_feeds_fewer_nodes_see_a_gap_than_with_one(self):
+        one, two = (
+            aside(partial(PAIRS[feeds], share=0.3), self.scenario) for feeds in ("one feed", "two feeds")
+        )
+        self.assertEqual((0.0, 0), (one["fed twice"], one["copies"]))
+        self.assertGreater(two["fed twice"], 0.9)
+        self.assertGreater(two["copies"], 0.4)
+        self.assertEqual(1.0, two["within 1 s"])
+        self.assertLess(two["gap > 100 ms"], one["gap > 100 ms"])
+        self.assertLess(two["duplicates"], 0.02)
+
+    def test_nothing_is_lost_while_parents_change(self):
+        found = PAIRS["rotate"](self.scenario)
+        self.assertEqual((1.0, 0), (found["within 1 s"], found["stranded"]))
+        self.assertGreater(found["changes"], 2)
 
 
 class Outages(unittest.TestCase):

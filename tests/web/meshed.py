@@ -15,6 +15,8 @@ def mesh_of(node: "Node") -> dict[str, Any]:
         "role": "relay",
         "uplink": 20_000,
         "dialable": True,
+        "feeds": 2,
+        "rotate": 0.0,
         "neighbours": [_neighbour(node, index) for index in range(len(node.peers))],
         "groups": [_group(node, index) for index in range(node.groups)],
         "everybody": {"group": "all", "neighbours": node.peers[:8], "known": 42},
@@ -41,6 +43,18 @@ def _group(node: "Node", index: int) -> dict[str, Any]:
     return {"group": node.group_of(index), "neighbours": node.peers[:4], "known": 7}
 
 
+def _second(names: list[str], index: int, origin: str) -> dict[str, Any]:
+    """The eighth has another way, too."""
+    if index != 7:
+        return {"second": None, "second_path": [], "shared": []}
+    second = names[(index + 4) % len(names)]
+    return {
+        "second": second,
+        "second_path": [origin, "0000beef", second, "master-control"],
+        "shared": ["0000beef"],
+    }
+
+
 def _stream(node: "Node", index: int) -> dict[str, Any]:
     """The first begins here, the second has no parent, of the third the way is not known, the fourth has many
     children; each way is as long as the next one's and a link, up to six."""
@@ -62,6 +76,7 @@ def _stream(node: "Node", index: int) -> dict[str, Any]:
         "joining": names[4 % len(names)] if alone else None,
         "children": sorted({names[(index + 9 + each) % len(names)] for each in range(count)}),
         "backups": [] if begins else [names[(index + each) % len(names)] for each in (6, 7, 8)],
+        **_second(names, index, origin),
         "path": ["master-control"] if begins else [] if alone or unknown else path,
         "delay": 0.0 if begins else 0.0321 + (node.now + index) % 5 / 1000 * (index > 9),
         "highest": int(node.now * 100),

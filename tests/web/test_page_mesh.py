@@ -50,6 +50,15 @@ class Ways(MeshCase):
         for words in ("ms ±0.10 ms", "0.00 % lost", "in 8.80 Mbit/s"):
             self.assertIn(words, said)
 
+    def test_the_way_of_a_second_feed_is_drawn_beside_the_first_one(self) -> None:
+        self.choose(8)
+        self.assertEqual(["studio-007: origin", "0000beef", "studio-011: second parent"],
+                         self.cards(".hops + .hops"))  # fmt: skip
+        self.assertNotIn("by one way", self.browser.text(".hereplace .card"))
+        self.choose(6)
+        self.assertEqual([], self.cards(".hops + .hops"))
+        self.assertIn("by one way", self.browser.text(".hereplace .card"))
+
     def test_a_stream_that_begins_here_has_children_alone(self) -> None:
         self.choose(1)
         self.assertEqual(([], []), (self.cards(".hops"), self.cards(".backups")))

@@ -57,7 +57,7 @@ streams = st.builds(mesh.StreamKey, u64, u32, u32) | st.builds(mesh.StreamKey, u
 spans = st.sampled_from((0, 1, mesh.SPAN_MAX - 1)) | st.integers(0, mesh.SPAN_MAX - 1)
 ranges = st.builds(lambda first, span: mesh.Range(first, (first + span) & 0xFFFFFFFF), u32, spans)
 loads = (st.integers(0, 2) | u16).map(mesh.Load) | st.builds(
-    mesh.Load, u16, st.booleans(), st.booleans(), u8, st.just(0) | u16
+    mesh.Load, u16, st.booleans(), st.booleans(), u8, st.just(0) | u16, st.booleans()
 )
 beacons = st.builds(mesh.Beacon, st.lists(u32, max_size=mesh.PATH_MAX).map(tuple), u32, u32, u32)
 held = st.builds(
@@ -71,7 +71,7 @@ held = st.builds(
 haves = st.builds(mesh.Have, st.lists(held, min_size=1, max_size=5).map(tuple))
 asked = st.lists(ranges, min_size=1, max_size=5).map(tuple)
 nacks = st.builds(mesh.Nack, streams, asked)
-grafts = st.builds(mesh.Graft, streams, u32, st.just(()) | asked)
+grafts = st.builds(mesh.Graft, streams, u32, st.just(()) | asked, st.booleans())
 few = st.lists(samples, max_size=mesh.ALTERNATIVES_MAX).map(tuple)
 prunes = st.builds(mesh.Prune, streams, st.sampled_from(mesh.Refusal).map(int) | u16, few, u32)
 peers = st.builds(mesh.Peers, u64, st.sampled_from(mesh.Kind).map(int), u8, few)

@@ -276,10 +276,20 @@ class StaticTests(SynchronousTestCase):
         wire = frame(Op.ADD_ROUTE, encode(AddRoute((Group(1, 0),)))[8:] + strange)
         self.assertEqual(decode(wire), Decoded(AddRoute((Group(1, 0),)), 1))
 
+    def test_a_second_feed_is_asked_for_by_what_older_nodes_skip(self):
+        asked = encode(Graft(STREAM, 1, (), True))
+        self.assertEqual(asked[8 : len(encode(Graft(STREAM, 1)))], encode(Graft(STREAM, 1))[8:])
+
+    def test_a_graft_of_an_unknown_kind_is_an_ordinary_one(self):
+        wire = bytearray(encode(Graft(STREAM, 1, (), True)))
+        wire[-4] = 9
+        self.assertEqual(decode(wire), Decoded(Graft(STREAM, 1)))
+
     def test_a_close_is_as_long_as_ever(self):
         self.assertEqual(size(Close(4, 1, "a")), 24)
 
     def test_numbers_are_those_of_the_page(self):
         self.assertEqual([int(kind) for kind in mesh.Kind], [1, 2, 3, 4, 5, 6, 7, 8])
         self.assertEqual([int(kind) for kind in mesh.Meeting], [1, 2, 3])
+        self.assertEqual([int(kind) for kind in mesh.Grafting], [1])
         self.assertEqual([int(why) for why in mesh.Refusal], [1, 2, 3, 4, 5, 6])

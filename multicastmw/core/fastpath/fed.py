@@ -34,6 +34,7 @@ RING_LEAST, RING_MOST = 256, 4_096  # of these, one stream's
 LOOSE = 8  # times as many places as needed, and a ring is made anew
 TWO = "two counts of it come at a time"
 NO_PARENT = "it comes from no neighbour"
+TWO_FEEDS = "it comes from two neighbours at once"
 IDLE = "nothing comes of it"
 NEW = "it has just begun"
 BEGINS = "it enters the mesh here, which marks and keeps what is sent"
@@ -92,6 +93,8 @@ def feed_of(flow: "Flow") -> "tuple[Stream, Feed] | str":
         return BEGINS
     if feed.parent is None:
         return NO_PARENT
+    if feed.second is not None:
+        return TWO_FEEDS
     return (stream, feed) if feed.rate else NEW
 
 

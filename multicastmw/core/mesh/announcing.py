@@ -67,9 +67,9 @@ class Announcer:
         short = Have((feed.held(whole=False, beacon=sequence),))
         feed.beacons += 1
         is_whole = feed.beacons % BEACONS_WHOLE == 1
-        children, parent = feed.children, feed.parent
+        children, parent, second = feed.children, feed.parent, feed.second
         for neighbour in circle.active:
-            if neighbour is by or neighbour is parent:
+            if neighbour is by or neighbour is parent or neighbour is second:
                 continue
             if is_whole or neighbour in children:
                 neighbour.say(whole, now)
@@ -93,9 +93,9 @@ class Announcer:
                 continue  # its beacon has said it, and one round more
             held = feed.held(whole=False)
             rate += feed.bits
-            children, parent, ends = feed.children, feed.parent, feed.ends(now)
+            children, parent, second, ends = feed.children, feed.parent, feed.second, feed.ends(now)
             for neighbour in circle.active:
-                if neighbour is parent:
+                if neighbour is parent or neighbour is second:
                     continue
                 if neighbour in children:
                     if ends:

@@ -22,6 +22,7 @@ def backups(feed: "Feed", now: float) -> tuple[Neighbour, ...]:
         for each, theirs in feed.theirs.items()
         if theirs.path
         and each is not upstream.parent
+        and each is not feed.second
         and each not in children
         and here not in theirs.path
         and now >= theirs.refused_until

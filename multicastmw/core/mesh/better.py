@@ -51,7 +51,6 @@ class Better:
         if self._upstream.joining:
             return
         self._beacon, self._beacon_at = sequence, now
-        may_feed = self._upstream.may_feed
         best, lead_of_best = None, 0.0
         enough = 2 if self._is_young(now) else BETTER_TIMES
         for neighbour, theirs in self._feed.theirs.items():
@@ -64,7 +63,7 @@ class Better:
                 theirs.leads = 0
                 continue
             theirs.leads += 1
-            if theirs.leads >= enough and lead > lead_of_best and may_feed(neighbour, theirs, now):
+            if theirs.leads >= enough and lead > lead_of_best and self._may(neighbour, theirs, now):
                 best, lead_of_best = neighbour, lead
         if best is not None and now >= self.switch_at:
             self._switch(best, now)
@@ -79,9 +78,19 @@ class Better:
             return
         mine = self._upstream.cost()
         gain = mine - theirs.cost - by.rtt * 5e5
-        if mine and gain > max(SHORTER_LEAST, mine * SHORTER) and self._upstream.may_feed(by, theirs, now):
+        if mine and gain > max(SHORTER_LEAST, mine * SHORTER) and self._may(by, theirs, now):
             self._switch(by, now)
+
+    def _may(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
+        """Could it be the parent, and is this one not good enough all the same?"""
+        upstream = self._upstream
+        if upstream.rotation.stays(neighbour):
+            return False
+        return neighbour is upstream.second.parent or upstream.may_feed(neighbour, theirs, now)
 
     def _switch(self, to: Neighbour, now: float) -> None:
         self.switch_at = now + (SWITCH_REST_YOUNG if self._is_young(now) else SWITCH_REST)
-        self._upstream.graft(to, now)
+        if to is self._upstream.second.parent:
+            self._upstream.second.changes_places(now)
+        else:
+            self._upstream.graft(to, now)

@@ -1,6 +1,7 @@
 """Who gets one stream from here: children, those who have to leave, and who is taken when the slots are full.
 
-Contributors first: who carries more, or as much and is far nearer, takes the place of the least.  Who has
+Second feeds have the places that nobody else wants: who has another parent leaves first, and at once.  Then
+contributors first: who carries more, or as much and is far nearer, takes the place of the least.  Who has
 nobody else is taken over the slots for a moment, of what they leave of the uplink.  Whoever has to go is fed
 until it has found another parent, or for two seconds.
 """
@@ -29,16 +30,12 @@ BACK_OFF = 1.0
 NEVER = float("inf")
 
 
-def _worth(child: Neighbour) -> tuple[int, float]:
-    """The least gives way first."""
-    return child.slots, -child.rtt
-
-
 class Brood:
     """`takers` get each packet: the children, and who is leaving."""
 
     def __init__(self, feed: "Feed") -> None:
         self.children: dict[Neighbour, None] = {}
+        self.seconds: dict[Neighbour, None] = {}  # the children that have another parent, too
         self.takers: tuple[Neighbour, ...] = ()
         self.worst = NOBODY, 0  # of the child that gives way to another: its slots, its ms
         self._feed = feed
@@ -58,10 +55,22 @@ class Brood:
         if refusal is not None:
             self._refuse(by, refusal, now)
             return
-        if by not in self.children:
+        if by not in self.children or graft.second != (by in self.seconds):
             self._leaving.pop(by, None)
             self.children[by] = None
+            self._is_second(by, graft.second)
             self._count()
+        if not graft.second:
+            self._catch_up(by, graft, now)
+
+    def _is_second(self, child: Neighbour, is_second: bool) -> None:
+        if is_second:
+            self.seconds[child] = None
+        else:
+            self.seconds.pop(child, None)
+
+    def _catch_up(self, by: Neighbour, graft: Graft, now: float) -> None:
+        """What it has missed."""
         kept, number, end = self._feed.kept, graft.sequence, (self._feed.top + 1) & MASK
         behind = min(CATCH_UP, (end - number) & MASK) if not ahead(number, end) else 0
         for back in range(behind, 0, -1):
@@ -75,19 +84,24 @@ class Brood:
         """Free, or that of another one who gives way?"""
         slots = self._feed.slots
         return slots.has_any_for(self._feed) and (
-            slots.free(self._feed) > 0 or gives_way(self.worst, by.slots, by.rtt)
+            slots.free(self._feed) > 0 or slots.lent() > 0 or gives_way(self.worst, by.slots, by.rtt)
         )
 
     def _objection(self, by: Neighbour, graft: Graft, now: float) -> Refusal | None:
         feed = self._feed
-        if feed.top < 0 or not feed.is_fed or ahead(graft.sequence - 1 & MASK, feed.top):
+        is_behind = ahead(graft.sequence - 1 & MASK, feed.top) and not graft.second
+        if feed.top < 0 or not feed.is_fed or is_behind:
             return Refusal.NO_DATA
         if feed.is_upstream(by):
             return Refusal.LOOP
         if by in self.children or feed.slots.free(feed) > 0:
             return None
+        if graft.second:
+            return Refusal.FULL
+        if feed.slots.take_back(feed, now):
+            return None
         if feed.slots.has_any_for(feed) and self.children and gives_way(self.worst, by.slots, by.rtt):
-            self._give_away(min(self.children, key=_worth), (by.sample,), now)
+            self._give_away(min(self.children, key=self._worth), (by.sample,), now)
             return None
         is_urgent = any(first == graft.sequence for first, _ in graft.missing)
         if is_urgent and feed.slots.spare(feed) > 0:
@@ -119,14 +133,26 @@ class Brood:
         """It is none, from now on."""
         if child in self.children or child in self._leaving:
             self.children.pop(child, None)
+            self.seconds.pop(child, None)
             self._leaving.pop(child, None)
             self._count()
+
+    def give_up_second(self, now: float) -> None:
+        """The least of those who have another parent goes at once."""
+        child = min(self.seconds, key=self._worth)
+        self.drop(child)
+        self._refuse(child, Refusal.FULL, now)
+
+    def _worth(self, child: Neighbour) -> tuple[bool, int, float]:
+        """The least gives way first."""
+        return child not in self.seconds, child.slots, -child.rtt
 
     def _give_away(self, worst: Neighbour, others: tuple[Sample, ...], now: float) -> None:
         """Its place is another's; it is fed until it has found one, or for a moment."""
         self._leaving[worst] = now + PARTING
         self._feed.wake(now + PARTING)
         del self.children[worst]
+        self.seconds.pop(worst, None)
         self._refuse(worst, Refusal.FULL, now, others)
 
     def tick(self, now: float) -> None:
@@ -139,7 +165,7 @@ class Brood:
         """Of those who were taken over the slots some have to go."""
         self._shed_at = NEVER
         while self.children and self._feed.slots.is_over(self._feed):
-            self._give_away(min(self.children, key=_worth), (), now)
+            self._give_away(min(self.children, key=self._worth), (), now)
             self._count()
 
     def _let_go(self, now: float) -> None:
@@ -152,7 +178,7 @@ class Brood:
 
     def _count(self) -> None:
         self.takers = (*self.children, *self._leaving)
-        worst = min(self.children, key=_worth, default=None)
+        worst = min(self.children, key=self._worth, default=None)
         self.worst = (
             (min(worst.slots, NOBODY - 1), min(0xFFFF, round(worst.rtt * 1000))) if worst else (NOBODY, 0)
         )

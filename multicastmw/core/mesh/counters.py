@@ -31,10 +31,13 @@ class FeedCounters(Counters):
     """Packets of a stream: what was missing and what became of it, and how often it went another way."""
 
     __slots__ = (
-        "asked", "given_up", "grafts", "held", "kept_back", "missed", "orphaned", "polled", "recovered",
-        "refused", "resent", "resent_bytes", "switched", "unasked", "unasked_data",
+        "asked", "copies", "filled", "given_up", "grafts", "held", "kept_back", "missed", "orphaned",
+        "polled", "recovered", "refused", "resent", "resent_bytes", "rotated", "stood_in", "switched",
+        "unasked", "unasked_data",
     )  # fmt: skip
     asked: int
+    copies: int  # of two feeds, what the later one brought
+    filled: int  # of what was missing, what came without being sent again while there were two feeds
     given_up: int
     grafts: int
     held: int  # for a while, so that programs get them in order
@@ -46,6 +49,8 @@ class FeedCounters(Counters):
     refused: int
     resent: int
     resent_bytes: int
+    rotated: int  # times that the parent became another one by the clock
+    stood_in: int  # times that the second feed became the first, as that one failed
     switched: int
     unasked: int
     unasked_data: int  # packets that nobody may send us: dropped

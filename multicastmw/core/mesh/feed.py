@@ -130,6 +130,16 @@ class Feed:
         return self._mesh.settings.hold
 
     @property
+    def feeds(self) -> int:
+        """Parents that it is to have at a time."""
+        return self._mesh.settings.feeds
+
+    @property
+    def rotate(self) -> float:
+        """Seconds after which the parent is to be another one; 0: while it is good."""
+        return self._mesh.settings.rotate
+
+    @property
     def own_slots(self) -> int:
         return self._mesh.own_slots
 
@@ -151,8 +161,16 @@ class Feed:
     def is_fed(self) -> bool:
         return self.ours or self.upstream.parent is not None
 
+    @property
+    def second(self) -> Neighbour | None:
+        """The other parent, where there are two."""
+        return self.upstream.second.parent
+
     def is_upstream(self, neighbour: Neighbour) -> bool:
-        return neighbour is self.upstream.parent or neighbour is self.upstream.joining
+        upstream = self.upstream
+        return (
+            neighbour is upstream.parent or neighbour is upstream.joining or upstream.second.is_it(neighbour)
+        )
 
     def uses(self, neighbour: Neighbour) -> bool:
         """Does the stream go over it?"""
@@ -197,8 +215,15 @@ class Feed:
             self.key if whole else self.digest,
             beacon if is_beacon else self.top,
             self.gaps.told(),
-            Load(self.slots.free(self), self.upstream.stalled, is_beacon, *self.brood.worst),
+            self._load(is_beacon),
             self._way() if whole and (is_beacon or way) else None,
+        )
+
+    def _load(self, is_beacon: bool) -> Load:
+        free, lent = self.slots.free(self), self.slots.lent()
+        is_lent = free == 0 < lent
+        return Load(
+            lent if is_lent else free, self.upstream.stalled, is_beacon, *self.brood.worst, lent=is_lent
         )
 
     def _way(self) -> Beacon:
@@ -286,6 +311,7 @@ class Feed:
             gaps.skipped(self.top, step, now)
             self.top = sequence
         elif gaps.numbers:
+            self.counters.filled += sequence in gaps.numbers and not is_resent and self.second is not None
             gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
         self.kept.keep(sequence, stored)
         if is_resent:
@@ -331,6 +357,8 @@ class Feed:
         self._mesh.announce(self, sequence, by, now)
         if by is not None and by is self.upstream.parent:
             self.upstream.better.beacon(sequence, now)
+        if by is not None and self.second is not None:
+            self.upstream.second.beacon(sequence, by, now)
 
     def _makes_parent(self, by: Neighbour, sequence: int, is_resent: int) -> bool:
         """Packets as they are sent do, and what a graft has brought at once."""
@@ -353,23 +381,37 @@ class Feed:
         if may:
             return False
         self.counters.unasked_data += 1
-        if by is upstream.parent:
+        if by is upstream.parent or by is upstream.second.parent:
             self.promised(by, LED_AWAY, now)
         elif upstream.parent is not None and not flags & RETRANSMITTED:
             upstream.brought(by, now)
         return True
 
-    def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> None:
-        """A packet that was here already came over the link."""
+    def doubled(self, sequence: int, flags: int, by: Neighbour, now: float) -> bool:
+        """A packet that was here already came over the link; True: it was to come, as there are two feeds."""
         if by is self.suspicion.suspect:
             self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
         if flags & CAME_AGAIN:
-            return
+            return False
         if by is self.upstream.parent:
             self.upstream.fed_at = now
             self.gaps.doubled(sequence, now)
         else:
-            self.upstream.brought(by, now)
+            self.upstream.brought(by, now, is_new=False)
+        return self.upstream.second.parent is not None and self._is_copy(sequence, flags, by, now)
+
+    def _is_copy(self, sequence: int, flags: int, by: Neighbour, now: float) -> bool:
+        """Of two feeds it is what the later one brings."""
+        upstream = self.upstream
+        is_parents = by is upstream.parent
+        if not is_parents and by is not upstream.second.parent:
+            return False
+        self.counters.copies += 1
+        if flags & BEACON:
+            upstream.second.beacon_again(sequence, by, now)
+            if is_parents:
+                upstream.better.beacon(sequence, now)
+        return True
 
     def lacks_end(self, highest: int, now: float) -> None:
         """The parent has sent so far, and it was long ago: what has not come is lost."""
@@ -471,6 +513,7 @@ class Feed:
             if self.upstream.parent is not None:
                 self._mesh.promised(self.upstream.parent, FED * min(seconds, LIVE), now)
             self.upstream.is_lossy(self.gaps.lost, self._count, now)
+            self.upstream.second.measured(self._count, now)
             self.gaps.lost = 0
             self.rerouted()
         elif seconds < LIVE:

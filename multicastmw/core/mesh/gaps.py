@@ -103,6 +103,7 @@ class Gaps:
     def __init__(self, feed: Owner) -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
+        self.lag = 0.0  # seconds that one of two feeds is behind: what is missing may come by it
         self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
         self._reordering = Reordering()
@@ -143,7 +144,8 @@ class Gaps:
             feed.counters.given_up += step - most
             top, step = (top + step - most) & MASK, most
         guard = self._guard()
-        wait = GAP_WAIT + 2 * self.late  # the parent's guard is as long as ours, and what it gets may be late
+        # the parent's guard is as long as ours, and what it gets may be late
+        wait = max(GAP_WAIT + 2 * self.late, guard)
         for back in range(1, step):
             number = (top + back) & MASK
             miss = self.numbers[number] = Miss(now, now + wait)
@@ -159,10 +161,10 @@ class Gaps:
         self.numbers.clear()
 
     def _guard(self) -> float:
-        """Seconds until what is missing is asked for: it may have been overtaken, or will be rebuilt."""
+        """Seconds until what is missing is asked for: it may be late, or be rebuilt, or the other parent's."""
         parent = self._feed.parent
         within = parent.rebuilds_within if parent is not None else 0.0
-        return max(self._reordering.guard(self._feed.rate), within)
+        return max(self._reordering.guard(self._feed.rate), within) + self.lag
 
     def _was_sent(self, miss: Miss, guard: float, now: float) -> None:
         """By the parent: so it was lost on the way, or was overtaken."""

@@ -248,9 +248,8 @@ class Mesh:
         self.meeting.leave(group)
         for feed in self.feeds_of(group):
             self._forget(feed.key)
-            for neighbour in {*feed.takers, feed.parent, feed.joining}:
-                if neighbour is not None:
-                    neighbour.say(Prune(feed.key), now)
+            for neighbour in {*feed.takers, *feed.upstream.asked()}:
+                neighbour.say(Prune(feed.key), now)
         for neighbour in list(circle.active):
             circle.part(neighbour, now)
         self.slots.changed()

@@ -45,6 +45,7 @@ SHORTER, SHORTER_LEAST = 0.05, 2_000  # of the way as it is told, and at least s
 STRAIGHT = 1.05  # times half a round trip to the origin: no better parent is looked for
 SWITCH_REST = 10.0
 YOUNG, SWITCH_REST_YOUNG = 60.0, 3.0  # seconds: a tree that has just grown is still rough
+LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
 EARLY = 256  # a stream that has sent no more than that is asked for from its first packet
 PRUNE_REST = 0.25  # seconds between two prunes of one who goes on sending
 
@@ -78,7 +79,9 @@ LIVE = 3.0  # a stream is, for so long after its last packet
 class Settings(NamedTuple):
     """What a user may say: `uplink` in kbit/s, `deadline` and `hold` in seconds.
 
-    `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.
+    `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.  `feeds` are the
+    parents of a stream at a time, 1 or 2; `rotate` the seconds after which the parent is another one, 0: it
+    stays while it is good.
     """
 
     uplink: int = 0
@@ -87,3 +90,5 @@ class Settings(NamedTuple):
     nat: bool = False
     deadline: float = 1.0
     hold: float = 0.5
+    feeds: int = 1
+    rotate: float = 0.0

@@ -79,7 +79,7 @@ class Silence:
             silent_at = upstream.fed_at + upstream.silent_after()
             if now < silent_at:
                 feed.wake(max(silent_at, now + LOOK))  # what a Have shows earlier is looked at when it comes
-            else:
+            elif not upstream.second.takes_over(now):
                 self._is_silent(now)
         elif upstream.joining is None:
             self.repair(now)
@@ -143,6 +143,8 @@ class Silence:
         Of a stream that pauses for long that may be the next packet, which is on its way here as well.
         """
         feed, parent = self._feed, self._upstream.parent
+        if self._upstream.second.takes_over(now):
+            return
         if not feed.is_slow or parent is None:
             self.silent(now)
             return

@@ -21,6 +21,7 @@ class Slots:
         self.is_changed(settings)
         self._used = 0.0  # kbit/s
         self._children = 0
+        self._seconds = 0
         self._is_stale = False
 
     def is_changed(self, settings: Settings) -> None:
@@ -53,6 +54,19 @@ class Slots:
         rate = feed.bits or ASSUMED
         return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
 
+    def lent(self) -> int:
+        """Children that have another parent, too, and whose places are for who has none."""
+        if self._is_stale:
+            self._add_up()
+        return self._seconds
+
+    def take_back(self, feed: "Feed", now: float) -> bool:
+        """Second feeds go until there is a place for a child of that stream; False: there were not enough."""
+        for each in [feed, *self._feeds()] if self.lent() else ():
+            while self.free(feed) <= 0 and each.brood.seconds:
+                each.brood.give_up_second(now)
+        return self.free(feed) > 0
+
     def spare(self, feed: "Feed") -> int:
         """How many more there may be for a moment: what the slots leave of the uplink, rounded."""
         if self._is_stale:
@@ -71,9 +85,10 @@ class Slots:
     def _add_up(self) -> None:
         self._is_stale = False
         self._used = 0.0
-        self._children = 0
+        self._children = self._seconds = 0
         for feed in self._feeds():
             if feed.children:
                 self._children += len(feed.children)
+                self._seconds += len(feed.brood.seconds)
                 places = sum([1.0 + child.overhead for child in feed.children])
                 self._used += places * (feed.bits or ASSUMED)

@@ -25,7 +25,7 @@ class Theirs:
 
     __slots__ = (
         "asked_at", "at", "beacon", "beacon_at", "compared", "cost", "fed_at", "free", "highest", "kept_at",
-        "lead", "leads", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
+        "lead", "leads", "lent", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
         "refused_until", "stalled", "swing",
         "worst",
     )  # fmt: skip
@@ -37,6 +37,7 @@ class Theirs:
         self.asked_at = -NEVER  # when this node asked it for packets
         self.fed_at = -NEVER  # when it ceased to be the parent
         self.free = 0
+        self.lent = False  # what is free is for who has no other parent
         self.stalled = False
         self.worst: Sequence[int] = (NOBODY, 0)
         self.beacon = -1
@@ -55,7 +56,8 @@ class Theirs:
     def said(self, held: Held, now: float) -> None:
         self.at = now
         self.missing = held.missing
-        self.free, self.stalled, is_beacon, *self.worst = held.load
+        self.free, self.stalled, is_beacon, poorest, far, self.lent = held.load
+        self.worst = poorest, far
         if is_beacon and held.highest != self.beacon:
             self.beacon, self.beacon_at = held.highest, now
         if held.beacon is not None:

@@ -8,19 +8,26 @@
 
 A better parent (better.py) is grafted while the old one feeds, and the old one is left when the first packet
 of the new one is there; when the old one falls silent, another is found (silence.py).  Only a neighbour that
-has more than we do is asked: who has what we lack does not have it from us.
+has more than we do is asked: who has what we lack does not have it from us.  Besides there may be a second
+parent (second.py), and the first may change by the clock (rotation.py).
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.better import Better
 from multicastmw.core.mesh.conduct import DROPPED, LOST, UNANSWERED
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK, ahead
+from multicastmw.core.mesh.rotation import Rotation
+from multicastmw.core.mesh.second import Second
 from multicastmw.core.mesh.settings import (
     EARLY,
     GRAFT_PATIENCE,
     GUARD,
+    LOSSY,
+    LOSSY_LEAST,
+    LOSSY_TIMES,
     MISBEHAVED_BACK_OFF,
     MISBEHAVED_BACK_OFF_MOST,
     PARTING,
@@ -41,7 +48,6 @@ if TYPE_CHECKING:
 LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
-LOSSY, LOSSY_LEAST, LOSSY_TIMES = 0.15, 10, 2  # share and packets of a measure, and measures running
 ANSWERS_LATE = 2.0  # seconds for which data still answer a graft, so that nobody is blamed for a full queue
 PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
 COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything
@@ -64,6 +70,8 @@ class Upstream:
         self._parting_until = NEVER  # the parent has given our place away, and feeds us until
         self.better = Better(self, feed, now)
         self.silence = Silence(self, feed, now)
+        self.second = Second(self, feed, now)
+        self.rotation = Rotation(self, feed)
 
     def silent_after(self) -> float:
         """Seconds without a packet that say that the parent is gone, if others have more."""
@@ -103,12 +111,14 @@ class Upstream:
 
     # --- data
 
-    def brought(self, by: Neighbour, now: float) -> None:
+    def brought(self, by: Neighbour, now: float, is_new: bool = True) -> None:
         """Data came from one who is not the parent."""
-        if by is self.joining:
+        if self.second.is_it(by):
+            self.second.brought(by, is_new, now)
+        elif by is self.joining:
             self._joined(by, now)
         elif self.parent is None and self.joining is None and self._feed.wants():
-            self._feeds(by, now)
+            self.fed_by(by, now)
         else:
             theirs = self._feed.of(by)
             if theirs.mutes and now - theirs.asked_at < ANSWERS_LATE:
@@ -130,9 +140,21 @@ class Upstream:
             theirs = self._feed.of(old)
             theirs.pruned_at = theirs.fed_at = now
             old.say(Prune(self._feed.key), now)
-        self._feeds(new, now)
+        self.fed_by(new, now)
 
-    def _feeds(self, by: Neighbour, now: float) -> None:
+    def another(self, new: Neighbour, now: float) -> None:
+        """The second feed is the first one now, and that is told; the old one is left."""
+        feed = self._feed
+        for left in filter(None, (self.parent, self.joining)):
+            left.say(Prune(feed.key), now)
+            theirs = feed.of(left)
+            theirs.pruned_at = theirs.fed_at = now
+        self.join_no_more()
+        self.fed_by(new, now)
+        new.say(Graft(feed.key, (feed.top + 1) & MASK), now)
+
+    def fed_by(self, by: Neighbour, now: float) -> None:
+        """It is the parent from now on."""
         self.parent = by
         self._is_urgent = False
         self._feed.suspicion.another()
@@ -142,9 +164,14 @@ class Upstream:
         self.stalled = False
         self._feed.gaps.mark = self._feed.top
         self.better.than_another()
+        self.rotation.another(now)
         self._feed.brood.drop(by)
         self._feed.rerouted()
         self._feed.wake(now + self.silent_after())
+
+    def asked(self) -> Iterator[Neighbour]:
+        """Those who feed us, or were asked to."""
+        return filter(None, (self.parent, self.joining, self.second.parent, self.second.joining))
 
     # --- whether another one may be the parent
 
@@ -156,6 +183,7 @@ class Upstream:
             and not theirs.stalled
             and now >= theirs.refused_until
             and self._feed.short not in theirs.path
+            and not self.second.is_it(neighbour)
         )
 
     def has_room(self, neighbour: Neighbour, theirs: Theirs) -> bool:
@@ -164,7 +192,7 @@ class Upstream:
 
     def _move(self, now: float) -> None:
         """The parent has no place for us any more, and feeds us until another one does."""
-        if self.joining or self._parting_until == NEVER:
+        if self.joining or self._parting_until == NEVER or self.second.stands_in(now):
             return
         best, way_of_best = None, NEVER
         for neighbour, theirs in self._feed.theirs.items():
@@ -219,6 +247,10 @@ class Upstream:
 
     def pruned(self, by: Neighbour, prune: Prune, now: float) -> None:
         """It leaves, or will not be the parent."""
+        if self.second.is_it(by):
+            self.second.pruned(by, prune, now)
+            self._rests(by, prune, now)
+            return
         if by is self.joining:
             self.join_no_more()
         elif by is not self.parent:
@@ -227,8 +259,7 @@ class Upstream:
             self._parting_until = now + PARTING
         else:
             self._lost(now)
-        back_off = LEFT_REST if prune.refusal == Refusal.LEFT else prune.back_off / 1000
-        self._feed.of(by).refused(prune.refusal, min(MISBEHAVED_BACK_OFF_MOST, back_off), now)
+        self._rests(by, prune, now)
         if prune.alternatives:
             self._feed.try_out(prune.alternatives, now)
         if self.parent is None:
@@ -238,13 +269,19 @@ class Upstream:
         else:
             self._move(now)
 
+    def _rests(self, by: Neighbour, prune: Prune, now: float) -> None:
+        """It is not asked again so soon."""
+        back_off = LEFT_REST if prune.refusal == Refusal.LEFT else prune.back_off / 1000
+        self._feed.of(by).refused(prune.refusal, min(MISBEHAVED_BACK_OFF_MOST, back_off), now)
+
     def gone(self, by: Neighbour, now: float) -> None:
         """The link is no more."""
+        self.second.gone(by, now)
         if by is self.joining:
             self.join_no_more()
         if by is self.parent:
             self._lost(now)
-            self._feed.counters.orphaned += 1
+            self._feed.counters.orphaned += self.parent is None
         if self.parent is None:
             self.silence.bereft(by, now)
 
@@ -252,6 +289,7 @@ class Upstream:
         """It is wanted no more."""
         for neighbour in filter(None, (self.parent, self.joining)):
             neighbour.say(Prune(self._feed.key), now)
+        self.second.leave(now)
         self.parent = None
         self._feed.rerouted()
         self.join_no_more()
@@ -263,6 +301,7 @@ class Upstream:
         self._feed.rerouted()
         self.alone_since = now
         self._parting_until = NEVER
+        self.second.stands_in(now)
 
     # --- joining
 
@@ -311,3 +350,5 @@ class Upstream:
                 self._parting_until = NEVER
         if self._feed.wants():
             self.silence.watch(now)
+            self.second.tick(now)
+            self.rotation.tick(now)

@@ -28,7 +28,7 @@ class Ways:
 
     def parents(self) -> list[Neighbour]:
         """Where live streams come from."""
-        found = (feed.parent for feed in self._feeds() if feed.is_live)
+        found = (parent for feed in self._feeds() if feed.is_live for parent in (feed.parent, feed.second))
         return [parent for parent in dict.fromkeys(found) if parent is not None]
 
     def merits(self) -> Callable[[Neighbour], float]:

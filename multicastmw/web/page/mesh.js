@@ -49,7 +49,7 @@ const fastest = (streams) => streams.reduce((best, each) => (!best || each.rate 
 const nameOf = (model, stream) => `${model.nameOfGroup(stream.group)} from ${plain(called("node", stream.node))}`;
 
 /** From whom this node has it. */
-const cameFrom = (stream) => (stream.begins_here ? "here" : stream.parent ? called("node", stream.parent) : stream.wanted ? "nobody yet" : "not wanted here");
+const cameFrom = (stream) => (stream.begins_here ? "here" : stream.parent ? [stream.parent, stream.second].filter(Boolean).map((name) => called("node", name)).join(" + ") : stream.wanted ? "nobody yet" : "not wanted here");
 
 /** Links on its way from the origin. */
 const hops = (stream) => (stream.begins_here ? 0 : Math.max(0, stream.path.length - 1));

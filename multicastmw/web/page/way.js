@@ -2,6 +2,7 @@
 // be the parent instead stands beside the parent.
 //
 //     origin ── node ── parent ──┐
+//     origin ── second parent ───┤   where there are two feeds
 //                       backup ┄┄┴─ this node ──┬── child
 //                                               └── child
 //
@@ -35,12 +36,13 @@ export class Way {
     this.select = select;
     this.drawing = svg("svg", { class: "links", "aria-hidden": "true" });
     this.hops = el("ol", { class: "hops", "aria-label": "from its origin to the parent of this node" });
+    this.second = el("ol", { class: "hops", "aria-label": "the way of the second feed" });
     this.backups = el("ul", { class: "backups", "aria-label": "who could be the parent instead" });
     this.place = el("div", { class: "hereplace" });
     this.children = el("ul", { class: "children", "aria-label": "who has it from this node" });
     this.here = this.make();
     this.place.append(this.here.card);
-    this.node = el("div", { class: "streamway", role: "group" }, this.drawing, el("div", { class: "upstream" }, this.hops, this.backups), this.place, this.children);
+    this.node = el("div", { class: "streamway", role: "group" }, this.drawing, el("div", { class: "upstream" }, this.hops, this.second, this.backups), this.place, this.children);
     this.node.addEventListener("keydown", (event) => this.keydown(event));
     this.node.addEventListener("focusin", (event) => this.focused(event.target));
     new ResizeObserver(() => this.lay()).observe(this.node);
@@ -52,24 +54,26 @@ export class Way {
   show(model, stream, colour) {
     const own = model.document.node.name;
     const hops = hopsOf(stream, own);
+    const second = secondOf(stream);
     const children = stream.children.slice(0, CHILDREN_MOST).map((name) => ({ name, says: "child" }));
     const more = stream.children.length - children.length;
     if (more) children.push({ name: `+${whole(more)} more`, isMore: true, says: "" });
     const backups = stream.backups.map((name) => ({ name, says: "backup", isBackup: true }));
     if (stream.joining && stream.joining !== stream.parent) backups.unshift({ name: stream.joining, says: "asked", isBackup: true, key: " joining" });
     attribute(this.node, "aria-label", `the way of ${model.nameOfGroup(stream.group)} from ${plain(stream.node)}`);
-    const lists = [[this.hops, hops], [this.backups, backups], [this.children, children]];
-    const [shownHops, shownBackups, shownChildren] = lists.map(([list, items]) => this.list(list, items, model));
+    const lists = [[this.hops, hops], [this.second, second], [this.backups, backups], [this.children, children]];
+    const [shownHops, shownSecond, shownBackups, shownChildren] = lists.map(([list, items]) => this.list(list, items, model));
     this.fill(this.here, { name: own, says: stream.begins_here ? "it begins here" : "this node" }, model);
-    text(this.here.facts, stream.begins_here ? plural(stream.children.length, "child", "children") : `${plural(Math.max(1, hops.length), "link")} from the origin`);
+    const isOneWay = model.document.mesh.feeds > 1 && stream.parent && !stream.second;
+    text(this.here.facts, stream.begins_here ? plural(stream.children.length, "child", "children") : `${plural(Math.max(1, hops.length), "link")} from the origin${isOneWay ? ", by one way" : ""}`);
     text(this.here.figures, stream.begins_here ? bitrate(stream.rate) : `${bitrate(stream.rate)} · ${milliseconds(stream.delay || null)}`);
-    const entries = [...shownHops, this.here];
     this.lines = [
-      ...entries.slice(1).map((to, index) => ({ from: entries[index], to, key: `hop ${index}`, breaks: entries[index].item.isGap || to.item.isGap })),
+      ...linesOf([...shownHops, this.here], "hop"),
+      ...(shownSecond.length ? linesOf([...shownSecond, this.here], "second") : []),
       ...shownBackups.map((from) => ({ from, to: this.here, key: `backup ${from.item.name}`, isBackup: true })),
       ...shownChildren.map((to) => ({ from: this.here, to, key: `child ${to.item.name}` })),
     ];
-    const count = hops.length + 1 + (children.length ? 1 : 0);
+    const count = Math.max(hops.length, second.length) + 1 + (children.length ? 1 : 0);
     const moving = stream.rate > 0 && this.lines.length <= MOVING_MOST;
     attribute(this.drawing, "data-still", !moving);
     const shape = [count, ...this.lines.map((line) => line.key)].join("\n");
@@ -182,6 +186,21 @@ function hopsOf(stream, own) {
   });
   if (!stream.path.length && (hops.length > 1 || !stream.parent)) hops.splice(1, 0, { name: stream.parent ? "not known yet" : "no parent yet", key: " gap", says: "", isGap: true });
   return hops.filter((hop) => hop.name !== own);
+}
+
+/** The same of the second feed; empty without one. */
+function secondOf(stream) {
+  if (!stream.second) return [];
+  const names = stream.second_path.length ? stream.second_path.slice(0, -1) : [stream.second];
+  return names.map((name, place) => {
+    const roles = [place || names.length === 1 ? "" : "origin", name === stream.second && place === names.length - 1 ? "second parent" : ""];
+    return { name, key: `second ${place} ${name}`, says: roles.filter(Boolean).join(", ") };
+  });
+}
+
+/** From each to the next one. */
+function linesOf(entries, kind) {
+  return entries.slice(1).map((to, index) => ({ from: entries[index], to, key: `${kind} ${index}`, breaks: entries[index].item.isGap || to.item.isGap }));
 }
 
 function sideways(from, to) {

@@ -15,6 +15,7 @@ from multicastmw.core.fastpath.fed import (
     RING_LEAST,
     RING_MOST,
     TWO,
+    TWO_FEEDS,
     Rings,
     fits,
     wanted_size,
@@ -149,9 +150,20 @@ class Given(Case):
         self.feed.upstream.brought(self.neighbours["d"], self.world.now)  # asked for by nobody
         self.hub.settle()
         self.assertEqual(self.index("b"), self.flow.value.link)
-        self.feed.upstream._feeds(self.neighbours["d"], self.world.now)
+        self.feed.upstream.fed_by(self.neighbours["d"], self.world.now)
         self.hub.settle()
         self.assertEqual((slot, self.index("d")), (self.flow.value.slot, self.flow.value.link))
+
+    def test_from_two_neighbours_at_once_it_is_ours(self) -> None:
+        self.established()
+        second = self.feed.upstream.second
+        second.parent = self.neighbours["d"]
+        self.feed.rerouted()
+        self.hub.settle()
+        self.assertEqual((TWO_FEEDS, None), (self.flow.why, self.flow.value))
+        second.gone(self.neighbours["d"], self.world.now)
+        self.hub.settle()
+        self.assertEqual(self.index("b"), self.flow.value.link)
 
     def index(self, name: str) -> int:
         by_link = {served.link.name: index for index, served in self.hub.mirror.peers.by_index.items()}
@@ -375,7 +387,7 @@ class EachPacketOnce(Case):
                 self.arrives(max(first, self.number - 2), "c", RETRANSMITTED if absent else 0)
                 absent = [number for number in absent if not self.new[number]]
             elif event == "d":
-                self.feed.upstream._feeds(self.neighbours["d"], self.world.now)
+                self.feed.upstream.fed_by(self.neighbours["d"], self.world.now)
                 self.parent = "d"
             else:
                 self.happens(event)

@@ -56,10 +56,11 @@ def have(
     poorest: int = NOBODY,
     path: tuple[int, ...] = (),
     cost: int = 0,
+    lent: bool = False,
 ) -> Have:
     """With a way where a path is given."""
     way = Beacon(path, cost, int(RATE), 1_000) if path else None
-    return Have((Held(key, highest, missing, Load(free, stalled, beacon, poorest, 0), way),))
+    return Have((Held(key, highest, missing, Load(free, stalled, beacon, poorest, 0, lent), way),))
 
 
 class Pen:
@@ -154,6 +155,11 @@ class Lone:
             feed.took(number, SIZE, number, low_water, flags, by, self.now)
             self.pass_time(apart)
 
+    def again(self, by: Neighbour, *numbers: int, flags: int = 0) -> None:
+        """Packets that are here already come from it."""
+        for number in numbers:
+            self.feed().doubled(number, flags, by, self.now)
+
     def fed_by(self, number: int, upto: int = 200, rtt: float = 0.04) -> tuple[Neighbour, Pen]:
         """A neighbour that is the parent, and has fed so many packets at the stream's rate."""
         parent, pen = self.neighbour(number, rtt)
@@ -238,7 +244,7 @@ class Person:
         self.wanted = True
         self.cables: list[Cable] = []
         self.got: dict[int, float] = {}
-        self.doubles = 0
+        self.doubles = self.copies = 0
         self.window = Window(Budget(1 << 30), slots=64)
         self.mesh = Mesh(
             node_of(number), (Address("198.18.0.1", number),), settings, self, Random(number), hall.loop.now
@@ -286,8 +292,9 @@ class Person:
         if feed is None or feed.ours:
             return
         if not self.window.accept(packet.number, now):
-            self.doubles += 1
-            feed.doubled(packet.number, packet.flags, by, now)
+            is_copy = feed.doubled(packet.number, packet.flags, by, now)
+            self.copies += is_copy
+            self.doubles += not is_copy
             return
         self.got[packet.number] = now
         feed.took(packet.number, SIZE, packet, low_water, packet.flags, by, now)
@@ -319,8 +326,10 @@ class Hall:
         self.next = 0
         self.unreachable: set[int] = set()
 
-    def person(self, *, uplink: int = UPLINK, joins: bool = True, relay: bool = False) -> Person:
-        found = Person(self, len(self.people) + 1, Settings(uplink=uplink, relay=relay))
+    def person(
+        self, *, uplink: int = UPLINK, joins: bool = True, relay: bool = False, **settings: Any
+    ) -> Person:
+        found = Person(self, len(self.people) + 1, Settings(uplink=uplink, relay=relay, **settings))
         self.people.append(found)
         if joins:
             found.mesh.join(GROUP, self.loop.now)

@@ -98,6 +98,25 @@ class Streams(Case):
             self.world.run(0.01)
         return sent
 
+    def test_of_two_feeds_the_copies_are_no_duplicates_and_one_may_go(self) -> None:
+        others = [self.join(name) for name in "bcd"]
+        e = self.join("e", Settings(uplink=0, feeds=2))
+        for node in (*others, e):
+            node.host.wants(GROUP)
+        self.world.run(3)
+        sent = self.sends(800)
+        (feed,) = e.mesh.feeds.values()
+        (stream,) = e.forwarder.streams()
+        assert feed.parent and feed.second
+        self.assertGreater(feed.counters.copies, 200)
+        self.assertEqual(0, stream.window.duplicates)
+        asked, (lost,) = feed.counters.asked, (n for n in (self.a, *others) if n.id == feed.second.node)
+        self.world.air.spoil(lost, e, hole=True)
+        sent += self.sends(200)
+        self.world.run(1)
+        self.assertEqual(sorted(sent), sorted(e.host.packets))
+        self.assertEqual((asked, 0), (feed.counters.asked, stream.window.lost))
+
     def test_who_does_not_want_order_gets_what_comes_as_it_comes(self) -> None:
         b = self.join("b", Settings(uplink=20_000, hold=0.0))
         b.host.wants(GROUP)

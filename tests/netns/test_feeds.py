@@ -1,0 +1,73 @@
+"""Two feeds at once on whole nodes: one of the parents is killed, and the receiver misses nothing."""
+
+from typing import Any
+
+from multicastmw.cli.lab import Host
+from tests.netns.kit import PATIENCE, NetnsTestCase, Receiver, Sender, mcmw, node_ini, why_not
+from tests.netns.test_mesh import groups_of, overlay
+
+GROUP = "239.7.7.8"
+NAMES = "abcdef"
+RATE = 100
+AFTER = 3 * RATE  # packets that are sent after the death
+
+
+class TwoFeeds(NetnsTestCase):
+    """a sends and feeds two at most; f gives nothing to anybody, and joins when the others have it."""
+
+    skip = why_not()
+
+    def setUp(self) -> None:
+        lab = self.make_lab(NAMES)
+        self.hosts = {name: lab.host(name) for name in NAMES}
+        a, f = self.hosts["a"], self.hosts["f"]
+        for host in self.hosts.values():
+            own: dict[str, object] = {"feeds": 2}
+            own |= {"role": "relay", "max-children": 2} if host is a else {}
+            own |= {"uplink": 0} if host is f else {}
+            host.start_node(node_ini(host, (), overlay(None if host is a else a, **own)))
+        self.receivers = {
+            host.name: Receiver(host, GROUP) for host in self.hosts.values() if host not in (a, f)
+        }
+        for name in self.receivers:
+            self.hosts[name].await_status(lambda status: GROUP in groups_of(status), PATIENCE, "demand")
+        self.sender = Sender(a, GROUP, rate=RATE)
+        for name in self.receivers:
+            self.has(self.hosts[name], "a parent", lambda stream: stream["parent"])
+        self.receivers["f"] = Receiver(f, GROUP)
+
+    def has(self, host: Host, what: str, condition: Any) -> dict[str, Any]:
+        """The stream at that host, when it is so."""
+
+        def look(status: dict[str, Any]) -> dict[str, Any] | None:
+            found = [each for each in status["mesh"]["streams"] if each["group"] == GROUP]
+            return found[0] if found and condition(found[0]) else None
+
+        host.await_status(look, PATIENCE, what)
+        found = look(host.status())
+        return found or self.has(host, what, condition)
+
+    def test_when_a_parent_is_killed_nothing_is_missing_and_nothing_is_asked_for(self) -> None:
+        f = self.hosts["f"]
+        before = self.has(
+            f, "two feeds", lambda stream: stream["second"] and stream["counters"]["copies"] > RATE
+        )
+        code, shown, _ = mcmw(f, "show", "tree")
+        self.assertEqual(0, code)
+        way, second = shown.split("and the second feed")
+        self.assertIn(before["parent"], way)
+        self.assertIn(before["second"], second)
+        victim = before["parent"] if before["parent"] != "a" else before["second"]
+        self.hosts[victim].kill_node()
+        self.sender.await_sent(self.sender.state["sent"] + AFTER)
+        self.sender.stop()
+        last = self.sender.state["sent"] - 1
+        after = self.has(f, "one of both", lambda stream: stream["parent"] not in (victim, None))
+        self.assertNotEqual(victim, after["second"])
+        report = self.receivers["f"].await_last(GROUP, self.sender.source, last)
+        self.assertEqual((0, 0, 0), tuple(report[what] for what in ("missing", "duplicates", "disordered")))
+        self.assertEqual(before["counters"]["asked"], after["counters"]["asked"])
+        self.measured("the receiver's longest gap when a parent of two is killed, s", report["gap"])
+        for name in set(self.receivers) - {victim, "f"}:
+            report = self.receivers[name].await_last(GROUP, self.sender.source, last)
+            self.assertEqual((name, 0), (name, report["missing"]))
