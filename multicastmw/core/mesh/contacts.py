@@ -106,14 +106,20 @@ class Contacts:
         if neighbour:
             self._reached(neighbour, group, purpose, now)
             return True
-        if sample.flags & NAT or len(self._reaching) >= REACHING_MAX:
-            return node in self._reaching
         purposes = self._reaching.get(node)
         if purposes is None:
-            self._reaching[node] = {group: purpose}
-            self._mesh.around.dial(sample, now)
-        elif purposes.get(group) in (None, "probe"):
+            return len(self._reaching) < REACHING_MAX and self._begin(sample, group, purpose, now)
+        if purposes.get(group) in (None, "probe"):
             purposes[group] = purpose
+        return True
+
+    def _begin(self, sample: Sample, group: int, purpose: str, now: float) -> bool:
+        """It is dialled, or asked to dial."""
+        if sample.flags & NAT and not self._mesh.call_back.ask(sample, group, now):
+            return False
+        self._reaching[sample.node] = {group: purpose}
+        if not sample.flags & NAT:
+            self._mesh.around.dial(sample, now)
         return True
 
     def _reached(self, neighbour: Neighbour, group: int, purpose: str, now: float) -> None:
@@ -128,6 +134,7 @@ class Contacts:
 
     def up(self, neighbour: Neighbour, now: float) -> None:
         """There is a link to it: what was to be said is said."""
+        self._mesh.call_back.came(neighbour.node)
         for message in self._messages.pop(neighbour.node, ()):
             neighbour.say(message, now)
         for group, purpose in self._reaching.pop(neighbour.node, {}).items():

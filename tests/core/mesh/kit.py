@@ -319,8 +319,10 @@ class Hall:
         self.next = 0
         self.unreachable: set[int] = set()
 
-    def person(self, *, uplink: int = UPLINK, joins: bool = True, relay: bool = False) -> Person:
-        found = Person(self, len(self.people) + 1, Settings(uplink=uplink, relay=relay))
+    def person(
+        self, *, uplink: int = UPLINK, joins: bool = True, relay: bool = False, nat: bool = False
+    ) -> Person:
+        found = Person(self, len(self.people) + 1, Settings(uplink=uplink, relay=relay, nat=nat))
         self.people.append(found)
         if joins:
             found.mesh.join(GROUP, self.loop.now)
@@ -341,7 +343,7 @@ class Hall:
 
     def dialled(self, by: Person, node: int) -> None:
         other = next((person for person in self.people if person.mesh.node == node), None)
-        if other is None or node in self.unreachable:
+        if other is None or other.mesh.settings.nat or node in self.unreachable:
             by.mesh.not_reached(node, self.loop.now)
         elif node not in by.mesh.neighbours:
             self.cable(by, other, enters=False)
