@@ -89,7 +89,7 @@ def _node(console: Console, status: Status) -> None:
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
     say(console, "fast path", state(status["fastpath"]))
-    if recovery := status.get("recovery"):
+    if (recovery := status.get("recovery")) and (recovery["partners"] or not status.get("mesh")):
         say(console, "recovery", _recovery(recovery))
     if fec := status.get("fec"):
         say(console, "FEC", _fec(fec))
