@@ -28,6 +28,7 @@ def draw(console: Console, status: dict[str, Any]) -> None:
     _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
     _streams(console, mesh["streams"], mesh["streams_not_shown"])
+    _left_alone(console, mesh["left_alone"], mesh["left_alone_not_shown"])
 
 
 def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:
@@ -64,6 +65,16 @@ def _streams(console: Console, streams: list[dict[str, Any]], more: int) -> None
     console.print(table if streams else "no stream passes")
     if more:
         console.print(f"and {more:,} more")
+
+
+def _left_alone(console: Console, nodes: list[dict[str, Any]], more: int) -> None:
+    table = Columns("left alone", "at", "s to go>", "why")
+    for each in nodes:
+        table.row(short(each["name"], 14), each["address"], f"{each['seconds']:,}", each["why"])
+    if nodes:
+        console.print(table)
+    if more:
+        console.print(f"and {more:,} more are left alone")
 
 
 def names(found: Iterable[str]) -> str:

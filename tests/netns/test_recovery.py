@@ -162,7 +162,10 @@ class BorderTests(NetnsTestCase):
     def film(self, sender: Host, *receivers: Host) -> dict[str, dict[str, Any]]:
         """Loses from its first packets on; gives what each received."""
         found = {host.name: Receiver(host, GROUP) for host in receivers}
-        sender.await_status(lambda status: wanters(status, GROUP) - {DEVICE}, PATIENCE, "demand")
+        static = {host.name for host in receivers if host in (self.a, self.c)}
+        self.b.await_status(lambda status: static <= wanters(status, GROUP), PATIENCE, "demand of the tree")
+        if sender is self.a:
+            sender.await_status(lambda status: "b" in wanters(status, GROUP), PATIENCE, "demand behind b")
         for host in receivers:
             host.await_status(lambda status: wanters(status, GROUP), PATIENCE, "demand")
         programme = Sender(sender, GROUP, count=PACKETS, rate=RATE)

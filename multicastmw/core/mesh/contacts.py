@@ -28,6 +28,9 @@ class Excluded(NamedTuple):
 
     until: float
     back_off: float
+    why: str
+    name: str  # as its link had it
+    address: str
 
 
 class Contacts:
@@ -158,7 +161,11 @@ class Contacts:
         """All that are remembered."""
         return list(self._excluded)
 
-    def exclude(self, node: int, now: float) -> float:
+    def left_alone(self, now: float) -> list[tuple[int, Excluded]]:
+        """Nodes that are not dealt with now, the last one first."""
+        return [(node, found) for node, found in reversed(self._excluded.items()) if now < found.until]
+
+    def exclude(self, node: int, now: float, why: str = "", name: str = "", address: str = "") -> float:
         """Not to be dealt with, for so many seconds."""
         last = self._excluded.pop(node, None)
         back_off = MISBEHAVED_BACK_OFF
@@ -166,7 +173,7 @@ class Contacts:
             back_off = min(MISBEHAVED_BACK_OFF_MOST, 2 * last.back_off)
         if len(self._excluded) >= EXCLUDED_MAX:
             del self._excluded[next(iter(self._excluded))]
-        self._excluded[node] = Excluded(now + back_off, back_off)
+        self._excluded[node] = Excluded(now + back_off, back_off, why, name, address)
         self._messages.pop(node, None)
         self._relays.pop(node, None)
         return back_off
