@@ -157,7 +157,7 @@ class _Last:
             self.status = _stream(feed, names, self.backups)
         figures = (
             feed.top, feed.rate, feed.bits, feed.wanted, parent and parent.wire.rtt,
-            len(feed.gaps.numbers), len(feed.kept.packets),
+            len(feed.gaps.numbers), feed.kept.how_many,
         )  # fmt: skip
         counts = counts_of(feed.counters)
         if counts == self.counts and figures == self.figures:
