@@ -52,7 +52,7 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             differ, probes lost, bits a second out and in, what waits for them,
             how many children each may have (gives), and what is thought of it;
             groups; from whom each stream comes and to whom it goes, what is
-            missing of it and what was sent again
+            missing of it and what was sent again; who is left alone, and why
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
 

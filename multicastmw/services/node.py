@@ -148,7 +148,7 @@ class NodeService(MultiService):
     # --- the parts
 
     def _make_remedies(self) -> tuple[RecoveryService | None, FecService | None]:
-        """What is done about losses on links; between neighbours in the mesh who sends again is the mesh's own."""
+        """What is done about losses on links; between neighbours the mesh itself sends again."""
         wanted = self.config.recovery
         return (
             RecoveryService(self) if wanted.deadline else None,
