@@ -86,7 +86,6 @@ class Recovery:
         for repair in self.repairs.values():
             if link in repair.others:
                 repair.goes_to(repair.others)
-        self._look_at_fed()
         return partner
 
     def link_down(self, link: "Link") -> None:
