@@ -169,6 +169,7 @@ class ManyInTheMesh(MeshCase):
 
 class LeftAlone(MeshCase):
     def test_who_is_left_alone_is_listed_with_the_reason(self) -> None:
+        self.browser.sees(LEFT_ALONE)
         said = self.browser.text(LEFT_ALONE)
         for words in ("liar-0", "liar-1", "198.51.100.66", "it does not send what it says that it has"):
             self.assertIn(words, said)
