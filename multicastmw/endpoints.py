@@ -14,6 +14,7 @@ from multicastmw.literals import MAX_SOCKET_PATH, device, did_you_mean, nearest,
 
 MAX_HOST = 253  # characters of a name in DNS (RFC 1035, 2.3.4, less the lengths' own)
 LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?")
+PORT = re.compile("[0-9]{1,5}")
 MOST_OF_WHY = 120  # characters of Twisted's own error, which may repeat all of the text
 
 IPV6_HINT = r"the colons of an IPv6 address want a backslash, as in tcp:host=fd00\:\:1:port=4600"
@@ -78,6 +79,8 @@ def clients(text: str) -> tuple[str, ...]:
 
 SRV = "srv:"
 LAN = "lan:"
+SEED_FORMS = {"lan": LAN, "srv": f"{SRV}example.net", "tcp": "tcp:b.example.net:4600"}
+SEED_KINDS = tuple(SEED_FORMS)
 
 
 def seeds(text: str) -> tuple[str, ...]:
@@ -90,11 +93,33 @@ def _seed(word: str) -> str:
     if word.startswith(LAN):
         return LAN + (device(word[len(LAN) :]) if word != LAN else "")
     if not word.startswith(SRV):
-        return client(word)
+        return _dialled_seed(word)
     name = word[len(SRV) :].rstrip(".")
     if not name or len(name) > MAX_HOST or not all(LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(f"{shown(word)}: {shown(name)} is no name in DNS")
     return SRV + name
+
+
+def _dialled_seed(word: str) -> str:
+    try:
+        return client(word)
+    except ValueError as why:
+        if meant := _seed_meant(word):
+            raise ValueError(f"{shown(word)} is no seed{did_you_mean(meant)}") from why
+        raise
+
+
+def _seed_meant(word: str) -> str:
+    """What a word that is no seed may stand for; empty where it has a seed's form, or nothing is close."""
+    kind, colon, rest = word.partition(":")
+    if is_host(kind) and PORT.fullmatch(rest):
+        return f"tcp:{word}"
+    if rest and kind.lower() in SEED_KINDS:
+        return "" if kind in SEED_KINDS else f"{kind.lower()}:{rest}"
+    form = SEED_FORMS.get(nearest(kind, SEED_KINDS), "")
+    if form and (not colon or kind not in (*SEED_KINDS, *CLIENTS)):
+        return f"{form.partition(':')[0]}:{rest}" if rest else form
+    return f"tcp:{word}:4600" if not colon and "." in word and is_host(word) else ""
 
 
 def _listening(text: str) -> tuple[str, dict[str, str]]:

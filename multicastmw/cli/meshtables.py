@@ -30,6 +30,7 @@ def draw(console: Console, status: dict[str, Any]) -> None:
     _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
     _streams(console, mesh["streams"], mesh["streams_not_shown"], mesh["feeds"])
+    _left_alone(console, mesh["left_alone"], mesh["left_alone_not_shown"])
 
 
 def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:
@@ -75,6 +76,16 @@ def _came(stream: dict[str, Any], feeds: int) -> str:
     if stream["second"]:
         return f"{first} + {short(stream['second'], 14)}"
     return f"{first} (one way)" if feeds > 1 else first
+
+
+def _left_alone(console: Console, nodes: list[dict[str, Any]], more: int) -> None:
+    table = Columns("left alone", "at", "s to go>", "why")
+    for each in nodes:
+        table.row(short(each["name"], 14), each["address"], f"{each['seconds']:,}", each["why"])
+    if nodes:
+        console.print(table)
+    if more:
+        console.print(f"and {more:,} more are left alone")
 
 
 def names(found: Iterable[str]) -> str:

@@ -52,7 +52,7 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             differ, probes lost, bits a second out and in, what waits for them,
             how many children each may have (gives), and what is thought of it;
             groups; from whom each stream comes and to whom it goes, what is
-            missing of it and what was sent again
+            missing of it and what was sent again; who is left alone, and why
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
 
@@ -62,7 +62,7 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
     if group and part != "streams":
         raise click.UsageError("--group is for streams: mcmw show streams --group GROUP")
     control, told = control_of(target), as_json
-    look = None
+    look, screen = None, None
     if part == "streams":
         from multicastmw.cli import streams
 
@@ -72,8 +72,10 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             if look:
                 look.ask()
             take = control.asked("/status")
-            if not as_json:
-                from multicastmw.cli import tables  # takes as long as the node's answer
+            if not as_json and not screen:
+                from multicastmw.cli.tables import Screen  # takes as long as the node's answer
+
+                screen = Screen()
             status = take() | (control.get("/events") if part == "events" else {})
         except ControlError as error:
             raise unanswered(control, error) from None
@@ -87,8 +89,8 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
         if as_json:
             mistake = {"config_error": control.mistake} if control.mistake else {}
             click.echo(json.dumps(document(status, part) | mistake))
-        else:
-            tables.draw(status, part, clear=watch)
+        elif screen:
+            screen.draw(status, part, clear=watch)
         if not watch:
             return
         sys.stdout.flush()

@@ -33,14 +33,24 @@ NAME_WIDTH = 14  # signs of a peer's name in the table, whose figures want their
 LEVELS = {"warn": "yellow", "error": "red", "critical": "red"}
 
 
-def draw(status: Status, part: str | None, clear: bool = False) -> None:
-    """A part, or the screen of all that matters first; `clear` a terminal before it."""
-    console = screen()
-    if clear and console.is_terminal:
-        console.clear()
-    if part:
-        RENDER[part](console, status)
-        return
+class Screen:
+    """Where one look is drawn after the other."""
+
+    def __init__(self) -> None:
+        self._console = screen()
+
+    def draw(self, status: Status, part: str | None, clear: bool = False) -> None:
+        """A part, or all that matters first; `clear` a terminal before it."""
+        console = self._console
+        if clear and console.is_terminal:
+            console.clear()
+        if part:
+            RENDER[part](console, status)
+        else:
+            _draw_all(console, status)
+
+
+def _draw_all(console: Console, status: Status) -> None:
     _node(console, status)
     for name, first in FIRST.items():
         console.print()
@@ -89,7 +99,7 @@ def _node(console: Console, status: Status) -> None:
     port = f"data on UDP port {node['data_port']}" if node["data_port"] else "data on TCP only"
     say(console, "listens", f"{listening}, {port}")
     say(console, "fast path", state(status["fastpath"]))
-    if recovery := status.get("recovery"):
+    if (recovery := status.get("recovery")) and (recovery["partners"] or not status.get("mesh")):
         say(console, "recovery", _recovery(recovery))
     if fec := status.get("fec"):
         say(console, "FEC", _fec(fec))

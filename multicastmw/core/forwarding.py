@@ -26,6 +26,7 @@ from multicastmw.wire.data import (
     HEADER_SIZE,
     HOP_LIMIT_OFFSET,
     IPV4,
+    LOW_WATER_OFFSET,
     NUMBERED_BY_KERNEL,
     PACKET,
     TWIN,
@@ -378,6 +379,7 @@ class Forwarder:
             packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1  # as it is sent, and may be sent again
             stored = bytes(packet.view[:size])
             feed.took(sequence, size, stored, low_water, flags, ingress.neighbour, now)
+            packet.buffer[LOW_WATER_OFFSET] = feed.low_water(sequence) if feed.gaps.numbers else 0
         route.packets += 1
         route.bytes += object_length - 4
         others = route.fan_outs.get(ingress)

@@ -338,6 +338,17 @@ class MeshStream:
 
 
 @dataclass(frozen=True)
+class MeshLeftAlone:
+    """A node that is not dealt with for a while, as it broke promises, or floods."""
+
+    name: str
+    id: str
+    address: str  # where its link was
+    seconds: int  # that are left of it
+    why: str
+
+
+@dataclass(frozen=True)
 class MeshStatus:
     """Of a node whose engine is mesh."""
 
@@ -351,6 +362,8 @@ class MeshStatus:
     everybody: MeshGroup | None
     streams: tuple[MeshStream, ...]
     streams_not_shown: int
+    left_alone: tuple[MeshLeftAlone, ...]  # the last ones
+    left_alone_not_shown: int
     counters: dict[str, int]
 
 

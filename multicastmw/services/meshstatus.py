@@ -5,16 +5,25 @@ not is the same object as before.
 """
 
 from itertools import islice
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from multicastmw.core.counters import reader
 from multicastmw.core.identity import node_of
 from multicastmw.core.mesh.backups import backups
 from multicastmw.core.mesh.circle import Circle
+from multicastmw.core.mesh.contacts import Excluded
 from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.status import MeshGroup, MeshNeighbour, MeshStatus, MeshStream, renewed
+from multicastmw.core.status import (
+    MeshGroup,
+    MeshLeftAlone,
+    MeshNeighbour,
+    MeshStatus,
+    MeshStream,
+    renewed,
+)
 from multicastmw.wire import ipv4
 from multicastmw.wire.mesh import BASE
 
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 
 # What we chose.
 SHOWN_MAX = 1_024  # streams
+LEFT_ALONE_MAX = 64  # of who is left alone
 LOOKED_THROUGH = (
     32  # streams of one look, whose neighbours are gone through for backups; the others' turn comes
 )
@@ -47,6 +57,7 @@ class Meshes:
         mesh = self._node.mesh.mesh
         self._forget_names()
         groups = self._groups(mesh.circles.values())
+        left_alone = mesh.contacts.left_alone(now)
         return MeshStatus(
             role="relay" if mesh.settings.relay else "member",
             uplink=mesh.settings.uplink,
@@ -58,6 +69,8 @@ class Meshes:
             everybody=next((each for each in groups if each.group == "all"), None),
             streams=self._of_streams(list(islice(mesh.feeds.values(), SHOWN_MAX)), now),
             streams_not_shown=max(0, len(mesh.feeds) - SHOWN_MAX),
+            left_alone=tuple([_left_alone(*each, now) for each in left_alone[:LEFT_ALONE_MAX]]),
+            left_alone_not_shown=max(0, len(left_alone) - LEFT_ALONE_MAX),
             counters=mesh.counters.as_dict() | self._node.mesh.lan_counters(),
         )
 
@@ -149,7 +162,7 @@ class _Last:
             self.status = _stream(feed, names, self.backups)
         figures = (
             feed.top, feed.rate, feed.bits, feed.wanted, parent and parent.wire.rtt,
-            len(feed.gaps.numbers), len(feed.kept.packets),
+            len(feed.gaps.numbers), feed.kept.how_many,
         )  # fmt: skip
         counts = counts_of(feed.counters)
         if counts == self.counts and figures == self.figures:
@@ -188,6 +201,16 @@ def _group(circle: Circle, names: Names) -> MeshGroup:
         group="all" if circle.group == BASE else ipv4.text(circle.group),
         neighbours=tuple(sorted(names.of(each.node) for each in circle.active)),
         known=len(circle.passive),
+    )
+
+
+def _left_alone(node: int, excluded: Excluded, now: float) -> MeshLeftAlone:
+    return MeshLeftAlone(
+        name=excluded.name or f"{node:016x}",
+        id=f"{node:016x}",
+        address=excluded.address,
+        seconds=ceil(excluded.until - now),
+        why=excluded.why,
     )
 
 

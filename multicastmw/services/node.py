@@ -148,10 +148,10 @@ class NodeService(MultiService):
     # --- the parts
 
     def _make_remedies(self) -> tuple[RecoveryService | None, FecService | None]:
-        """What is done about losses on links; in the mesh who sends again is the mesh's own."""
-        wanted, is_static = self.config.recovery, self.config.overlay.engine == "static"
+        """What is done about losses on links; between neighbours the mesh itself sends again."""
+        wanted = self.config.recovery
         return (
-            RecoveryService(self) if is_static and wanted.deadline else None,
+            RecoveryService(self) if wanted.deadline else None,
             FecService(self) if wanted.fec != "off" else None,
         )
 

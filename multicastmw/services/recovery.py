@@ -13,13 +13,15 @@ if TYPE_CHECKING:
 
 
 class RecoveryService(Service):
-    """What a node of engine static has, unless [recovery] deadline is 0."""
+    """What a node has, unless [recovery] deadline is 0; one of engine mesh for its static links."""
 
     def __init__(self, node: "NodeService") -> None:
         config = node.config
         wanted, uplink = config.recovery, config.overlay.uplink
         self.recovery = Recovery(wanted.deadline, wanted.hold, uplink, node.reactor.seconds())
         self.recovery.is_needed = node.fastpath.mirror.is_needed
+        if node.mesh:
+            self.recovery.shared = node.mesh.mesh.may_resend
         self._clockwork = Clockwork(node.reactor, self.recovery)
         node.room.recovery = node.forwarder.mender = self.recovery
 

@@ -225,8 +225,8 @@ class Prune(NamedTuple):
 class Peers(NamedTuple):
     """Op 37: membership of a group's overlay.
 
-    JOIN, FORWARD_JOIN, CONNECT_BACK: the first sample is of whom it is about; NEIGHBOUR: `ttl` 1 asks
-    urgently (it has no other), 0 does not; SHUFFLE: the first is the asker's own.
+    JOIN, FORWARD_JOIN: the first sample is of whom it is about; NEIGHBOUR: `ttl` 1 asks urgently (it has no
+    other), 0 does not; SHUFFLE: the first is the asker's own; CONNECT_BACK: the asker, and who is to dial it.
     """
 
     group: int

@@ -229,11 +229,15 @@ class OtherParts(SynchronousTestCase):
             "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
             "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},), "streams_not_shown": 7,
             "feeds": 1, "rotate": 0.0,
+            "left_alone": (
+                {"name": "liar\x1b[2J", "id": "c", "address": "192.0.2.9", "seconds": 59, "why": "it floods"},
+            ), "left_alone_not_shown": 12,
         }  # fmt: skip
         text = "\n".join(self.drawn("mesh"))
         self.assertIn("relay, nothing for others, cannot be dialled", text)
         for words in ("12.3\u00b10.4", "3.12%", "12.3k", "4.56M", "17", "1  NAT", "c?[2J, d, e +1",
-                      "239.1.2.3 of studio", "and 7 more"):  # fmt: skip
+                      "239.1.2.3 of studio", "and 7 more", "liar?[2J", "59  it floods",
+                      "and 12 more are left alone"):  # fmt: skip
             self.assertIn(words, text)
         self.assertLess(text.index("12.3\u00b1"), text.index("NAT"))
         lines = self.drawn("tree")
@@ -241,8 +245,12 @@ class OtherParts(SynchronousTestCase):
         self.assertTrue(lines[2].endswith("b  12.3 ms"), lines)
         self.assertEqual(["a", "c?[2J", "d"], [line.split()[-1] for line in lines[3:6]])
         self.assertEqual("    instead of b: e, f", lines[-1])
-        self.status["mesh"] |= {"neighbours": (), "streams": ()}
-        self.assertIn("no neighbour yet", "\n".join(self.drawn("mesh")))
+        self.status["mesh"] |= {
+            "neighbours": (), "streams": (), "left_alone": (), "left_alone_not_shown": 0,
+        }  # fmt: skip
+        text = "\n".join(self.drawn("mesh"))
+        self.assertIn("no neighbour yet", text)
+        self.assertNotIn("left alone", text)
 
     def test_of_two_feeds_both_ways_are_drawn_and_what_they_share(self) -> None:
         stream = {
@@ -254,7 +262,8 @@ class OtherParts(SynchronousTestCase):
         self.link["nodes"] = ()
         self.status["mesh"] = {
             "role": "member", "uplink": 0, "dialable": True, "neighbours": (), "streams": (stream,),
-            "groups": (), "streams_not_shown": 0, "feeds": 2, "rotate": 60.0,
+            "groups": (), "streams_not_shown": 0, "feeds": 2, "rotate": 60.0, "left_alone": (),
+            "left_alone_not_shown": 0,
         }  # fmt: skip
         text = " ".join(self.drawn("mesh"))
         self.assertIn("can be dialled, two feeds of each stream, parents change every 60 s or so", text)

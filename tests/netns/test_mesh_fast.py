@@ -120,6 +120,8 @@ class Relays(Case):
         self.assertLess(abs(stream["highest"] - self.sender.state["sent"]), self.rate / 2)
         self.assertLess(abs(stream["packet_rate"] - self.rate), self.rate / 4)
         self.assertEqual([a.name, relay.name], stream["path"])
+        if recovery:
+            self.assertGreater(stream["kept"], self.rate)
         self.assertEqual(trouble, [self.trouble(host) for host in (relay, leaf)])
         self.ends_whole(in_order=True)
 

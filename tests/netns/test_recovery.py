@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from multicastmw.cli.lab import TimedOut
+from multicastmw.cli.lab import Host, TimedOut
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
@@ -15,10 +15,14 @@ from tests.netns.kit import (
     Receiver,
     Sections,
     Sender,
+    await_linked,
     mcmw,
+    node_ini,
     peer_of,
+    wanters,
     why_not,
 )
+from tests.netns.test_mesh import overlay
 
 GROUP = "239.1.1.1"
 S = "10.88.0.1"
@@ -133,6 +137,80 @@ class PythonTests(Losses):
         d = self.tree.d.status()
         self.assertEqual(0, peer_of(d, "b")["counters"]["unknown_messages"], "nothing is said to it")
         self.assertEqual({DEVICE, "c", "d"}, set(status["routes"][0]["to"]))
+
+
+class BorderTests(NetnsTestCase):
+    """a and c are static and dial b, which is in a mesh with e; every way to b loses 3 %."""
+
+    skip = why_not()
+    recovery: Sections = {"recovery": {"hold": 2}}
+    percent = 3
+
+    def setUp(self) -> None:
+        self.lab = self.make_lab("abce")
+        self.a, self.b, self.c, self.e = (self.lab.host(name) for name in "abce")
+        self.b.start_node(node_ini(self.b, (), {**overlay(None, role="relay"), **self.sections}))
+        for host in (self.a, self.c):
+            host.start_node(node_ini(host, (self.b,), self.sections))
+        self.e.start_node(node_ini(self.e, (), {**overlay(self.b), **self.sections}))
+        await_linked(self.b, "ace")
+
+    @property
+    def sections(self) -> Sections:
+        return {**self.recovery, **IN_PYTHON}
+
+    def film(self, sender: Host, *receivers: Host) -> dict[str, dict[str, Any]]:
+        """Loses from its first packets on; gives what each received."""
+        found = {host.name: Receiver(host, GROUP) for host in receivers}
+        static = {host.name for host in receivers if host in (self.a, self.c)}
+        self.b.await_status(lambda status: static <= wanters(status, GROUP), PATIENCE, "demand of the tree")
+        if sender is self.a:
+            sender.await_status(lambda status: "b" in wanters(status, GROUP), PATIENCE, "demand behind b")
+        for host in receivers:
+            host.await_status(lambda status: wanters(status, GROUP), PATIENCE, "demand")
+        programme = Sender(sender, GROUP, count=PACKETS, rate=RATE)
+        source = f"10.88.0.{sender.index}"
+        for receiver in found.values():
+            receiver.await_last(GROUP, source, 0)
+        for host in (self.a, self.c, self.e):
+            self.lab.internet.lose("b", host.name, self.percent * 10)
+        programme.finish()
+        for receiver in found.values():
+            receiver.await_last(GROUP, source, PACKETS - 20)
+        for receiver in found.values():
+            with contextlib.suppress(TimedOut):  # and the test will say how many are missing
+                receiver.await_state(
+                    lambda _, receiver=receiver: receiver.report(GROUP, source)["received"] == PACKETS,
+                    "all packets", 5.0,
+                )  # fmt: skip
+        return {name: receiver.report(GROUP, source) for name, receiver in found.items()}
+
+    def test_what_static_links_lose_reaches_the_mesh_and_the_tree_whole(self) -> None:
+        for report in self.film(self.a, self.b, self.c, self.e).values():
+            self.assert_perfect(report, PACKETS)
+        self.assertEqual({"a", "c"}, set(self.b.status()["recovery"]["partners"]))
+
+    def test_what_comes_from_the_mesh_reaches_the_tree_whole(self) -> None:
+        for report in self.film(self.e, self.a, self.b, self.c).values():
+            self.assert_perfect(report, PACKETS)
+        self.assertGreater(self.b.status()["recovery"]["counters"]["resent"], PACKETS * self.percent / 200)
+
+
+class BorderWithoutItTests(BorderTests):
+    """The same with deadline = 0: what it is worth."""
+
+    recovery: Sections = OFF
+
+    def test_what_static_links_lose_reaches_the_mesh_and_the_tree_whole(self) -> None:
+        self.is_lost(self.film(self.a, self.b, self.c, self.e))
+
+    def test_what_comes_from_the_mesh_reaches_the_tree_whole(self) -> None:
+        self.is_lost(self.film(self.e, self.a, self.b, self.c))
+
+    def is_lost(self, found: dict[str, dict[str, Any]]) -> None:
+        for name, report in found.items():
+            self.measured(f"{name} without recovery", report["missing"])
+            self.assertGreater(report["missing"], PACKETS * self.percent / 200, name)
 
 
 class KernelTests(Losses):

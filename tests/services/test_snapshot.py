@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.mesh import large_mesh
 from bench.show import FIRST_GROUP, FIRST_SOURCE, NOW, large_node, link, move, packet, settle
 from multicastmw.core.mesh.backups import backups
-from multicastmw.core.status import MeshStatus, RouteStatus, Status
-from multicastmw.services.meshstatus import LOOKED_THROUGH
+from multicastmw.core.status import MeshLeftAlone, MeshStatus, RouteStatus, Status
+from multicastmw.services.meshstatus import LEFT_ALONE_MAX, LOOKED_THROUGH
 from multicastmw.services.node import NodeService
 from multicastmw.services.snapshot import Snapshots
 from multicastmw.wire.messages import AddRoute, Group, RemoveRoute, encode
@@ -123,6 +123,20 @@ class OfAMesh(SynchronousTestCase):
             assert mesh
             counts.append(sum(bool(stream.backups) for stream in mesh.streams))
         self.assertEqual([LOOKED_THROUGH, 2 * LOOKED_THROUGH, *[2 * LOOKED_THROUGH + 1] * 2], counts)
+
+    def test_who_is_left_alone_is_named_for_so_long_and_with_the_reason(self) -> None:
+        contacts = self.node.mesh.mesh.contacts
+        contacts.exclude(7 << 32, NOW - 4.5, "it floods", "liar", "192.0.2.9")
+        contacts.exclude(8 << 32, NOW - 20.0, "it floods", "late", "192.0.2.8")
+        (found,) = self.taken().left_alone
+        self.assertEqual(MeshLeftAlone("liar", f"{7 << 32:016x}", "192.0.2.9", 6, "it floods"), found)
+
+    def test_of_many_that_are_left_alone_the_last_ones_are_named(self) -> None:
+        for number in range(LEFT_ALONE_MAX + 5):
+            self.node.mesh.mesh.contacts.exclude(number << 32, NOW, "it floods", f"n{number}", "192.0.2.9")
+        mesh = self.taken()
+        self.assertEqual((LEFT_ALONE_MAX, 5), (len(mesh.left_alone), mesh.left_alone_not_shown))
+        self.assertEqual(f"n{LEFT_ALONE_MAX + 4}", mesh.left_alone[0].name)
 
     def test_somebody_who_has_gone_is_called_as_he_was_and_a_stranger_by_his_id(self) -> None:
         before = self.taken()

@@ -22,6 +22,8 @@ def mesh_of(node: "Node") -> dict[str, Any]:
         "everybody": {"group": "all", "neighbours": node.peers[:8], "known": 42},
         "streams": [_stream(node, index) for index in range(node.groups)],
         "streams_not_shown": 9,
+        "left_alone": [_left_alone(node, index) for index in range(2)],
+        "left_alone_not_shown": 3,
         "counters": {},
     }
 
@@ -36,6 +38,16 @@ def _neighbour(node: "Node", index: int) -> dict[str, Any]:
         "capacity": 8,
         "behind_nat": index == 2,
         "score": 1.5,
+    }
+
+
+def _left_alone(node: "Node", index: int) -> dict[str, Any]:
+    return {
+        "name": f"liar-{index}",
+        "id": f"{index:016x}",
+        "address": "198.51.100.66",
+        "seconds": 600 - int(node.now) % 600,
+        "why": "it does not send what it says that it has",
     }
 
 

@@ -5,6 +5,7 @@ from tests.web.test_page import PageCase
 STREAMS = "#panel-mesh table[aria-label='streams in the mesh']"
 NEIGHBOURS = "#panel-mesh table[aria-label='neighbours']"
 GROUPS = "#panel-mesh table[aria-label='groups in the mesh']"
+LEFT_ALONE = "#panel-mesh table[aria-label='nodes that are left alone']"
 WAY = "document.querySelector('.streamway')"
 
 
@@ -173,6 +174,15 @@ class ManyInTheMesh(MeshCase):
                 {childList: true, characterData: true, subtree: true}); })()""")
         self.browser.until("window.changes > 100", "figures that change")
         self.assertEqual(0, self.browser.ask("window.added"))
+
+
+class LeftAlone(MeshCase):
+    def test_who_is_left_alone_is_listed_with_the_reason(self) -> None:
+        self.browser.sees(LEFT_ALONE)
+        said = self.browser.text(LEFT_ALONE)
+        for words in ("liar-0", "liar-1", "198.51.100.66", "it does not send what it says that it has"):
+            self.assertIn(words, said)
+        self.assertIn("and 3 more", self.browser.text("#mesh-left-alone .more"))
 
 
 class WithoutAMesh(PageCase):

@@ -119,15 +119,21 @@ def is_whole(flow: "Flow") -> bool:
 class InKernel:
     """What a feed sees of itself in the kernel."""
 
-    def __init__(self, stream: Stream, slot: int, ring: Ring, tables: KernelTables) -> None:
+    def __init__(self, stream: Stream, slot: int, flow: "Flow", tables: KernelTables) -> None:
         self._stream = stream
         self._slot = slot
-        self._ring = ring
+        self._ring = flow.ring
+        self._flow = flow
         self._tables = tables
 
     def last(self) -> tuple[int, float] | None:
         """The highest number that came there, and when; None while its numbers are judged here."""
         return None if self._stream.is_judged_here else self._tables.last(self._slot, self._stream.count)
+
+    @property
+    def how_many(self) -> int:
+        """Packets that are kept there, as far as it was looked at last."""
+        return min(self._ring.size, self._flow.passed - self._flow.ring_since)
 
     def kept(self, number: int) -> bytes | None:
         """The packet of that number, if it is there still."""

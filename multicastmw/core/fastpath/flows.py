@@ -54,8 +54,8 @@ class Flow:
 
     __slots__ = (
         "calm", "duplicates", "epoch", "handled", "key", "late", "lost", "numbered", "origin", "passed",
-        "places", "recall", "reordered", "rests_until", "ring", "route", "sequence", "slot", "stays",
-        "straying", "streams", "value", "was_passed", "why",
+        "places", "recall", "reordered", "rests_until", "ring", "ring_since", "route", "sequence", "slot",
+        "stays", "straying", "streams", "value", "was_passed", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -79,6 +79,7 @@ class Flow:
         self.stays = 0  # times that it stayed here for that
         self.was_passed = 0  # when that was looked at
         self.ring = NO_RING  # where the kernel keeps its packets
+        self.ring_since = 0  # what had passed when that was taken
         self.why = "the fast path is off"
 
     def give(self, recall: NumbersOf) -> None:
@@ -104,7 +105,7 @@ class Flow:
             if tables is None or self.slot is None:
                 stream.feed.kernel = None
             else:
-                stream.feed.kernel = InKernel(stream, self.slot, self.ring, tables)
+                stream.feed.kernel = InKernel(stream, self.slot, self, tables)
 
     def _begin_counting(self) -> None:
         self.handled, self.straying, self.calm = self._handled(), 0, 0
@@ -355,7 +356,7 @@ class Flows:
             return True
         self._free_ring(flow)
         ring = self._rings.take(size) if size else NO_RING
-        flow.ring = ring or NO_RING
+        flow.ring, flow.ring_since = ring or NO_RING, flow.passed
         return ring is not None
 
     def _free_ring(self, flow: Flow) -> None:

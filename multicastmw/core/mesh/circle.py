@@ -60,6 +60,9 @@ class Circle:
     def learn(self, samples: Iterable[Sample], now: float, by: Neighbour | None = None) -> None:
         """Members that somebody else knows; `by`: who says so in his own name."""
         mesh = self._mesh
+        if by is not None:
+            samples = list(samples)
+            mesh.call_back.told(samples, by)
         linked = {neighbour.node for neighbour in self.active}
         new = []
         for sample in samples:
@@ -101,7 +104,7 @@ class Circle:
         pool = [
             sample
             for node, (sample, _) in self.passive.items()
-            if node not in besides and not sample.flags & NAT
+            if node not in besides and self.can_be_reached(sample)
         ]
         if able:
             pool = [sample for sample in pool if weight_of(sample) >= 1] or pool
@@ -113,7 +116,15 @@ class Circle:
             weights.pop(at)
         return drawn
 
+    def can_be_reached(self, sample: Sample) -> bool:
+        """Can it be dialled, or asked to dial?"""
+        return not sample.flags & NAT or self._mesh.call_back.is_possible(sample)
+
     # --- neighbours
+
+    def has_room(self) -> bool:
+        """For one more, who need not be one of those whom nobody can dial."""
+        return self._has_room(False, False)
 
     def _has_room(self, urgent: bool, is_nat: bool) -> bool:
         most = links_most(self._mesh.capacity)
@@ -236,6 +247,8 @@ class Circle:
             self.walks.shuffle(by, peers._replace(samples=samples), now)
         elif kind == Kind.SHUFFLE_REPLY and samples:
             self.walks.reply(by, samples, now)
+        elif kind == Kind.CONNECT_BACK:
+            self._mesh.call_back.accept(by, peers, now)
 
     def _accept_ask(self, by: Neighbour, kind: int, urgent: bool, now: float) -> None:
         if by in self.active:

@@ -28,6 +28,9 @@ class Excluded(NamedTuple):
 
     until: float
     back_off: float
+    why: str
+    name: str  # as its link had it
+    address: str
 
 
 class Contacts:
@@ -106,14 +109,20 @@ class Contacts:
         if neighbour:
             self._reached(neighbour, group, purpose, now)
             return True
-        if sample.flags & NAT or len(self._reaching) >= REACHING_MAX:
-            return node in self._reaching
         purposes = self._reaching.get(node)
         if purposes is None:
-            self._reaching[node] = {group: purpose}
-            self._mesh.around.dial(sample, now)
-        elif purposes.get(group) in (None, "probe"):
+            return len(self._reaching) < REACHING_MAX and self._begin(sample, group, purpose, now)
+        if purposes.get(group) in (None, "probe"):
             purposes[group] = purpose
+        return True
+
+    def _begin(self, sample: Sample, group: int, purpose: str, now: float) -> bool:
+        """It is dialled, or asked to dial."""
+        if sample.flags & NAT and not self._mesh.call_back.ask(sample, group, now):
+            return False
+        self._reaching[sample.node] = {group: purpose}
+        if not sample.flags & NAT:
+            self._mesh.around.dial(sample, now)
         return True
 
     def _reached(self, neighbour: Neighbour, group: int, purpose: str, now: float) -> None:
@@ -128,6 +137,7 @@ class Contacts:
 
     def up(self, neighbour: Neighbour, now: float) -> None:
         """There is a link to it: what was to be said is said."""
+        self._mesh.call_back.came(neighbour.node)
         for message in self._messages.pop(neighbour.node, ()):
             neighbour.say(message, now)
         for group, purpose in self._reaching.pop(neighbour.node, {}).items():
@@ -151,7 +161,11 @@ class Contacts:
         """All that are remembered."""
         return list(self._excluded)
 
-    def exclude(self, node: int, now: float) -> float:
+    def left_alone(self, now: float) -> list[tuple[int, Excluded]]:
+        """Nodes that are not dealt with now, the last one first."""
+        return [(node, found) for node, found in reversed(self._excluded.items()) if now < found.until]
+
+    def exclude(self, node: int, now: float, why: str = "", name: str = "", address: str = "") -> float:
         """Not to be dealt with, for so many seconds."""
         last = self._excluded.pop(node, None)
         back_off = MISBEHAVED_BACK_OFF
@@ -159,7 +173,7 @@ class Contacts:
             back_off = min(MISBEHAVED_BACK_OFF_MOST, 2 * last.back_off)
         if len(self._excluded) >= EXCLUDED_MAX:
             del self._excluded[next(iter(self._excluded))]
-        self._excluded[node] = Excluded(now + back_off, back_off)
+        self._excluded[node] = Excluded(now + back_off, back_off, why, name, address)
         self._messages.pop(node, None)
         self._relays.pop(node, None)
         return back_off

@@ -7,10 +7,16 @@ class MeshCounters(Counters):
     """What neighbours said that was too much, or about what this node does not know."""
 
     __slots__ = (
-        "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound", "left_for_conduct",
-        "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound", "searches", "stolen",
-        "streams_over_bound", "unknown_streams",
+        "call_backs_asked", "call_backs_came", "call_backs_dialled", "call_backs_over_bound",
+        "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound",
+        "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound", "searches",
+        "stolen", "streams_over_bound", "unknown_streams",
     )  # fmt: skip
+    call_backs_asked: int  # nodes behind NATs that were asked to dial this one
+    call_backs_came: int
+    call_backs_dialled: int  # because somebody asked
+    call_backs_over_bound: int
+    call_backs_sent_on: int
     circles_over_bound: int
     false_samples: int  # times that somebody told of many members, and hardly one was there
     finds: int

@@ -14,6 +14,7 @@ from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Router
 from multicastmw.wire.data import (
     BEACON,
+    CAME_AGAIN,
     FLAGS_OFFSET,
     LOW_WATER_OFFSET,
     NUMBERED_BY_KERNEL,
@@ -67,13 +68,7 @@ class MeshDestination:
         feed = packet.feed
         if feed is None:
             return
-        buffer = packet.buffer
         is_beacon = feed.ours and self._sent(packet, feed)
-        if feed.gaps.numbers:
-            (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
-            buffer[LOW_WATER_OFFSET] = feed.low_water(sequence)
-        else:
-            buffer[LOW_WATER_OFFSET] = 0
         for child in feed.brood.takers:
             child.wire.deliver(packet)
         if is_beacon:  # behind the data: who gets these need not be told of them
@@ -83,7 +78,9 @@ class MeshDestination:
         """One that begins here is kept; True: it is to be announced."""
         buffer, now = packet.buffer, packet.now
         (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
-        is_beacon = feed.beacon_due(now)
+        if not feed.gaps.numbers:  # of which its repair says where they are
+            buffer[LOW_WATER_OFFSET] = 0
+        is_beacon = not buffer[FLAGS_OFFSET] & CAME_AGAIN and feed.beacon_due(now)
         if is_beacon:
             buffer[FLAGS_OFFSET] |= BEACON
         self._mesh.now = now

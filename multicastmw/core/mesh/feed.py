@@ -264,7 +264,9 @@ class Feed:
 
     def sent(self, sequence: int, size: int, stored: Any, now: float) -> None:
         """One of ours goes out."""
-        is_first, self.top = self.top < 0, sequence
+        is_first = self.top < 0
+        if is_first or ahead(sequence, self.top):  # what a static link lost comes later
+            self.top = sequence
         self.moved_at = now
         self._count += 1
         self._bytes += size
@@ -518,7 +520,8 @@ class Feed:
             self.rerouted()
         elif seconds < LIVE:
             return  # so that a slow stream has its true rate
-        self.gaps.fade(seconds)
+        if not self.ours:
+            self.gaps.fade(seconds)
         self._measured_at = now
         self._count = self._bytes = 0
         if self.top >= 0:

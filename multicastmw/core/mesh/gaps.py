@@ -16,6 +16,7 @@ from multicastmw.core.mesh.settings import (
     MISSING_MAX,
     NACK_EXTRA,
     NACK_FACTOR,
+    NACK_SOON,
     NACK_TRIES,
 )
 from multicastmw.core.mesh.theirs import Theirs
@@ -161,7 +162,7 @@ class Gaps:
         self.numbers.clear()
 
     def _guard(self) -> float:
-        """Seconds until what is missing is asked for: it may be late, or be rebuilt, or the other parent's."""
+        """Seconds until what is missing is asked for: it is late, or is rebuilt, or the other parent's."""
         parent = self._feed.parent
         within = parent.rebuilds_within if parent is not None else 0.0
         return max(self._reordering.guard(self._feed.rate), within) + self.lag
@@ -249,7 +250,18 @@ class Gaps:
         asks.setdefault(whom, []).append(number)
         miss.tries += 1
         miss.asked = whom
-        miss.ask_at = now + NACK_FACTOR * whom.rtt + NACK_EXTRA + self.late
+        miss.ask_at = now + self._patience(whom, miss, now)
+
+    def _patience(self, whom: Source, miss: Miss, now: float) -> float:
+        """Seconds until the next try: a round trip and a bit; from the third on twice as long each time, but
+        so that there is a place for all before the deadline: who is away for a moment is asked again then."""
+        least = NACK_FACTOR * whom.rtt + NACK_EXTRA + self.late
+        doubled = miss.tries - NACK_SOON
+        if doubled < 0:
+            return least
+        left = miss.noticed + self._feed.deadline - now
+        share = left / max(1, NACK_TRIES + 1 - miss.tries)
+        return max(least, min(share, least * (2 << doubled)))
 
     def _did_not_send(self, whom: Source, number: int, now: float) -> None:
         """Had it said that it has it, and sends nothing at all?  A second counts once."""

@@ -38,6 +38,8 @@ class KeptCounters(Protocol):
 class Shelf(Protocol):
     """Where else packets are kept: in the kernel."""
 
+    @property
+    def how_many(self) -> int: ...
     def kept(self, number: int) -> Any:
         """The packet of that number; None where it is not there."""
 
@@ -88,6 +90,11 @@ class Kept:
         if found is None and self._feed.kernel is not None:
             found = self._feed.kernel.kept(number)
         return found
+
+    @property
+    def how_many(self) -> int:
+        """Packets that are kept, here and there."""
+        return len(self.packets) + (self._feed.kernel.how_many if self._feed.kernel is not None else 0)
 
     def has(self, number: int) -> bool:
         return number in self.packets or self.find(number) is not None

@@ -7,6 +7,7 @@ from typing import Protocol
 from multicastmw.core.bucket import Bucket
 from multicastmw.core.events import Event, Limit, Tell
 from multicastmw.core.mesh.announcing import Announcer
+from multicastmw.core.mesh.callback import CallBack
 from multicastmw.core.mesh.circle import Circle
 from multicastmw.core.mesh.contacts import Contacts
 from multicastmw.core.mesh.counters import MeshCounters
@@ -130,6 +131,7 @@ class Mesh:
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
         self.contacts = Contacts(self)
+        self.call_back = CallBack(self)
         self.standing = Standing(self)
         self.tell: Tell = nobody
         self.announcer = Announcer(self, now)
@@ -568,6 +570,7 @@ class Mesh:
         self._tidy_at = now + TIDY
         self._serve_no_more(now)
         self.standing.tidy(now)
+        self.call_back.tidy(now)
         if self.neighbours:
             one = self.rng.choice(list(self.neighbours.values()))
             if one.wire.rtt is not None:

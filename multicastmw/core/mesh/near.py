@@ -86,7 +86,9 @@ class Near:
         able = [
             sample
             for sample in samples
-            if not sample.flags & NAT and sample.node not in self.distances and weight_of(sample) >= 1
+            if weight_of(sample) >= 1
+            and sample.node not in self.distances
+            and self._circle.can_be_reached(sample)
         ]
         if not able:
             return
@@ -123,10 +125,12 @@ class Near:
         above += circle.ways.origins()[:1]
         known = {node: sample for node, (sample, _) in self.close.items()}
         known |= {node: sample._replace(age=int(now - at)) for node, (sample, at) in circle.passive.items()}
+        known = {node: sample for node, sample in known.items() if not sample.flags & NAT}
         known |= {neighbour.node: neighbour.sample for neighbour in circle.active}
         for node in (asker.node, *(sample.node for sample in above)):
             known.pop(node, None)
-        able = [sample for sample in known.values() if weight_of(sample) >= 1 and not sample.flags & NAT]
+        unreachable = asker.flags & NAT  # for who is behind a NAT: who is, too; others may ask them over us
+        able = [each for each in known.values() if weight_of(each) >= 1 and not each.flags & unreachable]
         before = circle.ways.before()
         full = self._full_for(asker)
         able.sort(key=lambda each: (each.node in full, before(each) + between(each.place, asker.place)))

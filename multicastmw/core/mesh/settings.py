@@ -64,6 +64,7 @@ GUARD_FADES = 0.97  # a second: at 30 packets/s one in 300 is asked for in vain,
 GAP_WAIT = 0.125
 NACK_REST = 0.01
 NACK_FACTOR, NACK_EXTRA, NACK_TRIES = 1.3, 0.03, 8
+NACK_SOON = 3  # tries that are made as soon as an answer could be there; the others have the rest of the time
 MISSING_MAX = 2_048  # numbers that one stream looks for
 ASKED_MAX = 64  # ranges of one Nack or Graft
 AT_ONCE = 256  # packets that one Nack brings

@@ -55,7 +55,7 @@ class Standing:
             return
         mesh.counters.left_for_conduct += 1
         self.records.served(by.node, now)
-        back_off = mesh.contacts.exclude(by.node, now)
+        back_off = mesh.contacts.exclude(by.node, now, why, by.wire.name, by.wire.address)
         mesh.tell(LeftAlone(by.wire.name, by.wire.address, why, round(back_off)))
         if by.wire.is_named:
             self._aside[by.node] = by

@@ -121,6 +121,8 @@ class Walks:
                 self._mesh.blame(by, UNASKED, now)
                 return
             self._replies_due -= 1
+            if len(samples) > 1 and samples[1].node == by.node:  # it came from there itself
+                self._mesh.call_back.told(samples[2:], by)
             self._circle.learn(samples[1:], now)
             self._circle.near.answered(by, samples[1:])
         elif back := self.back.pop(asker, None):

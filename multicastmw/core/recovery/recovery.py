@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING
 from multicastmw.core.bucket import Bucket
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.settings import (
+    FORGET,
     KEPT_BYTES,
     KEPT_BYTES_ALL,
     KEPT_SECONDS,
     PACKET_BYTES,
     RESENT_SHARE,
 )
+from multicastmw.core.recovery.fed import Fed
 from multicastmw.core.recovery.partner import Partner
-from multicastmw.core.recovery.repair import Repair, RepairCounters
+from multicastmw.core.recovery.repair import Repair
+from multicastmw.core.recovery.served import RepairCounters, Served
 from multicastmw.wire.mesh import Have, Held, Nack, StreamKey
 from multicastmw.wire.probe import GROUP as PROBING
 
@@ -32,6 +35,8 @@ UPLINK_USUAL = 20_000  # kbit/s, where node.ini does not say it and not much is 
 BURST = 0.1  # seconds of what may be sent again, that may be sent at once
 BURST_LEAST = 32_000.0  # bytes
 NEVER = float("inf")
+
+MayResend = Callable[[float, float], bool]  # so many bytes, now
 
 
 class RecoveryCounters(Counters):
@@ -59,13 +64,15 @@ class Recovery:
         self.counters = RecoveryCounters()
         self.partners: dict[Link, Partner] = {}
         self.repairs: dict[StreamKey, Repair] = {}
+        self.fed: dict[StreamKey, Fed] = {}  # at a border: what the mesh has
+        self.shared: MayResend | None = None  # the mesh's bound, at a border
         self.wake: Callable[[], None] = lambda: None  # the deadline may have come nearer
         # Told of streams, by origin and route, whose packets are to pass here and not in the kernel alone.
         self.is_needed: Callable[[int, Route], None] = lambda origin, route: None
         self._uplink = uplink
         self._resends = Bucket(0.0, 0.0)
         self._pace(0.0)
-        self._busy: dict[Repair, None] = {}
+        self._busy: dict[Served, None] = {}
         self._keeping: dict[Repair, None] = {}
         self._due = NEVER
         self._measure_at = self._round_at = NEVER
@@ -91,16 +98,42 @@ class Recovery:
     def begins(
         self, origin: int, count: int, group: int, source: int, stream: "Stream | Sending", now: float
     ) -> Repair | None:
-        """A stream, or the kernel's count of one, was not there before; None: it is not to be repaired."""
+        """A stream, or the kernel's count of one, was not there before; None: it is not to be repaired, or
+        the mesh does it."""
         if group == PROBING:
             return None  # it measures what is lost
         key = StreamKey(origin ^ count, group, source)
-        repair = self.repairs[key] = Repair(origin, key, stream, self, now)
-        repair.kept.trim(0, 0.0, self._kept_most(PACKET_BYTES))
         if self._measure_at == NEVER:
             self._measure_at = now + MEASURE_EVERY
             self.wake()
+        feed = stream.feed
+        begins_here = getattr(stream, "window", None) is None
+        if feed is not None and (begins_here or not feed.ours):
+            self._feeds(Fed(key, stream.route, feed, self))
+            return None
+        repair = self.repairs[key] = Repair(origin, key, stream, self, now)
+        repair.kept.trim(0, 0.0, self._kept_most(PACKET_BYTES))
+        if feed is not None:
+            feed.gaps = repair.gaps  # it enters the mesh here, and what it lacks is said there, too
         return repair
+
+    def _feeds(self, fed: Fed) -> None:
+        """The mesh has a stream."""
+        if before := self.fed.get(fed.key):
+            self._forgotten.add(before.counters)
+        self.fed[fed.key] = fed
+        if fed.others:
+            self._winds_round()
+
+    def _look_at_fed(self) -> None:
+        """Where do they go now?  Those that have ended are forgotten, as the mesh does."""
+        for key, fed in list(self.fed.items()):
+            fed.look()
+            if fed.others:
+                self._winds_round()
+            if self.now - fed.heard > FORGET:
+                self._forgotten.add(self.fed.pop(key).counters)
+                self._busy.pop(fed, None)
 
     def ended(self, repair: Repair) -> None:
         """Nothing has come of it for long."""
@@ -111,13 +144,14 @@ class Recovery:
 
     def totals(self) -> RepairCounters:
         """Of all streams, the forgotten ones among them."""
-        return RepairCounters().add(self._forgotten, *(each.counters for each in self.repairs.values()))
+        served = [*self.repairs.values(), *self.fed.values()]
+        return RepairCounters().add(self._forgotten, *(each.counters for each in served))
 
     # --- what a stream asks
 
-    def busy(self, repair: Repair, at: float) -> None:
+    def busy(self, served: Served, at: float) -> None:
         """It has something to do then."""
-        self._busy[repair] = None
+        self._busy[served] = None
         if at < self._due:
             self._due = at
             self.wake()
@@ -125,12 +159,15 @@ class Recovery:
     def keeps(self, repair: Repair) -> None:
         """It goes to a partner, who is told how far it is."""
         self._keeping[repair] = None
+        self._winds_round()
+
+    def _winds_round(self) -> None:
         if self._round_at == NEVER:
             self._round_at = self.now + HAVE_EVERY
             self.wake()
 
     def may_resend(self, size: float, now: float) -> bool:
-        return self._resends.allows(now, size)
+        return self.shared(size, now) if self.shared else self._resends.allows(now, size)
 
     def _kept_most(self, mean: float) -> int:
         """Packets of this mean size that one stream may keep."""
@@ -153,17 +190,18 @@ class Recovery:
             return
         for held in have.streams:
             repair = self.repairs.get(held.stream) if isinstance(held.stream, StreamKey) else None
-            if repair is None:
-                self.counters.unknown_streams += 1
-            else:
+            if repair is not None:
                 repair.accept_held(by, held, now)
+            elif held.stream not in self.fed:  # the mesh asks for what that lacks
+                self.counters.unknown_streams += 1
 
     def _accept_nack(self, by: Partner, nack: Nack, now: float) -> None:
         self.counters.nacks += 1
-        repair = self.repairs.get(nack.stream)
+        repair, fed = self.repairs.get(nack.stream), self.fed.get(nack.stream)
+        served = repair or fed
         if not by.nacks.allows(now):
             self.counters.nacks_over_bound += 1
-        elif repair is None or not repair.knows(by):
+        elif served is None or not served.knows(by):
             self.counters.unknown_streams += 1
             other = self.repairs.get(nack.stream._replace(origin=nack.stream.origin ^ 1))
             if other is not None and other.knows(by):  # the kernel has numbered it
@@ -171,8 +209,9 @@ class Recovery:
         elif by.wire.is_congested:
             self.counters.congested += 1
         else:
-            repair.accept_nack(by, nack.missing, now)
-            self.is_needed(repair.origin, repair.stream.route)
+            served.accept_nack(by, nack.missing, now)
+            if repair is not None:  # of what the mesh has the kernel keeps packets, too
+                self.is_needed(repair.origin, repair.stream.route)
 
     # --- time
 
@@ -196,7 +235,8 @@ class Recovery:
             self._tell(now)
 
     def _measure(self, now: float) -> None:
-        self._measure_at = now + MEASURE_EVERY if self.repairs else NEVER
+        self._look_at_fed()
+        self._measure_at = now + MEASURE_EVERY if self.repairs or self.fed else NEVER
         sent = 0.0
         for repair in list(self.repairs.values()):
             mean = repair.mean
@@ -218,13 +258,14 @@ class Recovery:
 
     def _tell(self, now: float) -> None:
         """A round: what is quiet, to those whom it goes to."""
-        self._round_at = now + HAVE_EVERY if self._keeping else NEVER
+        served: list[Served] = [*self._keeping, *(fed for fed in self.fed.values() if fed.others)]
+        self._round_at = now + HAVE_EVERY if served else NEVER
         said: dict[Partner, list[Held]] = {}
-        for repair in self._keeping:
-            held = repair.to_tell(now)
+        for each in served:
+            held = each.to_tell(now)
             if held is None:
                 continue
-            for other in repair.others:
+            for other in each.others:
                 partner = self.partners.get(other)  # type: ignore[call-overload]
                 if partner is not None:
                     said.setdefault(partner, []).append(held)

@@ -8,13 +8,11 @@ A packet that follows the one before, while nothing is missing, costs one compar
 goes to a partner, a copy.  Everything else is looked at in `_took`.
 """
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.gaps import Gaps
 from multicastmw.core.mesh.kept import Kept
-from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each, ranges
+from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
 from multicastmw.core.mesh.settings import (
     AT_ONCE,
@@ -28,55 +26,38 @@ from multicastmw.core.mesh.settings import (
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.packet import Packet
 from multicastmw.core.recovery.partner import Partner
+from multicastmw.core.recovery.served import NOWHERE, Served
 from multicastmw.wire.data import CAME_AGAIN, LOW_WATER_OFFSET
-from multicastmw.wire.mesh import RANGES_MAX, Have, Held, Load, Range, StreamKey
+from multicastmw.wire.mesh import Held, StreamKey
 
 if TYPE_CHECKING:
     from multicastmw.core.forwarding import Sending, Stream
     from multicastmw.core.recovery.recovery import Recovery
-    from multicastmw.core.routing import Destination
+    from multicastmw.core.routing import Destination, Route
 
 # What we chose.
 FOLLOWS = 0.3  # of a measured rate goes into the mean
-QUIET = 0.04  # seconds without a packet: what is sent more often shows its own losses
-TELLS = 3  # times that a highest number is announced: a Have may be lost, too
 IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
 NEVER = float("inf")
-NOWHERE = -1  # no number
 LOOKS = 63  # every 64th packet it is looked whether too many are kept
 
 
-class RepairCounters(Counters):
-    """Packets of a stream: what was missing and what became of it, and what was sent again."""
-
-    __slots__ = ("asked", "given_up", "held", "missed", "recovered", "resent", "resent_bytes")
-    asked: int
-    given_up: int
-    held: int  # for a while, so that programs get them in order
-    missed: int
-    recovered: int
-    resent: int
-    resent_bytes: int
-
-
-class Repair:
+class Repair(Served):
     """Of one stream; `stream` counts its packets, as they come over a link or as they begin here."""
 
     def __init__(
         self, origin: int, key: StreamKey, stream: "Stream | Sending", recovery: "Recovery", now: float
     ) -> None:
         """`key` has the origin, or what stands for it where the kernel has numbered the packets."""
+        super().__init__(key, recovery)
         self.origin = origin
-        self.key = key
         self.stream = stream
         self.window = getattr(stream, "window", None)  # None: it begins here
         self.next = NOWHERE  # the number that follows, while nothing is missing
         self.link: Any = None  # that it comes over
-        self.others: tuple[Destination, ...] = ()  # that its packets go to
+        self.others = ()
         self.keeps = False  # is one of these a partner's?
         self.rate = 0.0  # packets/s
-        self.due = NEVER
-        self.counters = RepairCounters()
         self.gaps = Gaps(self)
         self.kernel: None = None  # of what the kernel forwards nothing is kept
         self.kept = Kept(self)
@@ -85,10 +66,8 @@ class Repair:
         self.theirs: dict[Any, Theirs] = {}
         self._nobodys = Theirs()
         self.children: tuple[()] = ()
-        self._recovery = recovery
         self._top = NOWHERE
         self._restarts = 0
-        self._told, self._tells = NOWHERE, TELLS
         self._counted = 0
         self._measured_at = now
         self._missed = 0
@@ -99,6 +78,14 @@ class Repair:
         if self.window is None:
             return (self.stream.numbered - 1) & MASK if self.stream.numbered else NOWHERE  # type: ignore[union-attr]
         return (self.next - 1) & MASK if self.next >= 0 else self._top
+
+    @property
+    def heard(self) -> float:
+        return self.stream.heard
+
+    @property
+    def route(self) -> "Route":
+        return self.stream.route
 
     # --- what its parts ask
 
@@ -120,17 +107,6 @@ class Repair:
 
     def promised(self, source: Any, points: float, now: float) -> None:
         """See `of`."""
-
-    def wake(self, at: float) -> None:
-        if at < self.due:
-            self.due = at
-            self._recovery.busy(self, at)
-
-    def knows(self, asker: Any) -> bool:
-        return asker.wire in self.stream.route.takers
-
-    def low_water(self, sequence: int) -> int:
-        return self.gaps.low_water(sequence)
 
     def may_resend(self, now: float) -> bool:
         return self._recovery.may_resend(self.mean, now)
@@ -270,35 +246,6 @@ class Repair:
             miss.tries += IN_VAIN
         miss.ask_at = now + GAP_WAIT
 
-    def accept_nack(self, by: Partner, missing: tuple[Range, ...], now: float) -> None:
-        """Sends what is here; what is not is said."""
-        packets, absent = self.kept.packets, list[int]()
-        for number in each(missing, AT_ONCE):
-            if number in packets:
-                self.kept.give(by, number, now)
-            else:
-                absent.append(number)
-        if absent:
-            self._recovery.counters.not_kept += len(absent)
-            if self.top >= 0:
-                by.say(Have((self._held(absent),)), now)
-
-    def _held(self, absent: Iterable[int] = ()) -> Held:
-        """With all that is missing here: the first of it is our low water, too."""
-        top = self.top
-        lacking = sorted({*self.gaps.numbers, *absent}, key=lambda number: -((top - number) & MASK))
-        return Held(self.key, top, ranges(lacking, RANGES_MAX), Load(0))
-
-    def to_tell(self, now: float) -> Held | None:
-        """In a round: is there something that the packets themselves do not say?"""
-        top = self.top
-        if top != self._told:
-            self._told, self._tells = top, 0
-        if top < 0 or self._tells >= TELLS or now - self.stream.heard < QUIET:
-            return None
-        self._tells += 1
-        return self._held()
-
     def gone(self, link: Any) -> None:
         """The link is no more."""
         if self.link is link:
@@ -313,8 +260,7 @@ class Repair:
         return self._recovery.now - self.stream.heard < LIVE
 
     def tick(self, now: float) -> None:
-        self.due = NEVER
-        self.kept.go_on(now)
+        super().tick(now)
         if self.gaps.numbers:
             self.gaps.ask(now)
             if not self.gaps.numbers:

@@ -24,7 +24,7 @@ export function meshView(model, select) {
     show();
     byId("panel-mesh").scrollIntoView({ block: "nearest" });
   };
-  const tables = [streamsTable(model, choose, (stream) => meshKey(stream) === chosen), neighboursTable(model, select), groupsTable(model)];
+  const tables = [streamsTable(model, choose, (stream) => meshKey(stream) === chosen), neighboursTable(model, select), groupsTable(model), leftAloneTable()];
 
   function show() {
     const { mesh } = model.document;
@@ -40,6 +40,7 @@ export function meshView(model, select) {
     tables[0](mesh.streams, mesh.streams_not_shown ?? 0);
     tables[1](mesh.neighbours);
     tables[2](mesh.groups);
+    tables[3](mesh.left_alone ?? [], mesh.left_alone_not_shown ?? 0);
   }
   return show;
 }
@@ -119,4 +120,18 @@ function groupsTable(model) {
   });
   part("mesh-groups", "Groups", table, "groups in the mesh");
   return (groups) => table.show(groups);
+}
+
+function leftAloneTable() {
+  const table = new Table({
+    label: "nodes that are left alone", empty: "nobody is left alone", key: (each) => each.id, light: () => "warn",
+    columns: [
+      { title: "node", width: "w-name", value: (each) => `${called("node", each.name)} ${each.name}`, sort: (each) => each.name, show: (cell, each) => showName(cell, called("node", each.name), each.name) },
+      { title: "at", className: "wide", width: "w-name", value: (each) => each.address, sort: (each) => each.address },
+      { title: "seconds to go", className: right, width: "w-rate", value: (each) => whole(each.seconds), sort: (each) => each.seconds },
+      { title: "why", value: (each) => plain(each.why), sort: (each) => each.why },
+    ],
+  });
+  part("mesh-left-alone", "Left alone", table, "nodes that are left alone");
+  return (nodes, more) => table.show(nodes, more);
 }

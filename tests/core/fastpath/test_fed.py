@@ -310,6 +310,16 @@ class Kept(Case):
         link.resend = lambda stored, low_water, now: again.append(stored) or len(stored)
         self.feed.accept_nack(self.neighbours["c"], (Range(top, top),), self.world.now)
         self.assertEqual([message], again)
+        self.assertEqual((1, len(message)), (self.feed.counters.resent, self.feed.counters.resent_bytes))
+
+    def test_it_is_counted_as_what_is_kept_here_is_and_no_more_than_there_is_room_for(self) -> None:
+        self.established()
+        here = len(self.feed.kept.packets)
+        self.assertEqual(here, self.feed.kept.how_many)
+        self.flow.passed += 5
+        self.assertEqual(here + 5, self.feed.kept.how_many)
+        self.flow.passed += 10 * RING_LEAST
+        self.assertEqual(here + RING_LEAST, self.feed.kept.how_many)
 
     def test_what_stands_there_and_is_another_is_not(self) -> None:
         self.established()

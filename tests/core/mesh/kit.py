@@ -350,7 +350,7 @@ class Hall:
 
     def dialled(self, by: Person, node: int) -> None:
         other = next((person for person in self.people if person.mesh.node == node), None)
-        if other is None or node in self.unreachable:
+        if other is None or other.mesh.settings.nat or node in self.unreachable:
             by.mesh.not_reached(node, self.loop.now)
         elif node not in by.mesh.neighbours:
             self.cable(by, other, enters=False)

@@ -25,6 +25,8 @@ class MeshNode(Node):
         )
         self.room.mesh = self.destination
         self.forwarder.feeder = self.destination
+        if self.room.recovery:
+            self.room.recovery.shared = self.mesh.may_resend
         self.clockwork = Clockwork(self.clock, self)
         self.mesh.start((), world.now)
         self.clockwork.wind()

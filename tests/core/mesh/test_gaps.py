@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
@@ -7,7 +9,7 @@ from multicastmw.core.mesh.gaps import SKIPPED_LEAST
 from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, KEPT_SECONDS, MISSING_MAX, NACK_TRIES, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, Nack, Range
-from tests.core.mesh.kit import KEY, RATE, UPLINK, Lone, have
+from tests.core.mesh.kit import KEY, RATE, UPLINK, Hall, Lone, have
 
 
 class GapsTest(TestCase):
@@ -74,6 +76,44 @@ class GapsTest(TestCase):
         self.assertEqual(self.feed.counters.given_up, 1)
         self.assertEqual(self.feed.missing, {})
         self.assertLessEqual(self.feed.counters.asked, NACK_TRIES)
+
+    def asks(self, rtt: float) -> list[float]:
+        """Seconds after the gap at which a parent that does not answer is asked."""
+        lone = Lone()
+        parent, pen = lone.fed_by(2, rtt=rtt)
+        lone.data(parent, 202)
+        began, found = lone.now, []
+        for number in range(203, 320):
+            lone.data(parent, number)
+            lone.pass_time(1 / RATE)
+            if pen.of(Nack):
+                found.append(lone.now - began)
+        return found
+
+    def test_over_a_short_way_the_tries_last_until_the_deadline(self) -> None:
+        found = self.asks(0.002)
+        self.assertEqual(len(found), NACK_TRIES)
+        waits = [later - earlier for earlier, later in pairwise(found)]
+        self.assertLess(max(waits[:2]), 0.05)
+        self.assertLess(max(waits), 0.25)
+        self.assertGreater(found[-1], 0.7)
+
+    def test_over_a_long_way_there_are_as_many_as_there_is_time_for(self) -> None:
+        waits = [later - earlier for earlier, later in pairwise(self.asks(0.1))]
+        self.assertEqual(len(waits), 6)
+        self.assertLess(max(waits), 1.3 * 0.1 + 0.03 + 0.03)
+
+    def test_a_parent_that_answers_nothing_for_half_a_second_is_asked_again_when_it_does(self) -> None:
+        hall = Hall()
+        sender, child = hall.person(), hall.person()
+        cable = hall.cable(sender, child, rtt=0.002)
+        hall.play(sender, 1.0)
+        cable.lost = lambda what: isinstance(what, Nack) or getattr(what, "number", 0) == 105
+        hall.play(sender, 0.6)
+        cable.lost = lambda what: False
+        hall.play(sender, 1.0)
+        self.assertIn(105, child.got)
+        self.assertEqual(child.feed.counters.given_up, 0)
 
     def test_without_recovery_nothing_is_asked_for(self) -> None:
         lone = Lone(Settings(uplink=UPLINK, deadline=0))
