@@ -57,8 +57,12 @@ def _streams(console: Console, streams: list[dict[str, Any]], more: int) -> None
     for each in streams:
         came = "here" if each["begins_here"] else each["parent"] or "(nobody)"
         again = each["counters"]["recovered"] + each["counters"]["resent"]
+        shares = "shared by" if each["shared"] else "of"
+        goes = (
+            [f"{each['registered_with']}, which shares it"] if each["registered_with"] else each["children"]
+        )
         table.row(
-            f"{each['group']} of {short(each['node'], 14)}", short(came, 14), names(each["children"]),
+            f"{each['group']} {shares} {short(each['node'], 14)}", short(came, 14), names(goes),
             each["missing"], again,
         )  # fmt: skip
     console.print(table if streams else "no stream passes")
@@ -78,10 +82,11 @@ def trees(console: Console, status: dict[str, Any]) -> None:
     parent fails."""
     mesh, links = status["mesh"], {peer["name"]: peer for peer in status["peers"]}
     for each in mesh["streams"]:
-        title = f"{each['group']} from {each['source']}, which {plain(each['node'])} sends"
-        tree = branch = Tree(Text(title, style="bold"))
+        tree = branch = Tree(Text(_title(each), style="bold"))
         for name in each["path"] or ("(the way is not known yet)",):
             branch = branch.add(Text(_hop(name, links)))
+        if each["registered_with"]:
+            branch.add(Text(f"{_hop(each['registered_with'], links)}, the rendezvous point, which shares it"))
         for child in each["children"]:
             branch.add(Text(_hop(child, links)))
         console.print(tree)
@@ -90,6 +95,12 @@ def trees(console: Console, status: dict[str, Any]) -> None:
             console.print(Text(f"    instead of {parent}: {names(each['backups'])}", style="dim"))
     if not mesh["streams"]:
         console.print("no stream passes: mcmw show mesh has the neighbours")
+
+
+def _title(stream: dict[str, Any]) -> str:
+    if stream["shared"]:
+        return f"{stream['group']} from all who send slowly, which {plain(stream['node'])} shares"
+    return f"{stream['group']} from {stream['source']}, which {plain(stream['node'])} sends"
 
 
 def _hop(name: str, links: dict[str, Peer]) -> str:

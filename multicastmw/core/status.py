@@ -319,6 +319,8 @@ class MeshStream:
     group: str
     source: str
     begins_here: bool
+    shared: bool  # it is a rendezvous point's, for all slow senders of the group; it has no source
+    registered_with: str | None  # it begins here and is slow: the rendezvous point that sends it on
     wanted: bool  # by somebody here
     parent: str | None
     joining: str | None  # asked to be the parent

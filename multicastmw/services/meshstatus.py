@@ -138,10 +138,11 @@ class _Last:
     def of(self, feed: Feed, names: Names) -> MeshStream:
         upstream = feed.upstream
         parent = upstream.parent
-        still = parent, upstream.joining, feed.brood.takers, feed.path(), self.backups
+        point = feed.point()
+        still = parent, upstream.joining, feed.brood.takers, feed.path(), self.backups, point
         if self.status is None or self.still != still:
             self.still, self.counts, self.figures = still, None, None
-            self.status = _stream(feed, names, self.backups)
+            self.status = _stream(feed, point, names, self.backups)
         figures = (
             feed.top, feed.rate, feed.bits, feed.wanted, parent and parent.wire.rtt,
             len(feed.gaps.numbers), len(feed.kept.packets),
@@ -186,7 +187,7 @@ def _group(circle: Circle, names: Names) -> MeshGroup:
     )
 
 
-def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
+def _stream(feed: Feed, point: int | None, names: Names, backups: tuple[str, ...]) -> MeshStream:
     """What seldom changes; the rest is put in."""
     key = feed.key
     parent = names.of(feed.parent.node) if feed.parent else None
@@ -196,6 +197,8 @@ def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
         group=ipv4.text(key.group),
         source=ipv4.text(key.source),
         begins_here=feed.ours,
+        shared=feed.is_shared,
+        registered_with=None if point is None else names.of(point),
         wanted=feed.wanted,
         parent=parent,
         joining=names.of(feed.joining.node) if feed.joining else None,

@@ -205,6 +205,7 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual(1, len(self.drawn("mesh")))
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
+            "shared": False, "registered_with": None,
             "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
             "backups": ("e", "f"), "missing": 3, "counters": {"recovered": 5, "resent": 2},
         }  # fmt: skip
@@ -239,6 +240,12 @@ class OtherParts(SynchronousTestCase):
         self.assertTrue(lines[2].endswith("b  12.3 ms"), lines)
         self.assertEqual(["a", "c?[2J", "d"], [line.split()[-1] for line in lines[3:6]])
         self.assertEqual("    instead of b: e, f", lines[-1])
+        stream |= {"shared": True, "source": "0.0.0.0", "path": ("b", "a")}
+        self.assertIn("239.1.2.3 shared by studio", "\n".join(self.drawn("mesh")))
+        self.assertIn("from all who send slowly, which studio shares", "\n".join(self.drawn("tree")))
+        stream |= {"shared": False, "registered_with": "b", "children": ()}
+        self.assertIn("b, which shares it", "\n".join(self.drawn("mesh")))
+        self.assertIn("b  12.3 ms, the rendezvous point", "\n".join(self.drawn("tree")))
         self.status["mesh"] |= {"neighbours": (), "streams": ()}
         self.assertIn("no neighbour yet", "\n".join(self.drawn("mesh")))
 

@@ -8,10 +8,11 @@ import sys
 from twisted.trial import unittest
 
 from simulator import liars
+from simulator.announcements import Announcements
 from simulator.malice import MALICE
 from simulator.runs import run
 from simulator.scenario import GROUP, Scenario, Shape, outages
-from simulator.scenarios import aside, crash, delivery
+from simulator.scenarios import announcements, aside, crash, delivery
 from simulator.table import CRASH, GROUPS, SMALL_CRASH, Figure, Group, Result, show
 
 SMALL = {"join": 4.0, "settle": 14.0}
@@ -125,6 +126,17 @@ class Liars(unittest.TestCase):
         refused = sum(node.mesh.feeds[scenario.key].counters.unasked_data for node in scenario.living())
         self.assertGreater(refused, 100)
         self.assertGreater(measured.delivered(1.0), 0.9)
+
+
+class Announced(unittest.TestCase):
+    def test_all_that_a_group_announces_comes_to_all_once_over_one_tree(self):
+        scenario = Announcements(Shape(16, 1, every=5.0, join=2.0, settle=15.0))
+        scenario.start()
+        scenario.settle()
+        found = announcements(scenario, seconds=10.0)
+        self.assertEqual((1.0, 0), (found["came"], found["twice"]))
+        self.assertLess(found["feeds"], 3)
+        self.assertLess(found["control"], 20.0)
 
 
 class Outages(unittest.TestCase):

@@ -57,6 +57,8 @@ def _stream(node: "Node", index: int) -> dict[str, Any]:
         "group": node.group_of(index),
         "source": f"10.88.0.{1 + index % 200}",
         "begins_here": begins,
+        "shared": False,
+        "registered_with": None,
         "wanted": True,
         "parent": parent,
         "joining": names[4 % len(names)] if alone else None,
