@@ -14,8 +14,20 @@ from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.window import Budget, Window
-from multicastmw.wire.data import BEACON, RETRANSMITTED
-from multicastmw.wire.mesh import Address, Graft, Have, MeshMessage, Nack, Prune, Sample, StreamKey
+from multicastmw.wire.data import BEACON, RETRANSMITTED, SEQUENCE_OFFSET, SEQUENCE_TWIN, DataHeader
+from multicastmw.wire.data import build as pack_data
+from multicastmw.wire.mesh import (
+    Address,
+    Graft,
+    Have,
+    MeshMessage,
+    Nack,
+    Prune,
+    Register,
+    Registered,
+    Sample,
+    StreamKey,
+)
 from multicastmw.wire.messages import size
 
 if TYPE_CHECKING:
@@ -24,7 +36,8 @@ if TYPE_CHECKING:
 TOKEN = 1  # any: a datagram carries one
 FORGED = 1  # bytes of a packet that is none of the origin's: what tells it from others here
 HEADER = 60  # bytes of an IP Data message in front of the packet
-DATAGRAMS = (Have, Nack, Graft, Prune)
+BEGAN = 24  # and of one on a shared tree behind it
+DATAGRAMS = (Have, Nack, Graft, Prune, Register, Registered)
 DIAL_TIMEOUT = 4.0
 # Bytes a second of one side of an idle link: a probe and an answer (32 bytes of ours each) every 4 s, and a
 # Keep Alive on TCP, with what acknowledges it, every 5 s on average; with IP, UDP and TCP.
@@ -32,13 +45,25 @@ IDLE_BYTES = 2 * 60 / 4 + (8 + 52 + 52) / 5
 BUDGET = Budget(1 << 40)
 
 
+def message_of(key: StreamKey, sequence: int, bytes_: int) -> bytes:
+    """An IP Data message around so many bytes."""
+    origin, group, source = key
+    return pack_data(
+        bytes(bytes_), token=0, origin=origin, group=group, source=source, sequence=sequence, hop_limit=63
+    )
+
+
 class Stored(NamedTuple):
-    """A packet, as all see it that it comes to: there is one of it, wherever it is under way or kept."""
+    """A packet, as all see it that it comes to: there is one of it, wherever it is under way or kept.
+
+    `message`: what it holds of another origin, on a shared tree.
+    """
 
     key: StreamKey
     sequence: int
     size: int
     flags: int
+    message: bytes = b""
 
 
 class Link:
@@ -77,10 +102,9 @@ class Wire:
             network.stream(self.near.index, far.index, size(message), True, far.message, self.link, message)
 
     def resend(self, stored: Stored, low_water: int, now: float) -> int:
-        key, sequence, bytes_, flags = stored
         self.near.resent += 1
-        self._send(Stored(key, sequence, bytes_, flags | RETRANSMITTED), low_water)
-        return bytes_
+        self._send(stored._replace(flags=stored.flags | RETRANSMITTED), low_water)
+        return stored.size
 
     def deliver(self, packet: Stored) -> None:
         self._send(packet, 0)
@@ -110,6 +134,8 @@ class Node:
         self.mesh.side = self
         self.links: dict[Node, Link] = {}
         self.windows: dict[StreamKey, Window] = {}
+        self.origin = self.id | 1
+        self.is_border = False
         self.is_alive = True
         self.wanted: set[int] = set()
         self.arrivals = array("f")
@@ -160,24 +186,22 @@ class Node:
 
     def data(self, link: Link, packet: Stored, low_water: int) -> None:
         """As Forwarder.relay: a window, then the feed, then who gets it."""
-        if not self.is_alive or not link.is_up:
-            return
-        by = link.neighbours.get(self)
+        by = link.neighbours.get(self) if self.is_alive and link.is_up else None
         if by is None:
             return
-        key, sequence, bytes_, flags = packet
+        key, sequence, bytes_, flags, message = packet
         now = self.world.loop.now
         mesh = self.mesh
         mesh.now = now
         feed = mesh.feeds.get(key) or mesh.feed_for(key, by, now)
-        if feed is None:
-            return
-        if feed.ours:
+        if feed is None or feed.ours:
             return
         self.packets += 1
         window = self.windows.get(key)
         if window is None:
             window = self.windows[key] = Window(BUDGET, slots=64)
+        if feed.top < 0 and (known := window.numbers()):
+            feed.follows(known.top, by, now)  # it came by a shared tree
         if feed.refuses(by, sequence, flags, now):
             self.duplicates += 1  # nobody needed it
             return
@@ -190,7 +214,9 @@ class Node:
         if bytes_ == FORGED:
             self.forged += 1
         feed.took(sequence, bytes_, packet, low_water, flags, by, now)
-        if feed.wanted and bytes_ != FORGED:
+        if feed.wanted and message:
+            self._arrive(message, now)
+        elif feed.wanted and bytes_ != FORGED:
             self.world.delivered(self, key, sequence, now)
         if feed.takers:
             self._forward(feed, packet, link)
@@ -206,13 +232,47 @@ class Node:
         elif ways:
             network.spread(self.index, ways, size_, packet, low_water)
 
+    def _arrive(self, message: bytes, now: float) -> None:
+        """As Forwarder.arrive: off a shared tree, and one window for both ways."""
+        header = DataHeader.parse(message)
+        key = StreamKey(header.origin, header.group, header.source)
+        if header.origin == self.origin:
+            return
+        window = self.windows.get(key)
+        if window is None:
+            window = self.windows[key] = Window(BUDGET, slots=64)
+        if window.accept(header.sequence, now):
+            if feed := self.mesh.feeds.get(key):
+                feed.came_otherwise(header.sequence, now)
+            self.world.delivered(self, key, header.sequence, now)
+
+    # --- what begins here
+
     def originate(self, key: StreamKey, sequence: int, bytes_: int) -> None:
+        """One packet: by the shared tree while the stream is slow, else by its own."""
         now = self.world.loop.now
         self.mesh.now = now
+        self.origin = key.origin
         feed = self.mesh.feeds.get(key) or self.mesh.begin(key, now)
         assert feed
-        packet = Stored(key, sequence, bytes_, BEACON if feed.beacon_due(now) else 0)
-        feed.sent(sequence, bytes_, packet, now)
+        if not feed.is_alone and self.mesh.registering.takes(feed, message_of(key, sequence, bytes_), now):
+            return
+        self._goes_out(feed, Stored(key, sequence, bytes_, 0), now)
+
+    def send(self, feed: Feed, message: bytes, now: float) -> None:
+        (sequence,) = SEQUENCE_TWIN.unpack_from(message, SEQUENCE_OFFSET)
+        self._goes_out(feed, Stored(feed.key, sequence, len(message) - HEADER, 0), now)
+
+    def spread(self, feed: Feed, sequence: int, message: bytes, now: float) -> None:
+        self._goes_out(feed, Stored(feed.key, sequence, len(message) - HEADER + BEGAN, 0, message), now)
+        if feed.key.group in self.wanted:
+            self._arrive(message, now)
+
+    def _goes_out(self, feed: Feed, packet: Stored, now: float) -> None:
+        if feed.beacon_due(now):
+            packet = packet._replace(flags=BEACON)
+        sequence = packet.sequence
+        feed.sent(sequence, packet.size, packet, now)
         if feed.takers:
             self._forward(feed, packet, None)
         if packet.flags:

@@ -7,6 +7,7 @@ from multiprocessing import get_context
 from select import select
 
 from simulator import compiled
+from simulator.announcements import Announcements
 from simulator.progress import Tell, Watch
 from simulator.scenario import Scenario, Shape
 from simulator.scenarios import HAPPENINGS, LASTS, LASTS_USUALLY, Figures, Fork
@@ -25,7 +26,7 @@ def silence(_: str) -> None:
 def settled(shape: Shape, watch: Watch | None = None) -> Scenario:
     """A group whose trees have grown."""
     gc.disable()  # what is alive is alive to the end
-    scenario = Scenario(shape)
+    scenario = Announcements(shape) if shape.every else Scenario(shape)
     if watch:
         watch.part(scenario.loop, "joining", 0.0)
         scenario.progress = watch

@@ -60,6 +60,7 @@ class Shape:
     deadline: float = 1.0
     keepalive: bool = False  # the tree that the mesh is compared with
     liars: float = 0.0
+    every: float = 0.0  # seconds between two announcements of each node, instead of the one stream
 
 
 Progress = Callable[[str], None]
@@ -134,7 +135,11 @@ class Scenario:
         nodes, loop = self.world.nodes, self.loop
         for place, node in enumerate(nodes):
             loop.at(place * self.shape.join / len(nodes), self.enter, node)
-        loop.at(self.shape.join / 2, self._emit)
+        self.begin()
+
+    def begin(self) -> None:
+        """The stream, when half of them are there."""
+        self.loop.at(self.shape.join / 2, self._emit)
 
     def enter(self, node: Node) -> None:
         seeds = [

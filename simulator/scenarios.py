@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 
 from simulator import churn as trace
+from simulator.announcements import Announcements, figures
 from simulator.malice import MALICE
 from simulator.network import Bursts
 from simulator.node import Node
@@ -200,13 +201,20 @@ def steady(scenario: Scenario, loss: float = LOSS, seconds: float = 15.0) -> Fig
     return delivery(measured, measured.began)
 
 
+def announcements(scenario: Scenario, loss: float = LOSS, seconds: float = 20.0) -> Figures:
+    """Each node announces something now and then; packets are lost."""
+    assert isinstance(scenario, Announcements)
+    return figures(scenario, seconds, loss)
+
+
 # Seconds that they take, for who waits; others take LASTS_USUALLY.
 LASTS = {"calm": 7.0, "crash": 17.0, "sessions": 62.0, "crowd": 17.0, "partition": 80.0, "jitter": 17.0,
-         "bursts": 17.0, "steady": 17.0}  # fmt: skip
+         "bursts": 17.0, "steady": 17.0, "announcements": 22.0}  # fmt: skip
 LASTS_USUALLY = 32.0
 
 HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
     "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,
     "partition": partition, "jitter": jitter, "bursts": bursts, "steady": steady,
+    "announcements": announcements,
     **MALICE, **PAIRS,
 }  # fmt: skip

@@ -123,6 +123,14 @@ def bad(way: str, text: str) -> tuple[Figure, ...]:
     )
 
 
+ANNOUNCEMENTS = (
+    Figure("announcements", "within 2 s", "1 % loss: packets within 2 s", SHARE, ">=", 0.9999),
+    Figure("announcements", "twice", "  packets twice, worst", PLAIN, "<=", 0),
+    CONTROL._replace(happens="announcements"),
+    Figure("announcements", "control worst", "  of the node that sends most", KBIT),
+    Figure("announcements", "feeds", "  streams a node", PLAIN),
+)
+
 LIARS = (
     *bad("drop", "drop all"), *bad("delay", "1 s late"), *bad("mute", "no answer"),
     *bad("promise", "promise"), *bad("stall", "stall"), *bad("storm", "Nack storm"),
@@ -204,6 +212,10 @@ GROUPS = (
         Figure("rotate", "stretch p90", "  stretch, nine of ten", PLAIN),
         Figure("rotate", "duplicates", "  duplicates", SHARE),
     ), seeds=3, like={"slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 40.0}),
+    Group("announce40", "40 nodes that announce every 5 s", 40, ("announcements",), ANNOUNCEMENTS,
+          seeds=3, like={"every": 5.0, "settle": 30.0}),
+    Group("announce300", "300 nodes that announce every 5 s", 300, ("announcements",), ANNOUNCEMENTS,
+          seeds=3, like={"every": 5.0, "settle": 30.0}),
     Group("slander", "60 nodes, nobody lies", 60, ("slander",), SLANDER, seeds=3),
     Group("liars10", "60 nodes, 10 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.1}),
     Group("liars30", "60 nodes, 30 % of them malicious", 60, WAYS, LIARS, seeds=3, like={"liars": 0.3}),

@@ -1,6 +1,7 @@
 """Everything that is simulated, and what is measured of it."""
 
 from array import array
+from collections.abc import Callable
 from random import Random
 
 from multicastmw.core.mesh.settings import Settings
@@ -12,6 +13,10 @@ from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node, Wire
 
 # Seconds until a link whose peer is dead is down: three unanswered Keep Alives.
 SILENT = 5.5, 8.0
+
+
+def nobody(node: Node, key: StreamKey, sequence: int, now: float) -> None:
+    """Listens."""
 
 
 class World:
@@ -37,6 +42,7 @@ class World:
         self.first = self.last = 0
         self.sent_at: dict[int, float] = {}
         self.first_at: dict[int, float] = {}  # node index -> time of the first packet
+        self.hears: Callable[[Node, StreamKey, int, float], None] = nobody
 
     def add(
         self, index: int, settings: Settings, uplink: float = float("inf"), kind: type[Node] | None = None
@@ -146,6 +152,7 @@ class World:
         return self.first_at.get(node.index, float("inf"))
 
     def delivered(self, node: Node, key: StreamKey, sequence: int, now: float) -> None:
+        self.hears(node, key, sequence, now)
         if node.index not in self.first_at:
             self.first_at[node.index] = now
         if self.first <= sequence < self.last:

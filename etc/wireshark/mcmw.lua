@@ -9,7 +9,8 @@ local mcmw = Proto("mcmw", "Multicast Middleware")
 
 local OPS = {
    [6] = "Open", [8] = "Close", [9] = "Keep Alive", [32] = "Add Route", [33] = "Remove Route", [34] = "IP Data",
-   [35] = "Have", [36] = "Nack", [37] = "Peers", [38] = "Find", [39] = "Parity",
+   [35] = "Have", [36] = "Nack", [37] = "Peers", [38] = "Find", [39] = "Parity", [40] = "Register",
+   [41] = "Registered",
 }
 local OBJECTS = {
    [8] = "Error", [10] = "Keep Alive Timer", [11] = "PEPID", [64] = "Node", [65] = "Data Port", [66] = "Group",
@@ -22,6 +23,7 @@ local OBJECTS = {
 local ROLES = { [1] = "member", [2] = "relay", [3] = "sender only" }
 local REFUSALS = {
    [1] = "left", [2] = "full", [3] = "congested", [4] = "no data", [5] = "loop", [6] = "misbehaved",
+   [7] = "no relay",
 }
 local PEERS = {
    [1] = "join", [2] = "forward join", [3] = "neighbour", [4] = "neighbour, no", [5] = "shuffle",

@@ -21,7 +21,7 @@ NOTABLE = 0.005  # a share of loss that is said
     epilog=exit_codes({
         0: "every node reaches every other, without loss",
         1: "it could not be asked, and one line says why",
-        5: "some do not reach some, or probes were lost, or a node did not answer; or there is no other",
+        5: "some do not reach some, probes were lost, or a node is silent or alone",
     })
 )  # fmt: skip
 @click.option("--probes", type=click.IntRange(1, 100), default=20, show_default=True,

@@ -59,8 +59,12 @@ def _streams(console: Console, streams: list[dict[str, Any]], more: int, feeds: 
     table = Columns("stream", "from", "to", "missing>", "again>")
     for each in streams:
         again = each["counters"]["recovered"] + each["counters"]["resent"]
+        shares = "shared by" if each["shared"] else "of"
+        goes = (
+            [f"{each['registered_with']}, which shares it"] if each["registered_with"] else each["children"]
+        )
         table.row(
-            f"{each['group']} of {short(each['node'], 14)}", _came(each, feeds), names(each["children"]),
+            f"{each['group']} {shares} {short(each['node'], 14)}", _came(each, feeds), names(goes),
             each["missing"], again,
         )  # fmt: skip
     console.print(table if streams else "no stream passes")
@@ -100,9 +104,10 @@ def trees(console: Console, status: dict[str, Any]) -> None:
     parent fails."""
     mesh, links = status["mesh"], {peer["name"]: peer for peer in status["peers"]}
     for each in mesh["streams"]:
-        title = f"{each['group']} from {each['source']}, which {plain(each['node'])} sends"
-        tree = Tree(Text(title, style="bold"))
+        tree = Tree(Text(_title(each), style="bold"))
         here = _way(tree, each["path"], links)
+        if each["registered_with"]:
+            here.add(Text(f"{_hop(each['registered_with'], links)}, the rendezvous point, which shares it"))
         for child in each["children"]:
             here.add(Text(_hop(child, links)))
         if each["second"]:
@@ -123,12 +128,18 @@ def _way(tree: Tree, path: Iterable[str], links: dict[str, Peer]) -> Tree:
 
 def _besides(stream: dict[str, Any], feeds: int) -> Iterable[str]:
     """What the drawing does not say."""
-    if stream["shared"]:
-        yield f"both ways pass {names(stream['shared'])}"
+    if stream["both_pass"]:
+        yield f"both ways pass {names(stream['both_pass'])}"
     elif feeds > 1 and stream["parent"] and not stream["second"]:
         yield "no second feed: no other way with a free place is known"
     if stream["backups"]:
         yield f"instead of {short(stream['parent'] or 'nobody', 20)}: {names(stream['backups'])}"
+
+
+def _title(stream: dict[str, Any]) -> str:
+    if stream["shared"]:
+        return f"{stream['group']} from all who send slowly, which {plain(stream['node'])} shares"
+    return f"{stream['group']} from {stream['source']}, which {plain(stream['node'])} sends"
 
 
 def _hop(name: str, links: dict[str, Peer]) -> str:

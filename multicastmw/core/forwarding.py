@@ -30,6 +30,7 @@ from multicastmw.wire.data import (
     NUMBERED_BY_KERNEL,
     PACKET,
     TWIN,
+    DataHeader,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ SWEEP = 10.0
 WINDOW_BYTES = 96 << 20  # for all duplicate windows together
 
 ELSEWHERE = -1  # an epoch that no route has
+UNFED = -2  # nor this one: it came by a shared tree, and has no feed of its own yet
 
 _ZEROS = (b"", b"\0", b"\0\0", b"\0\0\0")
 
@@ -160,6 +162,25 @@ class Stream:
         if feed.doubled(sequence, flags, by, now):
             self.window.was_to_come()
 
+    def resume(self, ingress: Destination, now: float) -> None:
+        """A packet came by a shared tree; what comes by one of its own, later, is to find its feed."""
+        if self.epoch == UNFED:
+            self.epoch = self.left_epoch
+        if self.epoch != self.route.epoch:
+            self.catch_up(ingress, now)
+        if self.feed is None:
+            self.left_epoch, self.epoch = self.epoch, UNFED
+
+    def came_otherwise(
+        self, packet: Packet, sequence: int, mesh: "Ingress", others: tuple[Destination, ...]
+    ) -> "Order | None":
+        """A new one by a shared tree stands as it is sent; gives what it may have to wait in."""
+        if self.feed is not None:
+            self.feed.came_otherwise(sequence, packet.now)
+        if self.repair is None:
+            return None
+        return self.repair.passes(packet, sequence, 0, 0, mesh, others)
+
     def catch_up(self, ingress: Destination, now: float) -> None:
         """Were packets not asked for, or judged by the kernel, since the last one that came here?"""
         route = self.route
@@ -228,6 +249,9 @@ class Feeder(Protocol):
 
     def comes(self, origin: int, group: int, source: int, by: "Neighbour", now: float) -> "Feed | None":
         """A stream comes over the link of a neighbour; None: it is not to come here."""
+
+    def route(self, feed: "Feed") -> Route:
+        """Who gets what comes of a shared feed."""
 
 
 class Mender(Protocol):
@@ -367,7 +391,7 @@ class Forwarder:
         stream.heard = now
         route = stream.route
         if stream.epoch != route.epoch:
-            stream.catch_up(ingress, now)
+            self._catch_up(stream, ingress, now)
         packet.feed = feed = stream.feed
         stored = None
         refused = feed is not None and feed.refuses(ingress.neighbour, sequence, flags, now)
@@ -404,6 +428,35 @@ class Forwarder:
             destination.deliver(packet)
         return True
 
+    def arrive(self, message: bytes, mesh: Ingress, now: float) -> None:
+        """A whole message comes off a shared tree: it goes to all but the mesh, and the window is that of its
+        own tree.  What has a fast one comes by that alone, or anybody might put packets into a film."""
+        header = DataHeader.parse(message)
+        key = (header.origin, header.group, header.source, 0)
+        stream = self._streams.get(key) or self._new_shared(key, mesh, now)
+        if stream is None or (stream.feed is not None and stream.feed.is_fast):
+            return
+        stream.heard = now
+        stream.resume(mesh, now)
+        if not stream.window.accept(header.sequence, now):
+            return
+        route, packet = stream.route, self._late
+        route.packets += 1
+        route.bytes += header.packet_length - 4
+        others = route.fan_out(mesh)
+        if not others:
+            route.to_nobody += 1
+            return
+        packet.place(message, now)
+        packet.feed = None
+        order = stream.came_otherwise(packet, header.sequence, mesh, others)
+        others = others if header.hop_limit else self._last_hop(route, others)
+        if order:
+            self._in_order(order, header.sequence, message, packet, others)
+            return
+        for destination in others:
+            destination.deliver(packet)
+
     def _in_order(
         self, order: "Order", sequence: int, stored: bytes, packet: Packet, others: tuple[Destination, ...]
     ) -> None:
@@ -420,12 +473,7 @@ class Forwarder:
         packet.now = now
         near = [each for each in dict.fromkeys(route.takers + route.observers) if each.local]
         for message in messages:
-            size = len(message)
-            packet.buffer[:size] = message
-            packet.message = packet.view[:size]
-            *_, object_length, _, packet.kind = TWIN.unpack_from(message)
-            packet.length = object_length - 4
-            packet.hop_limit = message[HOP_LIMIT_OFFSET] + 1  # as it came
+            packet.place(message, now)
             for destination in near:
                 destination.deliver(packet)
 
@@ -468,16 +516,68 @@ class Forwarder:
         if feed is None and self.feeder and ingress.neighbour is not None:
             self.drops.unasked += 1
             return None
-        route = self._router.route(channel)
-        stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
-        if self.mender:
-            stream.repair = self.mender.begins(origin, count, group, source, stream, now)
-        share.streams += 1
-        for recovers in (feed, stream.repair):
-            if recovers is not None:
-                recovers.order.give = partial(self._give, route)
-        self.watcher.began(origin, stream)
+        if feed is not None and feed.is_shared and self.feeder:
+            return self._enter(key, self.feeder.route(feed), share, feed)
+        stream = self._enter(key, self._router.route(channel), share, feed)
+        self._began(stream, now)
         return stream
+
+    def _new_shared(self, key: tuple[int, int, int, int], mesh: Ingress, now: float) -> Stream | None:
+        """A stream comes by a shared tree; None where nobody here wants it, or it is ours."""
+        origin, group, source, _ = key
+        channel = Channel(group, source)
+        if origin == self.origin or all(taker is mesh for taker in self._router.takers_of(channel)):
+            return None
+        share = self._shares.setdefault(mesh, Share())
+        if not self._place(share):
+            self._clear(now)
+        if not self._place(share):
+            self._refused("too many streams come over shared trees, and no further ones are taken")
+            return None
+        stream = self._enter(key, self._router.route(channel), share, None)
+        self._began(stream, now)
+        return stream
+
+    def _enter(
+        self, key: tuple[int, int, int, int], route: Route, share: Share, feed: "Feed | None"
+    ) -> Stream:
+        origin, _, _, count = key
+        stream = self._streams[key] = Stream(origin, count, route, Window(self._budget), share, feed)
+        share.streams += 1
+        if feed is not None:
+            feed.order.give = partial(self._give, route)
+        return stream
+
+    def _began(self, stream: Stream, now: float) -> None:
+        """Others are told of it; not of a shared tree's, which no kernel forwards and no static link gets."""
+        self._mend(stream, now)
+        self.watcher.began(stream.origin, stream)
+
+    def _mend(self, stream: Stream, now: float) -> None:
+        """Who sees to what is missing of it?"""
+        if self.mender is None:
+            return
+        if stream.repair is not None:
+            self.mender.ended(stream.repair)
+        group, source = stream.route.channel
+        stream.repair = self.mender.begins(stream.origin, stream.count, group, source, stream, now)
+        if stream.repair is not None:
+            stream.repair.order.give = partial(self._give, stream.route)
+
+    def _catch_up(self, stream: Stream, ingress: Ingress, now: float) -> None:
+        """What came by a shared tree comes by one of its own now; or what `Stream.catch_up` says."""
+        if stream.epoch == UNFED:
+            stream.epoch = stream.left_epoch
+            group, source = stream.route.channel
+            stream.feed = self._feed(stream.origin, group, source, ingress, now) if self.feeder else None
+            if stream.feed is not None:
+                stream.feed.order.give = partial(self._give, stream.route)
+                known = stream.window.numbers()
+                if known and now - known.heard < STALE:
+                    stream.feed.follows(known.top, ingress.neighbour, now)
+                self._mend(stream, now)  # that is the mesh's from now on
+        if stream.epoch != stream.route.epoch:
+            stream.catch_up(ingress, now)
 
     def _feed(self, origin: int, group: int, source: int, ingress: Ingress, now: float) -> "Feed | None":
         assert self.feeder
@@ -543,7 +643,8 @@ class Forwarder:
         self._forgotten.add(stream.window)
         stream.window.close()
         stream.share.streams -= 1
-        self.watcher.ended(stream.origin, stream)
+        if stream.feed is None or not stream.feed.is_shared:
+            self.watcher.ended(stream.origin, stream)
 
     def totals(self) -> StreamTotals:
         """What became of those that came here, the forgotten ones among them."""

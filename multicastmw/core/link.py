@@ -51,7 +51,18 @@ from multicastmw.wire.data import (
 )
 from multicastmw.wire.errors import PeerError
 from multicastmw.wire.framing import Framer
-from multicastmw.wire.mesh import Capabilities, Find, Graft, Have, MeshMessage, Nack, Peers, Prune
+from multicastmw.wire.mesh import (
+    Capabilities,
+    Find,
+    Graft,
+    Have,
+    MeshMessage,
+    Nack,
+    Peers,
+    Prune,
+    Register,
+    Registered,
+)
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -105,8 +116,8 @@ ALIVE_WITHIN = 2.5
 # probe (4 s) nor a Keep Alive (7.5 s at most).
 UNHEARD = 8.0
 
-DATAGRAMS = Have, Nack, Graft, Prune
-SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY))
+DATAGRAMS = Have, Nack, Graft, Prune, Register, Registered
+SAID_OPS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY, Op.REGISTER, Op.REGISTERED))
 
 put_token = TOKEN_TWIN.pack_into
 
@@ -340,11 +351,15 @@ class Link:
                 self._take_entry, self._entries = self._remove, iter(entries)
             case KeepAlive(_, Echo(kind, clock)):
                 self._accept_echo(kind, clock, now)
+            case Register() | Registered() as said if self.neighbour:
+                self._hear(said, now)
             case Have() | Nack() | Graft() | Prune() | Peers() | Find() as said if self.neighbour:
                 self._hear(said, now)
             case Have() | Nack() as said if self.partner:
                 self._hear_of_losses(said, now)
-            case Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find():
+            case (
+                Unknown() | Have() | Nack() | Graft() | Prune() | Peers() | Find() | Register() | Registered()
+            ):
                 self.counters.unknown_messages += 1  # a static link has no use for the mesh's
 
     def _accept_data(self, message: memoryview, now: float) -> None:
@@ -438,7 +453,7 @@ class Link:
                 if self.path.answered(clock, not self.queue, now):
                     self._change_over(now)
                 self._outlet.wake()
-            case Have() | Nack() | Graft() | Prune():
+            case Have() | Nack() | Graft() | Prune() | Register() | Registered():
                 self.counters.unknown_messages += 1
             case _:
                 self.counters.bad_probes += 1

@@ -9,7 +9,7 @@ keep one (a queue) copies it itself.
 from typing import TYPE_CHECKING
 
 from multicastmw.wire.cops import MESSAGE_MAX
-from multicastmw.wire.data import HEADER_SIZE, IPV4
+from multicastmw.wire.data import HEADER_SIZE, HOP_LIMIT_OFFSET, IPV4, TWIN
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
@@ -38,3 +38,13 @@ class Packet:
         self.kind = IPV4
         self.now = 0.0
         self.feed: Feed | None = None
+
+    def place(self, message: bytes, now: float) -> None:
+        """Puts an IP Data message in, as it is sent on: the hop limit in it is one less than it has here."""
+        size = len(message)
+        self.buffer[:size] = message
+        self.message = self.view[:size]
+        *_, object_length, _, self.kind = TWIN.unpack_from(message)
+        self.length = object_length - 4
+        self.hop_limit = message[HOP_LIMIT_OFFSET] + 1
+        self.now = now

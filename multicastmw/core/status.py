@@ -319,6 +319,8 @@ class MeshStream:
     group: str
     source: str
     begins_here: bool
+    shared: bool  # it is a rendezvous point's, for all slow senders of the group; it has no source
+    registered_with: str | None  # it begins here and is slow: the rendezvous point that sends it on
     wanted: bool  # by somebody here
     parent: str | None
     joining: str | None  # asked to be the parent
@@ -327,7 +329,7 @@ class MeshStream:
     path: tuple[str, ...]  # the nodes that a packet passes, this one last; empty where it is not known
     second: str | None  # the other parent, with feeds = 2
     second_path: tuple[str, ...]  # as `path`, of what comes from there
-    shared: tuple[str, ...]  # nodes that both pass, but for the origin
+    both_pass: tuple[str, ...]  # nodes that both pass, but for the origin
     delay: float  # of that way, by half round trips
     highest: int  # sequence number
     missing: int  # packets that are asked for now

@@ -113,7 +113,7 @@ class MeshService(Service):
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
         self.mesh.tell = node.tell
         self.destination = MeshDestination(
-            node.router, self.mesh, port, self._has_static_links, node.reactor.seconds
+            node.router, node.forwarder, self.mesh, port, self._has_static_links, node.reactor.seconds
         )
         for seed in self._seeds:
             if seed.startswith(LAN):

@@ -153,13 +153,14 @@ class _Last:
     def of(self, feed: Feed, names: Names) -> MeshStream:
         upstream = feed.upstream
         parent, second = upstream.parent, upstream.second
+        point = feed.point()
         still = (
             parent, upstream.joining, feed.brood.takers, feed.path(), self.backups, second.parent,
-            second.path(),
+            second.path(), point,
         )  # fmt: skip
         if self.status is None or self.still != still:
             self.still, self.counts, self.figures = still, None, None
-            self.status = _stream(feed, names, self.backups)
+            self.status = _stream(feed, point, names, self.backups)
         figures = (
             feed.top, feed.rate, feed.bits, feed.wanted, parent and parent.wire.rtt,
             len(feed.gaps.numbers), feed.kept.how_many,
@@ -214,7 +215,7 @@ def _left_alone(node: int, excluded: Excluded, now: float) -> MeshLeftAlone:
     )
 
 
-def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
+def _stream(feed: Feed, point: int | None, names: Names, backups: tuple[str, ...]) -> MeshStream:
     """What seldom changes; the rest is put in."""
     key = feed.key
     parent = names.of(feed.parent.node) if feed.parent else None
@@ -225,6 +226,8 @@ def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
         group=ipv4.text(key.group),
         source=ipv4.text(key.source),
         begins_here=feed.ours,
+        shared=feed.is_shared,
+        registered_with=None if point is None else names.of(point),
         wanted=feed.wanted,
         parent=parent,
         joining=names.of(feed.joining.node) if feed.joining else None,
@@ -233,7 +236,7 @@ def _stream(feed: Feed, names: Names, backups: tuple[str, ...]) -> MeshStream:
         path=tuple(map(names.of_short, feed.path())),
         second=names.of(way.parent.node) if way.parent else None,
         second_path=tuple(map(names.of_short, way.path())),
-        shared=tuple(sorted(map(names.of_short, way.shared()))),
+        both_pass=tuple(sorted(map(names.of_short, way.shared()))),
         **NOTHING,
     )
 

@@ -60,6 +60,8 @@ class Op(IntEnum):
     PEERS = 37
     FIND = 38
     PARITY = 39
+    REGISTER = 40
+    REGISTERED = 41
 
 
 class CNum(IntEnum):

@@ -64,6 +64,7 @@ HOP_LIMIT_OFFSET, FLAGS_OFFSET, LOW_WATER_OFFSET = 52, 54, 55
 IPV4, IPV6, SEALED = 1, 2, 3
 NUMBERED_BY_KERNEL, RETRANSMITTED, BEACON, REBUILT = 1, 2, 4, 8  # flags; 16 is kept for STALL
 CAME_AGAIN = RETRANSMITTED | REBUILT  # out of its turn
+SHARED = 32  # another origin's packet, on a shared tree (shared.py)
 
 FIRST = 0x10 << 8 | Op.IP_DATA
 FORWARDING_HEADER = 48 << 16 | CNum.FORWARDING << 8 | 1

@@ -1,9 +1,10 @@
-"""Graft and Prune, Peers and Find: the messages of the mesh that are rare, bytes to values and back.
+"""Graft and Prune, Peers and Find, Registered: the mesh's rare messages, bytes to values and back.
 
     Graft     Add Route:     [Token], Group, Stream, Sequence, Range*, [Kind]
     Prune     Remove Route:  [Token], Group, Stream, [Refusal], Sample*, [Back-off]
     Peers                    Group, Kind, Sample*
     Find                     Group, Kind, Sample*, [Estimate], then for each live stream: Stream, Sequence
+    Registered               [Token], Stream, Sequence, [Refusal], [Sample]
 
 A Group has the keys of the Stream; of Peers and Find it has the group's alone.  What is left out is LEFT, no
 time, and nobody.
@@ -37,6 +38,7 @@ from multicastmw.wire.mesh import (
     Peers,
     Prune,
     Refusal,
+    Registered,
     Sample,
     StreamKey,
 )
@@ -53,6 +55,7 @@ PRUNE = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.REFUSAL, CNum.SAMPLE, CNum.BA
 PEERS = (CNum.GROUP, CNum.KIND, CNum.SAMPLE)
 FIND = (CNum.GROUP, CNum.KIND, CNum.SAMPLE, CNum.ESTIMATE)
 LIVE = (CNum.STREAM, CNum.SEQUENCE)
+REGISTERED = (CNum.TOKEN, CNum.STREAM, CNum.SEQUENCE, CNum.REFUSAL, CNum.SAMPLE)
 
 
 def group_object(group: int, source: int) -> bytes:
@@ -101,6 +104,13 @@ def find_objects(find: Find) -> bytes:
     return packed + b"".join(stream_object(one.stream) + sequence_object(one.highest) for one in find.live)
 
 
+def registered_objects(registered: Registered) -> bytes:
+    packed = stream_object(registered.stream) + sequence_object(registered.sequence)
+    if registered.refusal:
+        packed += build(CNum.REFUSAL, 1, refusal=registered.refusal, reserved=0)
+    return packed + _sample_objects(registered.alternatives, 1)
+
+
 def _group_and_stream(stream: StreamKey) -> bytes:
     return group_object(stream.group, stream.source) + stream_object(stream)
 
@@ -137,6 +147,11 @@ def find_size(find: Find) -> int:
     if find.estimate:
         size += SMALL
     return size + sum(stream_size(one.stream) + SMALL for one in find.live)
+
+
+def registered_size(registered: Registered) -> int:
+    numbers = SMALL * (1 + bool(registered.refusal))
+    return HEADER + stream_size(registered.stream) + numbers + _sizes(registered.alternatives)
 
 
 def _sizes(samples: Iterable[Sample]) -> int:
@@ -189,6 +204,16 @@ def read_find(message: memoryview) -> tuple[Find, int]:
     estimate = optional(places, CNum.ESTIMATE)
     live = tuple(_live(placed(part, LIVE)) for part in parts)
     return Find(group, said.kind, _samples(places), estimate.nodes if estimate else 0, live), skipped
+
+
+def read_registered(message: memoryview) -> tuple[Registered, int]:
+    found, skipped = known(message, REGISTERED)
+    places = placed(found, REGISTERED)
+    optional(places, CNum.TOKEN)
+    stream, number = read_stream(places), required(places, CNum.SEQUENCE)
+    refusal = optional(places, CNum.REFUSAL)
+    why = refusal.refusal if refusal else 0
+    return Registered(stream, number.sequence, why, _samples(places)), skipped
 
 
 def _stream_of_group(places: Placed) -> StreamKey:

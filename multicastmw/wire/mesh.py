@@ -38,6 +38,7 @@ class About(IntFlag):
     RELAY = 2
     UDP = 4
     SENDER = 8  # in this group it only sends
+    SHARED = 16  # it knows of shared trees
 
 
 class Kind(IntEnum):
@@ -76,6 +77,7 @@ class Refusal(IntEnum):
     NO_DATA = 4
     LOOP = 5
     MISBEHAVED = 6
+    NO_RELAY = 7  # it is no rendezvous point
 
 
 class Address(NamedTuple):
@@ -256,4 +258,27 @@ class Find(NamedTuple):
     live: tuple[Live, ...] = ()
 
 
-MeshMessage = Have | Nack | Graft | Prune | Peers | Find
+class Register(NamedTuple):
+    """Op 40: a packet that begins at the sender, for the rendezvous point of its group to send on.
+
+    `message` is the IP Data message, with token 0; `stream` and `sequence` are what it says.
+    """
+
+    stream: StreamKey
+    sequence: int
+    message: bytes
+
+
+class Registered(NamedTuple):
+    """Op 41: it is here, and is sent on; or why not, and that no more is to be registered here.
+
+    `alternatives`: the relay, one at most, that would be the group's rendezvous point before this one.
+    """
+
+    stream: StreamKey
+    sequence: int
+    refusal: int = 0
+    alternatives: tuple[Sample, ...] = ()
+
+
+MeshMessage = Have | Nack | Graft | Prune | Peers | Find | Register | Registered

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from construct import ConstructError
 
-from multicastmw.wire import announcements, cops, membership
+from multicastmw.wire import announcements, cops, membership, shared
 from multicastmw.wire.announcements import load_object, load_size, read_load
 from multicastmw.wire.cops import CNum, Code, Op
 from multicastmw.wire.errors import PeerError
@@ -28,6 +28,8 @@ from multicastmw.wire.mesh import (
     Nack,
     Peers,
     Prune,
+    Register,
+    Registered,
 )
 from multicastmw.wire.objects import Placed, bad, build, known, optional, parse, placed, required
 from multicastmw.wire.parity import Parity, parity_objects, parity_size, read_parity
@@ -55,7 +57,7 @@ OPEN = (
 )  # fmt: skip
 CLOSE = (CNum.ERROR, CNum.PEPID, CNum.REASON)
 KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD, CNum.TALLY)
-IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY))
+IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY, Op.REGISTERED))
 
 # What we chose.
 NAME_MAX = 255  # bytes of a PEPID without its NUL (DESIGN, "The conduct of a link")
@@ -180,8 +182,10 @@ class Decoded(NamedTuple):
 def encode(message: Said, token: int | None = None) -> bytes:
     """The message's bytes; raises ValueError for a value that does not fit its field or its bound.
 
-    With the receiver's `token` it may go in a datagram: Have, Nack, Graft, Prune and Parity.
+    With the receiver's `token` it may go in a datagram: Have, Nack, Graft, Prune, Parity, Register(ed).
     """
+    if isinstance(message, Register):
+        return shared.register(message, token or 0)
     op, pack = _WRITERS[type(message)]
     try:
         objects = pack(message)
@@ -292,6 +296,7 @@ _WRITERS: dict[type, tuple[Op, Callable[[Any], bytes]]] = {
     Peers: (Op.PEERS, membership.peers_objects),
     Find: (Op.FIND, membership.find_objects),
     Parity: (Op.PARITY, parity_objects),
+    Registered: (Op.REGISTERED, membership.registered_objects),
 }
 
 
@@ -301,7 +306,9 @@ _WRITERS: dict[type, tuple[Op, Callable[[Any], bytes]]] = {
 def size(message: Said, token: int | None = None) -> int:
     """The length of what `encode` makes of it, and nothing is made."""
     length = _SIZES[type(message)](message)
-    return length if token is None else length + TOKEN_OBJECT_TWIN.size
+    if token is None or isinstance(message, Register):  # it has a place for the token in any case
+        return length
+    return length + TOKEN_OBJECT_TWIN.size
 
 
 def _open_size(message: Open) -> int:
@@ -359,6 +366,8 @@ _SIZES: dict[type, Callable[[Any], int]] = {
     Peers: membership.peers_size,
     Find: membership.find_size,
     Parity: parity_size,
+    Register: lambda message: len(message.message),
+    Registered: membership.registered_size,
 }
 
 
@@ -469,6 +478,8 @@ _READERS: dict[int, Callable[[memoryview], Decoded]] = {
     Op.PEERS: lambda message: Decoded(*membership.read_peers(message)),
     Op.FIND: lambda message: Decoded(*membership.read_find(message)),
     Op.PARITY: lambda message: Decoded(*read_parity(message)),
+    Op.REGISTER: lambda message: Decoded(shared.read_register(message)),
+    Op.REGISTERED: lambda message: Decoded(*membership.read_registered(message)),
 }
 
 

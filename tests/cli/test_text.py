@@ -205,9 +205,10 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual(1, len(self.drawn("mesh")))
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
+            "shared": False, "registered_with": None,
             "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
             "backups": ("e", "f"), "missing": 3, "counters": {"recovered": 5, "resent": 2},
-            "second": None, "second_path": (), "shared": (),
+            "second": None, "second_path": (), "both_pass": (),
         }  # fmt: skip
         near = {
             "name": "b",
@@ -245,6 +246,12 @@ class OtherParts(SynchronousTestCase):
         self.assertTrue(lines[2].endswith("b  12.3 ms"), lines)
         self.assertEqual(["a", "c?[2J", "d"], [line.split()[-1] for line in lines[3:6]])
         self.assertEqual("    instead of b: e, f", lines[-1])
+        stream |= {"shared": True, "source": "0.0.0.0", "path": ("b", "a")}
+        self.assertIn("239.1.2.3 shared by studio", "\n".join(self.drawn("mesh")))
+        self.assertIn("from all who send slowly, which studio shares", "\n".join(self.drawn("tree")))
+        stream |= {"shared": False, "registered_with": "b", "children": ()}
+        self.assertIn("b, which shares it", "\n".join(self.drawn("mesh")))
+        self.assertIn("b  12.3 ms, the rendezvous point", "\n".join(self.drawn("tree")))
         self.status["mesh"] |= {
             "neighbours": (), "streams": (), "left_alone": (), "left_alone_not_shown": 0,
         }  # fmt: skip
@@ -256,8 +263,8 @@ class OtherParts(SynchronousTestCase):
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
             "parent": "b", "second": "e", "children": ("d",), "path": ("studio", "c", "b", "a"),
-            "second_path": ("studio", "c", "e", "a"), "shared": ("c",), "backups": ("f",), "missing": 0,
-            "counters": {"recovered": 0, "resent": 0},
+            "second_path": ("studio", "c", "e", "a"), "both_pass": ("c",), "backups": ("f",), "missing": 0,
+            "counters": {"recovered": 0, "resent": 0}, "shared": False, "registered_with": None,
         }  # fmt: skip
         self.link["nodes"] = ()
         self.status["mesh"] = {
@@ -272,7 +279,7 @@ class OtherParts(SynchronousTestCase):
         names = [line.removesuffix("  12.3 ms").split()[-1] for line in lines[1:]]
         self.assertEqual(["studio", "c", "b", "a", "d", "feed", "studio", "c", "e", "a"], names[:10])
         self.assertEqual(["    both ways pass c", "    instead of b: f"], lines[-2:])
-        stream |= {"second": None, "second_path": (), "shared": ()}
+        stream |= {"second": None, "second_path": (), "both_pass": ()}
         self.assertIn("b (one way)", "\n".join(self.drawn("mesh")))
         self.assertIn("no second feed", self.drawn("tree")[-2])
 

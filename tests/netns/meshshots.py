@@ -49,7 +49,9 @@ def start(host: Host, seed: Host) -> None:
 
 def stream_at(host: Host) -> dict[str, Any] | None:
     status = host.status()
-    return next((each for each in status["mesh"]["streams"] if each["group"] == FILM), None)
+    return next(
+        (each for each in status["mesh"]["streams"] if each["group"] == FILM and not each["shared"]), None
+    )
 
 
 def way_to(host: Host) -> list[str]:

@@ -27,7 +27,8 @@ FEW = 0.1  # of a relay's packets: beacons, and what comes while a gate is shut
 
 
 def stream_of(host: Host) -> dict[str, Any]:
-    (found,) = (each for each in host.status()["mesh"]["streams"] if each["group"] == GROUP)
+    streams = host.status()["mesh"]["streams"]
+    (found,) = (each for each in streams if each["group"] == GROUP and not each["shared"])
     return found
 
 

@@ -9,11 +9,12 @@ from functools import partial
 from twisted.trial import unittest
 
 from simulator import liars
+from simulator.announcements import Announcements
 from simulator.malice import MALICE
 from simulator.pairs import PAIRS
 from simulator.runs import run
 from simulator.scenario import GROUP, Scenario, Shape, outages
-from simulator.scenarios import aside, crash, delivery
+from simulator.scenarios import announcements, aside, crash, delivery
 from simulator.table import CRASH, GROUPS, SMALL_CRASH, Figure, Group, Result, show
 
 SMALL = {"join": 4.0, "settle": 14.0}
@@ -150,6 +151,17 @@ class Pairs(unittest.TestCase):
         found = PAIRS["rotate"](self.scenario)
         self.assertEqual((1.0, 0), (found["within 1 s"], found["stranded"]))
         self.assertGreater(found["changes"], 2)
+
+
+class Announced(unittest.TestCase):
+    def test_all_that_a_group_announces_comes_to_all_once_over_one_tree(self):
+        scenario = Announcements(Shape(16, 1, every=5.0, join=2.0, settle=15.0))
+        scenario.start()
+        scenario.settle()
+        found = announcements(scenario, seconds=10.0)
+        self.assertEqual((1.0, 0), (found["came"], found["twice"]))
+        self.assertLess(found["feeds"], 3)
+        self.assertLess(found["control"], 20.0)
 
 
 class Outages(unittest.TestCase):

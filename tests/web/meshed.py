@@ -58,12 +58,12 @@ def _group(node: "Node", index: int) -> dict[str, Any]:
 def _second(names: list[str], index: int, origin: str) -> dict[str, Any]:
     """The eighth has another way, too."""
     if index != 7:
-        return {"second": None, "second_path": [], "shared": []}
+        return {"second": None, "second_path": [], "both_pass": []}
     second = names[(index + 4) % len(names)]
     return {
         "second": second,
         "second_path": [origin, "0000beef", second, "master-control"],
-        "shared": ["0000beef"],
+        "both_pass": ["0000beef"],
     }
 
 
@@ -83,6 +83,8 @@ def _stream(node: "Node", index: int) -> dict[str, Any]:
         "group": node.group_of(index),
         "source": f"10.88.0.{1 + index % 200}",
         "begins_here": begins,
+        "shared": False,
+        "registered_with": None,
         "wanted": True,
         "parent": parent,
         "joining": names[4 % len(names)] if alone else None,

@@ -8,6 +8,7 @@ from socket import AF_INET6, inet_pton
 from typing import Any, NamedTuple
 
 from multicastmw.wire import probe
+from multicastmw.wire.data import build
 from multicastmw.wire.mesh import (
     Address,
     Beacon,
@@ -23,6 +24,8 @@ from multicastmw.wire.mesh import (
     Place,
     Prune,
     Range,
+    Register,
+    Registered,
     Sample,
     StreamKey,
 )
@@ -182,6 +185,13 @@ def _ip_data(fields: dict[str, Any]) -> IPData:
     return IPData(**{"flags": 0, "low_water": 0, **fields}, packet=packet)
 
 
+def _register(fields: dict[str, Any]) -> Register:
+    message = build(bytes.fromhex(fields.pop("packet")), **fields)
+    return Register(
+        StreamKey(fields["origin"], fields["group"], fields["source"]), fields["sequence"], message
+    )
+
+
 def _datagram(fields: dict[str, Any]) -> tuple[probe.Head, Any]:
     ((kind, body),) = fields["body"].items()
     made = {
@@ -209,4 +219,6 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "Peers": lambda fields: Peers(**_mesh(fields)),
     "Find": lambda fields: Find(**_mesh(fields)),
     "Parity": lambda fields: Parity(**fields | {"symbol": bytes.fromhex(fields["symbol"])}),
+    "Register": _register,
+    "Registered": lambda fields: Registered(**_mesh(fields)),
 }

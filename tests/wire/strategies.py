@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv6Address
 from hypothesis import strategies as st
 
 from multicastmw.wire import mesh
+from multicastmw.wire.data import build
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -77,7 +78,19 @@ prunes = st.builds(mesh.Prune, streams, st.sampled_from(mesh.Refusal).map(int) |
 peers = st.builds(mesh.Peers, u64, st.sampled_from(mesh.Kind).map(int), u8, few)
 lives = st.lists(st.builds(mesh.Live, streams, u32), max_size=4).map(tuple)
 finds = st.builds(mesh.Find, u64, st.sampled_from(mesh.Meeting).map(int), few, u32, lives)
-of_the_mesh = haves | nacks | grafts | prunes | peers | finds
+keys = st.integers(1, (1 << 64) - 1)
+registers = st.builds(
+    lambda packet, origin, group, source, sequence, hops: mesh.Register(
+        mesh.StreamKey(origin, group, source),
+        sequence,
+        build(
+            packet, token=0, origin=origin, group=group, source=source, sequence=sequence, hop_limit=hops
+        ),
+    ),
+    st.binary(min_size=1, max_size=99), u64, keys, keys, u32, st.integers(1, 255),
+)  # fmt: skip
+registered = st.builds(mesh.Registered, streams, u32, u16, st.lists(samples, max_size=1).map(tuple))
+of_the_mesh = haves | nacks | grafts | prunes | registered | peers | finds
 parities = st.builds(
     lambda head, rows, members, symbol: Parity(*head, rows[0], sum(rows) + 1, members | 1, symbol),
     st.tuples(u64, u32, st.integers(1, 0xFF)),
@@ -85,7 +98,7 @@ parities = st.builds(
     u64,
     st.integers(4, 100).flatmap(lambda words: st.binary(min_size=4 * words, max_size=4 * words)),
 )
-in_datagrams = haves | nacks | grafts | prunes | parities
+in_datagrams = haves | nacks | grafts | prunes | registered | parities
 
 opens = st.builds(
     Open,

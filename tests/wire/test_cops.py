@@ -93,7 +93,7 @@ class OpCodeTests(SynchronousTestCase):
             self.assertEqual((error.code, error.sub_code, right), (Code.CLIENT_TYPE, 0, False))
 
     def test_numbers_are_those_of_the_design(self):
-        self.assertEqual([int(op) for op in Op], [6, 8, 9, 32, 33, 34, 35, 36, 37, 38, 39])
+        self.assertEqual([int(op) for op in Op], [6, 8, 9, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41])
         self.assertEqual([int(c) for c in cops.CNum], [8, 10, 11, 64, 65, 66, *range(68, 91)])
         self.assertEqual([int(code) for code in Code], [3, 4, 6, 7, 9, 11, 14, 15])
         self.assertEqual([int(sub) for sub in cops.Unable], [1, 2, 3, 4])

@@ -292,4 +292,4 @@ class StaticTests(SynchronousTestCase):
         self.assertEqual([int(kind) for kind in mesh.Kind], [1, 2, 3, 4, 5, 6, 7, 8])
         self.assertEqual([int(kind) for kind in mesh.Meeting], [1, 2, 3])
         self.assertEqual([int(kind) for kind in mesh.Grafting], [1])
-        self.assertEqual([int(why) for why in mesh.Refusal], [1, 2, 3, 4, 5, 6])
+        self.assertEqual([int(why) for why in mesh.Refusal], [1, 2, 3, 4, 5, 6, 7])

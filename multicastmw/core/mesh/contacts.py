@@ -72,11 +72,16 @@ class Contacts:
         """Is none known?"""
         return not self._relays
 
-    def relays(self) -> list[Sample]:
-        """Where groups meet; where nobody is a relay, any node that can be dialled is a place."""
+    def known_relays(self) -> list[Sample]:
+        """Nodes that say that they are, this one among them."""
         known = list(self._relays.values())
         if self._mesh.settings.relay:
             known.append(self._mesh.sample())
+        return known
+
+    def relays(self) -> list[Sample]:
+        """Where groups meet; where nobody is a relay, any node that can be dialled is a place."""
+        known = self.known_relays()
         if known:
             return known
         base = self._mesh.circles.get(BASE)

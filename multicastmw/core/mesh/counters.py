@@ -9,8 +9,10 @@ class MeshCounters(Counters):
     __slots__ = (
         "call_backs_asked", "call_backs_came", "call_backs_dialled", "call_backs_over_bound",
         "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound",
-        "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound", "searches",
-        "stolen", "streams_over_bound", "unknown_streams",
+        "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound",
+        "points_silent", "registered", "registers", "registers_again", "registers_over_bound",
+        "registers_refused", "registers_twice", "searches", "stolen", "streams_over_bound", "switched_back",
+        "switched_over", "unknown_streams",
     )  # fmt: skip
     call_backs_asked: int  # nodes behind NATs that were asked to dial this one
     call_backs_came: int
@@ -27,9 +29,18 @@ class MeshCounters(Counters):
     nacks_over_bound: int
     not_listened_to: int  # messages and packets of who is left alone
     peers_over_bound: int
+    points_silent: int  # times that a rendezvous point did not answer, or refused
+    registered: int  # packets that this node has sent on over shared trees, as their rendezvous point
+    registers: int  # packets that began here and were registered; the next, how often again
+    registers_again: int
+    registers_over_bound: int
+    registers_refused: int
+    registers_twice: int
     searches: int
     stolen: int
     streams_over_bound: int
+    switched_back: int  # streams from a tree of their own to the shared one
+    switched_over: int  # and to one of their own
     unknown_streams: int
 
 

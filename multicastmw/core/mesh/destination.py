@@ -6,12 +6,16 @@ What the others on this side want, it is told as any destination is: that are th
 
 from collections.abc import Callable
 
-from multicastmw.core.addressing import Channel
+from multicastmw.core.addressing import ANY, Channel
+from multicastmw.core.forwarding import Forwarder
+from multicastmw.core.identity import node_of
+from multicastmw.core.mesh.envelopes import Envelopes
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
-from multicastmw.core.routing import Router
+from multicastmw.core.recovery.partner import Partner
+from multicastmw.core.routing import Route, Router
 from multicastmw.wire.data import (
     BEACON,
     CAME_AGAIN,
@@ -22,6 +26,7 @@ from multicastmw.wire.data import (
     SEQUENCE_TWIN,
 )
 from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
+from multicastmw.wire.shared import wrapped
 
 NEVER = float("inf")
 
@@ -38,10 +43,13 @@ class MeshDestination:
 
     name = "mesh"
     local = False
+    neighbour: Neighbour | None = None  # what is taken off a shared tree comes from nobody in particular
+    partner: Partner | None = None
 
     def __init__(
         self,
         router: Router,
+        forwarder: Forwarder,
         mesh: Mesh,
         port: int | None,
         has_static_links: Callable[[], bool],
@@ -53,7 +61,10 @@ class MeshDestination:
         self._ask_at = now()
         self._port = port
         self._router = router
+        self._forwarder = forwarder
         self._mesh = mesh
+        self._envelopes = Envelopes(forwarder, self)
+        self._packet = Packet()
         self._now = now
         self._leaving: dict[int, float] = {}  # groups that nobody wants any more, and kept until
         self._is_full = False  # some of what is wanted waits until others are left
@@ -68,7 +79,11 @@ class MeshDestination:
         feed = packet.feed
         if feed is None:
             return
-        is_beacon = feed.ours and self._sent(packet, feed)
+        is_beacon = False
+        if feed.ours:
+            if not feed.is_alone and self._is_registered(packet, feed):
+                return
+            is_beacon = self._sent(packet, feed)
         for child in feed.brood.takers:
             child.wire.deliver(packet)
         if is_beacon:  # behind the data: who gets these need not be told of them
@@ -86,6 +101,41 @@ class MeshDestination:
         self._mesh.now = now
         feed.sent(sequence, len(packet.message), bytes(packet.message), now)
         return is_beacon
+
+    # --- shared trees
+
+    def _is_registered(self, packet: Packet, feed: Feed) -> bool:
+        """Does it go by the shared tree?"""
+        self._mesh.now = packet.now
+        return self._mesh.registering.takes(feed, bytes(packet.message), packet.now)
+
+    def route(self, feed: Feed) -> Route:
+        """What comes of a shared feed is for others of the mesh as it is, and opened for this side."""
+        route = Route(Channel(feed.key.group))
+        route.takers = self, self._envelopes
+        return route
+
+    @property
+    def origin(self) -> int:
+        return self._forwarder.origin
+
+    @property
+    def is_border(self) -> bool:
+        return self._has_static_links()
+
+    def send(self, feed: Feed, message: bytes, now: float) -> None:
+        """A message that began here, or is of a shared feed of ours, goes out by the feed's own tree."""
+        packet = self._packet
+        packet.place(message, now)
+        packet.feed = feed
+        self.deliver(packet)
+
+    def spread(self, feed: Feed, sequence: int, message: bytes, now: float) -> None:
+        """Another origin's goes out as one of the shared feed, and to who wants it here."""
+        whole = wrapped(message, self.origin, sequence)
+        self.send(feed, whole, now)
+        self._packet.place(whole, now)
+        self._envelopes.deliver(self._packet)
 
     def beacon_passed(self, origin: int, group: int, source: int, sequence: int, now: float) -> None:
         """The kernel has forwarded a beacon."""
@@ -138,20 +188,35 @@ class MeshDestination:
         return self._mesh.feed_for(StreamKey(origin, group, source), by, now)
 
     def wants(self, key: StreamKey) -> bool:
-        """Is it for somebody on this side?"""
+        """Is it for somebody on this side?  A shared one is where anything of the group is."""
+        if key.source == ANY:
+            return self.wants_group(key.group)
         takers = self._router.takers_of(Channel(key.group, key.source))
         return any(taker is not self for taker in takers)
 
     def children(self, channel: Channel) -> list[int]:
-        """The nodes that get its streams from here."""
-        feeds = [feed for key, feed in self._mesh.feeds.items() if (key.group, key.source) == channel]
-        return list(dict.fromkeys(child.node for feed in feeds for child in feed.takers))
+        """The nodes that get its streams from here; of one that is registered, its rendezvous point."""
+        own, shared = self._feeds_of(channel)
+        points = [point for feed in own if (point := feed.point()) is not None]
+        feeds = own if any(feed.top >= 0 for feed in own) else shared
+        return list(dict.fromkeys(points + [child.node for feed in feeds for child in feed.takers]))
+
+    def _feeds_of(self, channel: Channel) -> tuple[list[Feed], list[Feed]]:
+        """Those that have a tree of their own, or are to have one; and the shared ones of the group."""
+        feeds = self._mesh.feeds_of(channel.group)
+        return [f for f in feeds if f.key.source == channel.source], [f for f in feeds if f.is_shared]
 
     def parent(self, origin: int, channel: Channel) -> int:
         """The node that a stream comes from; 0 where it has none."""
         for count in (0, NUMBERED_BY_KERNEL):
             feed = self._mesh.feeds.get(StreamKey(origin ^ count, channel.group, channel.source))
             if feed and feed.parent:
+                return feed.parent.node
+        _, shared = self._feeds_of(channel)
+        for feed in shared:
+            if feed.ours and node_of(origin) != self._mesh.node:
+                return node_of(origin)
+            if feed.parent:
                 return feed.parent.node
         return 0
 

@@ -14,6 +14,7 @@ forwards does not come there: `look` sees how far it is, and is asked before any
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from multicastmw.core.addressing import ANY
 from multicastmw.core.mesh.brood import Brood
 from multicastmw.core.mesh.conduct import FED, LED_AWAY
 from multicastmw.core.mesh.counters import FeedCounters
@@ -49,6 +50,9 @@ NEAR_NUMBERS, NEAR_SECONDS = 4_096, 10.0  # from the last number: further nobody
 ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an old parent may have sent
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
 RATE_TOLD, BITS_TOLD = 100_000.0, 1_000_000.0  # as others say, before it is measured: packets/s, kbit/s
+PAUSE = 0.3  # seconds: a packet that is lost behind so long a one would be missed late
+TAIL_RATE, TAIL_MOST = 10.0, 16  # packets/s below which a Have shows what was lost, and packets at most
+TAIL_WAIT = 0.03  # seconds for packets that the Have has overtaken
 FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has become four times as much
 QUIET, QUIET_PACKETS = 0.06, 3  # seconds, and packets' time, after which a stream may pause
 TELLS = 3  # times that a last number is announced to children: a Have may be lost, too
@@ -69,6 +73,7 @@ class Feed:
         self.key = key
         self.digest = digest(key)
         self.ours = ours
+        self.is_alone = not ours  # it has a tree of its own: what begins here, once it is planted
         self.wanted = False  # by somebody here
         self.top = -1
         self.began = now
@@ -89,6 +94,8 @@ class Feed:
         self._mean = float(PACKET_BYTES)  # bytes of a packet
         self._near = NEAR_NUMBERS
         self._told, self._tells = -1, 0
+        self._tail: Held | None = None  # what the parent has said that it has, and when that is looked at
+        self._tail_at = NEVER
         self._measured_at = self._beacon_at = now
         self.upstream = Upstream(self, now)
         self.brood = Brood(self)
@@ -156,6 +163,23 @@ class Feed:
     def is_slow(self) -> bool:
         """Does it pause for so long between packets that silence says nothing?"""
         return 0 < self.rate < SLOW
+
+    @property
+    def is_shared(self) -> bool:
+        """Is it a rendezvous point's, for the slow senders of the group?"""
+        return self.key.source == ANY
+
+    def point(self) -> int | None:
+        """The node that sends it on over its shared tree; None where it has a tree of its own."""
+        if self.is_alone:
+            return None
+        found = self._mesh.registering.point(self.key.group, self._mesh.now)
+        return None if found is None else found.node
+
+    @property
+    def is_fast(self) -> bool:
+        """Does it come now, and not slowly?"""
+        return self.top >= 0 and self.is_live and not self.is_slow
 
     @property
     def is_fed(self) -> bool:
@@ -275,8 +299,9 @@ class Feed:
             self._mesh.started(self, None, now)
 
     def beacon_due(self, now: float) -> bool:
-        """One of ours that goes out now is to be announced."""
-        if now < self._beacon_at:
+        """One of ours that goes out now is to be announced; of a shared stream each that follows a pause."""
+        follows_pause = self.is_shared and now - self.moved_at > PAUSE
+        if now < self._beacon_at and not follows_pause:
             return False
         self._beacon_at = now + BEACON_EVERY
         return True
@@ -309,7 +334,7 @@ class Feed:
             self._begin(sequence, by, now)
         elif step == 1:
             self.top = sequence
-        elif step < HALF:
+        elif 0 < step < HALF:
             gaps.skipped(self.top, step, now)
             self.top = sequence
         elif gaps.numbers:
@@ -441,6 +466,22 @@ class Feed:
             self.bits = min(BITS_TOLD, float(held.beacon.bits))
         self.suspicion.told(by, held, now)
         self.upstream.told(by, theirs, held, now)
+        if by is self.upstream.parent and self.rate < TAIL_RATE and ahead(held.highest, self.top):
+            self._tail = held
+            self._tail_at = now + TAIL_WAIT
+            self.wake(self._tail_at)
+
+    def _look_for_tail(self, now: float) -> None:
+        """The parent has sent these: where no later packet shows soon that they were lost, its Have did."""
+        self._tail_at = NEVER
+        tail = self._tail
+        if tail is None or tail.missing or self.top < 0:
+            return
+        step = (tail.highest - self.top) & MASK
+        if 0 < step <= TAIL_MOST:
+            self.gaps.parent_has((tail.highest + 1) & MASK, now)
+            self.gaps.skipped(self.top, step + 1, now)
+            self.top = tail.highest
 
     def accept_nack(self, by: Neighbour, missing: tuple[Range, ...], now: float) -> None:
         """Sends what is here; what is not is said."""
@@ -469,6 +510,26 @@ class Feed:
         """It is pushed to, unasked, as the stream begins."""
         self.brood.adopt(child)
 
+    def lie_fallow(self) -> None:
+        """What begins here goes by the shared tree; to neighbours it is a stream that has ended."""
+        self.is_alone = False
+        self.top = -1
+        self.kept.packets.clear()
+        for child in self.brood.takers:
+            self.brood.drop(child)
+
+    def follows(self, sequence: int, by: Neighbour | None, now: float) -> None:
+        """It comes by a tree of its own from now on, and by the shared one it came up to this number."""
+        if self.top < 0:
+            self._begin(sequence, by, now)
+
+    def came_otherwise(self, sequence: int, now: float) -> None:
+        """The packet came by the shared tree: it is not missing, and neither is what lies before it."""
+        if self.top >= 0 and ahead(sequence, self.top):
+            self.top = sequence
+        elif self.gaps.numbers:
+            self.gaps.found(sequence, None, False, now)
+
     def gone(self, by: Neighbour, now: float) -> None:
         """The link is no more."""
         self.look()
@@ -494,6 +555,10 @@ class Feed:
         self.brood.tick(now)
         if self.ours:
             return
+        if now >= self._tail_at:
+            self._look_for_tail(now)
+        elif self._tail_at < NEVER:
+            self.wake(self._tail_at)
         if self.gaps.numbers:
             self.gaps.ask(now)
         if self.order.held:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 BOTH = Twin("!QQ")
-NAT, SENDER = int(About.NAT), int(About.SENDER)
+NAT, SENDER, SHARED = int(About.NAT), int(About.SENDER), int(About.SHARED)
 
 # What we chose.
 GROUPS_MAX = 4_096  # that one relay keeps
@@ -111,6 +111,13 @@ class MeetingPlace:
 
     def relays(self, group: int) -> list[Sample]:
         known = self._mesh.contacts.relays()
+        return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
+
+    def rendezvous_points(self, group: int) -> list[Sample]:
+        """Relays that know of shared trees and carry something, the first of the group's first; none where
+        nobody is a relay."""
+        relays = self._mesh.contacts.known_relays()
+        known = [sample for sample in relays if sample.flags & SHARED and sample.capacity]
         return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
 
     def ask(self, group: int, kind: Meeting, now: float) -> None:

@@ -16,6 +16,8 @@ from multicastmw.core.mesh.meeting import MeetingPlace
 from multicastmw.core.mesh.neighbour import Neighbour, Wire, capacity_of, slots_of, weight_of
 from multicastmw.core.mesh.numbers import ahead
 from multicastmw.core.mesh.place import Whereabouts
+from multicastmw.core.mesh.registering import Registering
+from multicastmw.core.mesh.rendezvous import Rendezvous
 from multicastmw.core.mesh.settings import (
     FORGET,
     KEPT_BYTES,
@@ -43,6 +45,8 @@ from multicastmw.wire.mesh import (
     Peers,
     Prune,
     Refusal,
+    Register,
+    Registered,
     Role,
     Sample,
     StreamKey,
@@ -94,7 +98,21 @@ class Side(Protocol):
         """These have members, a relay says: for who is a border to a static tree."""
 
     def served_no_more(self, group: int, now: float) -> None:
-        """No member needs this relay in between."""
+        """No member needs this relay in between, or nobody registers with it any more."""
+
+    @property
+    def origin(self) -> int:
+        """Under which this node sends."""
+
+    @property
+    def is_border(self) -> bool:
+        """Are there static links, too?"""
+
+    def send(self, feed: Feed, message: bytes, now: float) -> None:
+        """An IP Data message that began here goes out by the feed's own tree."""
+
+    def spread(self, feed: Feed, sequence: int, message: bytes, now: float) -> None:
+        """Another origin's goes out under that number of the shared feed, and to who wants it here."""
 
 
 def nobody(event: Event) -> None:
@@ -130,6 +148,8 @@ class Mesh:
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
+        self.registering = Registering(self, now)
+        self.rendezvous = Rendezvous(self)
         self.contacts = Contacts(self)
         self.call_back = CallBack(self)
         self.standing = Standing(self)
@@ -148,6 +168,8 @@ class Mesh:
             Prune: self._accept_prune,
             Peers: self._accept_peers,
             Find: self._accept_find,
+            Register: self.rendezvous.accept,
+            Registered: self.registering.accept,
         }
 
     @property
@@ -166,12 +188,12 @@ class Mesh:
 
     def sample(self) -> Sample:
         """This node, for others."""
-        flags = About.NAT * self.settings.nat | About.RELAY * self.settings.relay | About.UDP
+        flags = About.NAT * self.settings.nat | About.RELAY * self.settings.relay | About.UDP | About.SHARED
         return Sample(self.node, self.addresses, int(flags), self.capacity, 0, self.whereabouts.place)
 
     def capabilities(self) -> Capabilities:
         role = Role.RELAY if self.settings.relay else Role.MEMBER
-        flags = int(About.NAT) if self.settings.nat else 0
+        flags = int(About.NAT * self.settings.nat | About.SHARED)
         children = min(0xFFFF, self.settings.children)
         return Capabilities(self.settings.uplink, children, int(role), flags, self.whereabouts.place)
 
@@ -241,7 +263,7 @@ class Mesh:
 
     def leave(self, group: int, now: float) -> None:
         self.now = now
-        if group in self.served:
+        if group in self.served or group in self.rendezvous:
             return
         circle = self.circles.pop(group, None)
         if circle is None:
@@ -321,6 +343,7 @@ class Mesh:
             self.whereabouts.measured(rtt, sample.place)
         self.contacts.heard_of(sample)
         self.contacts.up(neighbour, now)
+        self.registering.link_up(neighbour, now)
 
     def rewired(self, neighbour: Neighbour, wire: Wire, sample: Sample, now: float) -> None:
         """A newer link with the same node has taken the place of the older."""
@@ -332,6 +355,7 @@ class Mesh:
         self.now = now
         self.standing.is_there(node, False, now)
         self.contacts.not_reached(node)
+        self.registering.link_down(node, now)
 
     def link_down(self, neighbour: Neighbour, now: float) -> None:
         self.now = now
@@ -343,6 +367,7 @@ class Mesh:
             circle.gone(neighbour, now)
         for feed in self.feeds.values():
             feed.gone(neighbour, now)
+        self.registering.link_down(neighbour.node, now)
 
     def entered(self, group: int, neighbour: Neighbour, now: float) -> None:
         """It is a neighbour in that group now."""
@@ -477,6 +502,7 @@ class Mesh:
         feed = self.feeds.pop(key)
         self.by_digest.pop(feed.digest, None)
         self.contacts.looks_no_more_for(key.origin)
+        self.registering.forget(key)
         self.around.forgot(key)
         self.slots.changed()
 
@@ -492,8 +518,8 @@ class Mesh:
         return feed
 
     def begin(self, key: StreamKey, now: float) -> Feed | None:
-        """A stream begins here: as many neighbours as there is room for get it unasked.  None: there are too
-        many, and it stays here."""
+        """A stream begins here, and is to be registered or planted.  None: there are too many, and it stays
+        here."""
         self.now = now
         if len(self.feeds) >= FEEDS_MAX:
             self.counters.streams_over_bound += 1
@@ -501,15 +527,20 @@ class Mesh:
             return None
         if not self.join(key.group, now):
             return None
-        feed = self._enter(Feed(key, self, now, ours=True))
-        pool = list(self.circles[key.group].active)
+        return self._enter(Feed(key, self, now, ours=True))
+
+    def plant(self, feed: Feed, now: float) -> None:
+        """A stream that begins here has a tree of its own from now on: as many neighbours as there is room
+        for get it unasked."""
+        feed.is_alone = True
+        circle = self.circles.get(feed.key.group)
+        pool = list(circle.active) if circle else []
         self.rng.shuffle(pool)
         pool.sort(key=lambda each: -weight_of(each.sample))
         for neighbour in pool:
             if self.slots.free(feed) <= 0:
                 break
             feed.adopt(neighbour)
-        return feed
 
     def announce(self, feed: Feed, sequence: int, by: Neighbour | None, now: float) -> None:
         """A beacon packet is here."""
@@ -556,9 +587,11 @@ class Mesh:
             self.meeting.tick(now)
         if self.announcer.due <= now:
             self.announcer.tick(now)
+        if self.registering.due <= now:
+            self.registering.tick(now)
         if self._tidy_at <= now:
             self._tidy(now)
-        due = min(self.announcer.due, self._tidy_at, self.meeting.due)
+        due = min(self.announcer.due, self._tidy_at, self.meeting.due, self.registering.due)
         for feed in self.feeds.values():
             due = min(due, feed.due)
         for circle in self.circles.values():
@@ -569,6 +602,7 @@ class Mesh:
         """Links without use, and streams that have ended; and one more look where we are."""
         self._tidy_at = now + TIDY
         self._serve_no_more(now)
+        self.rendezvous.tidy(now)
         self.standing.tidy(now)
         self.call_back.tidy(now)
         if self.neighbours:
@@ -576,7 +610,9 @@ class Mesh:
             if one.wire.rtt is not None:
                 self.whereabouts.measured(one.wire.rtt, one.sample.place)
         for neighbour in list(self.neighbours.values()):
-            if not neighbour.circles and neighbour.dialled and now - neighbour.idle_since > IDLE:
+            if neighbour.circles or not neighbour.dialled or now < neighbour.kept_until:
+                continue
+            if now - neighbour.idle_since > IDLE:
                 neighbour.wire.hang_up("nothing goes over it any more", now)
         for key in [key for key, feed in self.feeds.items() if now - feed.moved_at > FORGET]:
             self._forget(key)

@@ -7,7 +7,7 @@ from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOS
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
-NACKS, HAVES, PEERS, STREAMS = 50, 20, 5, 5
+NACKS, HAVES, PEERS, STREAMS, REGISTERS = 50, 20, 5, 5, 50
 
 # What we chose.
 ADDRESSES_MAX = 3  # of a sample
@@ -45,7 +45,7 @@ def sample_of(
 
     Who calls from elsewhere than it believes to be is behind a NAT: nobody can dial it.
     """
-    flags = capabilities.flags & int(About.NAT) | int(About.UDP)
+    flags = capabilities.flags & int(About.NAT | About.SHARED) | int(About.UDP)
     if capabilities.role == Role.RELAY:
         flags |= int(About.RELAY)
     known = tuple(address for address in addresses if address.host == seen_at)
@@ -85,8 +85,9 @@ class Neighbour:
     """The other end of one link that speaks the mesh's messages."""
 
     __slots__ = (
-        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "nacked_at", "nacks", "node",
-        "overhead", "peers", "rebuilds_within", "sample", "score", "scored_at", "slots", "streams", "walks",
+        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "kept_until", "nacked_at",
+        "nacks", "node", "overhead", "peers", "rebuilds_within", "registers", "sample", "score", "scored_at",
+        "slots", "streams", "walks",
         "wire",
     )  # fmt: skip
 
@@ -102,11 +103,13 @@ class Neighbour:
         self.slots = int(slots_of(sample.capacity))
         self.circles: set[int] = set()  # group keys for which it is an active neighbour
         self.idle_since = now
+        self.kept_until = now  # whatever the circles say: packets are registered over it
         self.nacked_at = now - NACK_REST
         self.nacks = Bucket(NACKS, NACKS)
         self.haves = Bucket(HAVES, 2 * HAVES)
         self.peers = Bucket(PEERS, 8 * PEERS)
         self.streams = Bucket(STREAMS, 8 * STREAMS)
+        self.registers = Bucket(REGISTERS, 2 * REGISTERS)
         self.walks = Bucket(
             PEERS / 2, 2 * PEERS
         )  # of others, that this node sends on to it: less than it takes

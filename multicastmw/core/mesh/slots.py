@@ -9,8 +9,13 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
 
 # What we chose.
-ASSUMED = 1_000.0  # kbit/s of a stream that was not measured yet
+ASSUMED, ASSUMED_SHARED = 1_000.0, 16.0  # kbit/s of a stream that was not measured yet, and of a shared one
 MANY = 0xFFFF
+
+
+def rate_of(feed: "Feed") -> float:
+    """kbit/s."""
+    return feed.bits or (ASSUMED_SHARED if feed.is_shared else ASSUMED)
 
 
 class Slots:
@@ -51,7 +56,7 @@ class Slots:
         return self._free(feed)
 
     def _free(self, feed: "Feed") -> int:
-        rate = feed.bits or ASSUMED
+        rate = rate_of(feed)
         return max(0, min(MANY, self._most - self._children, int((self._carries - self._used) / rate + 1e-6)))
 
     def lent(self) -> int:
@@ -71,7 +76,7 @@ class Slots:
         """How many more there may be for a moment: what the slots leave of the uplink, rounded."""
         if self._is_stale:
             self._add_up()
-        rate = feed.bits or ASSUMED
+        rate = rate_of(feed)
         return min(self._most - self._children, int((self._uplink - self._used) / rate + 0.5))
 
     def is_over(self, feed: "Feed") -> bool:
@@ -80,7 +85,7 @@ class Slots:
             return False
         if self._is_stale:
             self._add_up()
-        return self._used > self._carries + 0.01 * (feed.bits or ASSUMED)
+        return self._used > self._carries + 0.01 * rate_of(feed)
 
     def _add_up(self) -> None:
         self._is_stale = False
@@ -91,4 +96,4 @@ class Slots:
                 self._children += len(feed.children)
                 self._seconds += len(feed.brood.seconds)
                 places = sum([1.0 + child.overhead for child in feed.children])
-                self._used += places * (feed.bits or ASSUMED)
+                self._used += places * rate_of(feed)

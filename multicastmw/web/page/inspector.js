@@ -297,7 +297,7 @@ function meshRows(stream, isOneOfSome) {
     [`way here${of}`, stream.path.length > 1 ? stream.path.map((name) => called("node", name)).join(" → ") : ""],
     [`parent${of}`, stream.begins_here ? "none: it begins here" : stream.parent ? called("node", stream.parent) : stream.wanted ? "nobody yet" : "none: it is not wanted here", stream.wanted && !stream.parent && !stream.begins_here ? "warn" : null],
     [`second feed${of}`, stream.second ? stream.second_path.map((name) => called("node", name)).join(" → ") || called("node", stream.second) : ""],
-    [`on both ways${of}`, names(stream.shared)],
+    [`on both ways${of}`, names(stream.both_pass)],
     [`backups${of}`, names(stream.backups)], [`children${of}`, names(stream.children)],
     [`delay of the way${of}`, stream.delay ? milliseconds(stream.delay) : ""],
     [`asked for again${of}`, recovered || resent || lost || stream.missing ? `${whole(recovered)} came, ${whole(lost)} never did, ${whole(stream.missing)} are missing; ${whole(resent)} were sent to others` : ""],

@@ -47,7 +47,7 @@ export function meshView(model, select) {
 
 const fastest = (streams) => streams.reduce((best, each) => (!best || each.rate > best.rate ? each : best), null);
 
-const nameOf = (model, stream) => `${model.nameOfGroup(stream.group)} from ${plain(called("node", stream.node))}`;
+const nameOf = (model, stream) => `${model.nameOfGroup(stream.group)} ${stream.shared ? "shared by" : "from"} ${plain(called("node", stream.node))}`;
 
 /** From whom this node has it. */
 const cameFrom = (stream) => (stream.begins_here ? "here" : stream.parent ? [stream.parent, stream.second].filter(Boolean).map((name) => called("node", name)).join(" + ") : stream.wanted ? "nobody yet" : "not wanted here");
@@ -67,7 +67,7 @@ function streamsTable(model, choose, isChosen) {
     columns: [
       { title: "", width: "w-light", value: (stream) => (isChosen(stream) ? "▸" : "") },
       { title: "stream", value: (stream) => `${model.nameOfGroup(stream.group)} ${stream.group}`, sort: (stream) => stream.group, show: (cell, stream) => showName(cell, model.nameOfGroup(stream.group), stream.group) },
-      { title: "origin", className: "wide", width: "w-name", value: (stream) => called("node", stream.node), sort: (stream) => stream.node },
+      { title: "origin", className: "wide", width: "w-name", value: (stream) => (stream.shared ? `shared by ${called("node", stream.node)}` : called("node", stream.node)), sort: (stream) => stream.node },
       { title: "parent", width: "w-name", value: cameFrom, sort: cameFrom },
       { title: "links", className: `${right} wide`, width: "w-count", value: (stream) => (hops(stream) ? whole(hops(stream)) : ""), sort: hops },
       { title: "delay", className: right, width: "w-rate", value: (stream) => milliseconds(stream.delay || null), sort: (stream) => stream.delay },

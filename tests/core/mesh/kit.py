@@ -100,6 +100,9 @@ class Lone:
     def __init__(self, settings: Settings | None = None, *, wanted: bool = True, number: int = 1) -> None:
         self.now = 100.0
         self.wanted = wanted
+        self.origin = node_of(number) | 1
+        self.is_border = False
+        self.spread_numbers: list[int] = []
         self.dialled: list[Sample] = []
         self.settings = settings or Settings(uplink=UPLINK)
         self.mesh = Mesh(
@@ -121,6 +124,10 @@ class Lone:
 
     def groups_live(self, groups: list[int], now: float) -> None: ...
     def served_no_more(self, group: int, now: float) -> None: ...
+
+    def send(self, feed: Feed, message: bytes, now: float) -> None: ...
+    def spread(self, feed: Feed, sequence: int, message: bytes, now: float) -> None:
+        self.spread_numbers.append(sequence)
 
     def neighbour(
         self,
@@ -242,6 +249,8 @@ class Person:
     def __init__(self, hall: "Hall", number: int, settings: Settings) -> None:
         self.hall = hall
         self.wanted = True
+        self.origin = ORIGIN
+        self.is_border = True  # all that begins here has a tree of its own
         self.cables: list[Cable] = []
         self.got: dict[int, float] = {}
         self.doubles = self.copies = 0
@@ -273,6 +282,7 @@ class Person:
 
     def groups_live(self, groups: list[int], now: float) -> None: ...
     def served_no_more(self, group: int, now: float) -> None: ...
+    def spread(self, feed: Feed, sequence: int, message: bytes, now: float) -> None: ...
 
     def _ring(self, at: float) -> None:
         if at == self._winding:
@@ -307,9 +317,13 @@ class Person:
             if end.cable is not came:
                 end.cable.carry(end.far.data, packet, feed.low_water(packet.number))
 
-    def send(self, number: int) -> None:
+    def send(self, feed: Feed, message: bytes, now: float) -> None: ...
+
+    def start(self, number: int) -> None:
         now = self.hall.loop.now
         feed = self.mesh.feeds.get(KEY) or self.mesh.begin(KEY, now)
+        if not feed.is_alone:
+            self.mesh.plant(feed, now)
         packet = Stored(number, BEACON if feed.beacon_due(now) else 0)
         feed.sent(number, SIZE, packet, now)
         self.forward(feed, packet, None)
@@ -358,7 +372,7 @@ class Hall:
     def play(self, sender: Person, seconds: float) -> None:
         """It sends so long, at the stream's rate."""
         for _ in range(round(seconds * RATE)):
-            sender.send(self.next)
+            sender.start(self.next)
             self.next = (self.next + 1) & 0xFFFFFFFF
             self.loop.run(self.loop.now + 1 / RATE)
 

@@ -21,7 +21,7 @@ class MeshNode(Node):
         )
         port = None if self.mesh.settings.nat else PORT
         self.destination = MeshDestination(
-            self.router, self.mesh, port, self._has_static_links, self.clock.seconds
+            self.router, self.forwarder, self.mesh, port, self._has_static_links, self.clock.seconds
         )
         self.room.mesh = self.destination
         self.forwarder.feeder = self.destination

@@ -1,15 +1,17 @@
-"""Streams that pause for long, such as SAP: nobody is blamed for it, nobody leaves, and all of it comes."""
+"""Streams that pause for long, by trees of their own: nobody is blamed or leaves, and all of it comes."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.mesh.settings import SLOW, Settings
-from multicastmw.wire.mesh import Graft
+from multicastmw.wire.data import RETRANSMITTED
+from multicastmw.wire.mesh import Graft, Nack
 from tests.core.cable import World
 from tests.core.mesh.kit import Lone, have
 from tests.core.mesh.nodes import MeshNode
 
 GROUP = 0xEF010101
 EVERY = 5.0
+TTL = 8  # so that each has a tree of its own
 
 
 class Slow(SynchronousTestCase):
@@ -28,11 +30,11 @@ class Slow(SynchronousTestCase):
     def test_each_announcement_comes_to_all_and_costs_no_search_for_another_parent(self) -> None:
         for _ in range(4):
             self.join()
-        self.nodes[0].send(GROUP, inner=b"0")
+        self.nodes[0].send(GROUP, inner=b"0", ttl=TTL)
         self.world.run(EVERY)
         before = self.counted()
         for number in range(1, 10):
-            self.nodes[0].send(GROUP, inner=b"%d" % number)
+            self.nodes[0].send(GROUP, inner=b"%d" % number, ttl=TTL)
             self.world.run(EVERY)
         for node in self.nodes[1:]:
             self.assertEqual([b"%d" % number for number in range(10)], node.host.packets, node.name)
@@ -52,12 +54,44 @@ class Slow(SynchronousTestCase):
         poor = self.join(uplink=0)
         others = [self.join() for _ in range(3)]
         for number in range(5):
-            poor.send(GROUP, inner=b"%d" % number)
+            poor.send(GROUP, inner=b"%d" % number, ttl=TTL)
             self.world.run(EVERY)
         (feed,) = [feed for feed in poor.mesh.feeds.values() if feed.ours]
         self.assertEqual(1, len(feed.children))
         for node in others:
             self.assertEqual([b"%d" % number for number in range(5)], node.host.packets, node.name)
+
+
+class Tails(SynchronousTestCase):
+    """What was lost, and no packet follows soon that would show it."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, self.pen = self.lone.fed_by(2)
+        self.lone.feed().rate = 1.0
+
+    def asked(self) -> list[tuple[int, int]]:
+        return [tuple(each) for nack in self.pen.of(Nack) for each in nack.missing]
+
+    def test_is_asked_for_when_the_parent_says_that_it_has_sent_it(self) -> None:
+        self.lone.accept(self.parent, have(202, beacon=True))
+        self.lone.pass_time(0.1)
+        self.assertEqual([(201, 202)], self.asked())
+        self.lone.data(self.parent, 201, 202, flags=RETRANSMITTED)
+        self.assertEqual((2, 0), (self.lone.feed().counters.recovered, len(self.lone.feed().missing)))
+
+    def test_what_was_only_overtaken_by_that_is_not(self) -> None:
+        self.lone.accept(self.parent, have(201, beacon=True))
+        self.lone.pass_time(0.02)
+        self.lone.data(self.parent, 201)
+        self.lone.pass_time(0.2)
+        self.assertEqual(([], 0), (self.asked(), self.lone.feed().counters.missed))
+
+    def test_nor_is_it_where_the_next_packet_is_soon_here(self) -> None:
+        self.lone.feed().rate = 100.0
+        self.lone.accept(self.parent, have(201, beacon=True))
+        self.lone.pass_time(0.09)
+        self.assertEqual([], self.asked())
 
 
 class Unanswered(SynchronousTestCase):
