@@ -109,7 +109,7 @@ class Streams(Case):
         (stream,) = [each for each in e.forwarder.streams() if each.feed is feed]
         assert feed.parent and feed.second
         self.assertGreater(feed.counters.copies, 200)
-        self.assertEqual(0, stream.window.duplicates)
+        self.assertLessEqual(stream.window.duplicates, 1)  # the first packet went by the shared tree, too
         asked, (lost,) = feed.counters.asked, (n for n in (self.a, *others) if n.id == feed.second.node)
         self.world.air.spoil(lost, e, hole=True)
         sent += self.sends(200)
