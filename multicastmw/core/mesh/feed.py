@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from multicastmw.core.mesh.mesh import Mesh
 
 # What we chose.
+BEGINNING = 4  # numbers: where a stream begins with one of them, those before it are missing
 NEAR_NUMBERS, NEAR_SECONDS = 4_096, 10.0  # from the last number: further nobody leads a stream
 ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an old parent may have sent
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
@@ -449,6 +450,8 @@ class Feed:
 
     def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
         self.top = self.gaps.mark = sequence
+        if 0 < sequence <= BEGINNING and by is not None:
+            self.gaps.skipped(MASK, sequence + 1, now)  # it begins, and the first ones are lost or late
         self._measured_at = now
         self._count = 1
         self._mesh.started(self, by, now)

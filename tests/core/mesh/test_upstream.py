@@ -356,6 +356,17 @@ class StreamTest(TestCase):
         hall.rest(1.5)
         self.assertEqual(sorted(leaf.got), list(range(300)))
 
+    def test_the_first_packets_that_are_pushed_come_again_too(self) -> None:
+        hall = Hall()
+        origin, leaf = hall.person(), hall.person()
+        cable = hall.cable(origin, leaf)
+        lost = [0, 1]
+        cable.lost = lambda what: getattr(what, "number", None) in lost and bool(lost.pop(0) + 1)
+        hall.play(origin, 1.0)
+        hall.rest(0.5)
+        self.assertEqual([], lost)
+        self.assertEqual(sorted(leaf.got), list(range(100)))
+
     def test_the_last_packets_before_a_pause_come_again_also_from_an_only_parent(self) -> None:
         hall = Hall()
         origin, leaf = hall.person(), hall.person()
