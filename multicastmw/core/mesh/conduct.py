@@ -8,6 +8,9 @@
 
 Promises are kept by node id, so that who hangs up and comes back is who it was.  All is first hand: what
 others say of somebody counts for nothing, or liars would have the honest excluded.
+
+Of what a node breaks within a second the worst counts, once: a link that falters for a moment does so to all
+streams that go over it, and is no worse than with one.
 """
 
 from multicastmw.core.mesh.neighbour import SCORE_LEAST
@@ -21,6 +24,7 @@ DROPPED = -13.0  # for packets that a parent has and does not send on: twice in 
 LED_AWAY = -7.0  # for a parent's packet with a number far from where the stream is
 LOST = -2.0  # for packets of which many did not come: mostly it is the link
 BALANCE_MOST = 4.0  # what good conduct is remembered for
+ONCE = 1.0  # seconds in which only the worst counts
 FADES = 0.994  # a second: half of it is forgotten after two minutes
 RECORDS_MAX = 1_024
 TOLD_MAX = 512  # members that somebody told of, and nobody has dialled yet
@@ -30,12 +34,22 @@ FALSE_LEAST, FALSE_SHARE = 12, 0.9  # of the members of one teller that were dia
 class Record:
     """Of one node."""
 
-    __slots__ = ("at", "balance", "false", "true")
+    __slots__ = ("at", "balance", "broke", "broke_at", "false", "true")
 
     def __init__(self, now: float) -> None:
         self.balance = 0.0
         self.at = now
+        self.broke = 0.0  # points of the worst since then
+        self.broke_at = now
         self.true = self.false = 0  # members that it told of: there, and not there
+
+    def breaks(self, points: float, now: float) -> float:
+        """A promise; the points by which that is worse than what it has broken already."""
+        if now >= self.broke_at + ONCE:
+            self.broke_at, self.broke = now, 0.0
+        worse = min(0.0, points - self.broke)
+        self.broke += worse
+        return worse
 
 
 class Records:
@@ -64,6 +78,8 @@ class Records:
     def credit(self, node: int, points: float, now: float) -> bool:
         """It kept a promise, or broke one; False: it is not to be dealt with any more."""
         record = self._of(node, now)
+        if points < 0:
+            points = record.breaks(points, now)
         record.balance = min(BALANCE_MOST, record.balance * FADES ** (now - record.at) + points)
         record.at = now
         return record.balance > SCORE_LEAST

@@ -409,6 +409,8 @@ class Feed:
         if may:
             return False
         self.counters.unasked_data += 1
+        if by is self.suspicion.suspect and is_near:
+            self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
         if by is upstream.parent or by is upstream.second.parent:
             self.promised(by, LED_AWAY, now)
         elif upstream.parent is not None and not flags & RETRANSMITTED:
@@ -500,11 +502,13 @@ class Feed:
     def accept_graft(self, by: Neighbour, graft: Graft, now: float) -> None:
         """It wants to be a child."""
         self.look()
+        self.suspicion.leaves(by)
         self.brood.accept(by, graft, now)
 
     def accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
         """It leaves, or will not be the parent."""
         self.look()
+        self.suspicion.leaves(by)
         self.brood.drop(by)
         if not self.ours:
             self.upstream.pruned(by, prune, now)
@@ -536,6 +540,7 @@ class Feed:
     def gone(self, by: Neighbour, now: float) -> None:
         """The link is no more."""
         self.look()
+        self.suspicion.leaves(by)
         self.brood.drop(by)
         self.theirs.pop(by, None)
         if not self.ours:
@@ -545,6 +550,7 @@ class Feed:
         """Nobody here wants it any more."""
         if not self.ours and not self.wants():
             self.upstream.leave(now)
+            self.suspicion.release(now)
             self.gaps.clear()
 
     # --- time

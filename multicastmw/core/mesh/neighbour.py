@@ -1,9 +1,10 @@
 """A link as the mesh sees it: who is there, what it can carry, and what is thought of it."""
 
+from math import inf
 from typing import Any, Protocol
 
 from multicastmw.core.bucket import Bucket
-from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST
+from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST, PRUNE_REST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
@@ -15,6 +16,7 @@ USUAL_RATE = 1_000  # kbit/s of a stream, where slots are estimated before there
 SLOTS_MOST = 12  # of a sample: more makes nobody more welcome
 SCORE_LEAST = -20.0  # below it a neighbour is left
 SCORE_MOST = 20.0
+PUSHED = -2.0  # points for data that go on after a prune
 FADES = 0.9  # a second
 
 
@@ -86,9 +88,8 @@ class Neighbour:
 
     __slots__ = (
         "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "kept_until", "nacked_at",
-        "nacks", "node", "overhead", "peers", "rebuilds_within", "registers", "sample", "score", "scored_at",
-        "slots", "streams", "walks",
-        "wire",
+        "nacks", "node", "overhead", "peers", "pushed_at", "rebuilds_within", "registers", "sample",
+        "score", "scored_at", "slots", "streams", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -115,6 +116,7 @@ class Neighbour:
         )  # of others, that this node sends on to it: less than it takes
         self.rebuilds_within = 0.0  # seconds: until then the link itself may give back what it has lost
         self.overhead = 0.0  # of what goes to it, so much goes besides, for that
+        self.pushed_at = -inf
         self.score = 0.0
         self.scored_at = now
 
@@ -133,3 +135,10 @@ class Neighbour:
         self.score = min(SCORE_MOST, self.score)
         self.scored_at = now
         return self.score > SCORE_LEAST
+
+    def pushes(self, now: float) -> float:
+        """Data that it was told not to send; the points for that, of all streams together."""
+        if now < self.pushed_at + PRUNE_REST:
+            return 0.0
+        self.pushed_at = now
+        return PUSHED

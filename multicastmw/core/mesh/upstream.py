@@ -49,7 +49,7 @@ LEFT_REST = 1.0  # seconds until a parent that has left us is asked again
 FULL_COSTS = 0.5  # seconds that a way over somebody without room counts as longer
 NO_WAY = 1.0
 ANSWERS_LATE = 2.0  # seconds for which data still answer a graft, so that nobody is blamed for a full queue
-PUSHY, PUSHED = 2.0, -2.0  # seconds within which data after a prune are a nuisance, and its points
+PUSHY = 2.0  # seconds within which data after a prune are a nuisance
 COST_MOST = 0xFFFFFFFF  # us, as it fits a Cost: a parent may say anything
 NEVER = float("inf")
 
@@ -126,7 +126,7 @@ class Upstream:
                 self._feed.promised(by, -UNANSWERED, now)
             if now - theirs.pruned_at > PRUNE_REST:
                 if theirs.pruned_at > now - PUSHY:
-                    self._feed.disappoints(by, PUSHED, now)  # it was told, and goes on
+                    self._feed.disappoints(by, by.pushes(now), now)  # it was told, and goes on
                 theirs.pruned_at = now
                 self._feed.counters.unasked += 1
                 by.say(Prune(self._feed.key), now)
@@ -137,21 +137,27 @@ class Upstream:
         self.join_no_more()
         if old is not None:
             self._feed.counters.switched += 1
-            theirs = self._feed.of(old)
-            theirs.pruned_at = theirs.fed_at = now
-            old.say(Prune(self._feed.key), now)
+            self._leave(old, now)
         self.fed_by(new, now)
 
     def another(self, new: Neighbour, now: float) -> None:
         """The second feed is the first one now, and that is told; the old one is left."""
         feed = self._feed
         for left in filter(None, (self.parent, self.joining)):
-            left.say(Prune(feed.key), now)
-            theirs = feed.of(left)
-            theirs.pruned_at = theirs.fed_at = now
+            self._leave(left, now)
         self.join_no_more()
         self.fed_by(new, now)
         new.say(Graft(feed.key, (feed.top + 1) & MASK), now)
+
+    def _leave(self, old: Neighbour, now: float) -> None:
+        """Who is suspected is pruned when it has sent something, or is released."""
+        theirs = self._feed.of(old)
+        theirs.fed_at = now
+        if old is self._feed.suspicion.suspect:
+            theirs.pruned_at = -NEVER
+        else:
+            theirs.pruned_at = now
+            old.say(Prune(self._feed.key), now)
 
     def fed_by(self, by: Neighbour, now: float) -> None:
         """It is the parent from now on."""

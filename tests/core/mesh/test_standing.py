@@ -6,15 +6,15 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.events import Event, LeftAlone
 from multicastmw.core.mesh import conduct
-from multicastmw.core.mesh.conduct import FALSE_LEAST, Records
+from multicastmw.core.mesh.conduct import FALSE_LEAST, ONCE, Records
 from multicastmw.core.mesh.feed import NEAR_NUMBERS
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import MISBEHAVED_BACK_OFF
 from multicastmw.core.mesh.silence import DEFERRED_MOST
-from multicastmw.core.mesh.suspicion import LATE
+from multicastmw.core.mesh.suspicion import ANSWER, LATE, TRIAL
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Kind, Nack, Peers, Prune, Range
-from tests.core.mesh.kit import GROUP, KEY, RATE, Lone, Pen, have, node_of, sample_of
+from tests.core.mesh.kit import GROUP, KEY, RATE, Cable, Hall, Lone, Pen, Stored, have, node_of, sample_of
 
 
 class Case(TestCase):
@@ -29,6 +29,11 @@ class Case(TestCase):
 
     def feed_on(self, by: Neighbour, seconds: float) -> None:
         self.lone.data(by, *range(self.top + 1, self.top + 1 + int(seconds * RATE)), apart=1 / RATE)
+
+    def keeps_back_twice(self) -> None:
+        for _ in range(2):
+            self.lone.feed().upstream.keeps_back(self.parent, self.lone.now)
+            self.lone.now += ONCE
 
     @property
     def top(self) -> int:
@@ -49,14 +54,45 @@ class SilentParentTest(Case):
     def test_it_is_asked_once(self) -> None:
         self.assertEqual([nack.missing for nack in self.pen.of(Nack)], [(Range(self.number, self.number),)])
 
-    def test_who_has_it_after_all_kept_it_back(self) -> None:
+    def test_who_has_it_and_sends_nothing_on_while_the_stream_goes_on_kept_it_back(self) -> None:
         self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.feed_on(self.other, 1.0)
         self.assertEqual(self.lone.feed().counters.kept_back, 1)
         self.assertLess(self.balance(self.parent.node), -5)
 
-    def test_who_says_that_it_has_it_kept_it_back(self) -> None:
+    def test_who_says_that_it_has_it_and_sends_nothing_on_kept_it_back(self) -> None:
         self.lone.accept(self.parent, have(self.number + 5))
+        self.feed_on(self.other, 1.0)
         self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
+    def test_whose_packets_the_network_lost_for_a_moment_is_innocent(self) -> None:
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.feed_on(self.other, 0.2)
+        self.lone.feed().doubled(self.top, 0, self.parent, self.lone.now)
+        self.feed_on(self.other, 1.0)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+        self.assertGreaterEqual(self.balance(self.parent.node), 0)
+
+    def test_where_the_stream_does_not_go_on_nobody_kept_anything_back(self) -> None:
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        self.lone.data(self.other, self.number + 1)
+        self.lone.pass_time(TRIAL + 1.0)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_it_is_left_when_it_has_sent_something_and_not_before(self) -> None:
+        self.lone.feed().upstream.graft(self.other, self.lone.now)
+        self.feed_on(self.other, 0.1)
+        self.assertIs(self.lone.feed().parent, self.other)
+        self.assertEqual(self.pen.of(Prune), [])
+        self.lone.feed().doubled(self.top, 0, self.parent, self.lone.now)
+        self.assertEqual(len(self.pen.of(Prune)), 1)
+        self.assertEqual(self.parent.score, 0)
+
+    def test_who_says_nothing_at_all_is_left_when_it_is_not_expected_any_more(self) -> None:
+        self.lone.feed().upstream.graft(self.other, self.lone.now)
+        self.feed_on(self.other, ANSWER + 2.0)
+        self.assertEqual(len(self.pen.of(Prune)), 1)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
 
     def test_who_says_that_it_lacks_it_is_innocent(self) -> None:
         self.lone.accept(self.parent, have(self.number - 1))
@@ -75,8 +111,7 @@ class SilentParentTest(Case):
         self.assertEqual(self.lone.feed().counters.kept_back, 0)
 
     def test_twice_and_it_is_left_alone_with_one_clear_word(self) -> None:
-        for _ in range(2):
-            self.lone.feed().upstream.keeps_back(self.parent, self.lone.now)
+        self.keeps_back_twice()
         self.assertTrue(self.pen.hung_up)
         (event,) = self.events
         self.assertIsInstance(event, LeftAlone)
@@ -84,11 +119,70 @@ class SilentParentTest(Case):
         self.assertEqual(self.lone.mesh.counters.left_for_conduct, 1)
 
 
+class TrialTest(TestCase):
+    """Four with cables: whoever feeds the last is put to the test."""
+
+    def setUp(self) -> None:
+        self.hall = Hall()
+        self.source, *relays, self.last = (self.hall.person() for _ in range(4))
+        for relay in relays:
+            self.hall.cable(self.source, relay)
+            self.hall.cable(relay, self.last)
+        self.events: list[Event] = []
+        for person in self.hall.people:
+            person.mesh.tell = self.events.append
+        self.hall.play(self.source, 3.0)
+
+    def way_from_parent(self) -> Cable:
+        (found,) = (
+            cable for cable in self.last.cables if cable.neighbours[self.last] is self.last.feed.parent
+        )
+        return found
+
+    def test_a_link_that_falters_for_a_moment_makes_no_liar_of_the_parent(self) -> None:
+        for _ in range(4):
+            way = self.way_from_parent()
+            way.lost = lambda what: isinstance(what, Stored) and not what.flags & RETRANSMITTED
+            self.hall.play(self.source, 0.18)
+            way.lost = lambda what: False
+            self.hall.play(self.source, 4.0)
+        self.assertGreater(self.last.feed.counters.orphaned, 2)
+        self.assertEqual(self.last.feed.counters.kept_back, 0)
+        self.assertEqual(self.events, [])
+        self.assertEqual(len(self.last.got), self.hall.next)
+
+    def test_who_sends_on_nothing_and_all_that_it_is_asked_for_is_found(self) -> None:
+        way = self.way_from_parent()
+        bad = way.neighbours[self.last]
+        way.lost = lambda what: isinstance(what, Stored) and not what.flags & RETRANSMITTED
+        self.hall.play(self.source, 3.0)
+        self.assertEqual(self.last.feed.counters.kept_back, 1)
+        self.assertIsNot(self.last.feed.parent, bad)
+        self.assertLess(self.last.mesh.standing.records.balance(bad.node, self.hall.loop.now), -10)
+
+
 class LateParentTest(Case):
-    def test_what_it_has_announced_and_does_not_send_is_kept_back(self) -> None:
-        self.lone.accept(self.parent, have(self.top + 10, beacon=True, path=(7, 2), cost=1))
-        self.feed_on(self.parent, 0.05)
+    def test_who_sends_what_is_older_than_what_it_has_announced_keeps_it_back(self) -> None:
+        self.lone.accept(self.parent, have(self.top + 100, beacon=True, path=(7, 2), cost=1))
+        self.feed_on(self.parent, LATE + 0.1)
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
+    def test_the_last_packet_before_a_pause_is_asked_for_and_nobody_is_blamed(self) -> None:
+        self.lone.accept(self.parent, have(self.top + 1, beacon=True, path=(7, 2), cost=1))
         self.lone.pass_time(LATE + 0.1)
+        missing = Range(self.top + 1, self.top + 1)
+        self.assertIn((missing,), [nack.missing for nack in self.pen.of(Nack)])
+        self.lone.data(self.parent, self.top + 1, flags=RETRANSMITTED)
+        self.lone.pass_time(1.0)
+        self.feed_on(self.parent, 1.0)
+        self.assertEqual(self.lone.feed().counters.kept_back, 0)
+
+    def test_who_announces_and_sends_only_what_it_is_asked_for_keeps_the_rest_back(self) -> None:
+        other, _ = self.lone.neighbour(3)
+        self.lone.accept(self.parent, have(self.top + 10, beacon=True, path=(7, 2), cost=1))
+        self.lone.pass_time(LATE + 0.1)
+        self.lone.data(self.parent, self.top + 10, flags=RETRANSMITTED)
+        self.feed_on(other, 1.0)
         self.assertEqual(self.lone.feed().counters.kept_back, 1)
 
     def test_a_second_late_and_always_so_it_is_left_alone_within_seconds(self) -> None:
@@ -151,8 +245,7 @@ class NamedPeerTest(Case):
     def setUp(self) -> None:
         super().setUp()
         self.pen.is_named = True
-        for _ in range(2):
-            self.lone.feed().upstream.keeps_back(self.parent, self.lone.now)
+        self.keeps_back_twice()
 
     def test_its_link_stays_up(self) -> None:
         self.assertEqual(self.pen.hung_up, "")
@@ -261,6 +354,7 @@ class StolenTest(Case):
     def test_not_even_the_parent_leads_it_away_while_it_flows(self) -> None:
         for _ in range(4):
             self.assertTrue(self.refuses(self.parent, self.top + (1 << 30)))
+            self.feed_on(self.parent, ONCE)
         self.assertTrue(self.pen.hung_up)
 
     def test_where_nothing_came_for_long_the_parent_may_go_on_anywhere(self) -> None:
@@ -287,6 +381,14 @@ class BoundsTest(TestCase):
             records.credit(node, 1.0, 0.0)
             records.told(node, 1)
         self.assertEqual((len(records), len(records._tellers)), (10, 10))
+
+    def test_of_what_is_broken_within_a_second_the_worst_counts_once(self) -> None:
+        records = Records()
+        for number in range(100):
+            records.credit(1, conduct.UNANSWERED if number % 2 else conduct.DROPPED, 10 + number / 100)
+        self.assertAlmostEqual(records.balance(1, 11.0), conduct.DROPPED, 0)
+        records.credit(1, conduct.UNANSWERED, 11.5)
+        self.assertAlmostEqual(records.balance(1, 11.5), conduct.DROPPED + conduct.UNANSWERED, 0)
 
     def test_half_is_forgotten_after_two_minutes(self) -> None:
         records = Records()
