@@ -259,7 +259,13 @@ class Feed:
         found = self.theirs.get(neighbour)
         if found is None:
             found = self.theirs[neighbour] = Theirs()
+            neighbour.shared += 1
         return found
+
+    def ended(self) -> None:
+        """Nobody will know it any more."""
+        for neighbour in self.theirs:
+            neighbour.shared -= 1
 
     # --- what its parts ask of the mesh
 
@@ -267,6 +273,10 @@ class Feed:
         if at < self.due:
             self.due = at
             self._mesh.wake(at)
+
+    def may_ask(self, neighbour: Neighbour, now: float) -> bool:
+        """Once more for packets, and the other end does not take it for a flood?"""
+        return neighbour.allowance.may_be_asked(now, neighbour.shared)
 
     def may_resend(self, now: float) -> bool:
         return self._mesh.may_resend(self._mean, now)
@@ -542,7 +552,8 @@ class Feed:
         self.look()
         self.suspicion.leaves(by)
         self.brood.drop(by)
-        self.theirs.pop(by, None)
+        if self.theirs.pop(by, None):
+            by.shared -= 1
         if not self.ours:
             self.upstream.gone(by, now)
 

@@ -16,6 +16,7 @@ from multicastmw.core.mesh.settings import (
     MISSING_MAX,
     NACK_EXTRA,
     NACK_FACTOR,
+    NACK_REST,
     NACK_SOON,
     NACK_TRIES,
 )
@@ -78,6 +79,9 @@ class Owner(Protocol):
 
     def of(self, source: Any) -> Theirs:
         """What this one has said."""
+
+    def may_ask(self, source: Any, now: float) -> bool:
+        """Once more, now?"""
 
     def promised(self, source: Any, points: float, now: float) -> None:
         """It kept a promise, or broke one."""
@@ -246,6 +250,9 @@ class Gaps:
         whom = self._whom(number, miss, now)
         if whom is None:
             miss.ask_at = now + NOBODY_REST
+            return
+        if whom not in asks and not self._feed.may_ask(whom, now):
+            miss.ask_at = now + NACK_REST
             return
         asks.setdefault(whom, []).append(number)
         miss.tries += 1

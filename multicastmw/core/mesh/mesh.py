@@ -37,6 +37,7 @@ from multicastmw.wire.mesh import (
     Find,
     Graft,
     Have,
+    Held,
     Kind,
     Live,
     Meeting,
@@ -63,9 +64,8 @@ TOO_MANY_STREAMS = f"the mesh carries {FEEDS_MAX} streams here, and takes none t
 IDLE = 2.0  # seconds that a link without use is kept
 TIDY = 1.0  # seconds between two looks for such
 LIVE_TOLD = 16  # streams that a rendezvous is told of
-STREAMS_PER_HAVE = 8  # so many more streams allow as many Haves again
 FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for what our own stream never had
-UNKNOWN_BACK_OFF = 2_000  # ms
+UNKNOWN_BACK_OFF, BUSY_BACK_OFF = 2_000, 200  # ms
 RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
@@ -398,11 +398,7 @@ class Mesh:
 
     def _accept_have(self, by: Neighbour, have: Have, now: float) -> None:
         self.counters.haves += 1
-        if not by.haves.allows(now, 1 / (1 + len(self.feeds) / STREAMS_PER_HAVE)):
-            self.counters.haves_over_bound += 1
-            self.blame(by, FLOOD, now)
-            return
-        for held in have.streams:
+        for held in self._allowed(by, have, now):
             if self.neighbours.get(by.node) is not by:
                 return  # what it has said of the one before was too much
             feed = self._feed_of(held.stream, by, now)
@@ -413,6 +409,24 @@ class Mesh:
                 self.blame(by, STOLEN, now)
             else:
                 feed.accept_held(by, held, now)
+
+    def _allowed(self, by: Neighbour, have: Have, now: float) -> list[Held]:
+        """What of it is within the bounds: it may have more streams to tell of than this node follows."""
+        known = [held for held in have.streams if self._knows(held.stream)]
+        new = [held for held in have.streams if not self._knows(held.stream)]
+        is_flood = False
+        if known and not by.allowance.may_tell(now, len(self.feeds)):
+            known, is_flood = [], not new
+        if new and not by.allowance.may_tell_of_new(now, FEEDS_MAX):
+            new, is_flood = [], True
+        if not known and not new:
+            self.counters.haves_over_bound += 1
+        if is_flood:
+            self.blame(by, FLOOD, now)
+        return known + new
+
+    def _knows(self, stream: StreamKey | int) -> bool:
+        return stream in self.by_digest if isinstance(stream, int) else stream in self.feeds
 
     def _is_stolen(self, feed: Feed, highest: int) -> bool:
         """Does somebody have more of it than this node, which sends it?"""
@@ -427,22 +441,28 @@ class Mesh:
     def _accept_nack(self, by: Neighbour, nack: Nack, now: float) -> None:
         self.counters.nacks += 1
         feed = self.feeds.get(nack.stream)
-        if not by.nacks.allows(now):
-            self.counters.nacks_over_bound += 1
-            self.blame(by, FLOOD, now)
-        elif feed:
+        if feed and self._may_ask(by, now):
             feed.accept_nack(by, nack.missing, now)
 
     def _accept_graft(self, by: Neighbour, graft: Graft, now: float) -> None:
         feed = self.feeds.get(graft.stream)
-        if not by.nacks.allows(now):
-            self.counters.nacks_over_bound += 1
-            self.blame(by, FLOOD, now)
+        if not self._may_ask(by, now):
+            by.say(Prune(graft.stream, Refusal.CONGESTED, (), BUSY_BACK_OFF), now)
         elif feed:
             feed.accept_graft(by, graft, now)
         else:
             self.counters.unknown_streams += 1
             by.say(Prune(graft.stream, Refusal.NO_DATA, (), UNKNOWN_BACK_OFF), now)
+
+    def _may_ask(self, by: Neighbour, now: float) -> bool:
+        """May it ask for packets of a stream once more?"""
+        streams = len(self.feeds)
+        if by.allowance.may_ask(now, streams):
+            return True
+        self.counters.nacks_over_bound += 1
+        if not by.allowance.may_ask_in_vain(now, streams):
+            self.blame(by, FLOOD, now)
+        return False
 
     def _accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
         feed = self.feeds.get(prune.stream)
@@ -500,6 +520,7 @@ class Mesh:
 
     def _forget(self, key: StreamKey) -> None:
         feed = self.feeds.pop(key)
+        feed.ended()
         self.by_digest.pop(feed.digest, None)
         self.contacts.looks_no_more_for(key.origin)
         self.registering.forget(key)

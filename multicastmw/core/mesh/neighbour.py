@@ -4,11 +4,12 @@ from math import inf
 from typing import Any, Protocol
 
 from multicastmw.core.bucket import Bucket
-from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST, PRUNE_REST
+from multicastmw.core.mesh.allowance import Allowance
+from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, PRUNE_REST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
-NACKS, HAVES, PEERS, STREAMS, REGISTERS = 50, 20, 5, 5, 50
+PEERS, STREAMS, REGISTERS = 5, 5, 50
 
 # What we chose.
 ADDRESSES_MAX = 3  # of a sample
@@ -87,9 +88,9 @@ class Neighbour:
     """The other end of one link that speaks the mesh's messages."""
 
     __slots__ = (
-        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "kept_until", "nacked_at",
-        "nacks", "node", "overhead", "peers", "pushed_at", "rebuilds_within", "registers", "sample",
-        "score", "scored_at", "slots", "streams", "walks", "wire",
+        "allowance", "capabilities", "circles", "dialled", "idle_since", "is_nat", "kept_until", "node",
+        "overhead", "peers", "pushed_at", "rebuilds_within", "registers", "sample", "score", "scored_at",
+        "shared", "slots", "streams", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -105,9 +106,8 @@ class Neighbour:
         self.circles: set[int] = set()  # group keys for which it is an active neighbour
         self.idle_since = now
         self.kept_until = now  # whatever the circles say: packets are registered over it
-        self.nacked_at = now - NACK_REST
-        self.nacks = Bucket(NACKS, NACKS)
-        self.haves = Bucket(HAVES, 2 * HAVES)
+        self.allowance = Allowance()
+        self.shared = 0  # streams of which it has said something, or was asked
         self.peers = Bucket(PEERS, 8 * PEERS)
         self.streams = Bucket(STREAMS, 8 * STREAMS)
         self.registers = Bucket(REGISTERS, 2 * REGISTERS)

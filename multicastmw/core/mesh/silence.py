@@ -252,6 +252,8 @@ class Silence:
         ]
         number = (feed.top + 1) & MASK
         for neighbour in sorted(others, key=_distance)[:POLLED]:
+            if not feed.may_ask(neighbour, now):
+                continue
             feed.counters.polled += 1
             feed.of(neighbour).asked_at = now
             neighbour.say(Nack(feed.key, (Range(number, number),)), now)

@@ -105,6 +105,10 @@ class Repair(Served):
         """Nothing is thought of who said it: there is no other."""
         return self._nobodys
 
+    def may_ask(self, source: Any, now: float) -> bool:
+        """Nobody is blamed on a static link."""
+        return True
+
     def promised(self, source: Any, points: float, now: float) -> None:
         """See `of`."""
 

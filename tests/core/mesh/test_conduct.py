@@ -4,7 +4,8 @@ from multicastmw.core.mesh import contacts
 from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
 from multicastmw.core.mesh.mesh import FEEDS_MAX
 from multicastmw.core.mesh.neighbour import PEERS
-from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST
+from multicastmw.core.mesh.numbers import MASK
+from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST, Settings
 from multicastmw.wire.mesh import (
     Find,
     Graft,
@@ -18,7 +19,7 @@ from multicastmw.wire.mesh import (
     Refusal,
     StreamKey,
 )
-from tests.core.mesh.kit import GROUP, KEY, RATE, Lone, have, node_of, sample_of
+from tests.core.mesh.kit import GROUP, KEY, RATE, SIZE, Lone, have, node_of, sample_of
 
 
 class FloodTest(TestCase):
@@ -33,8 +34,8 @@ class FloodTest(TestCase):
     def test_a_storm_of_nacks(self) -> None:
         for _ in range(200):
             self.lone.accept(self.bad, Nack(KEY, (Range(200, 200),)))
-        self.assertEqual(len(self.pen.resent), 50)
-        self.assertEqual(self.lone.mesh.counters.nacks_over_bound, 150)
+        self.assertEqual(len(self.pen.resent), 56)
+        self.assertEqual(self.lone.mesh.counters.nacks_over_bound, 144)
         self.assertTrue(self.pen.hung_up)
 
     def test_a_storm_of_grafts(self) -> None:
@@ -57,6 +58,23 @@ class FloodTest(TestCase):
                     lone.accept(good, have(second, key=StreamKey(5, GROUP, source), beacon=True))
                 lone.now += 0.01
         self.assertEqual(pen.hung_up, "")
+
+    def test_who_has_more_streams_than_are_followed_here_does_not_flood_with_them(self) -> None:
+        lone = Lone()
+        good, pen = lone.neighbour(9)
+        for second in range(10):
+            for source in range(300):
+                lone.accept(good, have(second, key=StreamKey(5, GROUP, source), beacon=True))
+                lone.now += 1 / 300
+        self.assertGreater(lone.mesh.counters.streams_over_bound, 1_000)
+        self.assertEqual((lone.mesh.counters.haves_over_bound, good.score, pen.hung_up), (0, 0, ""))
+
+    def test_a_flood_of_haves_about_streams_that_nobody_knows(self) -> None:
+        for number in range(20_000):
+            self.lone.accept(self.bad, have(1, key=StreamKey(number << 20, GROUP, number)))
+            self.lone.now += 1 / 20_000
+        self.assertGreater(self.lone.mesh.counters.haves_over_bound, 1_000)
+        self.assertTrue(self.pen.hung_up)
 
     def test_a_flood_of_peers_and_finds(self) -> None:
         for number in range(60):
@@ -94,6 +112,58 @@ class FloodTest(TestCase):
     def test_a_stream_that_is_not_known_cannot_be_had(self) -> None:
         self.lone.accept(self.bad, Graft(StreamKey(5, GROUP, 5), 0))
         self.assertEqual(self.pen.of(Prune)[0].refusal, Refusal.NO_DATA)
+
+
+class ManyStreamsTest(TestCase):
+    """What a node asks of another at once follows how many streams both have to do with."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, _ = self.lone.neighbour(2)
+        self.other, self.pen = self.lone.neighbour(3)
+        self.keys = [StreamKey(5, GROUP, source) for source in range(300)]
+        for key in self.keys:
+            feed = self.lone.mesh.feed_for(key, self.parent, self.lone.now)
+            assert feed
+            feed.took(7, SIZE, 7, 0, 0, self.parent, self.lone.now)
+            self.lone.now += 0.25
+        self.pen.said.clear()
+
+    def test_when_the_parent_of_all_dies_all_are_asked_for_at_once(self) -> None:
+        for key in self.keys:
+            self.lone.feed(key).took(8, SIZE, 8, 0, 0, self.parent, self.lone.now)
+            self.lone.accept(self.other, have(9, key=key))
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.assertEqual({graft.stream for graft in self.pen.of(Graft)}, set(self.keys))
+
+    def test_who_is_asked_for_all_of_them_takes_all_and_leaves_nobody_alone(self) -> None:
+        self.lone.mesh.slots.is_changed(Settings(uplink=1_000_000))
+        for key in self.keys:
+            self.lone.accept(self.other, Graft(key, 8))
+        self.assertTrue(all(self.other in self.lone.feed(key).children for key in self.keys))
+        self.assertEqual(self.lone.mesh.counters.nacks_over_bound, 0)
+
+    def test_a_hundredth_of_all_that_is_lost_is_no_storm(self) -> None:
+        for number in range(1_000):  # at 30 packets/s
+            self.lone.accept(self.other, Nack(self.keys[number % 300], (Range(7, 7),)))
+            self.lone.now += 1 / 90
+        self.assertEqual((self.lone.mesh.counters.nacks_over_bound, self.pen.hung_up), (0, ""))
+
+    def test_a_graft_above_the_bound_is_refused_with_a_word(self) -> None:
+        for _ in range(2_000):
+            self.lone.accept(self.other, Graft(self.keys[0], 8))
+        refused = [prune.refusal for prune in self.pen.of(Prune)]
+        self.assertEqual(refused[-1], Refusal.CONGESTED)
+        self.assertEqual(self.pen.hung_up, "")
+
+    def test_it_is_not_asked_for_packets_more_often_than_it_allows(self) -> None:
+        lone = Lone()
+        parent, pen = lone.fed_by(2)
+        for number in range(lone.feed().top, lone.feed().top + 2_000, 2):
+            lone.data(parent, number & MASK, apart=1 / (5 * RATE))
+        asked = len(pen.of(Nack))
+        self.assertGreater(asked, 40)
+        self.assertLess(asked, 50 + 50 * 2 * 9 / 8)
 
 
 class LiarTest(TestCase):
