@@ -47,6 +47,7 @@ STALE = 10.0
 STREAMS_MAX = 8_192  # streams over links at a time; of what is above, and new, packets are dropped
 LINK_STREAMS_MAX = 4_096  # of these over one link, so that no peer takes the places of all
 SENDINGS_MAX = 4_096  # streams from here at a time
+COUNTS_MAX = 4_096  # of those that have ended, whose count goes on if they begin again
 FORGET = 300.0  # a stream and its counters are kept this long for people to look at
 SWEEP = 10.0
 WINDOW_BYTES = 96 << 20  # for all duplicate windows together
@@ -274,6 +275,7 @@ class Forwarder:
         self.mender: Mender | None = None
         self._router = router
         self._sendings: dict[tuple[int, int], Sending] = {}
+        self._counts: dict[tuple[int, int], int] = {}  # the next number of those that have ended
         self._streams: dict[tuple[int, int, int, int], Stream] = {}
         self._shares: WeakKeyDictionary[Destination, Share] = WeakKeyDictionary()
         self._forgotten = StreamTotals()
@@ -492,6 +494,7 @@ class Forwarder:
         feed = self.feeder.begins(self.origin, group, source, now) if self.feeder else None
         route = self._router.route(Channel(group, source))
         sending = self._sendings[group, source] = Sending(route, feed)
+        sending.sequence = self._counts.pop((group, source), 0)
         if self.mender:
             sending.repair = self.mender.begins(self.origin, 0, group, source, sending, now)
         self.watcher.began(self.origin, sending)
@@ -591,7 +594,8 @@ class Forwarder:
             self._end(self._streams.pop((origin ^ count, group, source, count), None))
         if origin != self.origin:
             return
-        self._end_sending(self._sendings.pop((group, source), None))
+        if (group, source) in self._sendings:
+            self._end_sending((group, source))
 
     def _place(self, share: Share) -> bool:
         return len(self._streams) < STREAMS_MAX and share.streams < LINK_STREAMS_MAX
@@ -618,7 +622,7 @@ class Forwarder:
         self._sweep_at = now + SWEEP
         horizon = now - unheard
         for place in [k for k, s in self._sendings.items() if s.heard < horizon]:
-            self._end_sending(self._sendings.pop(place))
+            self._end_sending(place)
         gone = [k for k, s in self._streams.items() if s.heard < horizon]
         for key in gone:
             self._end(self._streams.pop(key))
@@ -628,9 +632,12 @@ class Forwarder:
             if route not in kept:
                 self._router.forget(route)
 
-    def _end_sending(self, sending: Sending | None) -> None:
-        if sending is None:
-            return
+    def _end_sending(self, place: tuple[int, int]) -> None:
+        """Its count goes on if it begins again: others know the stream for longer than this node does."""
+        sending = self._sendings.pop(place)
+        while len(self._counts) >= COUNTS_MAX:
+            del self._counts[next(iter(self._counts))]
+        self._counts[place] = sending.sequence
         if self.mender and sending.repair:
             self.mender.ended(sending.repair)
         self.watcher.ended(self.origin, sending)

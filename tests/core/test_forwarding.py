@@ -438,6 +438,23 @@ class Sweeps(Case):
         self.forwarder.tick(3 * FORGET)
         self.assertEqual((self.router.routes(), self.forwarder._budget.used), ([], 0))
 
+    def test_what_starts_here_goes_on_with_its_count_when_it_begins_again(self) -> None:
+        self.right.wants()
+        for _ in range(3):
+            self.sends()
+        self.forwarder.tick(self.now + FORGET + 11)
+        self.now += FORGET + 20
+        self.sends()
+        self.assertEqual(self.right.sequences, [0, 1, 2, 3])
+
+    def test_of_the_counts_that_are_kept_the_oldest_goes(self) -> None:
+        self.patch(forwarding, "COUNTS_MAX", 10)
+        for i in range(100):
+            self.right.wants(GROUP + i)
+            self.sends(group=GROUP + i)
+        self.forwarder.tick(self.now + FORGET + 11)
+        self.assertEqual(list(self.forwarder._counts), [(GROUP + i, SOURCE) for i in range(90, 100)])
+
     def test_come_each_10_s_and_not_before(self) -> None:
         self.assertEqual(self.forwarder.deadline(), 10.0)
         self.forwarder.tick(9.0)

@@ -3,9 +3,9 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.link import UNHEARD
-from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
+from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR, SENDER_LEAVES_AFTER
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
-from multicastmw.core.mesh.settings import Settings
+from multicastmw.core.mesh.settings import FORGET, Settings
 from multicastmw.wire.cops import Op
 from multicastmw.wire.mesh import Beacon, Find, Have, Held, Load, Meeting
 from multicastmw.wire.messages import decode, encode
@@ -116,6 +116,20 @@ class Streams(Case):
         self.world.run(1)
         self.assertEqual(sorted(sent), sorted(e.host.packets))
         self.assertEqual((asked, 0), (feed.counters.asked, stream.window.lost))
+
+    def test_who_only_sends_and_pauses_for_longer_than_it_stays_is_heard_at_once_again(self) -> None:
+        sender, b = self.join("s"), self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        for pause in (SENDER_LEAVES_AFTER + 5, FORGET + 10):
+            before = len(b.host.packets)
+            for _ in range(50):
+                sender.send(GROUP)
+                self.world.run(0.02)
+            self.world.run(1)
+            self.assertEqual(50, len(b.host.packets) - before)
+            self.world.run(pause)
+        self.assertEqual(set(), sender.neighbours(GROUP))
 
     def test_who_does_not_want_order_gets_what_comes_as_it_comes(self) -> None:
         b = self.join("b", Settings(uplink=20_000, hold=0.0))
