@@ -175,6 +175,7 @@ class Brood:
         self._count()
         if self._leaving:
             self._feed.wake(min(self._leaving.values()))
+        self._feed.unwanted(now)
 
     def _count(self) -> None:
         self.takers = (*self.children, *self._leaving)

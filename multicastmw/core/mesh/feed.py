@@ -522,6 +522,7 @@ class Feed:
         self.brood.drop(by)
         if not self.ours:
             self.upstream.pruned(by, prune, now)
+        self.unwanted(now)
 
     def adopt(self, child: Neighbour) -> None:
         """It is pushed to, unasked, as the stream begins."""
@@ -556,10 +557,11 @@ class Feed:
             by.shared -= 1
         if not self.ours:
             self.upstream.gone(by, now)
+        self.unwanted(now)
 
     def unwanted(self, now: float) -> None:
-        """Nobody here wants it any more."""
-        if not self.ours and not self.wants():
+        """Perhaps nobody wants it any more: here, or of those who got it from here."""
+        if not self.ours and not self.wants() and not self.brood.takers:
             self.upstream.leave(now)
             self.suspicion.release(now)
             self.gaps.clear()

@@ -13,7 +13,7 @@ class BroodTest(TestCase):
 
     def setUp(self) -> None:
         self.lone = Lone(TWO)
-        self.parent, _ = self.lone.fed_by(2)
+        self.parent, self.pen = self.lone.fed_by(2)
         self.feed = self.lone.feed()
 
     def graft(
@@ -48,6 +48,33 @@ class BroodTest(TestCase):
         child, _ = self.graft(3)
         self.lone.accept(child, Prune(KEY))
         self.assertEqual(self.feed.takers, ())
+
+    def unwanted(self) -> None:
+        self.lone.wanted = False
+        self.lone.mesh.renew(self.feed, self.lone.now)
+
+    def test_when_the_last_child_leaves_a_stream_that_nobody_here_wants_it_ends(self) -> None:
+        child, _ = self.graft(3)
+        self.unwanted()
+        self.assertIs(self.feed.parent, self.parent)
+        self.lone.accept(child, Prune(KEY))
+        self.assertIsNone(self.feed.parent)
+        self.assertEqual(len(self.pen.of(Prune)), 1)
+
+    def test_and_so_it_does_when_the_link_with_it_is_gone(self) -> None:
+        child, _ = self.graft(3)
+        self.unwanted()
+        self.lone.mesh.link_down(child, self.lone.now)
+        self.assertIsNone(self.feed.parent)
+
+    def test_while_one_is_still_fed_that_has_to_go_it_goes_on(self) -> None:
+        self.graft(3)
+        self.unwanted()
+        self.feed.brood._give_away(next(iter(self.feed.children)), (), self.lone.now)
+        self.feed.unwanted(self.lone.now)
+        self.assertIs(self.feed.parent, self.parent)
+        self.feeds_on(PARTING + 0.1)
+        self.assertIsNone(self.feed.parent)
 
     def test_when_all_slots_are_taken_the_next_one_is_told_who_has_room(self) -> None:
         self.graft(3)
