@@ -1,12 +1,14 @@
 """Streams that pause for long, by trees of their own: nobody is blamed or leaves, and all of it comes."""
 
+from random import Random
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.mesh.settings import SLOW, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Nack
 from tests.core.cable import World
-from tests.core.mesh.kit import Lone, have
+from tests.core.mesh.kit import Hall, Lone, have
 from tests.core.mesh.nodes import MeshNode
 
 GROUP = 0xEF010101
@@ -120,3 +122,15 @@ class Unanswered(SynchronousTestCase):
 
     def test_who_says_that_it_has_more_is(self) -> None:
         self.assertTrue(self.asked(300))
+
+
+class Lossy(SynchronousTestCase):
+    def test_the_packet_that_is_lost_before_a_pause_is_asked_for_and_nobody_is_blamed(self) -> None:
+        hall, random = Hall(), Random(1)
+        source, other = hall.person(), hall.person()
+        hall.cable(source, other).lost = lambda what: random.random() < 0.05
+        for number in range(150):
+            source.send(number)
+            hall.rest(10.0)
+        self.assertEqual(150, len(other.got))
+        self.assertEqual((0, 0), (other.feed.counters.kept_back, other.mesh.counters.left_for_conduct))
