@@ -254,6 +254,9 @@ class Feeder(Protocol):
     def route(self, feed: "Feed") -> Route:
         """Who gets what comes of a shared feed."""
 
+    def has_room(self) -> bool:
+        """Would it take one more stream, if its group is no hindrance?"""
+
 
 class Mender(Protocol):
     """Recovery, where this node has it on static links."""
@@ -616,6 +619,24 @@ class Forwarder:
     def tick(self, now: float) -> None:
         if now >= self._sweep_at:
             self.sweep(now, FORGET)
+            self._feed_rest(now)
+
+    def _feed_rest(self, now: float) -> None:
+        """What the mesh had no room for when it began, and still comes, may have some now."""
+        if self.feeder is None:
+            return
+        for (group, source), sending in list(self._sendings.items()):
+            if sending.feed is None and sending.heard > now - SWEEP:
+                if not self.feeder.has_room():
+                    return
+                sending.feed = self.feeder.begins(self.origin, group, source, now)
+        for (origin, group, source, count), stream in list(self._streams.items()):
+            if stream.feed is None and stream.epoch != UNFED and stream.heard > now - SWEEP:
+                if not self.feeder.has_room():
+                    return
+                stream.feed = self.feeder.begins(origin ^ count, group, source, now)
+                if stream.feed is not None:
+                    stream.feed.order.give = partial(self._give, stream.route)
 
     def sweep(self, now: float, unheard: float) -> None:
         """Forgets the streams that were unheard for so many seconds, and routes that have none left."""

@@ -187,6 +187,10 @@ class MeshDestination:
         """A stream comes over a neighbour's link."""
         return self._mesh.feed_for(StreamKey(origin, group, source), by, now)
 
+    def has_room(self) -> bool:
+        """For one more stream that begins here?"""
+        return self._mesh.has_room()
+
     def wants(self, key: StreamKey) -> bool:
         """Is it for somebody on this side?  A shared one is where anything of the group is."""
         if key.source == ANY:

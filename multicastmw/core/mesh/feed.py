@@ -88,6 +88,7 @@ class Feed:
         self.theirs: dict[Neighbour, Theirs] = {}
         self.kernel: Kernel | None = None  # while it forwards the stream, or did just now
         self.short = mesh.short
+        self._teller: Neighbour | None = None  # who told of it, until its first packet is here
         self.rng: Random = mesh.rng
         self.slots: Slots = mesh.slots
         self._mesh = mesh
@@ -262,8 +263,20 @@ class Feed:
             neighbour.shared += 1
         return found
 
+    def told_by(self, neighbour: Neighbour) -> None:
+        """It is known of that one, and of none of its packets yet."""
+        self._teller = neighbour
+        neighbour.unheard += 1
+
+    def _is_true(self) -> None:
+        """Or it has ended: either way nothing depends on who told of it."""
+        if self._teller is not None:
+            self._teller.unheard -= 1
+            self._teller = None
+
     def ended(self) -> None:
         """Nobody will know it any more."""
+        self._is_true()
         for neighbour in self.theirs:
             neighbour.shared -= 1
 
@@ -461,6 +474,7 @@ class Feed:
             self.top = highest
 
     def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
+        self._is_true()
         self.top = self.gaps.mark = sequence
         if 0 < sequence <= BEGINNING and by is not None:
             self.gaps.skipped(MASK, sequence + 1, now)  # it begins, and the first ones are lost or late

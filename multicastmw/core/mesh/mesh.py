@@ -55,12 +55,14 @@ from multicastmw.wire.mesh import (
 
 # What we chose.
 FEEDS_MAX = 1_024
+UNHEARD_MAX = 128  # streams that one neighbour has told of, and of which no packet came
+FORGET_UNHEARD = 30.0  # seconds after which such a one is forgotten
 CIRCLES_MAX = 1_024  # groups that a node is in: each has neighbours, who are told and tell
 TOO_MANY_GROUPS = (
     f"this node is in {CIRCLES_MAX} groups of the mesh, and no further ones are joined: what is wanted of"
     " them comes as soon as others are left; let programs, or the static peers of this border, ask for fewer"
 )
-TOO_MANY_STREAMS = f"the mesh carries {FEEDS_MAX} streams here, and takes none that begins any more"
+TOO_MANY_STREAMS = f"the mesh carries {FEEDS_MAX} streams here; what begins now waits until others have ended"
 IDLE = 2.0  # seconds that a link without use is kept
 TIDY = 1.0  # seconds between two looks for such
 LIVE_TOLD = 16  # streams that a rendezvous is told of
@@ -505,10 +507,12 @@ class Mesh:
         if key.group not in self.circles:
             self.counters.unknown_streams += 1
             return None
-        if len(self.feeds) >= FEEDS_MAX or not by.streams.allows(now):
+        has_room = len(self.feeds) < FEEDS_MAX and by.unheard < UNHEARD_MAX
+        if not has_room or not by.streams.allows(now):
             self.counters.streams_over_bound += 1
             return None
         feed = self._enter(Feed(key, self, now))
+        feed.told_by(by)
         feed.wanted = self.wants(key)
         return feed
 
@@ -542,12 +546,14 @@ class Mesh:
         """A stream begins here, and is to be registered or planted.  None: there are too many, and it stays
         here."""
         self.now = now
-        if len(self.feeds) >= FEEDS_MAX:
+        if not self.has_room():
             self.counters.streams_over_bound += 1
             self.tell(Limit(TOO_MANY_STREAMS))
             return None
         if not self.join(key.group, now):
             return None
+        if len(self.feeds) >= FEEDS_MAX and (unheard := self._unheard()):
+            self._forget(unheard.key)
         return self._enter(Feed(key, self, now, ours=True))
 
     def plant(self, feed: Feed, now: float) -> None:
@@ -562,6 +568,14 @@ class Mesh:
             if self.slots.free(feed) <= 0:
                 break
             feed.adopt(neighbour)
+
+    def has_room(self) -> bool:
+        """For one more stream that begins here?"""
+        return len(self.feeds) < FEEDS_MAX or self._unheard() is not None
+
+    def _unheard(self) -> Feed | None:
+        """One that was only told of, and gives its place to what begins here."""
+        return next((feed for feed in self.feeds.values() if feed.top < 0 and not feed.ours), None)
 
     def announce(self, feed: Feed, sequence: int, by: Neighbour | None, now: float) -> None:
         """A beacon packet is here."""
@@ -635,5 +649,8 @@ class Mesh:
                 continue
             if now - neighbour.idle_since > IDLE:
                 neighbour.wire.hang_up("nothing goes over it any more", now)
-        for key in [key for key, feed in self.feeds.items() if now - feed.moved_at > FORGET]:
+        for key in [key for key, feed in self.feeds.items() if self._is_over(feed, now)]:
             self._forget(key)
+
+    def _is_over(self, feed: Feed, now: float) -> bool:
+        return now - feed.moved_at > (FORGET if feed.top >= 0 or feed.ours else FORGET_UNHEARD)

@@ -9,9 +9,10 @@ from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOS
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
-PEERS, STREAMS, REGISTERS = 5, 5, 50
+PEERS, REGISTERS = 5, 50
 
 # What we chose.
+STREAMS, STREAMS_AT_ONCE = 20, 128  # new ones; specified are 5, and nobody joins a group of 300 in a minute
 ADDRESSES_MAX = 3  # of a sample
 USUAL_RATE = 1_000  # kbit/s of a stream, where slots are estimated before there is one
 SLOTS_MOST = 12  # of a sample: more makes nobody more welcome
@@ -90,7 +91,7 @@ class Neighbour:
     __slots__ = (
         "allowance", "capabilities", "circles", "dialled", "idle_since", "is_nat", "kept_until", "node",
         "overhead", "peers", "pushed_at", "rebuilds_within", "registers", "sample", "score", "scored_at",
-        "shared", "slots", "streams", "walks", "wire",
+        "shared", "slots", "streams", "unheard", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -108,8 +109,9 @@ class Neighbour:
         self.kept_until = now  # whatever the circles say: packets are registered over it
         self.allowance = Allowance()
         self.shared = 0  # streams of which it has said something, or was asked
+        self.unheard = 0  # streams that it has told of, and of which no packet came
         self.peers = Bucket(PEERS, 8 * PEERS)
-        self.streams = Bucket(STREAMS, 8 * STREAMS)
+        self.streams = Bucket(STREAMS, STREAMS_AT_ONCE)
         self.registers = Bucket(REGISTERS, 2 * REGISTERS)
         self.walks = Bucket(
             PEERS / 2, 2 * PEERS

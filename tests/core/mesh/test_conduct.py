@@ -2,8 +2,8 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh import contacts
 from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
-from multicastmw.core.mesh.mesh import FEEDS_MAX
-from multicastmw.core.mesh.neighbour import PEERS
+from multicastmw.core.mesh.mesh import FEEDS_MAX, FORGET_UNHEARD, UNHEARD_MAX
+from multicastmw.core.mesh.neighbour import PEERS, STREAMS_AT_ONCE
 from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST, Settings
 from multicastmw.wire.mesh import (
@@ -92,17 +92,46 @@ class FloodTest(TestCase):
         sent_on = [len(pen.of(Peers)) for pen in pens]
         self.assertTrue(all(0 < count <= 2 * PEERS + 4 * PEERS / 2 for count in sent_on), sent_on)
 
+    def tells(self, number: int, streams: int) -> None:
+        """Somebody, of so many that he has made up."""
+        by, _ = self.lone.neighbour(number)
+        for source in range(streams):
+            self.lone.accept(by, have(1, key=StreamKey(number << 40 | source, GROUP, source)))
+            self.lone.now += 0.05
+
     def test_a_flood_of_streams(self) -> None:
-        for source in range(100):
+        for source in range(300):
             self.lone.accept(self.bad, have(1, key=StreamKey(source << 20, GROUP, source)))
-            self.lone.now += 0.06
-        self.assertGreater(self.lone.mesh.counters.streams_over_bound, 20)
+        self.assertEqual(self.lone.mesh.counters.streams_over_bound, 300 - STREAMS_AT_ONCE)
+
+    def test_of_streams_that_one_tells_of_and_of_which_no_packet_comes_there_are_not_many(self) -> None:
+        self.tells(20, UNHEARD_MAX + 50)
+        self.assertEqual(len(self.lone.mesh.feeds), 1 + UNHEARD_MAX)
+
+    def test_they_are_forgotten_soon_and_make_room_for_others(self) -> None:
+        self.tells(20, UNHEARD_MAX)
+        by = self.lone.mesh.neighbours[node_of(20)]
+        self.lone.pass_time(FORGET_UNHEARD + 2.0)
+        self.assertEqual((len(self.lone.mesh.feeds), by.unheard), (1, 0))
+
+    def test_one_of_which_a_packet_has_come_counts_no_more(self) -> None:
+        self.tells(20, 10)
+        by = self.lone.mesh.neighbours[node_of(20)]
+        for feed in list(self.lone.mesh.feeds.values())[1:6]:
+            feed.took(1, SIZE, 1, 0, 0, by, self.lone.now)
+        self.assertEqual(by.unheard, 5)
 
     def test_there_is_an_end_to_the_streams_that_a_node_follows(self) -> None:
-        for source in range(FEEDS_MAX + 100):
-            self.lone.accept(self.bad, have(1, key=StreamKey(source << 20, GROUP, source)))
-            self.lone.now += 0.25
+        for number in range(20, 30):
+            self.tells(number, UNHEARD_MAX)
         self.assertEqual(len(self.lone.mesh.feeds), FEEDS_MAX)
+
+    def test_what_begins_here_takes_the_place_of_one_of_which_no_packet_came(self) -> None:
+        for number in range(20, 30):
+            self.tells(number, UNHEARD_MAX)
+        mine = KEY._replace(origin=node_of(1) | 7)
+        self.assertTrue(self.lone.mesh.begin(mine, self.lone.now))
+        self.assertEqual((len(self.lone.mesh.feeds), KEY in self.lone.mesh.feeds), (FEEDS_MAX, True))
 
     def test_a_stream_of_a_group_that_it_is_not_in_is_not_followed(self) -> None:
         self.lone.accept(self.bad, have(1, key=StreamKey(5, 99, 5)))

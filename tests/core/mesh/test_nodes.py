@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.link import UNHEARD
+from multicastmw.core.mesh import mesh
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR, SENDER_LEAVES_AFTER
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
 from multicastmw.core.mesh.settings import FORGET, Settings
@@ -116,6 +117,23 @@ class Streams(Case):
         self.world.run(1)
         self.assertEqual(sorted(sent), sorted(e.host.packets))
         self.assertEqual((asked, 0), (feed.counters.asked, stream.window.lost))
+
+    def test_what_began_while_there_was_no_room_enters_the_mesh_when_there_is(self) -> None:
+        b = self.join("b")
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.patch(mesh, "FEEDS_MAX", 3)
+        for source in range(1, 5):
+            self.a.send(GROUP, source=source)
+        self.world.run(1)
+        self.assertEqual(3, len(b.host.packets))
+        self.world.run(FORGET + 2)
+        self.a.send(GROUP, source=4)
+        self.a.forwarder.tick(self.world.now)
+        for _ in range(5):
+            self.a.send(GROUP, source=4)
+            self.world.run(0.1)
+        self.assertEqual(8, len(b.host.packets))
 
     def test_who_only_sends_and_pauses_for_longer_than_it_stays_is_heard_at_once_again(self) -> None:
         sender, b = self.join("s"), self.join("b")
@@ -238,6 +256,20 @@ class Border(Case):
         self.c.host.unwants(GROUP)
         self.world.run(LEAVE_AFTER + 150 + LIVE_FOR)
         self.assertEqual(set(), self.s.told_by(self.b))
+
+    def test_what_came_from_the_tree_while_there_was_no_room_enters_the_mesh_when_there_is(self) -> None:
+        self.c.host.wants(GROUP)
+        self.world.run(5)
+        self.patch(mesh, "FEEDS_MAX", 0)
+        self.s.send(GROUP, inner=b"0")
+        self.world.run(1)
+        self.assertEqual([], self.c.host.packets)
+        self.patch(mesh, "FEEDS_MAX", 10)
+        self.b.forwarder.tick(self.b.forwarder.deadline())
+        for number in range(5):
+            self.s.send(GROUP, inner=b"%d" % number)
+            self.world.run(0.1)
+        self.assertEqual([b"%d" % number for number in range(5)], self.c.host.packets)
 
     def test_what_the_tree_wants_is_brought_there(self) -> None:
         self.s.host.wants(GROUP)
