@@ -238,8 +238,8 @@ class MeshDestination:
             if group in self._mesh.circles and not self.wants_group(group):
                 self._leaving[group] = now + LEAVE_AFTER
                 self._mesh.wake(now + LEAVE_AFTER)
-        for key, feed in self._mesh.feeds.items():
-            if key.group == group and not feed.ours:
+        for feed in self._mesh.feeds_of(group):
+            if not feed.ours:
                 self._mesh.renew(feed, now)
 
     def _join_rest(self, now: float) -> None:
@@ -291,7 +291,7 @@ class MeshDestination:
             if self._has_static_links():
                 self._mesh.meeting.ask_groups(now)
         for group in [group for group, until in self._leaving.items() if until <= now]:
-            sends = [feed for key, feed in self._mesh.feeds.items() if key.group == group and feed.ours]
+            sends = [feed for feed in self._mesh.feeds_of(group) if feed.ours]
             last = max((feed.moved_at for feed in sends), default=-NEVER)
             if self.wants_group(group):
                 del self._leaving[group]

@@ -65,6 +65,7 @@ TOO_MANY_GROUPS = (
 TOO_MANY_STREAMS = f"the mesh carries {FEEDS_MAX} streams here; what begins now waits until others have ended"
 IDLE = 2.0  # seconds that a link without use is kept
 TIDY = 1.0  # seconds between two looks for such
+FEW, REST_EACH, REST_MOST = 16, 2e-5, 0.01  # feeds and groups; seconds between two ticks, for each more
 LIVE_TOLD = 16  # streams that a rendezvous is told of
 FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for what our own stream never had
 UNKNOWN_BACK_OFF, BUSY_BACK_OFF = 2_000, 200  # ms
@@ -146,6 +147,7 @@ class Mesh:
         self.circles: dict[int, Circle] = {}
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
+        self._by_group: dict[int, dict[StreamKey, Feed]] = {}
         self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, self.feeds.values)
@@ -163,6 +165,7 @@ class Mesh:
         self._resends = Bucket(rate, rate)
         self._is_full = False  # of groups, and that was told
         self._deadline = NEVER
+        self._rests_until = now  # a tick looks at all there is, so that there are fewer where there is much
         self._accepts: dict[type, Callable[..., None]] = {
             Have: self._accept_have,
             Nack: self._accept_nack,
@@ -323,7 +326,7 @@ class Mesh:
             self.contacts.reach(sample, group, "urgent", now)
 
     def feeds_of(self, group: int) -> list[Feed]:
-        return [feed for key, feed in self.feeds.items() if key.group == group]
+        return list(self._by_group.get(group, {}).values())
 
     # --- links
 
@@ -518,6 +521,7 @@ class Mesh:
 
     def _enter(self, feed: Feed) -> Feed:
         self.feeds[feed.key] = self.by_digest[feed.digest] = feed
+        self._by_group.setdefault(feed.key.group, {})[feed.key] = feed
         self.contacts.looks_for(feed.key.origin)
         self.wake(feed.due)
         return feed
@@ -526,6 +530,10 @@ class Mesh:
         feed = self.feeds.pop(key)
         feed.ended()
         self.by_digest.pop(feed.digest, None)
+        of_group = self._by_group[key.group]
+        del of_group[key]
+        if not of_group:
+            del self._by_group[key.group]
         self.contacts.looks_no_more_for(key.origin)
         self.registering.forget(key)
         self.around.forgot(key)
@@ -602,6 +610,7 @@ class Mesh:
     # --- time
 
     def wake(self, at: float) -> None:
+        at = max(at, self._rests_until)
         if at < self._deadline:
             self._deadline = at
             self.around.wake(at)
@@ -612,6 +621,8 @@ class Mesh:
     def tick(self, now: float) -> None:
         self.now = now
         self._deadline = NEVER
+        many = len(self.feeds) + len(self.circles) - FEW
+        self._rests_until = now + min(REST_MOST, max(0, many) * REST_EACH)
         for feed in list(self.feeds.values()):
             if feed.due <= now:
                 feed.tick(now)
@@ -631,7 +642,7 @@ class Mesh:
             due = min(due, feed.due)
         for circle in self.circles.values():
             due = min(due, circle.due)
-        self._deadline = due
+        self._deadline = max(due, self._rests_until)
 
     def _tidy(self, now: float) -> None:
         """Links without use, and streams that have ended; and one more look where we are."""
