@@ -236,6 +236,42 @@ class Streams(Case):
         self.assertIn(GROUP, self.a.mesh.served)
 
 
+class ManyStreams(Case):
+    """a sends a hundred streams to three others; then what goes to one of these is lost, of all at once."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.a.mesh.slots.is_changed(Settings(uplink=1_000_000))
+        self.others = [self.join(name, Settings(uplink=1_000_000)) for name in "bcd"]
+        for place, node in enumerate(self.others):
+            self.world.connect(node, self.others[place - 1])
+            node.host.wants(GROUP)
+        self.world.run(3)
+        self.number = 0
+
+    def play(self, seconds: float) -> None:
+        """Five packets a second of each."""
+        for _ in range(round(seconds * 5)):
+            for source in range(1, 101):
+                self.a.send(GROUP, source=source, inner=b"%d %d" % (source, self.number))
+                self.world.run(0.002)
+            self.number += 1
+
+    def test_the_death_of_a_link_is_repaired_and_nobody_is_left_alone(self) -> None:
+        last = self.others[-1]
+        self.play(6.0)
+        self.assertEqual(100, sum(feed.parent is not None for feed in last.mesh.feeds.values()))
+        self.world.air.spoil(self.a, last, hole=True)
+        self.number = 1_000
+        self.play(3.0)
+        self.world.run(1)
+        late = {inner for inner in last.host.packets if int(inner.split()[1]) >= 1_000}
+        self.assertEqual(100 * 15, len(late))
+        for node in (self.a, *self.others):
+            self.assertEqual(0, node.mesh.counters.left_for_conduct, node.name)
+            self.assertEqual(0, node.mesh.counters.nacks_over_bound, node.name)
+
+
 class Border(Case):
     """s is static and dials b, which is in the mesh with a and c."""
 
