@@ -435,7 +435,7 @@ class Feed:
         if by is self.suspicion.suspect and is_near:
             self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
         if by is upstream.parent or by is upstream.second.parent:
-            self.promised(by, LED_AWAY, now)
+            self.disappoints(by, LED_AWAY, now)
         elif upstream.parent is not None and not flags & RETRANSMITTED:
             upstream.brought(by, now)
         return True

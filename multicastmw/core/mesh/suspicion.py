@@ -7,8 +7,9 @@
 
 Who has not what it is asked for says so (and STALL), and is innocent.  Who has it stands on **trial**: it may
 have sent it on, and the network lost it.  It is acquitted by the next packet that it sends as all are sent,
-so it is not pruned before that.  It has kept packets back if the stream goes on, by others or by what it
-sends when it is asked, and a while later still none has come from it so.
+if that is newer than what was here when the trial began; so it is not pruned before.  It has kept packets
+back if the stream goes on, by others or by what it sends when it is asked, and a while later still none has
+come from it so.
 
 Who is slow because its own parent is says what it has when it has it, so that no child blames it for others.
 """
@@ -39,6 +40,7 @@ class Suspicion:
         self._feed = feed
         self.suspect: Neighbour | None = None
         self._number = 0  # that it was asked for
+        self._fresh = 0  # what it sends from that number on is not late
         self._asked_at = -NEVER
         self._accused_at = NEVER  # it has it, and is on trial since
         self._look_at = NEVER
@@ -58,14 +60,16 @@ class Suspicion:
             return
         if self.suspect is not None and self.suspect is not parent:
             self.release(now)
-        self.suspect, self._asked_at, self._number = parent, now, number
+        self.suspect, self._asked_at = parent, now
+        self._number = self._fresh = number
         self._feed.of(parent).asked_at = now
         parent.say(Nack(self._feed.key, (Range(number, number),)), now)
 
     def brought(self, sequence: int, is_resent: int, now: float) -> None:
         """A packet came from the suspect: as all are sent, and then it was the network; or again."""
         if not is_resent:
-            self._forget()
+            if not ahead(self._fresh, sequence):
+                self._forget()
         elif sequence == self._number:
             self._accuse(now)
 
@@ -93,6 +97,8 @@ class Suspicion:
             self.release(now)
             return
         self._accused_at, self._look_at = now, now + LOOK
+        newest = self._feed.top if ahead(self._feed.top, self._number) else self._number
+        self._fresh = (newest + 1) & MASK
         self._tops = []
         self._feed.wake(self._look_at)
 
@@ -151,9 +157,15 @@ class Suspicion:
     def _is_late(self, now: float) -> None:
         """Is it?"""
         feed, parent = self._feed, self._feed.parent
-        if parent is None or not ahead(self._beacon, feed.top):
+        if parent is None or self._has_come():
             return
         if feed.upstream.fed_at > self._announced_at + LATE / 2:
             feed.upstream.keeps_back(parent, now)  # what it sends is older than what it has announced
         else:
             self._ask(parent, self._beacon, now)
+
+    def _has_come(self) -> bool:
+        """Is the announced packet here, or any behind it?"""
+        top, missing = self._feed.top, self._feed.missing
+        behind = (top - self._beacon) & MASK
+        return behind < HALF and any((top - back) & MASK not in missing for back in range(behind + 1))

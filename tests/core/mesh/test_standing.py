@@ -73,6 +73,13 @@ class SilentParentTest(Case):
         self.assertEqual(self.lone.feed().counters.kept_back, 0)
         self.assertGreaterEqual(self.balance(self.parent.node), 0)
 
+    def test_who_sends_on_what_is_old_by_then_is_not(self) -> None:
+        self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
+        for back in range(10):
+            self.feed_on(self.other, 0.1)
+            self.lone.feed().doubled(self.number - back, 0, self.parent, self.lone.now)
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
     def test_where_the_stream_does_not_go_on_nobody_kept_anything_back(self) -> None:
         self.lone.data(self.parent, self.number, flags=RETRANSMITTED)
         self.lone.data(self.other, self.number + 1)
