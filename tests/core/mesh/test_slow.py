@@ -130,7 +130,7 @@ class Lossy(SynchronousTestCase):
         source, other = hall.person(), hall.person()
         hall.cable(source, other).lost = lambda what: random.random() < 0.05
         for number in range(150):
-            source.send(number)
+            source.start(number)
             hall.rest(10.0)
         self.assertEqual(150, len(other.got))
         self.assertEqual((0, 0), (other.feed.counters.kept_back, other.mesh.counters.left_for_conduct))
