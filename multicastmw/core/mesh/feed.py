@@ -449,6 +449,7 @@ class Feed:
         if by is self.upstream.parent:
             self.upstream.fed_at = now
             self.gaps.doubled(sequence, now)
+            self.suspicion.doubled(sequence, now)
         else:
             self.upstream.brought(by, now, is_new=False)
         return self.upstream.second.parent is not None and self._is_copy(sequence, flags, by, now)

@@ -47,6 +47,7 @@ class Suspicion:
         self._tops: list[int] = []  # how far the stream was at each look
         self._beacon = -1
         self._announced_at = -NEVER
+        self._old_at = -NEVER  # when the parent sent on what is older than that, and was here by then
         self._late_at = NEVER  # when the beacon that the parent has announced is to be here
 
     # --- questions
@@ -72,6 +73,11 @@ class Suspicion:
                 self._forget()
         elif sequence == self._number:
             self._accuse(now)
+
+    def doubled(self, sequence: int, now: float) -> None:
+        """The parent sends on what is here already: it was asked for, of it or of others."""
+        if ahead(self._beacon, sequence):
+            self._old_at = now
 
     def told(self, by: Neighbour, held: Held, now: float) -> None:
         """Does it say that it has what we lack?"""
@@ -157,11 +163,13 @@ class Suspicion:
     def _is_late(self, now: float) -> None:
         """Is it?"""
         feed, parent = self._feed, self._feed.parent
-        if parent is None or self._has_come():
+        if parent is None:
             return
-        if feed.upstream.fed_at > self._announced_at + LATE / 2:
+        has_come = self._has_come()
+        sent_at = self._old_at if has_come else feed.upstream.fed_at
+        if sent_at > self._announced_at + LATE / 2:
             feed.upstream.keeps_back(parent, now)  # what it sends is older than what it has announced
-        else:
+        elif not has_come:
             self._ask(parent, self._beacon, now)
 
     def _has_come(self) -> bool:

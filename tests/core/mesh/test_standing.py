@@ -174,6 +174,15 @@ class LateParentTest(Case):
         self.feed_on(self.parent, LATE + 0.1)
         self.assertEqual(self.lone.feed().counters.kept_back, 1)
 
+    def test_and_so_does_who_sends_it_when_it_is_asked_and_the_rest_late(self) -> None:
+        was = self.top
+        self.lone.accept(self.parent, have(was + 50, beacon=True, path=(7, 2), cost=1))
+        self.lone.data(self.parent, *range(was + 1, was + 51), flags=RETRANSMITTED)
+        for back in range(int((LATE + 0.1) * RATE)):
+            self.lone.feed().doubled(was - 50 + back, 0, self.parent, self.lone.now)
+            self.lone.pass_time(1 / RATE)
+        self.assertEqual(self.lone.feed().counters.kept_back, 1)
+
     def test_the_last_packet_before_a_pause_is_asked_for_and_nobody_is_blamed(self) -> None:
         self.lone.accept(self.parent, have(self.top + 1, beacon=True, path=(7, 2), cost=1))
         self.lone.pass_time(LATE + 0.1)
