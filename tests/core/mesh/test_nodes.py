@@ -133,6 +133,7 @@ class Streams(Case):
         for _ in range(5):
             self.a.send(GROUP, source=4)
             self.world.run(0.1)
+        self.world.run(1)  # as the first numbers are waited for
         self.assertEqual(8, len(b.host.packets))
 
     def test_who_only_sends_and_pauses_for_longer_than_it_stays_is_heard_at_once_again(self) -> None:
@@ -306,6 +307,7 @@ class Border(Case):
         for number in range(5):
             self.s.send(GROUP, inner=b"%d" % number)
             self.world.run(0.1)
+        self.world.run(1)  # as the first numbers are waited for
         self.assertEqual([b"%d" % number for number in range(5)], self.c.host.packets)
 
     def test_what_the_tree_wants_is_brought_there(self) -> None:
