@@ -198,6 +198,10 @@ class Circle:
             kind = Kind.JOIN
         neighbour.say(Peers(self.group, kind, int(urgent), (self._mesh.sample(),)), now)
 
+    def restate(self, neighbour: Neighbour, now: float) -> None:
+        """To one whose link is another one now: what was said over the old one may not have come."""
+        neighbour.say(Peers(self.group, Kind.NEIGHBOUR, 0, (self._mesh.sample(),)), now)
+
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
         besides = self.whom_it_asked(now)
@@ -229,7 +233,7 @@ class Circle:
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
         kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
-            self._accept_ask(by, kind, bool(ttl), now)
+            self._accept_ask(by, peers, now)
         elif kind == Kind.NEIGHBOUR_NO:
             self._asked.pop(by.node, None)
             self._refused[by.node] = now + REFUSED_REST
@@ -250,11 +254,14 @@ class Circle:
         elif kind == Kind.CONNECT_BACK:
             self._mesh.call_back.accept(by, peers, now)
 
-    def _accept_ask(self, by: Neighbour, kind: int, urgent: bool, now: float) -> None:
+    def _accept_ask(self, by: Neighbour, peers: Peers, now: float) -> None:
         if by in self.active:
+            if peers.samples:  # it asks, and does not know it: our answer was lost
+                by.say(Peers(self.group, Kind.NEIGHBOUR), now)
             return
+        kind = peers.kind
         asked = by.node in self._asked
-        has_room = asked or self._has_room(urgent or kind == Kind.JOIN, by.is_nat)
+        has_room = asked or self._has_room(bool(peers.ttl) or kind == Kind.JOIN, by.is_nat)
         if not has_room and not self._makes_room(by, now):
             self.learn((by.sample,), now)
             by.say(Peers(self.group, Kind.NEIGHBOUR_NO, 0, self.samples(3, now, by.node)), now)

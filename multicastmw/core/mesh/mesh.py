@@ -349,6 +349,8 @@ class Mesh:
         """A newer link with the same node has taken the place of the older."""
         self.now = now
         neighbour.wire, neighbour.sample = wire, sample
+        for group in neighbour.circles:
+            self.circles[group].restate(neighbour, now)
         self.contacts.up(neighbour, now)
 
     def not_reached(self, node: int, now: float) -> None:

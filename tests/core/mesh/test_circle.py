@@ -99,6 +99,18 @@ class AskedTest(TestCase):
         self.lone.accept(neighbour, Peers(77, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
         self.assertEqual(pen.of(Peers)[0].kind, Kind.NEIGHBOUR_NO)
 
+    def test_who_is_a_neighbour_and_asks_again_is_answered_again(self) -> None:
+        neighbour, pen = self.lone.neighbour(2, enters=False)
+        for _ in range(2):
+            self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
+            self.assertEqual([answer.kind for answer in pen.of(Peers)], [Kind.NEIGHBOUR])
+
+    def test_an_answer_is_not_answered(self) -> None:
+        neighbour, pen = self.lone.neighbour(2)
+        pen.said.clear()
+        self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertEqual(pen.of(Peers), [])
+
     def test_who_leaves_is_known_of_still(self) -> None:
         neighbour, _ = self.lone.neighbour(2)
         self.lone.accept(neighbour, Peers(GROUP, Kind.DISCONNECT))

@@ -7,7 +7,7 @@ from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.wire.cops import Op
-from multicastmw.wire.mesh import Beacon, Find, Have, Held, Load, Meeting
+from multicastmw.wire.mesh import Beacon, Find, Have, Held, Kind, Load, Meeting, MeshMessage, Peers
 from multicastmw.wire.messages import decode, encode
 from tests.core.cable import Cable, Node, World
 from tests.core.mesh.nodes import MeshNode
@@ -60,6 +60,39 @@ class Links(Case):
         self.assertIs(before, b.mesh.neighbours[self.a.id])
         self.assertIs(b.link(self.a), before.wire)
         self.assertEqual(({"a"}, {"b"}), (b.neighbours(GROUP), self.a.neighbours(GROUP)))
+
+    def test_what_was_lost_with_the_older_link_is_said_again(self) -> None:
+        for seed in range(0, 40, 2):
+            self.world = World(seed)
+            self.a = MeshNode(self.world, "a", RELAY)
+            b = self.join("b")
+            self.a.host.wants(GROUP)
+            self.world.run(1)
+            b.host.wants(GROUP)
+            self.world.run(0.004)  # it asks a, and a's answer is under way
+            self.world.connect(b, self.a)
+            self.world.run(2)
+            self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(GROUP), b.neighbours(GROUP)), seed)
+
+    def test_an_answer_that_was_lost_is_given_again(self) -> None:
+        b = self.join("b")
+        lost: list[Peers] = []
+        link = self.a.link(b)
+        say = link.say
+
+        def say_but_the_first(message: MeshMessage, now: float) -> None:
+            if not lost and isinstance(message, Peers) and message.kind == Kind.NEIGHBOUR:
+                lost.append(message)
+            else:
+                say(message, now)
+
+        link.say = say_but_the_first
+        self.a.host.wants(GROUP)
+        self.world.run(1)
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.assertEqual(1, len(lost))
+        self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(GROUP), b.neighbours(GROUP)))
 
     def test_a_neighbour_that_falls_silent_is_given_up_within_seconds(self) -> None:
         b = self.join("b")
