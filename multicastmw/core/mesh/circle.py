@@ -32,6 +32,7 @@ TRUE_FOR = 30  # seconds: who tells of members as young as that has to know them
 ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
+WALKS = Kind.FORWARD_JOIN, Kind.SHUFFLE  # which go from neighbour to neighbour
 NEVER = float("inf")
 
 
@@ -232,6 +233,8 @@ class Circle:
 
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
         kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
+        if kind in WALKS and by not in self.active and by.node not in self._asked:
+            by.say(Peers(self.group, Kind.DISCONNECT), now)  # it takes us for a neighbour: ours was lost
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
             self._accept_ask(by, peers, now)
         elif kind == Kind.NEIGHBOUR_NO:

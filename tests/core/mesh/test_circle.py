@@ -220,6 +220,11 @@ class ShuffleTest(TestCase):
         self.assertNotIn(node_of(31), nodes)
         self.assertNotIn(node_of(32), nodes)
 
+    def test_who_takes_us_for_a_neighbour_and_is_none_is_told(self) -> None:
+        stranger, pen = self.lone.neighbour(9, enters=False)
+        self.lone.accept(stranger, Peers(GROUP, Kind.SHUFFLE, 1, (stranger.sample,)))
+        self.assertEqual([peers.kind for peers in pen.of(Peers)], [Kind.DISCONNECT, Kind.SHUFFLE_REPLY])
+
     def test_what_comes_back_is_known_from_then_on(self) -> None:
         self.lone.pass_time(31.0)
         self.assertTrue(
