@@ -35,6 +35,7 @@ ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardl
 STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
 SOON = 2.0  # seconds until the second registration
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
+ANSWERS_WITHIN = 10.0  # seconds: it may have to be dialled first
 
 
 def weight(relay: int, group: int) -> int:
@@ -91,9 +92,8 @@ class MeetingPlace:
         self._registers: dict[int, Register] = {}
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
-        self._answered: dict[
-            int, float
-        ] = {}  # groups of which a relay has told, and seconds until the next time
+        self._answered: dict[int, float] = {}  # groups of which a relay has told: seconds until the next time
+        self._asked: dict[int, dict[int, float]] = {}  # by group, relays that were asked, and when
         self.due = float("inf")
 
     # --- who asks
@@ -105,6 +105,7 @@ class MeetingPlace:
 
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
+        self._asked.pop(group, None)
         self._answered.pop(group, None)
         self._estimates.pop(group, None)
         self._wind()
@@ -125,17 +126,21 @@ class MeetingPlace:
         if not self._mesh.is_member(group):
             mine = (mine[0]._replace(flags=mine[0].flags | SENDER),)
         message = Find(group, kind, mine, self._estimates.get(group, 0), self._mesh.live(group))
-        for relay in self.relays(group):
+        relays = self.relays(group)
+        self._asked[group] = {relay.node: now for relay in relays}
+        for relay in relays:
             if relay.node == self._mesh.node:
                 self._enter(mine[0], message, now)
-                self.accept_reply(self._reply(group, mine[0].node, now), now)
+                self._told(self._reply(group, mine[0].node, now), now)
             else:
                 self._mesh.contacts.tell(relay, group, message, now)
 
     def ask_groups(self, now: float) -> None:
         """Which groups have members?  A border to a static tree wants them there."""
         message = Find(BASE, Meeting.QUERY, (self._mesh.sample(),))
-        for relay in self._mesh.contacts.relays():
+        relays = self._mesh.contacts.relays()
+        self._asked[BASE] = {relay.node: now for relay in relays}
+        for relay in relays:
             if relay.node == self._mesh.node:
                 self._mesh.groups_live(self._groups(now), now)
             else:
@@ -147,13 +152,25 @@ class MeetingPlace:
         self._mesh.rng.shuffle(known)
         return known[:GROUPS_TOLD]
 
-    def accept_reply(self, find: Find, now: float) -> None:
+    def is_awaited(self, by: Neighbour, find: Find, now: float) -> bool:
+        """Is it the answer of a relay that was asked for it?"""
+        at = self._asked.get(find.group, {}).get(by.node, -ANSWERS_WITHIN)
+        return find.kind == Meeting.REPLY and now < at + ANSWERS_WITHIN
+
+    def _accept_reply(self, by: Neighbour, find: Find, now: float) -> None:
+        """Of a question one answer is believed."""
+        if not self.is_awaited(by, find, now):
+            self._mesh.counters.replies_unasked += 1
+            return
+        del self._asked[find.group][by.node]
         if find.group == BASE:
             self._mesh.groups_live([live.stream.group for live in find.live], now)
-            return
-        if find.group not in self._due:
-            return
-        self._estimates[find.group] = find.estimate
+        else:
+            self._told(find._replace(samples=find.samples[:REPLY_SAMPLES], live=find.live[:LIVE_MAX]), now)
+
+    def _told(self, find: Find, now: float) -> None:
+        """Who else is in a group that this node is in."""
+        self._estimates[find.group] = min(ESTIMATE_MOST, find.estimate)
         if find.group not in self._answered:
             self._answered[find.group] = SOON
             self._due[find.group] = now + SOON * self._mesh.rng.uniform(0.5, 1.0)
@@ -189,7 +206,7 @@ class MeetingPlace:
 
     def accept(self, by: Neighbour, find: Find, now: float) -> None:
         if find.kind == Meeting.REPLY:
-            self.accept_reply(find, now)
+            self._accept_reply(by, find, now)
             return
         if not find.samples or find.samples[0].node != by.node:
             return

@@ -2,10 +2,10 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
-from multicastmw.core.mesh.meeting import LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
-from multicastmw.wire.mesh import About, Find, Live, Meeting, StreamKey
-from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, sample_of
+from multicastmw.wire.mesh import BASE, SAMPLES_MAX, About, Find, Live, Meeting, StreamKey
+from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, node_of, sample_of
 
 RELAY = int(About.RELAY)
 
@@ -105,6 +105,52 @@ class AskerTest(TestCase):
         pen.said.clear()
         lone.pass_time(600.0)
         self.assertLess(len(pen.of(Find)), 3)
+
+    def test_a_reply_of_one_who_was_not_asked_is_not_believed(self) -> None:
+        lone = Lone()
+        liar, _ = lone.neighbour(6)
+        lone.pass_time(0.1)
+        lone.accept(liar, Find(GROUP, Meeting.REPLY, (sample_of(8),), 2))
+        self.assertNotIn(sample_of(8).node, lone.mesh.circles[GROUP].passive)
+        self.assertEqual(lone.mesh.meeting._estimates, {})
+        self.assertEqual(lone.mesh.counters.replies_unasked, 1)
+
+    def test_a_question_has_one_answer_and_not_for_ever(self) -> None:
+        lone = Lone()
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        for number in (8, 9):
+            lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(number),), 2))
+        passive = lone.mesh.circles[GROUP].passive
+        self.assertEqual([node in passive for node in (node_of(8), node_of(9))], [True, False])
+        lone.mesh.meet(GROUP, lone.now)
+        lone.now += ANSWERS_WITHIN
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(10),), 2))
+        self.assertNotIn(node_of(10), passive)
+
+    def test_of_an_answer_so_much_is_taken_as_an_honest_one_has(self) -> None:
+        lone = Lone()
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        many = tuple(sample_of(number) for number in range(100, 100 + SAMPLES_MAX))
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, many, 0xFFFFFFFF))
+        self.assertEqual(len(lone.mesh.circles[GROUP].passive), REPLY_SAMPLES)
+        self.assertEqual(lone.mesh.meeting._estimates, {GROUP: ESTIMATE_MOST})
+
+    def test_which_groups_have_members_is_taken_of_who_was_asked_alone(self) -> None:
+        lone = Lone()
+        told: list[list[int]] = []
+        self.patch(lone, "groups_live", lambda groups, now: told.append(groups))
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        reply = Find(BASE, Meeting.REPLY, (), 0, (Live(StreamKey(0, 77, 0), 0),))
+        lone.accept(relay, reply)
+        self.assertEqual(told, [])
+        lone.mesh.meeting.ask_groups(lone.now)
+        lone.accept(relay, reply)
+        self.assertEqual(told, [[77]])
 
     def test_a_reply_about_a_group_that_it_is_not_in_changes_nothing(self) -> None:
         lone = Lone()
