@@ -231,6 +231,17 @@ class Circle:
 
     # --- what they say
 
+    def awaits(self, by: Neighbour, peers: Peers) -> bool:
+        """Is it an answer to what this node asked, or a neighbour's farewell?  Each comes once."""
+        if peers.kind == Kind.NEIGHBOUR:
+            return by.node in self._asked
+        if peers.kind == Kind.NEIGHBOUR_NO:
+            return by.node in self._asked or by in self.active
+        if peers.kind == Kind.DISCONNECT:
+            return by in self.active
+        is_reply = peers.kind == Kind.SHUFFLE_REPLY and bool(peers.samples)
+        return is_reply and self.walks.awaits(peers.samples[0].node)
+
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
         kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
         if kind in WALKS and by not in self.active and by.node not in self._asked:

@@ -10,6 +10,7 @@ from math import exp
 from struct import Struct as Twin
 from typing import TYPE_CHECKING
 
+from multicastmw.core.bucket import Bucket
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import (
     REGISTER,
@@ -35,6 +36,7 @@ ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardl
 STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
 SOON = 2.0  # seconds until the second registration
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
+ASKS, ASKS_REST = 40, 0.1  # a second of all groups: less than half of what one relay takes; and seconds
 ANSWERS_WITHIN = 10.0  # seconds: it may have to be dialled first
 
 
@@ -93,6 +95,8 @@ class MeetingPlace:
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
         self._answered: dict[int, float] = {}  # groups of which a relay has told: seconds until the next time
+        self._asks = Bucket(ASKS, 2 * ASKS)
+        self._rests_until = now
         self._asked: dict[int, dict[int, float]] = {}  # by group, relays that were asked, and when
         self.due = float("inf")
 
@@ -120,6 +124,11 @@ class MeetingPlace:
         relays = self._mesh.contacts.known_relays()
         known = [sample for sample in relays if sample.flags & SHARED and sample.capacity]
         return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
+
+    def ask_once_more(self, group: int, now: float) -> None:
+        """Members are looked for, where there is room for a question."""
+        if self._asks.allows(now):
+            self.ask(group, Meeting.QUERY, now)
 
     def ask(self, group: int, kind: Meeting, now: float) -> None:
         mine = (self._mesh.sample(),)
@@ -178,17 +187,23 @@ class MeetingPlace:
         self._mesh.met(find, now)
 
     def tick(self, now: float) -> None:
-        for group, due in list(self._due.items()):
-            if due > now:
-                continue
-            if group not in self._answered:
+        """Those of whom nobody has told come first: of many that are joined at once some have to wait."""
+        due = [(group in self._answered, at, group) for group, at in self._due.items() if at <= now]
+        for is_answered, _, group in sorted(due):
+            if not self._asks.allows(now):
+                self._rests_until = now + ASKS_REST
+                break
+            if is_answered:
+                self._register(group, now)
+            else:
                 self._due[group] = now + ASK_AGAIN[bool(self.relays(group))]
                 self.ask(group, Meeting.QUERY, now)
-                continue
-            self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
-            if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
-                self.ask(group, Meeting.REGISTER, now)
         self._wind()
+
+    def _register(self, group: int, now: float) -> None:
+        self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
+        if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
+            self.ask(group, Meeting.REGISTER, now)
 
     def _rest(self, group: int) -> float:
         """Until the next registration: soon, and then ever later, while there are few others; they may have
@@ -199,7 +214,7 @@ class MeetingPlace:
         return REGISTER
 
     def _wind(self) -> None:
-        self.due = min(self._due.values(), default=float("inf"))
+        self.due = max(self._rests_until, min(self._due.values(), default=float("inf")))
         self._mesh.wake(self.due)
 
     # --- as a relay

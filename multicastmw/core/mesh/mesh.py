@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Protocol
 
-from multicastmw.core.bucket import Bucket
+from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.events import Event, Limit, Tell
 from multicastmw.core.mesh.announcing import Announcer
 from multicastmw.core.mesh.callback import CallBack
@@ -39,7 +39,6 @@ from multicastmw.wire.mesh import (
     Have,
     Kind,
     Live,
-    Meeting,
     MeshMessage,
     Nack,
     Peers,
@@ -280,7 +279,7 @@ class Mesh:
 
     def meet(self, group: int, now: float) -> None:
         """The neighbours are gone, and so is what was known."""
-        self.meeting.ask(group, Meeting.QUERY, now)
+        self.meeting.ask_once_more(group, now)
 
     def met(self, find: Find, now: float) -> None:
         """A relay has answered."""
@@ -453,9 +452,8 @@ class Mesh:
 
     def _accept_peers(self, by: Neighbour, peers: Peers, now: float) -> None:
         circle = self.circles.get(peers.group)
-        if not by.peers.allows(now):
-            self.counters.peers_over_bound += 1
-            self.blame(by, FLOOD, now)
+        is_awaited = circle is not None and circle.awaits(by, peers)
+        if not is_awaited and not self._may_say(by, by.peers, by.share, now):
             return
         for sample in peers.samples[:2]:  # where its own is, if anywhere
             if sample.node == by.node:
@@ -466,6 +464,15 @@ class Mesh:
         elif peers.samples:
             by.say(Peers(peers.group, int(Kind.NEIGHBOUR_NO)), now)
 
+    def _may_say(self, by: Neighbour, bound: Bound, amount: float, now: float) -> bool:
+        """Is it within the bound?  What is over it is counted, and a flood is held against who sends it."""
+        if bound.allows(now, amount):
+            return True
+        self.counters.peers_over_bound += 1
+        if bound.is_flooded(now, amount):
+            self.blame(by, FLOOD, now)
+        return False
+
     def _as_seen(self, sample: Sample) -> Sample:
         """Of a neighbour what is known at first hand counts: it does not know where others see it."""
         neighbour = self.neighbours.get(sample.node)
@@ -473,9 +480,7 @@ class Mesh:
 
     def _accept_find(self, by: Neighbour, find: Find, now: float) -> None:
         self.counters.finds += 1
-        if not by.peers.allows(now):
-            self.counters.peers_over_bound += 1
-            self.blame(by, FLOOD, now)
+        if not self.meeting.is_awaited(by, find, now) and not self._may_say(by, by.finds, 1, now):
             return
         by.idle_since = now
         self.meeting.accept(by, find, now)

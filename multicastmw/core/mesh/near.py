@@ -154,7 +154,10 @@ class Near:
             self._hints = {sample.node: sample for sample in samples[1 : 1 + PARENTS]}
 
     def ask(self, neighbour: Neighbour, now: float) -> None:
-        """Whom does it know hereabouts?"""
+        """Whom does it know hereabouts?  Where many groups would ask the same one, some wait for their next
+        turn."""
+        if not neighbour.probes.allows(now, neighbour.share):
+            return
         self._circle.walks.expects_reply()
         neighbour.say(Peers(self._circle.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
 

@@ -2,12 +2,14 @@
 
 from typing import Any, Protocol
 
-from multicastmw.core.bucket import Bucket
+from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, NACK_REST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
-NACKS, HAVES, PEERS, STREAMS, REGISTERS = 50, 20, 5, 5, 50
+NACKS, HAVES, PEERS, FINDS, STREAMS, REGISTERS = 50, 20, 5, 100, 5, 50
+GROUPS_PER_PEERS, PEERS_TIMES = 4, 20  # so many more groups of both allow as many Peers again, and up to
+FLOOD_TIMES = 4  # so much of Peers or Find is no accident: it is held against who says it
 
 # What we chose.
 ADDRESSES_MAX = 3  # of a sample
@@ -85,10 +87,9 @@ class Neighbour:
     """The other end of one link that speaks the mesh's messages."""
 
     __slots__ = (
-        "capabilities", "circles", "dialled", "haves", "idle_since", "is_nat", "kept_until", "nacked_at",
-        "nacks", "node", "overhead", "peers", "rebuilds_within", "registers", "sample", "score", "scored_at",
-        "slots", "streams", "walks",
-        "wire",
+        "capabilities", "circles", "dialled", "finds", "haves", "idle_since", "is_nat", "kept_until",
+        "nacked_at", "nacks", "node", "overhead", "peers", "probes", "rebuilds_within", "registers", "sample",
+        "score", "scored_at", "slots", "streams", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -107,7 +108,9 @@ class Neighbour:
         self.nacked_at = now - NACK_REST
         self.nacks = Bucket(NACKS, NACKS)
         self.haves = Bucket(HAVES, 2 * HAVES)
-        self.peers = Bucket(PEERS, 8 * PEERS)
+        self.peers = Bound(PEERS, 8 * PEERS, FLOOD_TIMES)
+        self.finds = Bound(FINDS, 2 * FINDS, FLOOD_TIMES)
+        self.probes = Bucket(PEERS / 4, 2 * PEERS)  # questions whom it knows hereabouts
         self.streams = Bucket(STREAMS, 8 * STREAMS)
         self.registers = Bucket(REGISTERS, 2 * REGISTERS)
         self.walks = Bucket(
@@ -123,6 +126,11 @@ class Neighbour:
         """Seconds; a guess where it was not measured yet."""
         found = self.wire.rtt
         return 0.1 if found is None else found
+
+    @property
+    def share(self) -> float:
+        """What one Peers between us counts for: the less, the more groups both are in."""
+        return 1 / min(PEERS_TIMES, 1 + len(self.circles) / GROUPS_PER_PEERS)
 
     def say(self, message: MeshMessage, now: float) -> None:
         self.wire.say(message, now)

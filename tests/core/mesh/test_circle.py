@@ -241,6 +241,13 @@ class ShuffleTest(TestCase):
         self.assertNotIn(node_of(50), self.circle.passive)
         self.assertLess(self.by.score, 0)
 
+    def test_what_says_nothing_changes_nothing(self) -> None:
+        for kind in Kind:
+            if kind not in (Kind.JOIN, Kind.NEIGHBOUR, Kind.NEIGHBOUR_NO, Kind.DISCONNECT):
+                self.lone.accept(self.by, Peers(GROUP, kind))
+        self.assertEqual(self.by_pen.of(Peers) + self.other_pen.of(Peers), [])
+        self.assertEqual(set(self.circle.active), {self.by, self.other})
+
     def test_a_long_list_does_not_replace_what_is_known(self) -> None:
         many = tuple(sample_of(number) for number in range(10, 100))
         self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE, 0, many))

@@ -2,7 +2,7 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
-from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ASKS, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
 from multicastmw.wire.mesh import BASE, SAMPLES_MAX, About, Find, Live, Meeting, StreamKey
 from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, node_of, sample_of
@@ -105,6 +105,18 @@ class AskerTest(TestCase):
         pen.said.clear()
         lone.pass_time(600.0)
         self.assertLess(len(pen.of(Find)), 3)
+
+    def test_of_many_groups_that_are_joined_at_once_so_many_are_asked_for_as_a_relay_takes(self) -> None:
+        lone = Lone()
+        _, pen = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        groups = range(1_000, 2_000)
+        for group in groups:
+            lone.mesh.join(group, lone.now)
+        lone.pass_time(1.0)
+        self.assertLess(len(pen.said), 3 * ASKS + 5)
+        lone.pass_time(len(groups) / ASKS)
+        self.assertEqual({find.group for find in pen.of(Find)}, {GROUP, *groups})
 
     def test_a_reply_of_one_who_was_not_asked_is_not_believed(self) -> None:
         lone = Lone()

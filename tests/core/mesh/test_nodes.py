@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.link import UNHEARD
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
+from multicastmw.core.mesh.meeting import ASKS
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.wire.cops import Op
 from multicastmw.wire.mesh import Beacon, Find, Have, Held, Kind, Load, Meeting, MeshMessage, Peers
@@ -93,6 +94,23 @@ class Links(Case):
         self.world.run(3)
         self.assertEqual(1, len(lost))
         self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(GROUP), b.neighbours(GROUP)))
+
+    def test_two_that_join_hundreds_of_groups_at_once_are_neighbours_in_all_and_leave_nobody_alone(
+        self,
+    ) -> None:
+        nodes = [self.join(name) for name in "bc"]
+        groups = range(OTHER, OTHER + 400)
+        for node in nodes:
+            for group in groups:
+                node.host.wants(group)
+        within = len(groups) / ASKS + 3
+        self.world.run_until(lambda: all(nodes[0].neighbours(group) == {"c"} for group in groups), within)
+        self.world.run(60)
+        for node in (self.a, *nodes):
+            self.assertEqual(
+                (0, 0), (node.mesh.counters.left_for_conduct, node.mesh.counters.peers_over_bound)
+            )
+            self.assertEqual(2, len(node.mesh.neighbours))
 
     def test_a_neighbour_that_falls_silent_is_given_up_within_seconds(self) -> None:
         b = self.join("b")
