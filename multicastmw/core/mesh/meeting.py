@@ -29,7 +29,7 @@ BOTH = Twin("!QQ")
 NAT, SENDER, SHARED = int(About.NAT), int(About.SENDER), int(About.SHARED)
 
 # What we chose.
-GROUPS_MAX = 4_096  # that one relay keeps
+GROUPS_MAX = 4_096  # that one relay keeps: those that somebody registered for last
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
 ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardly ever registers
@@ -234,11 +234,10 @@ class MeetingPlace:
         by.say(self._reply(find.group, by.node, now), now)
 
     def _enter(self, sample: Sample, find: Find, now: float) -> None:
-        register = self._registers.get(find.group)
-        if register is None:
-            if len(self._registers) >= GROUPS_MAX:
-                del self._registers[next(iter(self._registers))]
-            register = self._registers[find.group] = Register(now)
+        register = self._registers.pop(find.group, None) or Register(now)
+        while len(self._registers) >= GROUPS_MAX:
+            del self._registers[next(iter(self._registers))]
+        self._registers[find.group] = register
         stands_for = 1.0
         if find.kind == Meeting.REGISTER:
             stands_for = min(STANDS_FOR_MOST, max(1.0, find.estimate / REGISTRATIONS))

@@ -58,6 +58,14 @@ class RelayTest(TestCase):
             self.find(2, group=29, live=live)
         self.assertLessEqual(len(self.lone.mesh.meeting._registers[29].live), 4 * LIVE_MAX)
 
+    def test_groups_that_one_invents_do_not_replace_those_that_others_are_in(self) -> None:
+        self.patch(meeting, "GROUPS_MAX", 10)
+        self.find(2, group=1_000)
+        for group in range(30):
+            self.find(3, group=group)
+            self.find(4, group=1_000)
+        self.assertEqual([sample.node for sample in self.find(4, group=1_000).samples], [node_of(2)])
+
     def test_who_speaks_for_somebody_else_is_not_heard(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)
         self.lone.accept(neighbour, Find(77, Meeting.REGISTER, (sample_of(3),)))
