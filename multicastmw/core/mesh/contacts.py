@@ -179,6 +179,5 @@ class Contacts:
         if len(self._excluded) >= EXCLUDED_MAX:
             del self._excluded[next(iter(self._excluded))]
         self._excluded[node] = Excluded(now + back_off, back_off, why, name, address)
-        self._messages.pop(node, None)
-        self._relays.pop(node, None)
+        self.not_reached(node)  # if it is being dialled, that is for nothing
         return back_off

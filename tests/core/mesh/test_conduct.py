@@ -242,6 +242,14 @@ class ExcludedTest(TestCase):
         circle.learn((sample_of(9),), self.lone.now)
         self.assertEqual(circle.passive, {})
 
+    def test_who_was_being_dialled_then_can_be_dialled_later(self) -> None:
+        now = self.lone.now
+        self.contacts.reach(sample_of(9), GROUP, "neighbour", now)
+        self.contacts.exclude(node_of(9), now)
+        self.assertFalse(self.contacts.reach(sample_of(9), GROUP, "neighbour", now))
+        self.contacts.reach(sample_of(9), GROUP, "neighbour", now + MISBEHAVED_BACK_OFF)
+        self.assertEqual(len(self.lone.dialled), 2)
+
     def test_those_who_are_remembered_have_a_bound(self) -> None:
         self.patch(contacts, "EXCLUDED_MAX", 10)
         for number in range(50):
