@@ -354,6 +354,8 @@ class Mesh:
 
     def not_reached(self, node: int, now: float) -> None:
         self.now = now
+        if node in self.neighbours:
+            return  # it has dialled us meanwhile
         self.standing.is_there(node, False, now)
         self.contacts.not_reached(node)
         self.registering.link_down(node, now)

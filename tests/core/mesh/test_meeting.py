@@ -4,8 +4,8 @@ from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
 from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ASKS, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
-from multicastmw.wire.mesh import BASE, SAMPLES_MAX, About, Find, Live, Meeting, StreamKey
-from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, node_of, sample_of
+from multicastmw.wire.mesh import BASE, SAMPLES_MAX, About, Capabilities, Find, Live, Meeting, StreamKey
+from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, Pen, node_of, sample_of
 
 RELAY = int(About.RELAY)
 
@@ -113,6 +113,14 @@ class AskerTest(TestCase):
         pen.said.clear()
         lone.pass_time(600.0)
         self.assertLess(len(pen.of(Find)), 3)
+
+    def test_a_relay_that_dialled_us_while_we_dialled_it_is_known_still(self) -> None:
+        lone = Lone()
+        lone.mesh.link_up(
+            Pen(), sample_of(5, flags=RELAY), Capabilities(UPLINK, 0xFFFF, 2, 0), False, lone.now
+        )
+        lone.mesh.not_reached(node_of(5), lone.now)
+        self.assertFalse(lone.mesh.contacts.is_without_relays)
 
     def test_of_many_groups_that_are_joined_at_once_so_many_are_asked_for_as_a_relay_takes(self) -> None:
         lone = Lone()
