@@ -209,8 +209,10 @@ class Near:
 
     def measured(self, neighbour: Neighbour, now: float) -> None:
         """A link that was opened to see how far it is."""
-        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked(now):
+        asked = self._circle.whom_it_asked(now)
+        if neighbour in self._circle.active or neighbour.node in asked:
             return
+        self.asked &= asked  # who did not answer is on trial no more
         self.distances.pop(neighbour.node, None)
         self.distances[neighbour.node] = Measured(neighbour.sample, neighbour.rtt, now)
         if len(self.distances) > DISTANCES:

@@ -10,6 +10,7 @@ from multicastmw.core.mesh.settings import (
     PASSIVE_TTL,
     SHUFFLE_TTL,
     TRIAL,
+    TRIALS,
     TRY_AGAIN,
     Settings,
 )
@@ -304,6 +305,18 @@ class NearTest(TestCase):
         lone.now += TRY_AGAIN + 1
         lone.data(next(iter(lone.mesh.circles[GROUP].active)), 201)
         self.assertIn(other.node, [sample.node for sample in near._candidates(lone.now)])
+        near.measured(other, lone.now)
+        self.assertEqual(len(pen.of(Peers)), 1)
+
+    def test_whose_links_go_before_they_answer_are_on_trial_no_more(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        asked = [lone.neighbour(20 + number, enters=False)[0] for number in range(TRIALS)]
+        for neighbour in asked:
+            near.measured(neighbour, lone.now)
+        for neighbour in asked:
+            lone.mesh.link_down(neighbour, lone.now)
+        other, pen = lone.neighbour(40, enters=False)
         near.measured(other, lone.now)
         self.assertEqual(len(pen.of(Peers)), 1)
 
