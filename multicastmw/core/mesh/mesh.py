@@ -340,7 +340,7 @@ class Mesh:
         self.neighbours[sample.node] = neighbour
         if rtt is not None:
             self.whereabouts.measured(rtt, sample.place)
-        self.contacts.heard_of(sample)
+        self.contacts.met(sample)
         self.contacts.up(neighbour, now)
         self.registering.link_up(neighbour, now)
 

@@ -4,7 +4,19 @@ from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
 from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ASKS, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
-from multicastmw.wire.mesh import BASE, SAMPLES_MAX, About, Capabilities, Find, Live, Meeting, StreamKey
+from multicastmw.wire.mesh import (
+    BASE,
+    SAMPLES_MAX,
+    About,
+    Address,
+    Capabilities,
+    Find,
+    Kind,
+    Live,
+    Meeting,
+    Peers,
+    StreamKey,
+)
 from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, Pen, node_of, sample_of
 
 RELAY = int(About.RELAY)
@@ -90,6 +102,21 @@ class AskerTest(TestCase):
         for number in range(200):
             lone.mesh.contacts.heard_of(sample_of(number, flags=RELAY)._replace(node=number << 40))
         self.assertEqual(len(lone.mesh.contacts.relays()), RELAYS_MAX)
+
+    def test_relays_with_which_there_was_a_link_are_not_replaced_by_hearsay(self) -> None:
+        lone = Lone()
+        seen = sample_of(5, flags=RELAY)
+        relay = lone.mesh.link_up(Pen(), seen, Capabilities(UPLINK, 0xFFFF, 2, 0), True, lone.now)
+        lone.mesh.link_down(relay, lone.now)
+        liar, _ = lone.neighbour(9)
+        for first in range(0, 2 * RELAYS_MAX, 16):
+            fake = tuple(seen._replace(node=(first + each + 1_000) << 40) for each in range(16))
+            moved = seen._replace(addresses=(Address("203.0.113.5", 4600),))
+            lone.accept(liar, Peers(GROUP, Kind.NEIGHBOUR_NO, 0, (moved, *fake)))
+            lone.now += 1.0
+        relays = lone.mesh.contacts.relays()
+        self.assertEqual(len(relays), RELAYS_MAX)
+        self.assertIn(seen, relays)
 
     def test_it_asks_again_until_somebody_answers_then_ever_more_rarely(self) -> None:
         lone = Lone()
