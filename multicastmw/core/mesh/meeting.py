@@ -243,7 +243,7 @@ class MeetingPlace:
             stands_for = min(STANDS_FOR_MOST, max(1.0, find.estimate / REGISTRATIONS))
         register.enter(sample, stands_for, self._mesh, now)
         if sample.flags & NAT and find.group != BASE:
-            self._mesh.serve(find.group, now)
+            self._mesh.serve(find.group, sample.node, now)
         for live in find.live[:LIVE_MAX]:
             register.live[live.stream] = live, now
             if len(register.live) > 4 * LIVE_MAX:

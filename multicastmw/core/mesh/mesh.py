@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.events import Event, Limit, Tell
@@ -69,6 +69,8 @@ RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
 SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
+SERVED_MOST = CIRCLES_MAX // 4  # groups that a relay is in for others
+SERVED_FOR_ONE = SERVED_MOST // 4
 
 
 class Around(Protocol):
@@ -118,6 +120,13 @@ def nobody(event: Event) -> None:
     """Where events go that nobody asks for."""
 
 
+class Served(NamedTuple):
+    """A group that a relay is in for others, until then; `whom` was the first."""
+
+    until: float
+    whom: int
+
+
 class Mesh:
     """One node's."""
 
@@ -143,7 +152,7 @@ class Mesh:
         self.circles: dict[int, Circle] = {}
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
-        self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
+        self.served: dict[int, Served] = {}  # groups that a relay is in for others
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
@@ -222,17 +231,25 @@ class Mesh:
         self.wake(circle.due)
         return True
 
-    def serve(self, group: int, now: float) -> None:
-        """Some of its members cannot be dialled, and so not reach each other: a relay is between, or, where
-        nobody is one, whoever they meet at."""
+    def serve(self, group: int, whom: int, now: float) -> None:
+        """Some of its members, such as this one, cannot be dialled, and so not reach each other: a relay is
+        between, or, where nobody is one, whoever they meet at."""
         if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
             return
-        is_new = group not in self.served
+        known = self.served.get(group)
+        if known is None and self._serves_many(whom):
+            self.counters.circles_over_bound += 1
+            return
         if not self.join(group, now):
             return
-        self.served[group] = now + SERVED
-        if is_new:
+        self.served[group] = Served(now + SERVED, whom if known is None else known.whom)
+        if known is None:
             self._renew(group, now)
+
+    def _serves_many(self, whom: int) -> bool:
+        """As many groups as it may, of all or of this node?"""
+        of_whom = sum(served.whom == whom for served in self.served.values())
+        return len(self.served) >= SERVED_MOST or of_whom >= SERVED_FOR_ONE
 
     def wants(self, key: StreamKey) -> bool:
         """Is the stream to come here: for somebody here, or for members that it is carried to?"""
@@ -255,7 +272,7 @@ class Mesh:
             feed.unwanted(now)
 
     def _serve_no_more(self, now: float) -> None:
-        for group in [group for group, until in self.served.items() if until <= now]:
+        for group in [group for group, served in self.served.items() if served.until <= now]:
             del self.served[group]
             self._renew(group, now)
             self.side.served_no_more(group, now)

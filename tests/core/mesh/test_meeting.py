@@ -3,6 +3,7 @@ from twisted.trial.unittest import TestCase
 from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
 from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ASKS, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.mesh import SERVED_FOR_ONE, SERVED_MOST
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
 from multicastmw.wire.mesh import (
     BASE,
@@ -15,6 +16,7 @@ from multicastmw.wire.mesh import (
     Live,
     Meeting,
     Peers,
+    Sample,
     StreamKey,
 )
 from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, Pen, node_of, sample_of
@@ -77,6 +79,19 @@ class RelayTest(TestCase):
             self.find(3, group=group)
             self.find(4, group=1_000)
         self.assertEqual([sample.node for sample in self.find(4, group=1_000).samples], [node_of(2)])
+
+    def test_those_whom_nobody_can_dial_are_served_in_so_many_groups_each_and_in_all(self) -> None:
+        served = []
+        for number in range(2, 12):
+            sample = Sample(node_of(number), (), int(About.NAT), 0, 0)
+            nobody = self.lone.mesh.link_up(Pen(), sample, Capabilities(0, 0, 1, 1), False, self.lone.now)
+            for group in range(1_000 * number, 1_000 * number + 2 * SERVED_FOR_ONE):
+                self.lone.accept(nobody, Find(group, Meeting.REGISTER, (sample,)))
+                self.lone.now += 0.01
+            served.append(len(self.lone.mesh.served))
+        self.assertEqual(served[0], SERVED_FOR_ONE)
+        self.assertEqual(served[-1], SERVED_MOST)
+        self.assertTrue(self.lone.mesh.join(77, self.lone.now))
 
     def test_who_speaks_for_somebody_else_is_not_heard(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)
