@@ -5,6 +5,7 @@ the same ones.  A member registers now and then, the less often the more there a
 some of the others, and with the streams that are sent.
 """
 
+from bisect import bisect_right
 from hashlib import blake2b
 from math import exp
 from struct import Struct as Twin
@@ -32,6 +33,7 @@ NAT, SENDER, SHARED = int(About.NAT), int(About.SENDER), int(About.SHARED)
 GROUPS_MAX = 4_096  # that one relay keeps: those that somebody registered for last
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
+ASKERS_MAX = 256  # borders of whom is known what they were told last
 ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardly ever registers
 STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
 SOON = 2.0  # seconds until the second registration
@@ -92,6 +94,7 @@ class MeetingPlace:
     def __init__(self, mesh: "Mesh", now: float) -> None:
         self._mesh = mesh
         self._registers: dict[int, Register] = {}
+        self._told_last: dict[int, int] = {}  # the last group that a border was told of
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
         self._answered: dict[int, float] = {}  # groups of which a relay has told: seconds until the next time
@@ -151,15 +154,24 @@ class MeetingPlace:
         self._asked[BASE] = {relay.node: now for relay in relays}
         for relay in relays:
             if relay.node == self._mesh.node:
-                self._mesh.groups_live(self._groups(now), now)
+                self._mesh.groups_live(self._live_groups(now), now)
             else:
                 self._mesh.contacts.tell(relay, BASE, message, now)
 
-    def _groups(self, now: float) -> list[int]:
-        """Those that somebody has registered for lately; as many as a reply takes, at random."""
-        known = [group for group, register in self._registers.items() if register.is_live(now)]
-        self._mesh.rng.shuffle(known)
-        return known[:GROUPS_TOLD]
+    def _live_groups(self, now: float) -> list[int]:
+        """Those that somebody has registered for lately."""
+        return [group for group, register in self._registers.items() if register.is_live(now)]
+
+    def _groups_for(self, asker: int, now: float) -> list[int]:
+        """As many of them as a reply takes, each time the next ones, and all in turn."""
+        live = sorted(self._live_groups(now))
+        begin = bisect_right(live, self._told_last.pop(asker, -1))
+        told = (live[begin:] + live[:begin])[:GROUPS_TOLD]
+        while len(self._told_last) >= ASKERS_MAX:
+            del self._told_last[next(iter(self._told_last))]
+        if told:
+            self._told_last[asker] = told[-1]
+        return told
 
     def is_awaited(self, by: Neighbour, find: Find, now: float) -> bool:
         """Is it the answer of a relay that was asked for it?"""
@@ -226,7 +238,7 @@ class MeetingPlace:
         if not find.samples or find.samples[0].node != by.node:
             return
         if find.group == BASE:
-            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups(now))
+            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups_for(by.node, now))
             by.say(Find(BASE, Meeting.REPLY, (), 0, live), now)
             return
         flags = by.sample.flags | find.samples[0].flags & SENDER

@@ -2,7 +2,14 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
-from multicastmw.core.mesh.meeting import ANSWERS_WITHIN, ASKS, ESTIMATE_MOST, LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.meeting import (
+    ANSWERS_WITHIN,
+    ASKS,
+    ESTIMATE_MOST,
+    GROUPS_TOLD,
+    LIVE_MAX,
+    MeetingPlace,
+)
 from multicastmw.core.mesh.mesh import SERVED_FOR_ONE, SERVED_MOST
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
 from multicastmw.wire.mesh import (
@@ -92,6 +99,23 @@ class RelayTest(TestCase):
         self.assertEqual(served[0], SERVED_FOR_ONE)
         self.assertEqual(served[-1], SERVED_MOST)
         self.assertTrue(self.lone.mesh.join(77, self.lone.now))
+
+    def test_every_border_is_told_of_all_groups_in_turn(self) -> None:
+        groups = set(range(1_000, 1_000 + 5 * GROUPS_TOLD))
+        member, _ = self.lone.neighbour(2)
+        for group in groups:
+            self.lone.accept(member, Find(group, Meeting.REGISTER, (member.sample,)))
+            self.lone.now += 0.01
+        for number in (3, 4, 3):
+            told = [live.stream.group for _ in range(5) for live in self.find(number, group=BASE).live]
+            self.assertEqual((len(told), set(told)), (len(groups), groups))
+
+    def test_the_borders_that_are_remembered_have_a_bound(self) -> None:
+        self.patch(meeting, "ASKERS_MAX", 10)
+        self.find(2)
+        for number in range(3, 40):
+            self.find(number, group=BASE)
+        self.assertEqual(len(self.lone.mesh.meeting._told_last), 10)
 
     def test_who_speaks_for_somebody_else_is_not_heard(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)

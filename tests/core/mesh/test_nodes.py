@@ -276,6 +276,15 @@ class Border(Case):
         self.world.run(LEAVE_AFTER + 150 + LIVE_FOR)
         self.assertEqual(set(), self.s.told_by(self.b))
 
+    def test_of_hundreds_of_groups_each_stays_wanted_in_the_tree(self) -> None:
+        groups = set(range(OTHER, OTHER + 200))
+        for group in groups:
+            self.c.host.wants(group)
+        self.world.run(30)
+        for _ in range(50):
+            self.assertEqual(groups, {channel.group for channel in self.s.told_by(self.b)})
+            self.world.run(1)
+
     def test_what_the_tree_wants_is_brought_there(self) -> None:
         self.s.host.wants(GROUP)
         self.world.run(5)
