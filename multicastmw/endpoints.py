@@ -86,7 +86,10 @@ SEED_KINDS = tuple(SEED_FORMS)
 def seeds(text: str) -> tuple[str, ...]:
     """Where a mesh is asked first: endpoints to dial, srv:NAME for what DNS says of _mcmw._tcp.NAME, lan: for
     who answers on this host's LANs, or lan:DEVICE on that one."""
-    return tuple(_seed(word) for word in words(text))
+    found = tuple(_seed(word) for word in words(text))
+    for seed in found:
+        _check_name(seed, dialled(seed).get("host", "localhost"))
+    return found
 
 
 def _seed(word: str) -> str:
@@ -177,6 +180,13 @@ def _check_host(text: str, host: str) -> None:
         host = ""
     if not host or not host.isprintable() or " " in host:
         raise ValueError(f"{shown(text)} names no host to dial, as tcp:b.example.net:4600 does")
+
+
+def _check_name(text: str, host: str) -> None:
+    """Twisted looks up no other names where both versions of IP will do, as for seeds."""
+    if not is_address(host) and not (is_host(host) and "_" not in host):
+        usual = "a seed's name has letters, digits, hyphens and dots; or give its address"
+        raise ValueError(f"{shown(text)}: {usual}")
 
 
 def _check_path(text: str, path: str) -> None:

@@ -342,6 +342,19 @@ class EndpointTests(ConfigCase):
         ]:
             self.assertEqual(self.read(f"[peer:b]\nendpoint = {endpoint}\n").peers[0].endpoint, endpoint)
 
+    def test_a_seed_has_a_name_that_can_be_looked_up_or_an_address(self) -> None:
+        for seed in ("tcp:ex_a:4600", "tcp:-x.example.net:4600"):
+            error = self.assertRaises(ValueError, endpoints.seeds, seed)
+            self.assertIn("a seed's name has letters, digits, hyphens and dots", str(error))
+        good = (
+            "tcp:bücher.example:4600",
+            r"tcp:host=fe80\:\:1%eth0:port=4600",
+            "unix:/tmp/x",
+            "lan:",
+            "srv:a_b",
+        )
+        self.assertEqual(endpoints.seeds(" ".join(good)), good)
+
     def test_an_error_repeats_no_more_of_a_long_endpoint_than_shows_which_it_is(self) -> None:
         for parse in (endpoints.server, endpoints.client):
             error = self.assertRaises(ValueError, parse, "a" * 100_000)

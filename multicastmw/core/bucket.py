@@ -26,3 +26,22 @@ class Bucket:
             return False
         self._left -= amount
         return True
+
+
+class Bound:
+    """A bucket for what somebody else says: what is over it is dropped, and is a flood where it is `times` as
+    much."""
+
+    __slots__ = ("_bucket", "_over")
+
+    def __init__(self, a_second: float, at_once: float, times: float) -> None:
+        self._bucket = Bucket(a_second, at_once)
+        self._over = Bucket((times - 1) * a_second, (times - 1) * at_once)
+
+    def allows(self, now: float, amount: float = 1) -> bool:
+        """Is it within the bound?"""
+        return self._bucket.allows(now, amount)
+
+    def is_flooded(self, now: float, amount: float = 1) -> bool:
+        """That was over it: far over?"""
+        return not self._over.allows(now, amount)

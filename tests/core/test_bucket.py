@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.bucket import Bucket
+from multicastmw.core.bucket import Bound, Bucket
 
 
 class Buckets(SynchronousTestCase):
@@ -24,3 +24,12 @@ class Buckets(SynchronousTestCase):
         self.assertTrue(bucket.allows(0.0, 5))
         self.assertFalse(bucket.allows(0.3, 4))
         self.assertTrue(bucket.allows(0.4, 4))
+
+
+class Bounds(SynchronousTestCase):
+    def test_what_is_over_one_is_a_flood_where_it_is_times_as_much(self) -> None:
+        bound = Bound(10, 5, 4)
+        self.assertEqual(5, sum(bound.allows(100.0) for _ in range(50)))
+        self.assertEqual(15, sum(not bound.is_flooded(100.0) for _ in range(50)))
+        self.assertTrue(bound.allows(100.1001))
+        self.assertEqual(3, sum(not bound.is_flooded(100.1001) for _ in range(50)))

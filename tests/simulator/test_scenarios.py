@@ -134,7 +134,7 @@ class Pairs(unittest.TestCase):
     """Two feeds, and parents that change by the clock, in a small group."""
 
     def setUp(self):
-        self.scenario = settled(Shape(30, 1, slots=((0.2, 0), (0.8, 4)), **SMALL))
+        self.scenario = settled(Shape(30, 3, slots=((0.2, 0), (0.8, 4)), **SMALL))
 
     def test_with_two_feeds_fewer_nodes_see_a_gap_than_with_one(self):
         one, two = (

@@ -32,6 +32,7 @@ TRUE_FOR = 30  # seconds: who tells of members as young as that has to know them
 ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
+WALKS = Kind.FORWARD_JOIN, Kind.SHUFFLE  # which go from neighbour to neighbour
 NEVER = float("inf")
 
 
@@ -198,6 +199,10 @@ class Circle:
             kind = Kind.JOIN
         neighbour.say(Peers(self.group, kind, int(urgent), (self._mesh.sample(),)), now)
 
+    def restate(self, neighbour: Neighbour, now: float) -> None:
+        """To one whose link is another one now: what was said over the old one may not have come."""
+        neighbour.say(Peers(self.group, Kind.NEIGHBOUR, 0, (self._mesh.sample(),)), now)
+
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
         besides = self.whom_it_asked(now)
@@ -226,10 +231,23 @@ class Circle:
 
     # --- what they say
 
+    def awaits(self, by: Neighbour, peers: Peers) -> bool:
+        """Is it an answer to what this node asked, or a neighbour's farewell?  Each comes once."""
+        if peers.kind == Kind.NEIGHBOUR:
+            return by.node in self._asked
+        if peers.kind == Kind.NEIGHBOUR_NO:
+            return by.node in self._asked or by in self.active
+        if peers.kind == Kind.DISCONNECT:
+            return by in self.active
+        is_reply = peers.kind == Kind.SHUFFLE_REPLY and bool(peers.samples)
+        return is_reply and self.walks.awaits(peers.samples[0].node)
+
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
         kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
+        if kind in WALKS and by not in self.active and by.node not in self._asked:
+            by.say(Peers(self.group, Kind.DISCONNECT), now)  # it takes us for a neighbour: ours was lost
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
-            self._accept_ask(by, kind, bool(ttl), now)
+            self._accept_ask(by, peers, now)
         elif kind == Kind.NEIGHBOUR_NO:
             self._asked.pop(by.node, None)
             self._refused[by.node] = now + REFUSED_REST
@@ -250,11 +268,14 @@ class Circle:
         elif kind == Kind.CONNECT_BACK:
             self._mesh.call_back.accept(by, peers, now)
 
-    def _accept_ask(self, by: Neighbour, kind: int, urgent: bool, now: float) -> None:
+    def _accept_ask(self, by: Neighbour, peers: Peers, now: float) -> None:
         if by in self.active:
+            if peers.samples:  # it asks, and does not know it: our answer was lost
+                by.say(Peers(self.group, Kind.NEIGHBOUR), now)
             return
+        kind = peers.kind
         asked = by.node in self._asked
-        has_room = asked or self._has_room(urgent or kind == Kind.JOIN, by.is_nat)
+        has_room = asked or self._has_room(bool(peers.ttl) or kind == Kind.JOIN, by.is_nat)
         if not has_room and not self._makes_room(by, now):
             self.learn((by.sample,), now)
             by.say(Peers(self.group, Kind.NEIGHBOUR_NO, 0, self.samples(3, now, by.node)), now)

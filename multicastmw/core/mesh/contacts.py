@@ -39,6 +39,7 @@ class Contacts:
     def __init__(self, mesh: "Mesh") -> None:
         self._mesh = mesh
         self._relays: dict[int, Sample] = {}
+        self._met: set[int] = set()  # of these, with whom there was a link
         self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
         self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
@@ -46,15 +47,36 @@ class Contacts:
 
     # --- who is who
 
+    def met(self, sample: Sample) -> None:
+        """There is a link with it."""
+        self._is_origin(sample)
+        if sample.flags & RELAY:
+            self._met.add(sample.node)
+            self._is_relay(sample)
+
     def heard_of(self, sample: Sample) -> None:
-        node = sample.node
-        if node >> SALT_BITS in self._origins:
-            self._origins[node >> SALT_BITS] = sample
-        if sample.flags & RELAY and node != self._mesh.node:
-            self._relays.pop(node, None)
-            if len(self._relays) >= RELAYS_MAX:
-                del self._relays[next(iter(self._relays))]
-            self._relays[node] = sample
+        """Others know it; what was seen at first hand stays as it is."""
+        linked = self._mesh.neighbours.get(sample.node)
+        self._is_origin(sample if linked is None else linked.sample)
+        if sample.flags & RELAY and sample.node not in self._met and sample.node != self._mesh.node:
+            self._is_relay(sample)
+
+    def _is_origin(self, sample: Sample) -> None:
+        origin = sample.node >> SALT_BITS
+        if origin in self._origins:
+            self._origins[origin] = sample
+
+    def _is_relay(self, sample: Sample) -> None:
+        """Where there are too many, one goes that is known by hearsay alone, or else the oldest."""
+        self._relays.pop(sample.node, None)
+        self._relays[sample.node] = sample
+        if len(self._relays) > RELAYS_MAX:
+            said = (node for node in self._relays if node not in self._met)
+            self._is_no_relay(next(said, next(iter(self._relays))))
+
+    def _is_no_relay(self, node: int) -> None:
+        self._relays.pop(node, None)
+        self._met.discard(node)
 
     def origin(self, key_origin: int) -> Sample | None:
         """The node that sends under that origin, if it was heard of."""
@@ -150,7 +172,7 @@ class Contacts:
 
     def not_reached(self, node: int) -> None:
         self._messages.pop(node, None)
-        self._relays.pop(node, None)
+        self._is_no_relay(node)
         for group in self._reaching.pop(node, {}):
             circle = self._mesh.circles.get(group)
             if circle:
@@ -179,6 +201,5 @@ class Contacts:
         if len(self._excluded) >= EXCLUDED_MAX:
             del self._excluded[next(iter(self._excluded))]
         self._excluded[node] = Excluded(now + back_off, back_off, why, name, address)
-        self._messages.pop(node, None)
-        self._relays.pop(node, None)
+        self.not_reached(node)  # if it is being dialled, that is for nothing
         return back_off

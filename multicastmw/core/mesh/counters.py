@@ -11,8 +11,8 @@ class MeshCounters(Counters):
         "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound",
         "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound",
         "points_silent", "registered", "registers", "registers_again", "registers_over_bound",
-        "registers_refused", "registers_twice", "searches", "stolen", "streams_over_bound", "switched_back",
-        "switched_over", "unknown_streams",
+        "registers_refused", "registers_twice", "replies_unasked", "searches", "stolen",
+        "streams_over_bound", "switched_back", "switched_over", "unknown_streams",
     )  # fmt: skip
     call_backs_asked: int  # nodes behind NATs that were asked to dial this one
     call_backs_came: int
@@ -36,6 +36,7 @@ class MeshCounters(Counters):
     registers_over_bound: int
     registers_refused: int
     registers_twice: int
+    replies_unasked: int  # of who was not asked where members of a group are
     searches: int
     stolen: int
     streams_over_bound: int

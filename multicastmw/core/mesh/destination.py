@@ -11,6 +11,7 @@ from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.identity import node_of
 from multicastmw.core.mesh.envelopes import Envelopes
 from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.meeting import GROUPS_TOLD
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
@@ -33,7 +34,8 @@ NEVER = float("inf")
 # What we chose.
 LEAVE_AFTER = 10.0  # seconds after the last one wanted a group: who changes channels comes back
 ASK_GROUPS = 2.0  # seconds between two questions of a border which groups there are
-LIVE_FOR = 20.0  # seconds for which the answer counts
+LIVE_FOR = 20.0  # seconds for which the answer counts, and longer where there are many groups:
+ROUNDS = 3  # for so many rounds, each of as many answers as it takes to tell of all
 LIVE_MOST = 4_096
 SENDER_LEAVES_AFTER = 60.0  # after the last packet of a group that nobody here wants
 
@@ -57,7 +59,7 @@ class MeshDestination:
     ) -> None:
         """`port` is the TCP port where this node is dialled."""
         self._has_static_links = has_static_links
-        self._live: dict[int, float] = {}  # groups with members in the mesh, and until when that is believed
+        self._live: dict[int, float] = {}  # groups with members in the mesh, and when a relay said so
         self._ask_at = now()
         self._port = port
         self._router = router
@@ -267,14 +269,16 @@ class MeshDestination:
     def groups_live(self, groups: list[int], now: float) -> None:
         """These have members in the mesh."""
         for group in groups:
-            if group not in self._live and len(self._live) >= LIVE_MOST:
-                break
             if group not in self._live:
+                if len(self._live) >= LIVE_MOST:
+                    continue
                 self._router.subscribe(self, Channel(group))
-            self._live[group] = now + LIVE_FOR
+            self._live[group] = now
 
     def _forget_live(self, now: float) -> None:
-        for group in [group for group, until in self._live.items() if until <= now]:
+        a_round = len(self._live) / GROUPS_TOLD * ASK_GROUPS
+        horizon = now - max(LIVE_FOR, ROUNDS * a_round)
+        for group in [group for group, at in self._live.items() if at <= horizon]:
             del self._live[group]
             self._router.unsubscribe(self, Channel(group))
 

@@ -5,11 +5,13 @@ the same ones.  A member registers now and then, the less often the more there a
 some of the others, and with the streams that are sent.
 """
 
+from bisect import bisect_right
 from hashlib import blake2b
 from math import exp
 from struct import Struct as Twin
 from typing import TYPE_CHECKING
 
+from multicastmw.core.bucket import Bucket
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import (
     REGISTER,
@@ -28,13 +30,16 @@ BOTH = Twin("!QQ")
 NAT, SENDER, SHARED = int(About.NAT), int(About.SENDER), int(About.SHARED)
 
 # What we chose.
-GROUPS_MAX = 4_096  # that one relay keeps
+GROUPS_MAX = 4_096  # that one relay keeps: those that somebody registered for last
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
+ASKERS_MAX = 256  # borders of whom is known what they were told last
 ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardly ever registers
 STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
 SOON = 2.0  # seconds until the second registration
 ASK_AGAIN = 0.5, 2.0  # seconds, where no relay is known, and where none has answered
+ASKS, ASKS_REST = 40, 0.1  # a second of all groups: less than half of what one relay takes; and seconds
+ANSWERS_WITHIN = 10.0  # seconds: it may have to be dialled first
 
 
 def weight(relay: int, group: int) -> int:
@@ -89,11 +94,13 @@ class MeetingPlace:
     def __init__(self, mesh: "Mesh", now: float) -> None:
         self._mesh = mesh
         self._registers: dict[int, Register] = {}
+        self._told_last: dict[int, int] = {}  # the last group that a border was told of
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
-        self._answered: dict[
-            int, float
-        ] = {}  # groups of which a relay has told, and seconds until the next time
+        self._answered: dict[int, float] = {}  # groups of which a relay has told: seconds until the next time
+        self._asks = Bucket(ASKS, 2 * ASKS)
+        self._rests_until = now
+        self._asked: dict[int, dict[int, float]] = {}  # by group, relays that were asked, and when
         self.due = float("inf")
 
     # --- who asks
@@ -105,6 +112,7 @@ class MeetingPlace:
 
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
+        self._asked.pop(group, None)
         self._answered.pop(group, None)
         self._estimates.pop(group, None)
         self._wind()
@@ -120,40 +128,70 @@ class MeetingPlace:
         known = [sample for sample in relays if sample.flags & SHARED and sample.capacity]
         return sorted(known, key=lambda sample: weight(sample.node, group), reverse=True)[:REPLICAS]
 
+    def ask_once_more(self, group: int, now: float) -> None:
+        """Members are looked for, where there is room for a question."""
+        if self._asks.allows(now):
+            self.ask(group, Meeting.QUERY, now)
+
     def ask(self, group: int, kind: Meeting, now: float) -> None:
         mine = (self._mesh.sample(),)
         if not self._mesh.is_member(group):
             mine = (mine[0]._replace(flags=mine[0].flags | SENDER),)
         message = Find(group, kind, mine, self._estimates.get(group, 0), self._mesh.live(group))
-        for relay in self.relays(group):
+        relays = self.relays(group)
+        self._asked[group] = {relay.node: now for relay in relays}
+        for relay in relays:
             if relay.node == self._mesh.node:
                 self._enter(mine[0], message, now)
-                self.accept_reply(self._reply(group, mine[0].node, now), now)
+                self._told(self._reply(group, mine[0].node, now), now)
             else:
                 self._mesh.contacts.tell(relay, group, message, now)
 
     def ask_groups(self, now: float) -> None:
         """Which groups have members?  A border to a static tree wants them there."""
         message = Find(BASE, Meeting.QUERY, (self._mesh.sample(),))
-        for relay in self._mesh.contacts.relays():
+        relays = self._mesh.contacts.relays()
+        self._asked[BASE] = {relay.node: now for relay in relays}
+        for relay in relays:
             if relay.node == self._mesh.node:
-                self._mesh.groups_live(self._groups(now), now)
+                self._mesh.groups_live(self._live_groups(now), now)
             else:
                 self._mesh.contacts.tell(relay, BASE, message, now)
 
-    def _groups(self, now: float) -> list[int]:
-        """Those that somebody has registered for lately; as many as a reply takes, at random."""
-        known = [group for group, register in self._registers.items() if register.is_live(now)]
-        self._mesh.rng.shuffle(known)
-        return known[:GROUPS_TOLD]
+    def _live_groups(self, now: float) -> list[int]:
+        """Those that somebody has registered for lately."""
+        return [group for group, register in self._registers.items() if register.is_live(now)]
 
-    def accept_reply(self, find: Find, now: float) -> None:
+    def _groups_for(self, asker: int, now: float) -> list[int]:
+        """As many of them as a reply takes, each time the next ones, and all in turn."""
+        live = sorted(self._live_groups(now))
+        begin = bisect_right(live, self._told_last.pop(asker, -1))
+        told = (live[begin:] + live[:begin])[:GROUPS_TOLD]
+        while len(self._told_last) >= ASKERS_MAX:
+            del self._told_last[next(iter(self._told_last))]
+        if told:
+            self._told_last[asker] = told[-1]
+        return told
+
+    def is_awaited(self, by: Neighbour, find: Find, now: float) -> bool:
+        """Is it the answer of a relay that was asked for it?"""
+        at = self._asked.get(find.group, {}).get(by.node, -ANSWERS_WITHIN)
+        return find.kind == Meeting.REPLY and now < at + ANSWERS_WITHIN
+
+    def _accept_reply(self, by: Neighbour, find: Find, now: float) -> None:
+        """Of a question one answer is believed."""
+        if not self.is_awaited(by, find, now):
+            self._mesh.counters.replies_unasked += 1
+            return
+        del self._asked[find.group][by.node]
         if find.group == BASE:
             self._mesh.groups_live([live.stream.group for live in find.live], now)
-            return
-        if find.group not in self._due:
-            return
-        self._estimates[find.group] = find.estimate
+        else:
+            self._told(find._replace(samples=find.samples[:REPLY_SAMPLES], live=find.live[:LIVE_MAX]), now)
+
+    def _told(self, find: Find, now: float) -> None:
+        """Who else is in a group that this node is in."""
+        self._estimates[find.group] = min(ESTIMATE_MOST, find.estimate)
         if find.group not in self._answered:
             self._answered[find.group] = SOON
             self._due[find.group] = now + SOON * self._mesh.rng.uniform(0.5, 1.0)
@@ -161,17 +199,23 @@ class MeetingPlace:
         self._mesh.met(find, now)
 
     def tick(self, now: float) -> None:
-        for group, due in list(self._due.items()):
-            if due > now:
-                continue
-            if group not in self._answered:
+        """Those of whom nobody has told come first: of many that are joined at once some have to wait."""
+        due = [(group in self._answered, at, group) for group, at in self._due.items() if at <= now]
+        for is_answered, _, group in sorted(due):
+            if not self._asks.allows(now):
+                self._rests_until = now + ASKS_REST
+                break
+            if is_answered:
+                self._register(group, now)
+            else:
                 self._due[group] = now + ASK_AGAIN[bool(self.relays(group))]
                 self.ask(group, Meeting.QUERY, now)
-                continue
-            self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
-            if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
-                self.ask(group, Meeting.REGISTER, now)
         self._wind()
+
+    def _register(self, group: int, now: float) -> None:
+        self._due[group] = now + self._rest(group) * self._mesh.rng.uniform(0.9, 1.1)
+        if self._mesh.rng.random() < REGISTRATIONS / max(REGISTRATIONS, self._estimates.get(group, 0)):
+            self.ask(group, Meeting.REGISTER, now)
 
     def _rest(self, group: int) -> float:
         """Until the next registration: soon, and then ever later, while there are few others; they may have
@@ -182,19 +226,19 @@ class MeetingPlace:
         return REGISTER
 
     def _wind(self) -> None:
-        self.due = min(self._due.values(), default=float("inf"))
+        self.due = max(self._rests_until, min(self._due.values(), default=float("inf")))
         self._mesh.wake(self.due)
 
     # --- as a relay
 
     def accept(self, by: Neighbour, find: Find, now: float) -> None:
         if find.kind == Meeting.REPLY:
-            self.accept_reply(find, now)
+            self._accept_reply(by, find, now)
             return
         if not find.samples or find.samples[0].node != by.node:
             return
         if find.group == BASE:
-            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups(now))
+            live = tuple(Live(StreamKey(0, group, 0), 0) for group in self._groups_for(by.node, now))
             by.say(Find(BASE, Meeting.REPLY, (), 0, live), now)
             return
         flags = by.sample.flags | find.samples[0].flags & SENDER
@@ -202,17 +246,16 @@ class MeetingPlace:
         by.say(self._reply(find.group, by.node, now), now)
 
     def _enter(self, sample: Sample, find: Find, now: float) -> None:
-        register = self._registers.get(find.group)
-        if register is None:
-            if len(self._registers) >= GROUPS_MAX:
-                del self._registers[next(iter(self._registers))]
-            register = self._registers[find.group] = Register(now)
+        register = self._registers.pop(find.group, None) or Register(now)
+        while len(self._registers) >= GROUPS_MAX:
+            del self._registers[next(iter(self._registers))]
+        self._registers[find.group] = register
         stands_for = 1.0
         if find.kind == Meeting.REGISTER:
             stands_for = min(STANDS_FOR_MOST, max(1.0, find.estimate / REGISTRATIONS))
         register.enter(sample, stands_for, self._mesh, now)
         if sample.flags & NAT and find.group != BASE:
-            self._mesh.serve(find.group, now)
+            self._mesh.serve(find.group, sample.node, now)
         for live in find.live[:LIVE_MAX]:
             register.live[live.stream] = live, now
             if len(register.live) > 4 * LIVE_MAX:

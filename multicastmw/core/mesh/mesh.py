@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from multicastmw.core.bucket import Bucket
+from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.events import Event, Limit, Tell
 from multicastmw.core.mesh.announcing import Announcer
 from multicastmw.core.mesh.callback import CallBack
@@ -40,7 +40,6 @@ from multicastmw.wire.mesh import (
     Held,
     Kind,
     Live,
-    Meeting,
     MeshMessage,
     Nack,
     Peers,
@@ -73,6 +72,8 @@ RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
 SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
+SERVED_MOST = CIRCLES_MAX // 4  # groups that a relay is in for others
+SERVED_FOR_ONE = SERVED_MOST // 4
 
 
 class Around(Protocol):
@@ -122,6 +123,13 @@ def nobody(event: Event) -> None:
     """Where events go that nobody asks for."""
 
 
+class Served(NamedTuple):
+    """A group that a relay is in for others, until then; `whom` was the first."""
+
+    until: float
+    whom: int
+
+
 class Mesh:
     """One node's."""
 
@@ -148,7 +156,7 @@ class Mesh:
         self.feeds: dict[StreamKey, Feed] = {}
         self.by_digest: dict[int, Feed] = {}
         self._by_group: dict[int, dict[StreamKey, Feed]] = {}
-        self.served: dict[int, float] = {}  # groups that a relay is in for others, and until when
+        self.served: dict[int, Served] = {}  # groups that a relay is in for others
         self.whereabouts = Whereabouts(rng)
         self.slots = Slots(settings, self.feeds.values)
         self.meeting = MeetingPlace(self, now)
@@ -228,17 +236,25 @@ class Mesh:
         self.wake(circle.due)
         return True
 
-    def serve(self, group: int, now: float) -> None:
-        """Some of its members cannot be dialled, and so not reach each other: a relay is between, or, where
-        nobody is one, whoever they meet at."""
+    def serve(self, group: int, whom: int, now: float) -> None:
+        """Some of its members, such as this one, cannot be dialled, and so not reach each other: a relay is
+        between, or, where nobody is one, whoever they meet at."""
         if not self.slots.has_any or not (self.settings.relay or self.contacts.is_without_relays):
             return
-        is_new = group not in self.served
+        known = self.served.get(group)
+        if known is None and self._serves_many(whom):
+            self.counters.circles_over_bound += 1
+            return
         if not self.join(group, now):
             return
-        self.served[group] = now + SERVED
-        if is_new:
+        self.served[group] = Served(now + SERVED, whom if known is None else known.whom)
+        if known is None:
             self._renew(group, now)
+
+    def _serves_many(self, whom: int) -> bool:
+        """As many groups as it may, of all or of this node?"""
+        of_whom = sum(served.whom == whom for served in self.served.values())
+        return len(self.served) >= SERVED_MOST or of_whom >= SERVED_FOR_ONE
 
     def wants(self, key: StreamKey) -> bool:
         """Is the stream to come here: for somebody here, or for members that it is carried to?"""
@@ -261,7 +277,7 @@ class Mesh:
             feed.unwanted(now)
 
     def _serve_no_more(self, now: float) -> None:
-        for group in [group for group, until in self.served.items() if until <= now]:
+        for group in [group for group, served in self.served.items() if served.until <= now]:
             del self.served[group]
             self._renew(group, now)
             self.side.served_no_more(group, now)
@@ -285,7 +301,7 @@ class Mesh:
 
     def meet(self, group: int, now: float) -> None:
         """The neighbours are gone, and so is what was known."""
-        self.meeting.ask(group, Meeting.QUERY, now)
+        self.meeting.ask_once_more(group, now)
 
     def met(self, find: Find, now: float) -> None:
         """A relay has answered."""
@@ -346,7 +362,7 @@ class Mesh:
         self.neighbours[sample.node] = neighbour
         if rtt is not None:
             self.whereabouts.measured(rtt, sample.place)
-        self.contacts.heard_of(sample)
+        self.contacts.met(sample)
         self.contacts.up(neighbour, now)
         self.registering.link_up(neighbour, now)
 
@@ -354,10 +370,14 @@ class Mesh:
         """A newer link with the same node has taken the place of the older."""
         self.now = now
         neighbour.wire, neighbour.sample = wire, sample
+        for group in neighbour.circles:
+            self.circles[group].restate(neighbour, now)
         self.contacts.up(neighbour, now)
 
     def not_reached(self, node: int, now: float) -> None:
         self.now = now
+        if node in self.neighbours:
+            return  # it has dialled us meanwhile
         self.standing.is_there(node, False, now)
         self.contacts.not_reached(node)
         self.registering.link_down(node, now)
@@ -476,9 +496,8 @@ class Mesh:
 
     def _accept_peers(self, by: Neighbour, peers: Peers, now: float) -> None:
         circle = self.circles.get(peers.group)
-        if not by.peers.allows(now):
-            self.counters.peers_over_bound += 1
-            self.blame(by, FLOOD, now)
+        is_awaited = circle is not None and circle.awaits(by, peers)
+        if not is_awaited and not self._may_say(by, by.peers, by.share, now):
             return
         for sample in peers.samples[:2]:  # where its own is, if anywhere
             if sample.node == by.node:
@@ -489,6 +508,15 @@ class Mesh:
         elif peers.samples:
             by.say(Peers(peers.group, int(Kind.NEIGHBOUR_NO)), now)
 
+    def _may_say(self, by: Neighbour, bound: Bound, amount: float, now: float) -> bool:
+        """Is it within the bound?  What is over it is counted, and a flood is held against who sends it."""
+        if bound.allows(now, amount):
+            return True
+        self.counters.peers_over_bound += 1
+        if bound.is_flooded(now, amount):
+            self.blame(by, FLOOD, now)
+        return False
+
     def _as_seen(self, sample: Sample) -> Sample:
         """Of a neighbour what is known at first hand counts: it does not know where others see it."""
         neighbour = self.neighbours.get(sample.node)
@@ -496,9 +524,7 @@ class Mesh:
 
     def _accept_find(self, by: Neighbour, find: Find, now: float) -> None:
         self.counters.finds += 1
-        if not by.peers.allows(now):
-            self.counters.peers_over_bound += 1
-            self.blame(by, FLOOD, now)
+        if not self.meeting.is_awaited(by, find, now) and not self._may_say(by, by.finds, 1, now):
             return
         by.idle_since = now
         self.meeting.accept(by, find, now)

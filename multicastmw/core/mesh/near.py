@@ -154,7 +154,10 @@ class Near:
             self._hints = {sample.node: sample for sample in samples[1 : 1 + PARENTS]}
 
     def ask(self, neighbour: Neighbour, now: float) -> None:
-        """Whom does it know hereabouts?"""
+        """Whom does it know hereabouts?  Where many groups would ask the same one, some wait for their next
+        turn."""
+        if not neighbour.probes.allows(now, neighbour.share):
+            return
         self._circle.walks.expects_reply()
         neighbour.say(Peers(self._circle.group, Kind.SHUFFLE, 1, (self._mesh.sample(),)), now)
 
@@ -206,8 +209,10 @@ class Near:
 
     def measured(self, neighbour: Neighbour, now: float) -> None:
         """A link that was opened to see how far it is."""
-        if neighbour in self._circle.active or neighbour.node in self._circle.whom_it_asked(now):
+        asked = self._circle.whom_it_asked(now)
+        if neighbour in self._circle.active or neighbour.node in asked:
             return
+        self.asked &= asked  # who did not answer is on trial no more
         self.distances.pop(neighbour.node, None)
         self.distances[neighbour.node] = Measured(neighbour.sample, neighbour.rtt, now)
         if len(self.distances) > DISTANCES:

@@ -3,13 +3,15 @@
 from math import inf
 from typing import Any, Protocol
 
-from multicastmw.core.bucket import Bucket
+from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.mesh.allowance import Allowance
 from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, PRUNE_REST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
-PEERS, REGISTERS = 5, 50
+PEERS, FINDS, REGISTERS = 5, 100, 50
+GROUPS_PER_PEERS, PEERS_TIMES = 4, 20  # so many more groups of both allow as many Peers again, and up to
+FLOOD_TIMES = 4  # so much of Peers or Find is no accident: it is held against who says it
 
 # What we chose.
 STREAMS, STREAMS_AT_ONCE = 20, 128  # new ones; specified are 5, and nobody joins a group of 300 in a minute
@@ -89,9 +91,9 @@ class Neighbour:
     """The other end of one link that speaks the mesh's messages."""
 
     __slots__ = (
-        "allowance", "capabilities", "circles", "dialled", "idle_since", "is_nat", "kept_until", "node",
-        "overhead", "peers", "pushed_at", "rebuilds_within", "registers", "sample", "score", "scored_at",
-        "shared", "slots", "streams", "unheard", "walks", "wire",
+        "allowance", "capabilities", "circles", "dialled", "finds", "idle_since", "is_nat", "kept_until",
+        "node", "overhead", "peers", "probes", "pushed_at", "rebuilds_within", "registers", "sample", "score",
+        "scored_at", "shared", "slots", "streams", "unheard", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -110,7 +112,9 @@ class Neighbour:
         self.allowance = Allowance()
         self.shared = 0  # streams of which it has said something, or was asked
         self.unheard = 0  # streams that it has told of, and of which no packet came
-        self.peers = Bucket(PEERS, 8 * PEERS)
+        self.peers = Bound(PEERS, 8 * PEERS, FLOOD_TIMES)
+        self.finds = Bound(FINDS, 2 * FINDS, FLOOD_TIMES)
+        self.probes = Bucket(PEERS / 4, 2 * PEERS)  # questions whom it knows hereabouts
         self.streams = Bucket(STREAMS, STREAMS_AT_ONCE)
         self.registers = Bucket(REGISTERS, 2 * REGISTERS)
         self.walks = Bucket(
@@ -127,6 +131,11 @@ class Neighbour:
         """Seconds; a guess where it was not measured yet."""
         found = self.wire.rtt
         return 0.1 if found is None else found
+
+    @property
+    def share(self) -> float:
+        """What one Peers between us counts for: the less, the more groups both are in."""
+        return 1 / min(PEERS_TIMES, 1 + len(self.circles) / GROUPS_PER_PEERS)
 
     def say(self, message: MeshMessage, now: float) -> None:
         self.wire.say(message, now)

@@ -116,7 +116,10 @@ class Registering:
         if is_fast or now < self._alone_until.get(key, now):
             self._go_alone(feed, now)
             return False
-        if not self._may(feed, message) or not self._points(key.group, now):
+        if not self._may(feed, message):
+            self._fail(feed, now)
+            return False
+        if not self._points(key.group, now):
             self._go_alone(feed, now)
             return False
         pace.last = message
@@ -232,7 +235,7 @@ class Registering:
             self._mesh.wake(at)
 
     def _fail(self, feed: "Feed", now: float) -> None:
-        """Nobody takes what it registers."""
+        """It may not be registered, or nobody takes it."""
         self._alone_until[feed.key] = now + ALONE
         self._go_alone(feed, now)
 
@@ -289,7 +292,8 @@ class Registering:
         alone = {key: feed for key, feed in feeds if feed.ours and feed.is_alone and self._is_ours(feed)}
         for key, feed in alone.items():
             sent = (feed.top - self._tops[key]) & MASK if key in self._tops else MASK
-            if sent < LOOK * SLOW * AGAIN and now >= self._alone_until.get(key, now):
+            is_slow = sent < LOOK * SLOW * AGAIN
+            if is_slow and now >= self._alone_until.get(key, now) and self._points(key.group, now):
                 self._mesh.counters.switched_back += 1
                 feed.lie_fallow()
         self._tops = {key: feed.top for key, feed in alone.items() if feed.is_alone}

@@ -69,7 +69,7 @@ class Walks:
 
     def _send_on(self, to: Neighbour, peers: Peers, now: float) -> None:
         """What others began: who floods ends here, and does not make a flood of us."""
-        if to.walks.allows(now):
+        if to.walks.allows(now, to.share):
             to.say(peers, now)
 
     # --- shuffles
@@ -85,6 +85,10 @@ class Walks:
     def expects_reply(self) -> None:
         """Somebody was asked; what nobody asked for is not taken."""
         self._replies_due = min(REPLIES_DUE_MAX, self._replies_due + 1)
+
+    def awaits(self, asker: int) -> bool:
+        """Is a reply to that node's shuffle under way, to here or over here?"""
+        return self._replies_due > 0 if asker == self._mesh.node else asker in self.back
 
     def _some(self, now: float, besides: Neighbour) -> tuple[Sample, ...]:
         active = [neighbour.sample for neighbour in self._circle.active if neighbour is not besides]

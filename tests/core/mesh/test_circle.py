@@ -10,6 +10,7 @@ from multicastmw.core.mesh.settings import (
     PASSIVE_TTL,
     SHUFFLE_TTL,
     TRIAL,
+    TRIALS,
     TRY_AGAIN,
     Settings,
 )
@@ -98,6 +99,18 @@ class AskedTest(TestCase):
         neighbour, pen = self.lone.neighbour(2, enters=False)
         self.lone.accept(neighbour, Peers(77, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
         self.assertEqual(pen.of(Peers)[0].kind, Kind.NEIGHBOUR_NO)
+
+    def test_who_is_a_neighbour_and_asks_again_is_answered_again(self) -> None:
+        neighbour, pen = self.lone.neighbour(2, enters=False)
+        for _ in range(2):
+            self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR, 0, (neighbour.sample,)))
+            self.assertEqual([answer.kind for answer in pen.of(Peers)], [Kind.NEIGHBOUR])
+
+    def test_an_answer_is_not_answered(self) -> None:
+        neighbour, pen = self.lone.neighbour(2)
+        pen.said.clear()
+        self.lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertEqual(pen.of(Peers), [])
 
     def test_who_leaves_is_known_of_still(self) -> None:
         neighbour, _ = self.lone.neighbour(2)
@@ -208,6 +221,11 @@ class ShuffleTest(TestCase):
         self.assertNotIn(node_of(31), nodes)
         self.assertNotIn(node_of(32), nodes)
 
+    def test_who_takes_us_for_a_neighbour_and_is_none_is_told(self) -> None:
+        stranger, pen = self.lone.neighbour(9, enters=False)
+        self.lone.accept(stranger, Peers(GROUP, Kind.SHUFFLE, 1, (stranger.sample,)))
+        self.assertEqual([peers.kind for peers in pen.of(Peers)], [Kind.DISCONNECT, Kind.SHUFFLE_REPLY])
+
     def test_what_comes_back_is_known_from_then_on(self) -> None:
         self.lone.pass_time(31.0)
         self.assertTrue(
@@ -223,6 +241,13 @@ class ShuffleTest(TestCase):
             self.lone.accept(self.by, Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (mine, sample_of(50))))
         self.assertNotIn(node_of(50), self.circle.passive)
         self.assertLess(self.by.score, 0)
+
+    def test_what_says_nothing_changes_nothing(self) -> None:
+        for kind in Kind:
+            if kind not in (Kind.JOIN, Kind.NEIGHBOUR, Kind.NEIGHBOUR_NO, Kind.DISCONNECT):
+                self.lone.accept(self.by, Peers(GROUP, kind))
+        self.assertEqual(self.by_pen.of(Peers) + self.other_pen.of(Peers), [])
+        self.assertEqual(set(self.circle.active), {self.by, self.other})
 
     def test_a_long_list_does_not_replace_what_is_known(self) -> None:
         many = tuple(sample_of(number) for number in range(10, 100))
@@ -280,6 +305,18 @@ class NearTest(TestCase):
         lone.now += TRY_AGAIN + 1
         lone.data(next(iter(lone.mesh.circles[GROUP].active)), 201)
         self.assertIn(other.node, [sample.node for sample in near._candidates(lone.now)])
+        near.measured(other, lone.now)
+        self.assertEqual(len(pen.of(Peers)), 1)
+
+    def test_whose_links_go_before_they_answer_are_on_trial_no_more(self) -> None:
+        lone = Lone()
+        near = lone.mesh.circles[GROUP].near
+        asked = [lone.neighbour(20 + number, enters=False)[0] for number in range(TRIALS)]
+        for neighbour in asked:
+            near.measured(neighbour, lone.now)
+        for neighbour in asked:
+            lone.mesh.link_down(neighbour, lone.now)
+        other, pen = lone.neighbour(40, enters=False)
         near.measured(other, lone.now)
         self.assertEqual(len(pen.of(Peers)), 1)
 

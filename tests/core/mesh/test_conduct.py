@@ -3,7 +3,7 @@ from twisted.trial.unittest import TestCase
 from multicastmw.core.mesh import contacts
 from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
 from multicastmw.core.mesh.mesh import FEEDS_MAX, FORGET_UNHEARD, UNHEARD_MAX
-from multicastmw.core.mesh.neighbour import PEERS, STREAMS_AT_ONCE
+from multicastmw.core.mesh.neighbour import PEERS, PEERS_TIMES, STREAMS_AT_ONCE
 from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST, Settings
 from multicastmw.wire.mesh import (
@@ -77,11 +77,43 @@ class FloodTest(TestCase):
         self.assertTrue(self.pen.hung_up)
 
     def test_a_flood_of_peers_and_finds(self) -> None:
-        for number in range(60):
+        shuffle = Peers(GROUP, Kind.SHUFFLE, 6, (sample_of(30),))
+        for flood in (shuffle, Find(77, Meeting.QUERY, (self.bad.sample,))):
+            self.setUp()
+            for _ in range(1_000):
+                self.lone.accept(self.bad, flood)
+            self.assertGreater(self.lone.mesh.counters.peers_over_bound, 100)
+            self.assertTrue(self.pen.hung_up)
+
+    def test_a_little_too_much_is_dropped_and_held_against_nobody(self) -> None:
+        for number in range(100):
             self.lone.accept(self.bad, Peers(GROUP, Kind.SHUFFLE, 6, (sample_of(number),)))
-            self.lone.accept(self.bad, Find(number, Meeting.QUERY, (self.bad.sample,)))
-        self.assertGreater(self.lone.mesh.counters.peers_over_bound, 60)
-        self.assertTrue(self.pen.hung_up)
+        self.assertGreater(self.lone.mesh.counters.peers_over_bound, 40)
+        self.assertEqual(self.bad.score, 0)
+
+    def test_who_is_in_many_groups_with_us_may_say_more_of_them_but_not_without_end(self) -> None:
+        said = Peers(GROUP, Kind.SHUFFLE, 1, (self.bad.sample,))
+        taken = []
+        for groups in (1, 12, 1_000):
+            bad, pen = self.lone.neighbour(60 + groups % 100, enters=False)
+            bad.circles.update(range(GROUP, GROUP + groups))
+            pen.said.clear()
+            for _ in range(2_000):
+                self.lone.accept(bad, said)
+            taken.append(len([each for each in pen.of(Peers) if each.kind == Kind.SHUFFLE_REPLY]))
+        self.assertEqual(taken, [8 * PEERS * 5 // 4, 8 * PEERS * 4, 8 * PEERS * PEERS_TIMES])
+
+    def test_what_was_asked_for_is_no_flood(self) -> None:
+        circle = self.lone.mesh.circles[GROUP]
+        mine = self.lone.mesh.sample()
+        for number in range(200):
+            circle.walks.expects_reply()
+            self.lone.accept(self.bad, Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (mine, sample_of(number))))
+            self.lone.accept(self.bad, Peers(GROUP, Kind.DISCONNECT))
+            circle.ask(self.bad, False, self.lone.now)
+            self.lone.accept(self.bad, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertEqual(self.lone.mesh.counters.peers_over_bound, 0)
+        self.assertIn(self.bad, circle.active)
 
     def test_what_of_a_flood_is_sent_on_makes_no_flood_of_this_node(self) -> None:
         pens = [self.lone.neighbour(number)[1] for number in (20, 21)]
@@ -308,6 +340,14 @@ class ExcludedTest(TestCase):
         circle = self.lone.mesh.circles[GROUP]
         circle.learn((sample_of(9),), self.lone.now)
         self.assertEqual(circle.passive, {})
+
+    def test_who_was_being_dialled_then_can_be_dialled_later(self) -> None:
+        now = self.lone.now
+        self.contacts.reach(sample_of(9), GROUP, "neighbour", now)
+        self.contacts.exclude(node_of(9), now)
+        self.assertFalse(self.contacts.reach(sample_of(9), GROUP, "neighbour", now))
+        self.contacts.reach(sample_of(9), GROUP, "neighbour", now + MISBEHAVED_BACK_OFF)
+        self.assertEqual(len(self.lone.dialled), 2)
 
     def test_those_who_are_remembered_have_a_bound(self) -> None:
         self.patch(contacts, "EXCLUDED_MAX", 10)

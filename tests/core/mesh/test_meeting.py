@@ -2,10 +2,31 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh import meeting
 from multicastmw.core.mesh.contacts import RELAYS_MAX
-from multicastmw.core.mesh.meeting import LIVE_MAX, MeetingPlace
+from multicastmw.core.mesh.meeting import (
+    ANSWERS_WITHIN,
+    ASKS,
+    ESTIMATE_MOST,
+    GROUPS_TOLD,
+    LIVE_MAX,
+    MeetingPlace,
+)
+from multicastmw.core.mesh.mesh import SERVED_FOR_ONE, SERVED_MOST
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
-from multicastmw.wire.mesh import About, Find, Live, Meeting, StreamKey
-from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, sample_of
+from multicastmw.wire.mesh import (
+    BASE,
+    SAMPLES_MAX,
+    About,
+    Address,
+    Capabilities,
+    Find,
+    Kind,
+    Live,
+    Meeting,
+    Peers,
+    Sample,
+    StreamKey,
+)
+from tests.core.mesh.kit import GROUP, KEY, UPLINK, Lone, Pen, node_of, sample_of
 
 RELAY = int(About.RELAY)
 
@@ -58,6 +79,44 @@ class RelayTest(TestCase):
             self.find(2, group=29, live=live)
         self.assertLessEqual(len(self.lone.mesh.meeting._registers[29].live), 4 * LIVE_MAX)
 
+    def test_groups_that_one_invents_do_not_replace_those_that_others_are_in(self) -> None:
+        self.patch(meeting, "GROUPS_MAX", 10)
+        self.find(2, group=1_000)
+        for group in range(30):
+            self.find(3, group=group)
+            self.find(4, group=1_000)
+        self.assertEqual([sample.node for sample in self.find(4, group=1_000).samples], [node_of(2)])
+
+    def test_those_whom_nobody_can_dial_are_served_in_so_many_groups_each_and_in_all(self) -> None:
+        served = []
+        for number in range(2, 12):
+            sample = Sample(node_of(number), (), int(About.NAT), 0, 0)
+            nobody = self.lone.mesh.link_up(Pen(), sample, Capabilities(0, 0, 1, 1), False, self.lone.now)
+            for group in range(1_000 * number, 1_000 * number + 2 * SERVED_FOR_ONE):
+                self.lone.accept(nobody, Find(group, Meeting.REGISTER, (sample,)))
+                self.lone.now += 0.01
+            served.append(len(self.lone.mesh.served))
+        self.assertEqual(served[0], SERVED_FOR_ONE)
+        self.assertEqual(served[-1], SERVED_MOST)
+        self.assertTrue(self.lone.mesh.join(77, self.lone.now))
+
+    def test_every_border_is_told_of_all_groups_in_turn(self) -> None:
+        groups = set(range(1_000, 1_000 + 5 * GROUPS_TOLD))
+        member, _ = self.lone.neighbour(2)
+        for group in groups:
+            self.lone.accept(member, Find(group, Meeting.REGISTER, (member.sample,)))
+            self.lone.now += 0.01
+        for number in (3, 4, 3):
+            told = [live.stream.group for _ in range(5) for live in self.find(number, group=BASE).live]
+            self.assertEqual((len(told), set(told)), (len(groups), groups))
+
+    def test_the_borders_that_are_remembered_have_a_bound(self) -> None:
+        self.patch(meeting, "ASKERS_MAX", 10)
+        self.find(2)
+        for number in range(3, 40):
+            self.find(number, group=BASE)
+        self.assertEqual(len(self.lone.mesh.meeting._told_last), 10)
+
     def test_who_speaks_for_somebody_else_is_not_heard(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)
         self.lone.accept(neighbour, Find(77, Meeting.REGISTER, (sample_of(3),)))
@@ -83,6 +142,21 @@ class AskerTest(TestCase):
             lone.mesh.contacts.heard_of(sample_of(number, flags=RELAY)._replace(node=number << 40))
         self.assertEqual(len(lone.mesh.contacts.relays()), RELAYS_MAX)
 
+    def test_relays_with_which_there_was_a_link_are_not_replaced_by_hearsay(self) -> None:
+        lone = Lone()
+        seen = sample_of(5, flags=RELAY)
+        relay = lone.mesh.link_up(Pen(), seen, Capabilities(UPLINK, 0xFFFF, 2, 0), True, lone.now)
+        lone.mesh.link_down(relay, lone.now)
+        liar, _ = lone.neighbour(9)
+        for first in range(0, 2 * RELAYS_MAX, 16):
+            fake = tuple(seen._replace(node=(first + each + 1_000) << 40) for each in range(16))
+            moved = seen._replace(addresses=(Address("203.0.113.5", 4600),))
+            lone.accept(liar, Peers(GROUP, Kind.NEIGHBOUR_NO, 0, (moved, *fake)))
+            lone.now += 1.0
+        relays = lone.mesh.contacts.relays()
+        self.assertEqual(len(relays), RELAYS_MAX)
+        self.assertIn(seen, relays)
+
     def test_it_asks_again_until_somebody_answers_then_ever_more_rarely(self) -> None:
         lone = Lone()
         relay, pen = lone.neighbour(5, enters=False, dialled=False)
@@ -105,6 +179,72 @@ class AskerTest(TestCase):
         pen.said.clear()
         lone.pass_time(600.0)
         self.assertLess(len(pen.of(Find)), 3)
+
+    def test_a_relay_that_dialled_us_while_we_dialled_it_is_known_still(self) -> None:
+        lone = Lone()
+        lone.mesh.link_up(
+            Pen(), sample_of(5, flags=RELAY), Capabilities(UPLINK, 0xFFFF, 2, 0), False, lone.now
+        )
+        lone.mesh.not_reached(node_of(5), lone.now)
+        self.assertFalse(lone.mesh.contacts.is_without_relays)
+
+    def test_of_many_groups_that_are_joined_at_once_so_many_are_asked_for_as_a_relay_takes(self) -> None:
+        lone = Lone()
+        _, pen = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        groups = range(1_000, 2_000)
+        for group in groups:
+            lone.mesh.join(group, lone.now)
+        lone.pass_time(1.0)
+        self.assertLess(len(pen.said), 3 * ASKS + 5)
+        lone.pass_time(len(groups) / ASKS)
+        self.assertEqual({find.group for find in pen.of(Find)}, {GROUP, *groups})
+
+    def test_a_reply_of_one_who_was_not_asked_is_not_believed(self) -> None:
+        lone = Lone()
+        liar, _ = lone.neighbour(6)
+        lone.pass_time(0.1)
+        lone.accept(liar, Find(GROUP, Meeting.REPLY, (sample_of(8),), 2))
+        self.assertNotIn(sample_of(8).node, lone.mesh.circles[GROUP].passive)
+        self.assertEqual(lone.mesh.meeting._estimates, {})
+        self.assertEqual(lone.mesh.counters.replies_unasked, 1)
+
+    def test_a_question_has_one_answer_and_not_for_ever(self) -> None:
+        lone = Lone()
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        for number in (8, 9):
+            lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(number),), 2))
+        passive = lone.mesh.circles[GROUP].passive
+        self.assertEqual([node in passive for node in (node_of(8), node_of(9))], [True, False])
+        lone.mesh.meet(GROUP, lone.now)
+        lone.now += ANSWERS_WITHIN
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (sample_of(10),), 2))
+        self.assertNotIn(node_of(10), passive)
+
+    def test_of_an_answer_so_much_is_taken_as_an_honest_one_has(self) -> None:
+        lone = Lone()
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        many = tuple(sample_of(number) for number in range(100, 100 + SAMPLES_MAX))
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, many, 0xFFFFFFFF))
+        self.assertEqual(len(lone.mesh.circles[GROUP].passive), REPLY_SAMPLES)
+        self.assertEqual(lone.mesh.meeting._estimates, {GROUP: ESTIMATE_MOST})
+
+    def test_which_groups_have_members_is_taken_of_who_was_asked_alone(self) -> None:
+        lone = Lone()
+        told: list[list[int]] = []
+        self.patch(lone, "groups_live", lambda groups, now: told.append(groups))
+        relay, _ = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        reply = Find(BASE, Meeting.REPLY, (), 0, (Live(StreamKey(0, 77, 0), 0),))
+        lone.accept(relay, reply)
+        self.assertEqual(told, [])
+        lone.mesh.meeting.ask_groups(lone.now)
+        lone.accept(relay, reply)
+        self.assertEqual(told, [[77]])
 
     def test_a_reply_about_a_group_that_it_is_not_in_changes_nothing(self) -> None:
         lone = Lone()

@@ -6,9 +6,10 @@ from multicastmw.core.link import UNHEARD
 from multicastmw.core.mesh import mesh
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR, SENDER_LEAVES_AFTER
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
+from multicastmw.core.mesh.meeting import ASKS
 from multicastmw.core.mesh.settings import FORGET, Settings
 from multicastmw.wire.cops import Op
-from multicastmw.wire.mesh import Beacon, Find, Have, Held, Load, Meeting
+from multicastmw.wire.mesh import Beacon, Find, Have, Held, Kind, Load, Meeting, MeshMessage, Peers
 from multicastmw.wire.messages import decode, encode
 from tests.core.cable import Cable, Node, World
 from tests.core.mesh.nodes import MeshNode
@@ -61,6 +62,56 @@ class Links(Case):
         self.assertIs(before, b.mesh.neighbours[self.a.id])
         self.assertIs(b.link(self.a), before.wire)
         self.assertEqual(({"a"}, {"b"}), (b.neighbours(GROUP), self.a.neighbours(GROUP)))
+
+    def test_what_was_lost_with_the_older_link_is_said_again(self) -> None:
+        for seed in range(0, 40, 2):
+            self.world = World(seed)
+            self.a = MeshNode(self.world, "a", RELAY)
+            b = self.join("b")
+            self.a.host.wants(GROUP)
+            self.world.run(1)
+            b.host.wants(GROUP)
+            self.world.run(0.004)  # it asks a, and a's answer is under way
+            self.world.connect(b, self.a)
+            self.world.run(2)
+            self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(GROUP), b.neighbours(GROUP)), seed)
+
+    def test_an_answer_that_was_lost_is_given_again(self) -> None:
+        b = self.join("b")
+        lost: list[Peers] = []
+        link = self.a.link(b)
+        say = link.say
+
+        def say_but_the_first(message: MeshMessage, now: float) -> None:
+            if not lost and isinstance(message, Peers) and message.kind == Kind.NEIGHBOUR:
+                lost.append(message)
+            else:
+                say(message, now)
+
+        link.say = say_but_the_first
+        self.a.host.wants(GROUP)
+        self.world.run(1)
+        b.host.wants(GROUP)
+        self.world.run(3)
+        self.assertEqual(1, len(lost))
+        self.assertEqual(({"b"}, {"a"}), (self.a.neighbours(GROUP), b.neighbours(GROUP)))
+
+    def test_two_that_join_hundreds_of_groups_at_once_are_neighbours_in_all_and_leave_nobody_alone(
+        self,
+    ) -> None:
+        nodes = [self.join(name) for name in "bc"]
+        groups = range(OTHER, OTHER + 400)
+        for node in nodes:
+            for group in groups:
+                node.host.wants(group)
+        within = len(groups) / ASKS + 3
+        self.world.run_until(lambda: all(nodes[0].neighbours(group) == {"c"} for group in groups), within)
+        self.world.run(60)
+        for node in (self.a, *nodes):
+            self.assertEqual(
+                (0, 0), (node.mesh.counters.left_for_conduct, node.mesh.counters.peers_over_bound)
+            )
+            self.assertEqual(2, len(node.mesh.neighbours))
 
     def test_a_neighbour_that_falls_silent_is_given_up_within_seconds(self) -> None:
         b = self.join("b")
@@ -309,6 +360,15 @@ class Border(Case):
             self.world.run(0.1)
         self.world.run(1)  # as the first numbers are waited for
         self.assertEqual([b"%d" % number for number in range(5)], self.c.host.packets)
+
+    def test_of_hundreds_of_groups_each_stays_wanted_in_the_tree(self) -> None:
+        groups = set(range(OTHER, OTHER + 200))
+        for group in groups:
+            self.c.host.wants(group)
+        self.world.run(30)
+        for _ in range(50):
+            self.assertEqual(groups, {channel.group for channel in self.s.told_by(self.b)})
+            self.world.run(1)
 
     def test_what_the_tree_wants_is_brought_there(self) -> None:
         self.s.host.wants(GROUP)

@@ -1,0 +1,59 @@
+"""The mesh's connections: what becomes of those that come to nothing."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import Mock
+
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from multicastmw.config import load
+from multicastmw.core.events import Event, SeedUnreachable
+from multicastmw.services.mesh import MeshService
+from multicastmw.services.node import NodeService
+from multicastmw.services.seeds import Target
+from multicastmw.wire.mesh import BASE, Address, Sample
+
+INI = """[node]
+name = a
+[overlay]
+engine = mesh
+[control]
+socket = {folder}/s
+"""
+
+
+class Dials(SynchronousTestCase):
+    def setUp(self) -> None:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "node.ini")
+            path.write_text(INI.format(folder=folder))
+            node = NodeService(load(str(path), "a"), Clock(), random.Random(1), str(path))
+        self.addCleanup(node._netlink.close)
+        assert node.mesh
+        self.service: MeshService = node.mesh
+        self.service.dial_reactor = self.net = MemoryReactorClock()
+        self.service.running = True
+        self.events: list[Event] = []
+        self.service.node.tell = self.events.append
+
+    def test_a_name_that_cannot_be_looked_up_is_a_seed_that_is_not_reached(self) -> None:
+        for name in ("ex_a", "ab--cd.example.net"):
+            self.events.clear()
+            self.service.greet([Target(name, 4600)])
+            (event,) = self.events
+            self.assertIsInstance(event, SeedUnreachable)
+            self.assertEqual({}, self.service._attempts)
+
+    def test_a_node_of_the_static_tree_is_not_waited_for_as_a_neighbour(self) -> None:
+        static = Sample(1 << 48, (Address("192.0.2.1", 4600),), 0, 13, 0)
+        ends: list[Callable[[Any, str], None]] = []
+        self.patch(self.service, "_attempt", lambda host, port, over: ends.append(over))
+        for _ in range(2):
+            self.service.mesh.contacts.reach(static, BASE, "neighbour", 0.0)
+            ends[-1](Mock(node=static.node, neighbour=None), "")
+        self.assertEqual(2, len(ends))
