@@ -19,6 +19,7 @@ from multicastmw.core.link import Link
 from multicastmw.core.mesh.destination import MeshDestination
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.onlan import LanCounters
+from multicastmw.core.mesh.seedtimes import SeedTimes
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.endpoints import LAN, SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
 # What we chose.
 UPLINK = 20_000  # kbit/s, where node.ini does not say it
-ALONE = 0.5, 1.0  # seconds between two tries of seeds while there is no neighbour, doubling up to
-ALONE_MOST = 15.0
-GREETS = 20.0, 40.0  # and while there are: so that two halves of a mesh find each other
 LED_MOST = 64  # seeds by name, whose nodes are remembered
 MANY = 0xFFFF
 
@@ -106,8 +104,7 @@ class MeshService(Service):
         self._lans: dict[str, LanSeeds] = {}
         self._attempts: dict[Attempt, None] = {}
         self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
-        self._backoff = ALONE[0]
-        self._seeds_at = float("inf")
+        self._seed_times = SeedTimes(rng)
         now = node.reactor.seconds()
         port = _port(config.listen.endpoint)
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
@@ -145,7 +142,7 @@ class MeshService(Service):
             self.destination.others_changed(channel)
         for lan in self._lans.values():
             lan.start()
-        self._seeds_at = now
+        self._seed_times.start(now)
         self._clockwork.wind()
 
     def stopService(self) -> None:
@@ -157,11 +154,11 @@ class MeshService(Service):
             attempt.cancel()
 
     def deadline(self) -> float:
-        return min(self.mesh.deadline(), self.destination.deadline(), self._seeds_at)
+        return min(self.mesh.deadline(), self.destination.deadline(), self._seed_times.due)
 
     def tick(self, now: float) -> None:
-        if now >= self._seeds_at:
-            self._ask_seeds(now)
+        if self._seed_times.tick(not self.mesh.circles[BASE].active, now):
+            self._ask_seeds()
         self.mesh.tick(now)
         self.destination.tick(now)
         self.room.outgoing.flush()
@@ -211,15 +208,8 @@ class MeshService(Service):
 
     # --- seeds
 
-    def _ask_seeds(self, now: float) -> None:
+    def _ask_seeds(self) -> None:
         """One of them, at random: all at once would be many, where there are many nodes."""
-        alone = not self.mesh.circles[BASE].active
-        if alone:
-            self._seeds_at = now + self._backoff * self.rng.uniform(0.75, 1.25)
-            self._backoff = min(ALONE_MOST, self._backoff * 2)
-        else:
-            self._backoff = ALONE[0]
-            self._seeds_at = now + self.rng.uniform(*GREETS)
         if not self._seeds:
             return
         seed = self.rng.choice(self._seeds)

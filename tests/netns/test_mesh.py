@@ -9,6 +9,7 @@ from typing import Any
 
 from multicastmw.cli.lab import Host, wait_until
 from multicastmw.cli.lab.process import Process
+from multicastmw.core.mesh.seedtimes import GREETS
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
@@ -68,6 +69,24 @@ class Mesh(NetnsTestCase):
             self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
             found = json.loads(receiver.read_output())
             self.assertEqual((300, 0, 0), (found["received"], found["lost"], found["duplicates"]))
+
+
+class SeedStartsAgain(NetnsTestCase):
+    """The only seed, and the only neighbour, of a node that nobody can dial."""
+
+    skip = why_not()
+
+    def test_who_was_linked_with_it_asks_at_once_and_not_when_it_would_greet_it_again(self) -> None:
+        lab = self.make_lab("ab")
+        seed, member = lab.hosts
+        ini = node_ini(seed, (), overlay(None, role="relay"))
+        seed.start_node(ini)
+        member.start_node(node_ini(member, (), {**overlay(seed), "listen": {"endpoint": ""}}))
+        await_linked(member, "a")
+        seed.kill_node()
+        member.await_status(lambda status: not neighbours(status), PATIENCE, "it is alone")
+        seed.start_node(ini)
+        await_linked(member, "a", timeout=GREETS[0] / 2)
 
 
 class Repair(NetnsTestCase):
