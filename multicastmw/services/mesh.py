@@ -39,7 +39,10 @@ MANY = 0xFFFF
 
 
 class Attempt:
-    """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up."""
+    """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up.
+
+    Where it led to a node that has a link already, which stays, that one is what came of it.
+    """
 
     def __init__(
         self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]
@@ -47,7 +50,8 @@ class Attempt:
         self._service = service
         self._over = over
         self._began = service.reactor.seconds()
-        self.place = f"{host}:{port}"
+        self._link: Link | None = None
+        self.place = str(Target(host, port))
         endpoint = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
@@ -61,7 +65,7 @@ class Attempt:
 
     def _make_link(self, connection: PeerConnection) -> Link:
         now = self._service.reactor.seconds()
-        link = entered(self._service.room, connection, "", now)
+        link = self._link = entered(self._service.room, connection, "", now)
         link.first_rtt = now - self._began
         link.is_up = lambda link: self._end(link, "")
         return link
@@ -74,7 +78,9 @@ class Attempt:
         self._end(None, reason(failure))
 
     def _gone(self, why: str) -> None:
-        self._end(None, why)
+        link = self._link
+        first = self._service.room.by_node.get(link.node) if link and link.is_second else None
+        self._end(first, "" if first else why)
 
     def _end(self, link: Link | None, why: str) -> None:
         over, self._over = self._over, _nothing
@@ -233,7 +239,7 @@ class MeshService(Service):
 
     def greet(self, targets: list[Target]) -> None:
         """The first of these that answers; none where one of them is a neighbour, or is being dialled."""
-        places = {f"{host}:{port}" for host, port in targets}
+        places = set(map(str, targets))
         if any(self._is_linked(*target) for target in targets) or any(
             each.place in places for each in self._attempts
         ):
@@ -241,19 +247,19 @@ class MeshService(Service):
         self._greet_one(targets)
 
     def _greet_one(self, targets: list[Target]) -> None:
-        (host, port), *others = targets
+        target, *others = targets
 
         def over(link: Link | None, why: str) -> None:
             if link is None:
-                self.node.tell(SeedUnreachable(f"{host}:{port}", why))
+                self.node.tell(SeedUnreachable(str(target), why))
                 if others:
                     self._greet_one(others)
             elif link.neighbour:
-                self._remember(Target(host, port), link.node)
+                self._remember(target, link.node)
                 base = self.mesh.circles[BASE]
                 base.ask(link.neighbour, not base.active, self.reactor.seconds())
 
-        self._attempt(host, port, over)
+        self._attempt(*target, over)
 
     def _remember(self, target: Target, node: int) -> None:
         if len(self._led_to) >= LED_MOST:
