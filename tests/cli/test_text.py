@@ -8,9 +8,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.cli.parts import waiting
 from multicastmw.cli.tables import RENDER
 from multicastmw.cli.tables import _fec as fec_line
+from multicastmw.cli.tables import _reaches as reached
 from multicastmw.cli.tables import _recovery as recovery_line
 from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
+from tests.web.synthetic import Node
 
 
 def drawn(table: Columns) -> list[str]:
@@ -59,6 +61,44 @@ class Tables(SynchronousTestCase):
         table = Columns("a", "b")
         table.row("\x1b[31mred", "two\nlines")
         self.assertEqual(["a         b", "?[31mred  two?lines"], drawn(table))
+
+
+class InAMesh(SynchronousTestCase):
+    """What the tables of the first screen say there."""
+
+    def setUp(self) -> None:
+        self.status = Node(nodes=6, groups=3, mesh=True).status(100.0)
+
+    def rendered(self, part: str) -> str:
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER[part](console, self.status)
+        text = console.file.getvalue()
+        self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+        return text
+
+    def test_the_node_says_how_many_neighbours_it_has_and_how_many_it_knows(self) -> None:
+        self.status["nodes"] = []
+        ((label, said),) = reached(self.status)
+        self.assertEqual("mesh", label)
+        self.assertRegex(said, "^6 neighbours: .*; 48 nodes known, 3 groups$")
+        self.status["mesh"] |= {"neighbours": [], "everybody": None}
+        said = "no neighbour yet: mcmw show events says what was tried"
+        self.assertEqual([("mesh", said)], list(reached(self.status)))
+        self.status["mesh"] = None
+        self.assertEqual([("reaches", "nobody")], list(reached(self.status)))
+
+    def test_links_of_neighbours_have_no_columns_of_a_tree(self) -> None:
+        up = {each["id"] for each in self.status["peers"] if each["state"] == "up"}
+        self.status["mesh"]["neighbours"] = [{"id": each} for each in up]
+        self.assertNotIn("behind", self.rendered("peers"))
+        self.status["mesh"]["neighbours"].pop()  # one is of a tree
+        self.assertIn("behind", self.rendered("peers"))
+
+    def test_who_has_no_peer_is_told_where_it_stands_why(self) -> None:
+        self.status["peers"] = []
+        self.assertIn(
+            "mcmw show events says which seeds were asked", " ".join(self.rendered("peers").split())
+        )
 
 
 class Peers(SynchronousTestCase):
