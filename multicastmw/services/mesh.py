@@ -44,14 +44,15 @@ class Attempt:
     Where it led to a node that has a link already, which stays, that one is what came of it.
     """
 
+    _link: Link | None = None
+
     def __init__(
         self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]
     ):
         self._service = service
         self._over = over
         self._began = service.reactor.seconds()
-        self._link: Link | None = None
-        self.place = str(Target(host, port))
+        self.place = f"{host}:{port}"
         endpoint = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
@@ -106,7 +107,7 @@ class MeshService(Service):
         self.credentials = node.credentials
         self.dial_reactor: Any = node.reactor  # a careful one, when the TAP is known
         self.rng = rng
-        self._seeds = config.overlay.seeds
+        self.seeds = dict.fromkeys(config.overlay.seeds, "")  # and why the last try reached nobody
         self._lans: dict[str, LanSeeds] = {}
         self._attempts: dict[Attempt, None] = {}
         self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
@@ -118,7 +119,7 @@ class MeshService(Service):
         self.destination = MeshDestination(
             node.router, node.forwarder, self.mesh, port, self._has_static_links, node.reactor.seconds
         )
-        for seed in self._seeds:
+        for seed in self.seeds:
             if seed.startswith(LAN):
                 self._lans[seed] = LanSeeds(self, seed[len(LAN) :])
         self._clockwork = Clockwork(node.reactor, self)
@@ -216,45 +217,59 @@ class MeshService(Service):
 
     def _ask_seeds(self) -> None:
         """One of them, at random: all at once would be many, where there are many nodes."""
-        if not self._seeds:
+        if not self.seeds:
             return
-        seed = self.rng.choice(self._seeds)
+        seed = self.rng.choice(self.node.config.overlay.seeds)
         if seed in self._lans:
             self._lans[seed].ask()
         elif seed.startswith(SRV):
             self._look_up(seed[len(SRV) :])
         elif given := dialled(seed):
-            self.greet([Target(given["host"], int(given["port"]))])
+            self.greet([Target(given["host"], int(given["port"]))], seed)
 
     def _look_up(self, name: str) -> None:
         def found(targets: list[Target]) -> None:
             if self.running:
-                self.greet(targets)
+                self.greet(targets, f"{SRV}{name}")
 
         def failed(failure: Failure) -> None:
             failure.trap(NoTargets)
-            self.node.tell(SeedUnreachable(f"{SRV}{name}", failure.getErrorMessage()))
+            seed = f"{SRV}{name}"
+            self.unreached(seed, seed, failure.getErrorMessage())
 
         look_up(name, self.rng).addCallbacks(found, failed)
 
-    def greet(self, targets: list[Target]) -> None:
-        """The first of these that answers; none where one of them is a neighbour, or is being dialled."""
-        places = set(map(str, targets))
-        if any(self._is_linked(*target) for target in targets) or any(
-            each.place in places for each in self._attempts
-        ):
-            return
-        self._greet_one(targets)
+    def unreached(self, seed: str, place: str, why: str) -> None:
+        """A try of this seed, at that place, reached nobody."""
+        self.is_reached(seed, why if place in seed else f"{place}: {why}")
+        self.node.tell(SeedUnreachable(place, why))
 
-    def _greet_one(self, targets: list[Target]) -> None:
+    def is_reached(self, seed: str, why_not: str = "") -> None:
+        """What the last try of a seed came to."""
+        if seed in self.seeds:
+            self.seeds[seed] = why_not
+
+    def greet(self, targets: list[Target], seed: str = "") -> None:
+        """The first of these that answers; none where one of them is a neighbour, or is being dialled.
+
+        `seed`: which one has led there.
+        """
+        places = {f"{host}:{port}" for host, port in targets}
+        if any(self._is_linked(*target) for target in targets):
+            self.is_reached(seed)
+        elif not any(each.place in places for each in self._attempts):
+            self._greet_one(targets, seed)
+
+    def _greet_one(self, targets: list[Target], seed: str) -> None:
         target, *others = targets
 
         def over(link: Link | None, why: str) -> None:
             if link is None:
-                self.node.tell(SeedUnreachable(str(target), why))
+                self.unreached(seed, str(target), why)
                 if others:
-                    self._greet_one(others)
+                    self._greet_one(others, seed)
             elif link.neighbour:
+                self.is_reached(seed)
                 self._remember(target, link.node)
                 base = self.mesh.circles[BASE]
                 base.ask(link.neighbour, not base.active, self.reactor.seconds())

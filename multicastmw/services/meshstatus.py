@@ -20,6 +20,7 @@ from multicastmw.core.status import (
     MeshGroup,
     MeshLeftAlone,
     MeshNeighbour,
+    MeshSeed,
     MeshStatus,
     MeshStream,
     renewed,
@@ -59,6 +60,7 @@ class Meshes:
         groups = self._groups(mesh.circles.values())
         left_alone = mesh.contacts.left_alone(now)
         return MeshStatus(
+            seeds=tuple(MeshSeed(*each) for each in self._node.mesh.seeds.items()),
             role="relay" if mesh.settings.relay else "member",
             uplink=mesh.settings.uplink,
             dialable=not mesh.settings.nat,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from subprocess import run
 from typing import Any
 
+from multicastmw.cli.doctor.command import SICK
 from multicastmw.cli.lab import Host, wait_until
 from multicastmw.cli.lab.process import Process
 from multicastmw.core.mesh.seedtimes import GREETS
@@ -18,6 +19,7 @@ from tests.netns.kit import (
     NetnsTestCase,
     asking,
     await_linked,
+    mcmw,
     node_ini,
     wanters,
     why_not,
@@ -38,6 +40,11 @@ def groups_of(status: dict[str, Any]) -> set[str]:
 
 def neighbours(status: dict[str, Any]) -> set[str]:
     return {peer["name"] for peer in status["peers"] if peer["state"] == "up"}
+
+
+def why_no_seed(status: dict[str, Any]) -> str:
+    (seed,) = status["mesh"]["seeds"]
+    return str(seed["why"])
 
 
 class Mesh(NetnsTestCase):
@@ -84,9 +91,11 @@ class SeedStartsAgain(NetnsTestCase):
         member.start_node(node_ini(member, (), {**overlay(seed), "listen": {"endpoint": ""}}))
         await_linked(member, "a")
         seed.kill_node()
-        member.await_status(lambda status: not neighbours(status), PATIENCE, "it is alone")
+        member.await_status(lambda status: bool(why_no_seed(status)), PATIENCE, "it is alone, and asked")
+        self.assertEqual(SICK, mcmw(member, "doctor", "--json")[0])
         seed.start_node(ini)
         await_linked(member, "a", timeout=GREETS[0] / 2)
+        self.assertEqual("", why_no_seed(member.status()))
 
 
 class Repair(NetnsTestCase):
