@@ -308,7 +308,7 @@ def _wanted_by(group: dict[str, Any]) -> str:
 
 
 def _routes(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "double>", "by", "to")
+    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "dup>", "by", "to")
     for route in status["routes"]:
         streams = route["streams"]
         table.row(

@@ -248,7 +248,7 @@ class Harm(Case):
         mesh = {"seeds": [dead, there], "neighbours": []}
         self.is_bad(
             Verdict.FAIL, found("peers", of=status(peers=[], mesh=mesh)),
-            "tcp:192.0.2.9:4600: no answer within 4 s", "carries nothing", "[overlay] seeds",
+            "tcp:192.0.2.9:4600: no answer within 4 s", "carries nothing", "at the seed: mcmw doctor",
         )  # fmt: skip
         linked = mesh | {"neighbours": [{"name": "a"}]}
         self.is_bad(
@@ -345,6 +345,16 @@ class Shown(SynchronousTestCase):
     def test_all_of_them(self) -> None:
         for name in IDS:
             self.assertIn(f" {name}", self.shown(everything=True))
+
+    def test_a_mend_that_is_no_command_has_room_in_80_columns(self) -> None:
+        off = status(fastpath={"on": False, "mode": "auto", "why": "told so"})
+        alone = {"seeds": [], "neighbours": []}
+        dead = {"seeds": [{"seed": "tcp:192.0.2.9:4600", "why": "no answer within 4 s"}], "neighbours": []}
+        for check in (
+            found("fast-path", of=off),
+            *(found("peers", of=status(peers=[], mesh=mesh)) for mesh in (None, alone, dead)),
+        ):
+            self.assertLessEqual(max(map(len, lines(check, 80))), 80)
 
     def test_what_mends_it_stands_in_one_line(self) -> None:
         check = Check("x", Verdict.FAIL, "what " * 30, "why " * 30, "mend " * 40)

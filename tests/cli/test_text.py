@@ -87,6 +87,13 @@ class InAMesh(SynchronousTestCase):
         self.status["mesh"] = None
         self.assertEqual([("reaches", "nobody")], list(reached(self.status)))
 
+    def test_where_a_stream_goes_has_room_in_its_line(self) -> None:
+        (route, *_) = self.status["routes"]
+        self.status["routes"] = [
+            route | {"group": "224.2.127.254", "source": "10.88.0.12", "to": ["mesh", "mcmw0"]}
+        ]
+        self.assertIn("  mesh, mcmw0\n", self.rendered("routes"))
+
     def test_links_of_neighbours_have_no_columns_of_a_tree(self) -> None:
         up = {each["id"] for each in self.status["peers"] if each["state"] == "up"}
         self.status["mesh"]["neighbours"] = [{"id": each} for each in up]

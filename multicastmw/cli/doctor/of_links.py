@@ -18,7 +18,7 @@ def peers(status: Status, facts: Facts) -> Check:
     if not status["peers"]:
         return warn(
             "peers", "this node has no peer", "it carries nothing anywhere",
-            "[peer:NAME] endpoint = tcp:HOST:4600 here, or at the other node",
+            "[peer:NAME] endpoint = tcp:HOST:4600, here or there",
         )  # fmt: skip
     down = [peer for peer in status["peers"] if peer["state"] not in ("up", "standby")]
     if not down:
@@ -38,7 +38,7 @@ def _neighbours(mesh: Status) -> Check:
     """Those of a mesh, to whom the seeds are the way."""
     lost = [f"{each['seed']}: {each['why']}" for each in mesh["seeds"] if each["why"]]
     linked = len(mesh["neighbours"])
-    mend = "there: mcmw doctor; its firewall: TCP to the port of [listen]; or other [overlay] seeds"
+    mend = "at the seed: mcmw doctor; its firewall: TCP to its port"
     if linked and not lost:
         return ok("peers", f"{linked} neighbour{'s are' if linked > 1 else ' is'} there")
     if linked:
@@ -51,7 +51,7 @@ def _neighbours(mesh: Status) -> Check:
         return fail("peers", "this node has no neighbour in the mesh, and carries nothing", why, mend)
     return warn(
         "peers", "this node has no neighbour in the mesh yet", "it has no seeds, and waits for a call",
-        "[overlay] seeds = tcp:HOST:4600 here, or at the other nodes with this one's HOST",
+        "[overlay] seeds = tcp:HOST:4600, here or at other nodes",
     )  # fmt: skip
 
 
