@@ -1,17 +1,20 @@
 """How tables look in 80 columns."""
 
+import json
 from io import StringIO
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.parts import waiting
+from multicastmw.cli.parts import QUESTIONS, document, marked, waiting, without_questions
 from multicastmw.cli.tables import RENDER
 from multicastmw.cli.tables import _fec as fec_line
 from multicastmw.cli.tables import _reaches as reached
 from multicastmw.cli.tables import _recovery as recovery_line
 from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
+from multicastmw.wire import ipv4
+from multicastmw.wire.probe import GROUP
 from tests.web.synthetic import Node
 
 
@@ -61,6 +64,32 @@ class Tables(SynchronousTestCase):
         table = Columns("a", "b")
         table.row("\x1b[31mred", "two\nlines")
         self.assertEqual(["a         b", "?[31mred  two?lines"], drawn(table))
+
+
+class Questions(SynchronousTestCase):
+    """What nodes ask each other is not what somebody plays."""
+
+    def setUp(self) -> None:
+        self.status = Node(nodes=6, groups=3, mesh=True).status(100.0)
+        text = f"10.88.0.33 to {QUESTIONS} is forwarded by the kernel"
+        self.status |= {"streams": [], "events": [{"text": text, "level": "debug", "ago": 1.0}]}
+        for where in (self.status["routes"], *(self.status["mesh"][name] for name in ("groups", "streams"))):
+            where.append(where[0] | {"group": QUESTIONS})
+
+    def test_it_is_that_group(self) -> None:
+        self.assertEqual(ipv4.text(GROUP), QUESTIONS)
+
+    def test_people_are_not_shown_them(self) -> None:
+        shown = without_questions(self.status)
+        self.assertNotIn(QUESTIONS, json.dumps(shown))
+        self.assertEqual(3, len(shown["mesh"]["streams"]))
+        self.assertIn(QUESTIONS, json.dumps(self.status))
+
+    def test_programs_get_all_of_it_and_it_is_marked(self) -> None:
+        found = marked(document(self.status, "mesh"))["mesh"]["streams"]
+        self.assertEqual([None] * 3 + [True], [each.get("questions") for each in found])
+        without = [{name: each for name, each in one.items() if name != "questions"} for one in found]
+        self.assertEqual(self.status["mesh"]["streams"], without)
 
 
 class InAMesh(SynchronousTestCase):
