@@ -79,7 +79,7 @@ def _nothing(channel: dict[str, str], answers: Answers) -> str:
     who = f"{listed([plain(name) for name in wanted])} want it" if len(wanted) > 1 else (
         f"{plain(next(iter(wanted)))} wants it" if wanted else "nobody wants it")  # fmt: skip
     count = len(answers.names)
-    nodes = f"any of {count} nodes" if count > 1 else "the one node that answers"
+    nodes = "this node" if count == 1 else f"any of {count} nodes"
     return f"no packet of {name_of(channel)} came to {nodes}; {who}; see mcmw doctor"
 
 
