@@ -53,11 +53,15 @@ class Attempt:
         self._over = over
         self._began = service.reactor.seconds()
         self.place = f"{host}:{port}"
-        endpoint = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
+        self._endpoint = HostnameEndpoint(service.dial_reactor, host, port, DIAL_TIMEOUT)
+        self._deferred: Deferred[Any] | None = None
+
+    def begin(self) -> None:
+        """It may have failed when this returns."""
         factory = Factory.forProtocol(self._make_connection)
         factory.noisy = False
-        self._deferred: Deferred[Any] | None = secured(endpoint, service.credentials).connect(factory)
-        self._deferred.addTimeout(DIAL_TIMEOUT, service.reactor)
+        self._deferred = secured(self._endpoint, self._service.credentials).connect(factory)
+        self._deferred.addTimeout(DIAL_TIMEOUT, self._service.reactor)
         self._deferred.addCallbacks(self._connected, self._failed)
 
     def _make_connection(self) -> PeerConnection:
@@ -199,7 +203,7 @@ class MeshService(Service):
         def over(link: Link | None, why: str) -> None:
             if link is None:
                 self._dial(sample, place + 1)
-            elif link.node != sample.node:
+            elif link.node != sample.node or link.neighbour is None:
                 self.mesh.not_reached(sample.node, self.reactor.seconds())
 
         self._attempt(*sample.addresses[place], over)
@@ -212,6 +216,7 @@ class MeshService(Service):
 
         attempt = Attempt(self, host, port, ended)
         self._attempts[attempt] = None
+        attempt.begin()
 
     # --- seeds
 

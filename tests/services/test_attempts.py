@@ -29,7 +29,7 @@ class Attempts(SynchronousTestCase):
         service: Any = SimpleNamespace(
             reactor=world.clock, dial_reactor=self.reactor, credentials=None, room=self.room
         )
-        Attempt(service, "192.0.2.1", 4600, lambda link, why: self.ended.append((link, why)))
+        Attempt(service, "192.0.2.1", 4600, lambda link, why: self.ended.append((link, why))).begin()
         self.dialled = self.connected(self.reactor.tcpClients[0][2])
 
     def connected(self, factory: Factory) -> Any:
