@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from multicastmw import endpoints, literals
+from multicastmw import endpoints, literals, oversights
 from multicastmw.core.admission import Admission
 from multicastmw.core.sessions.directory import OF_ONE_SOURCE
 from multicastmw.core.sessions.scopes import sap_group
@@ -330,6 +330,8 @@ class _NodeIni:
                 self._warnings.append(
                     f"[session:{session.section}]: is not announced: [groups] keeps {ipv4.text(shut[0])} out"
                 )
+        self._warnings += oversights.of_overlay(config)
+        self._warnings += oversights.of_recovery(config)
         if not self._ini.has_option("tap", "address"):
             self._warnings.append(
                 f"[tap] address: not given, so {DEFAULT_ADDRESS}; every node needs one of its own"

@@ -60,7 +60,7 @@ endpoint = tcp:b.example.net:4600
 [peer:c]
 endpoint = tcp:host=fd00\:\:1:port=4600
 [overlay]
-engine = static
+engine = mesh
 seeds = tcp:s.example.net:4600 tcp:t.example.net:4600
 uplink = 20000
 role = relay
@@ -71,6 +71,7 @@ rotate = 30
 mode = off
 [recovery]
 deadline = 0.25
+hold = 0.25
 fec = on
 [qos]
 dscp = 34
@@ -226,7 +227,8 @@ class ValueTests(ConfigCase):
 
 class WarningTests(ConfigCase):
     def test_what_is_not_built_gets_a_line_each(self) -> None:
-        warnings = self.read(EVERYTHING).warnings
+        *warnings, of_loopback = self.read(EVERYTHING).warnings
+        self.assertIn("[overlay] role = relay: nobody else can dial this node at ", of_loopback)
         places = "[qos] dscp, [session:X]"
         self.assertEqual(
             [re.split(r" =|: ", warning)[0] for warning in warnings],
@@ -237,6 +239,53 @@ class WarningTests(ConfigCase):
     def test_what_asks_for_nothing_missing_gets_none(self) -> None:
         quiet = "[fastpath]\nmode = off\n[recovery]\ndeadline = 0\n[overlay]\nengine = static\n"
         self.assertEqual(self.read(A_NODE + quiet).warnings, ())
+
+    def test_what_a_mesh_cannot_mean_gets_a_line_each(self) -> None:
+        mesh = "[overlay]\nengine = mesh\n"
+        seeds, nowhere = "seeds = tcp:b:4600\n", "[listen]\nendpoint =\n"
+        for text, line in (
+            ("[overlay]\nseeds = tcp:b:4600\nrole = relay\n",
+             "[overlay] seeds, role: ignored, as engine is static, and meant for engine = mesh"),
+            ("[overlay]\nfeeds = 2\nrotate = 10\n",
+             "[overlay] feeds, rotate: ignored, as engine is static, and meant for engine = mesh"),
+            (mesh, "[overlay] seeds: empty, so this node finds nobody until another one names it as a seed"),
+            (mesh + nowhere,
+             "[overlay] seeds: empty, as [listen] endpoint is: this node finds nobody, and nobody finds it"),
+            (mesh + seeds + "role = relay\n" + nowhere,
+             "[overlay] role = relay: nobody can dial this node, as [listen] endpoint is empty"),
+            (mesh + "role = relay\n[listen]\nendpoint = tcp:4600:interface=127.0.0.1\n",
+             "[overlay] role = relay: nobody else can dial this node at 127.0.0.1: [listen] endpoint"),
+            (mesh + "role = relay\nuplink = 0\n",
+             "[overlay] role = relay: with uplink = 0 it carries nothing for anybody"),
+            (mesh + "role = relay\nmax-children = 0\n",
+             "[overlay] role = relay: with max-children = 0 it carries nothing for anybody"),
+            (mesh + seeds + "uplink = 20\n",
+             "[overlay] uplink = 20: kbit/s are meant, and few streams need so little"),
+            (mesh + "seeds = tcp:239.1.1.1:4600\n",
+             "[overlay] seeds: tcp:239.1.1.1:4600:"
+             " a group's address, and no node's; lan: asks the LAN by multicast"),
+            (mesh + "seeds = tcp:10.88.0.9:4600\n",
+             "[overlay] seeds: tcp:10.88.0.9:4600:"
+             " it is in the network of the TAP (10.88.0.0/24), which only links lead to"),
+            (mesh + "seeds = lan:mcmw0\n", "[overlay] seeds: lan:mcmw0: the TAP is no LAN where others are"),
+            (mesh + "seeds = tcp:b:4600, lan:, tcp:b:4600\n",
+             "[overlay] seeds: tcp:b:4600 is there 2 times"),
+            ("[recovery]\nhold = 2\n",
+             "[recovery] hold = 2: nothing is asked for again after deadline = 1,"
+             " so the rest is waited in vain"),
+        ):  # fmt: skip
+            self.assertEqual(self.read(A_NODE + text).warnings, (line,), text)
+
+    def test_a_mesh_that_can_be_meant_gets_none(self) -> None:
+        mesh = "[overlay]\nengine = mesh\n"
+        for text in (
+            mesh + "role = relay\n",
+            mesh + "seeds = lan:, srv:example.net\nuplink = 0\n[listen]\nendpoint =\n",
+            mesh + "[peer:b]\nendpoint = tcp:b:4600\n[listen]\nendpoint =\n",
+            mesh + "seeds = tcp:host=fd00\\:\\:1:port=4600\nuplink = 64\n",
+            "[recovery]\ndeadline = 0\n",
+        ):
+            self.assertEqual(self.read(A_NODE + text).warnings, (), text)
 
     def test_a_default_that_every_node_would_share_is_pointed_at(self) -> None:
         address, name = self.read("", hostname="localhost").warnings

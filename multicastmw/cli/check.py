@@ -150,6 +150,7 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
     data = f"data on UDP port {listen.udp_port}" if udp else "data on TCP only"
     yield "listen", f"{listen.endpoint or 'nowhere'}, {data}"
     yield "tls", _tls(config.tls, udp)
+    yield from _overlay_rows(config)
     for peer in config.peers:
         yield "peer", f"{peer.name} at {peer.endpoint}"
     yield "control", config.control.socket or "none"
@@ -161,6 +162,21 @@ def _rows(config: Config) -> Iterator[tuple[str, str]]:
             config.manhole.endpoint + (", with SSH keys" if config.manhole.authorized_keys else ""),
         )
     yield "log", f"{config.log.level}, {config.log.format}"
+
+
+def _overlay_rows(config: Config) -> Iterator[tuple[str, str]]:
+    overlay, recovery = config.overlay, config.recovery
+    if overlay.engine == "mesh":
+        uplink = "auto" if overlay.uplink is None else f"{overlay.uplink:,} kbit/s"
+        most = "" if overlay.max_children is None else f" and {overlay.max_children:,} children at most"
+        feeds = f", {overlay.feeds} feeds" if overlay.feeds > 1 else ""
+        rotate = f", parents change every {overlay.rotate:g} s or so" if overlay.rotate else ""
+        yield "overlay", f"mesh, {overlay.role}, uplink {uplink}{most}{feeds}{rotate}"
+        yield "seeds", _list(overlay.seeds, "none")
+    else:
+        yield "overlay", "static"
+    asks = f"what is lost is asked for again for {recovery.deadline:g} s" if recovery.deadline else "off"
+    yield "recovery", f"{asks}, later packets wait {recovery.hold:g} s" if recovery.deadline else asks
 
 
 def _list(items: Iterable[object], none: str) -> str:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from multicastmw.cli.text import Columns, amount, milliseconds, plain, round_trip, share, short
+from multicastmw.cli.text import Columns, amount, milliseconds, plain, round_trip, share, short, some
 
 NAMES = 3  # of neighbours or children in a row
 WIDE = 34
@@ -31,6 +31,20 @@ def draw(console: Console, status: dict[str, Any]) -> None:
     _groups(console, mesh["groups"])
     _streams(console, mesh["streams"], mesh["streams_not_shown"], mesh["feeds"])
     _left_alone(console, mesh["left_alone"], mesh["left_alone_not_shown"])
+
+
+def in_short(mesh: dict[str, Any]) -> str:
+    """Its neighbours, and how many are known: a line."""
+    everybody = mesh["everybody"]
+    linked = sorted(plain(each["name"]) for each in mesh["neighbours"])
+    if not linked:
+        return "no neighbour yet: mcmw show events says what was tried"
+    known = max(len(linked), everybody["known"] + len(everybody["neighbours"]) if everybody else 0)
+    groups = len(mesh["groups"])
+    return (
+        f"{len(linked)} neighbour{'s' * (len(linked) > 1)}: {some(linked, 40)};"
+        f" {known} node{'s' * (known > 1)} known, {groups} group{'s' * (groups != 1)}"
+    )
 
 
 def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[str, Peer]) -> None:

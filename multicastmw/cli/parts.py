@@ -5,6 +5,7 @@ from typing import Any
 
 Status = dict[str, Any]
 
+QUESTIONS = "239.255.77.68"  # the group of what nodes ask each other (wire/probe.py)
 NODE_KEYS = (
     "node", "tap", "fastpath", "querier", "nodes", "totals", "outputs", "web", "counters", "event_counts",
     "warnings", "refused_reload",
@@ -23,6 +24,32 @@ def document(status: Status, part: str | None) -> Any:
         refused, more = status["streams_besides"]
         return {"streams": status["streams"], "not_looked_at": refused, "not_shown": more}
     return {part: status[part]}
+
+
+def without_questions(status: Status) -> Status:
+    """A snapshot without what nodes ask each other, as with ping and matrix: nobody plays that."""
+    found = dict(status)
+    for name in ("routes", "streams"):
+        found[name] = [each for each in status[name] if each["group"] != QUESTIONS]
+    if mesh := status["mesh"]:
+        of_users = {
+            name: [each for each in mesh[name] if each["group"] != QUESTIONS]
+            for name in ("groups", "streams")
+        }
+        found["mesh"] = mesh | of_users
+    if "events" in status:
+        found["events"] = [each for each in status["events"] if f" {QUESTIONS} " not in each["text"]]
+    return found
+
+
+def marked(value: Any) -> Any:
+    """The same for programs, which get all: what is of that group says so."""
+    if isinstance(value, list):
+        return [marked(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    more = {"questions": True} if value.get("group") == QUESTIONS else {}
+    return {name: marked(each) for name, each in value.items()} | more
 
 
 def why(peer: dict[str, Any]) -> str:

@@ -21,7 +21,6 @@ from multicastmw.literals import shown
 
 INI = "node.ini"
 PORT = 4600
-SEEDS = 3  # of a mesh: two or three nodes that are always there are enough, and they are its relays
 
 Sections = dict[str, dict[str, str]]
 Nodes = Mapping[str, Config]
@@ -37,6 +36,11 @@ class Plan(NamedTuple):
     is_new: bool
     sections: Sections  # of node.ini, besides
     overlay: Mapping[str, str] = {}  # of a mesh's node: [overlay] but for its seeds
+    is_seed: bool = False  # the others of the mesh ask it
+
+    @property
+    def is_relay(self) -> bool:
+        return self.overlay.get("role") == "relay"
 
     def ini(self) -> str:
         sections: Sections = {
@@ -71,10 +75,6 @@ def hosts_of(nodes: Sequence[str]) -> dict[str, str]:
             raise click.UsageError(
                 f"{name}: {shown(host)} is no host's name and no address; --port gives the port"
             )
-    if len(hosts) > 1 and not any(hosts.values()):
-        raise click.UsageError(
-            f"one of them has to be reached: {pairs[0][0]}=HOST says where the others dial it"
-        )
     return hosts
 
 
@@ -94,24 +94,18 @@ def there(folder: Path, names: Collection[str]) -> dict[str, Config]:
     return found
 
 
-def planned(
-    folder: Path, hosts: Mapping[str, str], port: int, subnet: str, present: Nodes, mesh: bool = False
-) -> list[Plan]:
+def planned(folder: Path, hosts: Mapping[str, str], port: int, subnet: str, present: Nodes) -> list[Plan]:
     """One for each, in this order; new nodes dial those that are there, too.
-
-    In a `mesh` the first three that are reached are its relays, and the seeds of all.
 
     Raises click.UsageError, or Failure where it does not fit what is there.
     """
-    new = [name for name in hosts if name not in present]
-    addresses = dict(zip(new, _addresses(folder, hosts, subnet, present, len(new)), strict=True))
+    check_some_host(hosts)
+    addresses = addresses_of(folder, hosts, subnet, present)
     reached = {
-        name: _reached(folder, name, host, None if name in addresses else present[name], port, present)
+        name: reached_at(folder, name, host, port, present, _dialled_by(folder, name, present))
         for name, host in hosts.items()
         if host
     }
-    if mesh:
-        return _in_mesh(hosts, addresses, reached, present)
     before = [name for name in reached if name in present]
     plans = {}
     for name, host in hosts.items():
@@ -122,10 +116,11 @@ def planned(
             continue
         dialled = tuple(before if host else reached)
         plans[name] = Plan(
-            name, host, addresses[name], tuple((each, reached[each]) for each in dialled), True, {}
-        )
+            name, host, addresses[name], tuple((each, reached[each]) for each in dialled), True,
+            listens(host, port),
+        )  # fmt: skip
         before += [name] if host else []
-    if new:
+    if addresses:
         _check_links(list(plans.values()), present)
     return list(plans.values())
 
@@ -141,22 +136,23 @@ def is_mesh(folder: Path, present: Nodes, asked: bool) -> bool:
     return asked or "mesh" in engines
 
 
-def _in_mesh(
-    hosts: Mapping[str, str], addresses: Mapping[str, str], reached: Mapping[str, str], present: Nodes
-) -> list[Plan]:
-    """One for each: it is told of the seeds, and finds the others by itself."""
-    seeds = sorted(reached, key=lambda name: name not in present)[:SEEDS]
-    plans = []
-    for name, host in hosts.items():
-        asked = tuple((seed, reached[seed]) for seed in seeds if seed != name)
-        if name in present:
-            own = present[name].tap.address
-            plans.append(Plan(name, host, str(own) if own else None, asked, False, {}, {"engine": "mesh"}))
-            continue
-        overlay = {"engine": "mesh", **({"role": "relay"} if name in seeds else {})}
-        listens: Sections = {} if host else {"listen": {"endpoint": ""}}  # nobody could dial it
-        plans.append(Plan(name, host, addresses[name], asked, True, listens, overlay))
-    return plans
+def check_some_host(hosts: Mapping[str, str]) -> None:
+    """Raises click.UsageError where nobody could dial anybody."""
+    if len(hosts) > 1 and not any(hosts.values()):
+        raise click.UsageError(
+            f"one of them has to be reached: {next(iter(hosts))}=HOST says where the others dial it"
+        )
+
+
+def listens(host: str, port: int) -> Sections:
+    """What its node.ini has to say of it: tcp:PORT, which goes without saying, is of IPv4 alone."""
+    return {"listen": {"endpoint": f"tcp6:{port}"}} if ":" in host else {}
+
+
+def addresses_of(folder: Path, hosts: Collection[str], subnet: str, present: Nodes) -> dict[str, str]:
+    """One that nobody has for each node that is not there yet."""
+    new = [name for name in hosts if name not in present]
+    return dict(zip(new, _addresses(folder, hosts, subnet, present, len(new)), strict=True))
 
 
 def _addresses(folder: Path, hosts: Collection[str], subnet: str, present: Nodes, count: int) -> list[str]:
@@ -184,14 +180,21 @@ def _addresses(folder: Path, hosts: Collection[str], subnet: str, present: Nodes
     return [f"{host}/{network.prefixlen}" for host in islice(free, count)]
 
 
-def _reached(folder: Path, name: str, host: str, own: Config | None, port: int, present: Nodes) -> str:
-    """The endpoint where it is dialled, which is the one where those that are there dial it."""
-    known = {
+def _dialled_by(folder: Path, name: str, present: Nodes) -> dict[str, Path]:
+    """Where it is dialled, as which file says."""
+    return {
         peer.endpoint: folder / other / INI
         for other, config in present.items()
         for peer in config.peers
         if peer.name == name
     }
+
+
+def reached_at(
+    folder: Path, name: str, host: str, port: int, present: Nodes, known: Mapping[str, Path]
+) -> str:
+    """The endpoint where it is dialled, which is a `known` one where those that are there dial it."""
+    own = present.get(name)
     wanted = [each for each in known if _is_at(each, host, port if own is None else None)]
     if not wanted:
         wanted = [_endpoint(host, port)] if own is None else _listening(folder, name, host, own)

@@ -21,7 +21,7 @@ from pathlib import Path
 import click
 
 from multicastmw import literals
-from multicastmw.cli import keys
+from multicastmw.cli import keys, meshplans
 from multicastmw.cli.main import Failure, exit_codes
 from multicastmw.cli.plans import INI, PORT, Plan, Sections, hosts_of, is_mesh, planned, there
 from multicastmw.cli.text import plain, short, some, wrapped
@@ -64,6 +64,7 @@ def setup(
 
     With --mesh, for many nodes, the first three with a HOST are seeds and relays,
     and each finds the others by itself.  Who has no HOST need not be reached.
+    Who is added to a mesh asks the seeds that those ask that are there.
 
     \b
     mcmw setup b=b.example.net a c
@@ -78,7 +79,8 @@ def setup(
     hosts = hosts_of(nodes)
     keys.check_names(list(hosts))
     present = there(folder, hosts)
-    plans = planned(folder, hosts, port, subnet, present, is_mesh(folder, present, mesh))
+    make_plans = meshplans.planned if is_mesh(folder, present, mesh) else planned
+    plans = make_plans(folder, hosts, port, subnet, present)
     everywhere: Sections = {}
     if port != PORT:
         everywhere["listen"] = {"endpoint": f"tcp:{port}", "udp-port": str(port)}
@@ -94,7 +96,8 @@ def setup(
     if as_json:
         told = [
             {"name": plan.name, "folder": str(folder / plan.name), "address": plan.address,
-             "dials": [name for name, _ in plan.dials], "made": plan.is_new}
+             "dials": [name for name, _ in plan.dials], "made": plan.is_new, "seed": plan.is_seed,
+             "relay": plan.is_relay}
             for plan in plans
         ]  # fmt: skip
         click.echo(json.dumps({"nodes": told}))
@@ -115,8 +118,9 @@ def _besides(plan: Plan, everywhere: Sections) -> Sections:
 def _line(folder: Path, plan: Plan) -> str:
     """What became of it, in as many lines of 80 columns as it takes; only a path may stick out."""
     links = "is alone" if plan.is_new else "dials nobody"
-    if plan.overlay.get("role") == "relay":
-        links = f"is a seed and relay, at {short(plan.host, ROOM)}"
+    if plan.is_relay or plan.is_seed:
+        is_what = " and ".join(["seed"] * plan.is_seed + ["relay"] * plan.is_relay)
+        links = f"is a {is_what}" + (f", at {short(plan.host, ROOM)}" if plan.host else "")
     elif plan.overlay and plan.dials:
         links = f"asks {some([name for name, _ in plan.dials], ROOM)}"
     elif plan.dials:

@@ -8,7 +8,7 @@ import click
 
 from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Target, exit_codes
-from multicastmw.cli.parts import document
+from multicastmw.cli.parts import QUESTIONS, document, marked, without_questions
 from multicastmw.cli.which import control_of, unanswered
 
 SCREEN = ("node", "peers", "groups", "routes")
@@ -24,8 +24,11 @@ PARTS = (*SCREEN, "streams", "sessions", "tree", "mesh", "pending", "events")
     help="How long from one look to the next.",
 )  # fmt: skip
 @click.option("--group", metavar="GROUP", default="", help="streams: of this group only.")
+@click.option("--all", "everything", is_flag=True, help="What nodes ask each other, too: 239.255.77.68.")
 @click.pass_obj
-def show(target: Target, part: str | None, as_json: bool, watch: bool, every: float, group: str) -> None:
+def show(
+    target: Target, part: str | None, as_json: bool, watch: bool, every: float, group: str, everything: bool
+) -> None:
     """Show what a running node does.
 
     \b
@@ -55,6 +58,10 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             missing of it and what was sent again; who is left alone, and why
     pending what waits: for an interface, a peer, a restart
     events  what happened last, the latest at the end
+
+    What nodes ask each other, as with mcmw ping and matrix, goes to 239.255.77.68:
+    it is left out of routes, streams, tree, mesh and events but with --all;
+    --json has it, marked "questions".
 
     Without an argument the first four, and of each table at most 20 lines:
     peers that are not up, and the fastest routes, come first.
@@ -88,9 +95,10 @@ def show(target: Target, part: str | None, as_json: bool, watch: bool, every: fl
             told = True
         if as_json:
             mistake = {"config_error": control.mistake} if control.mistake else {}
-            click.echo(json.dumps(document(status, part) | mistake))
+            click.echo(json.dumps(marked(document(status, part)) | mistake))
         elif screen:
-            screen.draw(status, part, clear=watch)
+            shown = status if everything or group == QUESTIONS else without_questions(status)
+            screen.draw(shown, part, clear=watch)
         if not watch:
             return
         sys.stdout.flush()

@@ -3,7 +3,7 @@
 It imports rich, and `mcmw show` imports it while the node makes its answer.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -110,16 +110,23 @@ def _node(console: Console, status: Status) -> None:
         other = f"{querier['querier_name']} at {other}"
     asks = {"querier": "asks itself", "standing by": f"{other} asks", "off": "is off"}
     say(console, "IGMP", f"version {querier['version']}, {asks[querier['state']]}, from {querier['address']}")
-    reached = [each["name"] or each["id"] for each in status["nodes"]]
-    say(
-        console,
-        "reaches",
-        f"{len(reached)} node{'' if len(reached) == 1 else 's'}: {some(reached, 50)}"
-        if reached
-        else "nobody",
-    )
+    for label, value in _reaches(status):
+        say(console, label, value)
     for label, value in _troubles(status):
         say(console, label, value, "yellow")
+
+
+def _reaches(status: Status) -> Iterator[tuple[str, str]]:
+    """Whom the static links lead to, and what is known of the mesh."""
+    if status["mesh"]:
+        from multicastmw.cli import meshtables
+
+        yield "mesh", meshtables.in_short(status["mesh"])
+    reached = [each["name"] or each["id"] for each in status["nodes"]]
+    if reached:
+        yield "reaches", f"{len(reached)} node{'' if len(reached) == 1 else 's'}: {some(reached, 50)}"
+    elif not status["mesh"]:
+        yield "reaches", "nobody"
 
 
 def _recovery(recovery: dict[str, Any]) -> str:
@@ -221,13 +228,17 @@ TROUBLES = {
 
 
 def _peers(console: Console, status: Status) -> None:
-    table = Columns("peer", "state", "TLS", "data", "RTT ms>", "loss>", "out>", "in>", "wants>", "behind")
+    tree = _has_tree(status)
+    table = Columns(
+        "peer", "state", "TLS", "data", "RTT ms>", "loss>", "out>", "in>", *("wants>", "behind")[: 2 * tree]
+    )
     for peer in status["peers"]:
         name = short(peer["name"], NAME_WIDTH)
         if peer["state"] != "up":
-            table.row(name, peer["state"], "", "", "", "", "", "", "", "", style=_style(peer))
+            table.row(name, peer["state"], *[""] * (6 + 2 * tree), style=_style(peer))
             continue
         behind = [name for name in peer["nodes"] if name != peer["name"]]
+        of_tree = (amount(peer["channels"]), some(behind, 12)) if tree else ()
         table.row(
             name,
             "up",
@@ -237,10 +248,9 @@ def _peers(console: Console, status: Status) -> None:
             share(peer["loss"]),
             amount(peer["rate_sent"]),
             amount(peer["rate_received"]),
-            amount(peer["channels"]),
-            some(behind, 12),
+            *of_tree,
         )
-    console.print(table if status["peers"] else "no peers: [peer:NAME] names whom to dial")
+    console.print(table if status["peers"] else _no_peers(status))
     for peer in status["peers"]:  # a reason has a line of its own, and a name its whole length
         if peer["state"] != "up":
             console.print(Text(f"{plain(peer['name'])}: {plain(why(peer))}", style=_style(peer)))
@@ -253,6 +263,20 @@ def _peers(console: Console, status: Status) -> None:
             if section != peer["name"]:
                 line = f"[peer:{section}] reaches {peer['name']}: call the section [peer:{peer['name']}]"
                 console.print(Text(plain(line), style="yellow"))
+
+
+def _has_tree(status: Status) -> bool:
+    """Is anybody more than a neighbour in a mesh, of whom these links say nothing?"""
+    if not status.get("mesh"):
+        return True
+    neighbours = {each["id"] for each in status["mesh"]["neighbours"]}
+    return any(peer["id"] not in neighbours for peer in status["peers"] if peer["state"] == "up")
+
+
+def _no_peers(status: Status) -> str:
+    if not status.get("mesh"):
+        return "no peers: [peer:NAME] names whom to dial"
+    return "no peers: mcmw show events says which seeds were asked, and why none is a neighbour"
 
 
 def _style(peer: dict[str, Any]) -> str:
@@ -284,7 +308,7 @@ def _wanted_by(group: dict[str, Any]) -> str:
 
 
 def _routes(console: Console, status: Status) -> None:
-    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "double>", "by", "to")
+    table = Columns("group", "source", "packets>", "nobody>", "TTL>", "lost>", "dup>", "by", "to")
     for route in status["routes"]:
         streams = route["streams"]
         table.row(

@@ -78,10 +78,9 @@ def _nothing(channel: dict[str, str], answers: Answers) -> str:
     wanted = answers.wanted_by()
     who = f"{listed([plain(name) for name in wanted])} want it" if len(wanted) > 1 else (
         f"{plain(next(iter(wanted)))} wants it" if wanted else "nobody wants it")  # fmt: skip
-    return (
-        f"no packet of {name_of(channel)} has come to any of {len(answers.names)} nodes; {who}; "
-        "mcmw doctor, where it is sent, says why"
-    )
+    count = len(answers.names)
+    nodes = "this node" if count == 1 else f"any of {count} nodes"
+    return f"no packet of {name_of(channel)} came to {nodes}; {who}; see mcmw doctor"
 
 
 def _draw(console: Console, path: Path, group: str) -> None:

@@ -9,6 +9,9 @@ from multicastmw.cli.main import BadConfig, Failure, Target
 
 RUN = Path("/run/mcmw")
 
+# What we chose.
+CALL = 1.0  # seconds for a socket to take a call
+
 
 def control_of(target: Target, patience: float = PATIENCE) -> ControlClient:
     """The control socket of the node that is meant; raises Failure or BadConfig."""
@@ -49,9 +52,24 @@ def unanswered(node: ControlClient, error: ControlError, more: str = "") -> Fail
 
 def _only_one() -> Path:
     found = sorted(RUN.glob("*.sock")) if RUN.is_dir() else []
+    if len(found) > 1:  # who was killed has left one
+        found = [path for path in found if _is_listened_at(path)] or found[:1]
     if not found:
         raise Failure(f"no node runs here: {RUN} has no socket; --socket PATH or -c NODE.INI names one")
     if len(found) > 1:
         names = ", ".join(path.stem for path in found[:5])
         raise Failure(f"several nodes run here ({names}); --socket PATH or -c NODE.INI says which is meant")
     return found[0]
+
+
+def _is_listened_at(path: Path) -> bool:
+    """Is a node behind the socket, whoever may ask it?"""
+    with socket.socket(socket.AF_UNIX) as asking:
+        asking.settimeout(CALL)
+        try:
+            asking.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # it is another user's, or busy
+            return True
+    return True

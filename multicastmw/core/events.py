@@ -425,6 +425,20 @@ class RouteInPython(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionsInKernel(RouteInKernel):
+    """The same of what nodes ask each other, which nobody here plays."""
+
+    level = "debug"
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionsInPython(RouteInPython):
+    """The same of what nodes ask each other."""
+
+    level = "debug"
+
+
+@dataclass(frozen=True, slots=True)
 class CertificateAge(Event):
     """The node's own certificate is past its time, or soon will be."""
 

@@ -133,6 +133,7 @@ class Link:
     """A peer's link: what the room (see room.py) is to all links, this is to one."""
 
     local = False
+    is_second = False  # why it is not up, or no more: there is another link with its node
     partner: Partner | None = None  # the peer on a static link, where both repair losses
     protection: Protection | None = None  # where both ends know forward error correction
     _protected: Run | Coder | None = None  # what data leave by: the run, or what stands before it
@@ -631,7 +632,8 @@ class Link:
     def _why(self, close: Close) -> str:
         code, sub_code, node, reason = close
         why = f"closed by the peer: {reason or REASONS.get((code, sub_code), f'error {code}/{sub_code}')}"
-        self.is_taken = reason is not None and (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
+        self.is_second = (code, sub_code) == (Code.UNABLE, Unable.DUPLICATE_LINK)
+        self.is_taken = reason is not None and self.is_second
         self.is_unused = (code, sub_code) == (Code.SHUTTING_DOWN, UNUSED)
         self.closes_cycle = (code, sub_code) == (Code.UNABLE, Unable.CYCLE)
         self.reaches_us = self.closes_cycle and node == self.room.here.name and self._is_known

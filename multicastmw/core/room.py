@@ -239,6 +239,7 @@ class Room:
         reason = self._namesakes(older, newer, both_dialled, now)
         if both_dialled and newer.dialled != ours_stays:
             why = "there is another link with the same node"
+            newer.is_second = True
             newer.is_taken = reason is not None
             raise PeerError(Code.UNABLE, Unable.DUPLICATE_LINK, why, reason=reason)
         why = "a newer link with the same node replaces it"

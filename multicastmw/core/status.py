@@ -351,9 +351,18 @@ class MeshLeftAlone:
 
 
 @dataclass(frozen=True)
+class MeshSeed:
+    """Whom the node asks first, as [overlay] seeds has it; `why`: the last try reached nobody."""
+
+    seed: str
+    why: str
+
+
+@dataclass(frozen=True)
 class MeshStatus:
     """Of a node whose engine is mesh."""
 
+    seeds: tuple[MeshSeed, ...]
     role: str
     uplink: int  # kbit/s
     dialable: bool

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer, IReactorTime, ITCPTransport
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
@@ -84,6 +85,10 @@ class PeerConnection(TwistedProtocol):
             self._stream().getHandle().setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT)
 
     def _reason(self, reason: Failure) -> str:
+        if reason.check(ConnectionDone):
+            return "the other side closed the connection"
+        if reason.check(ConnectionLost):
+            return "the connection was lost"
         return reason.getErrorMessage().rstrip(".")
 
     def dataReceived(self, data: bytes) -> None:

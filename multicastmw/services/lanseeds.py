@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from multicastmw.core.events import SeedUnreachable
 from multicastmw.core.mesh.onlan import OnLan, seen_at
+from multicastmw.endpoints import LAN
 from multicastmw.net import lan
 from multicastmw.services.seeds import Target
 from multicastmw.wire.mesh import BASE
@@ -22,6 +22,7 @@ class LanSeeds:
     def __init__(self, service: "MeshService", device: str) -> None:
         self._service = service
         self._device = device
+        self._seed = f"{LAN}{device}"
         self._sockets: lan.LanSockets | None = None
         self._unanswered = 0
         self.on_lan = OnLan(service.mesh.node, service.rng)
@@ -49,6 +50,7 @@ class LanSeeds:
             self._tell(f"no multicast leaves by {self._device or 'any interface'}")
         elif self._service.mesh.neighbours:
             self._unanswered = 0
+            self._service.is_reached(self._seed)
         else:
             self._unanswered += 1
             if self._unanswered > UNANSWERED:
@@ -71,7 +73,7 @@ class LanSeeds:
         if found:
             self._unanswered = 0
             if found.node not in self._service.mesh.neighbours:
-                self._service.greet([Target(found.host, found.port)])
+                self._service.greet([Target(found.host, found.port)], self._seed)
 
     def _tell(self, why: str) -> None:
-        self._service.node.tell(SeedUnreachable(f"lan:{self._device}", why))
+        self._service.unreached(self._seed, self._seed, why)

@@ -19,6 +19,7 @@ from multicastmw.core.link import Link
 from multicastmw.core.mesh.destination import MeshDestination
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.onlan import LanCounters
+from multicastmw.core.mesh.seedtimes import SeedTimes
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.endpoints import LAN, SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
@@ -33,15 +34,17 @@ if TYPE_CHECKING:
 
 # What we chose.
 UPLINK = 20_000  # kbit/s, where node.ini does not say it
-ALONE = 0.5, 1.0  # seconds between two tries of seeds while there is no neighbour, doubling up to
-ALONE_MOST = 15.0
-GREETS = 20.0, 40.0  # and while there are: so that two halves of a mesh find each other
 LED_MOST = 64  # seeds by name, whose nodes are remembered
 MANY = 0xFFFF
 
 
 class Attempt:
-    """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up."""
+    """One connection that the mesh wanted; `over` is told how it ended, with the link where it came up.
+
+    Where it led to a node that has a link already, which stays, that one is what came of it.
+    """
+
+    _link: Link | None = None
 
     def __init__(
         self, service: "MeshService", host: str, port: int, over: Callable[[Link | None, str], None]
@@ -67,7 +70,7 @@ class Attempt:
 
     def _make_link(self, connection: PeerConnection) -> Link:
         now = self._service.reactor.seconds()
-        link = entered(self._service.room, connection, "", now)
+        link = self._link = entered(self._service.room, connection, "", now)
         link.first_rtt = now - self._began
         link.is_up = lambda link: self._end(link, "")
         return link
@@ -80,7 +83,9 @@ class Attempt:
         self._end(None, reason(failure))
 
     def _gone(self, why: str) -> None:
-        self._end(None, why)
+        link = self._link
+        first = self._service.room.by_node.get(link.node) if link and link.is_second else None
+        self._end(first, "" if first else why)
 
     def _end(self, link: Link | None, why: str) -> None:
         over, self._over = self._over, _nothing
@@ -106,12 +111,11 @@ class MeshService(Service):
         self.credentials = node.credentials
         self.dial_reactor: Any = node.reactor  # a careful one, when the TAP is known
         self.rng = rng
-        self._seeds = config.overlay.seeds
+        self.seeds = dict.fromkeys(config.overlay.seeds, "")  # and why the last try reached nobody
         self._lans: dict[str, LanSeeds] = {}
         self._attempts: dict[Attempt, None] = {}
         self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
-        self._backoff = ALONE[0]
-        self._seeds_at = float("inf")
+        self._seed_times = SeedTimes(rng)
         now = node.reactor.seconds()
         port = _port(config.listen.endpoint)
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
@@ -119,7 +123,7 @@ class MeshService(Service):
         self.destination = MeshDestination(
             node.router, node.forwarder, self.mesh, port, self._has_static_links, node.reactor.seconds
         )
-        for seed in self._seeds:
+        for seed in self.seeds:
             if seed.startswith(LAN):
                 self._lans[seed] = LanSeeds(self, seed[len(LAN) :])
         self._clockwork = Clockwork(node.reactor, self)
@@ -149,7 +153,7 @@ class MeshService(Service):
             self.destination.others_changed(channel)
         for lan in self._lans.values():
             lan.start()
-        self._seeds_at = now
+        self._seed_times.start(now)
         self._clockwork.wind()
 
     def stopService(self) -> None:
@@ -161,11 +165,11 @@ class MeshService(Service):
             attempt.cancel()
 
     def deadline(self) -> float:
-        return min(self.mesh.deadline(), self.destination.deadline(), self._seeds_at)
+        return min(self.mesh.deadline(), self.destination.deadline(), self._seed_times.due)
 
     def tick(self, now: float) -> None:
-        if now >= self._seeds_at:
-            self._ask_seeds(now)
+        if self._seed_times.tick(not self.mesh.circles[BASE].active, now):
+            self._ask_seeds()
         self.mesh.tick(now)
         self.destination.tick(now)
         self.room.outgoing.flush()
@@ -216,59 +220,66 @@ class MeshService(Service):
 
     # --- seeds
 
-    def _ask_seeds(self, now: float) -> None:
+    def _ask_seeds(self) -> None:
         """One of them, at random: all at once would be many, where there are many nodes."""
-        alone = not self.mesh.circles[BASE].active
-        if alone:
-            self._seeds_at = now + self._backoff * self.rng.uniform(0.75, 1.25)
-            self._backoff = min(ALONE_MOST, self._backoff * 2)
-        else:
-            self._backoff = ALONE[0]
-            self._seeds_at = now + self.rng.uniform(*GREETS)
-        if not self._seeds:
+        if not self.seeds:
             return
-        seed = self.rng.choice(self._seeds)
+        seed = self.rng.choice(self.node.config.overlay.seeds)
         if seed in self._lans:
             self._lans[seed].ask()
         elif seed.startswith(SRV):
             self._look_up(seed[len(SRV) :])
         elif given := dialled(seed):
-            self.greet([Target(given["host"], int(given["port"]))])
+            self.greet([Target(given["host"], int(given["port"]))], seed)
 
     def _look_up(self, name: str) -> None:
         def found(targets: list[Target]) -> None:
             if self.running:
-                self.greet(targets)
+                self.greet(targets, f"{SRV}{name}")
 
         def failed(failure: Failure) -> None:
             failure.trap(NoTargets)
-            self.node.tell(SeedUnreachable(f"{SRV}{name}", failure.getErrorMessage()))
+            seed = f"{SRV}{name}"
+            self.unreached(seed, seed, failure.getErrorMessage())
 
         look_up(name, self.rng).addCallbacks(found, failed)
 
-    def greet(self, targets: list[Target]) -> None:
-        """The first of these that answers; none where one of them is a neighbour, or is being dialled."""
-        places = {f"{host}:{port}" for host, port in targets}
-        if any(self._is_linked(*target) for target in targets) or any(
-            each.place in places for each in self._attempts
-        ):
-            return
-        self._greet_one(targets)
+    def unreached(self, seed: str, place: str, why: str) -> None:
+        """A try of this seed, at that place, reached nobody."""
+        self.is_reached(seed, why if place in seed else f"{place}: {why}")
+        self.node.tell(SeedUnreachable(place, why))
 
-    def _greet_one(self, targets: list[Target]) -> None:
-        (host, port), *others = targets
+    def is_reached(self, seed: str, why_not: str = "") -> None:
+        """What the last try of a seed came to."""
+        if seed in self.seeds:
+            self.seeds[seed] = why_not
+
+    def greet(self, targets: list[Target], seed: str = "") -> None:
+        """The first of these that answers; none where one of them is a neighbour, or is being dialled.
+
+        `seed`: which one has led there.
+        """
+        places = {f"{host}:{port}" for host, port in targets}
+        if any(self._is_linked(*target) for target in targets):
+            self.is_reached(seed)
+        elif not any(each.place in places for each in self._attempts):
+            self._greet_one(targets, seed)
+
+    def _greet_one(self, targets: list[Target], seed: str) -> None:
+        target, *others = targets
 
         def over(link: Link | None, why: str) -> None:
             if link is None:
-                self.node.tell(SeedUnreachable(f"{host}:{port}", why))
+                self.unreached(seed, str(target), why)
                 if others:
-                    self._greet_one(others)
+                    self._greet_one(others, seed)
             elif link.neighbour:
-                self._remember(Target(host, port), link.node)
+                self.is_reached(seed)
+                self._remember(target, link.node)
                 base = self.mesh.circles[BASE]
                 base.ask(link.neighbour, not base.active, self.reactor.seconds())
 
-        self._attempt(host, port, over)
+        self._attempt(*target, over)
 
     def _remember(self, target: Target, node: int) -> None:
         if len(self._led_to) >= LED_MOST:

@@ -20,10 +20,12 @@ from multicastmw.core.status import (
     MeshGroup,
     MeshLeftAlone,
     MeshNeighbour,
+    MeshSeed,
     MeshStatus,
     MeshStream,
     renewed,
 )
+from multicastmw.services.seeds import Target
 from multicastmw.wire import ipv4
 from multicastmw.wire.mesh import BASE
 
@@ -59,6 +61,7 @@ class Meshes:
         groups = self._groups(mesh.circles.values())
         left_alone = mesh.contacts.left_alone(now)
         return MeshStatus(
+            seeds=tuple(MeshSeed(*each) for each in self._node.mesh.seeds.items()),
             role="relay" if mesh.settings.relay else "member",
             uplink=mesh.settings.uplink,
             dialable=not mesh.settings.nat,
@@ -189,7 +192,7 @@ def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNei
         name=names.of(neighbour.node),
         id=f"{neighbour.node:016x}",
         rtt=None if rtt is None else round(rtt, 6),
-        addresses=tuple(f"{host}:{port}" for host, port in neighbour.sample.addresses),
+        addresses=tuple(str(Target(*each)) for each in neighbour.sample.addresses),
         groups=tuple(sorted("all" if group == BASE else ipv4.text(group) for group in neighbour.circles)),
         capacity=neighbour.slots,
         behind_nat=neighbour.is_nat,

@@ -28,6 +28,7 @@ from multicastmw.wire.cops import Code, Unable
 from multicastmw.wire.messages import Close, encode
 
 # What we chose.
+NO_ANSWER = f"no answer within {DIAL_TIMEOUT:.0f} s"
 ACCEPTS = 8  # callers of one wake-up: a flood of them leaves the packets their turn (1 to 2 ms)
 
 
@@ -403,12 +404,13 @@ def _endpoint(reactor: Any, text: str) -> Any:
 def reason(failure: Failure) -> str:
     """Why a dial or a port failed, without Twisted's decoration."""
     if failure.check(CancelledError, ConnectingCancelledError, ConnectTimeout):
-        return f"no answer within {DIAL_TIMEOUT:.0f} s"
+        return NO_ANSWER
     if failure.check(DNSLookupError):
         return "DNS lookup failed: that name has no address"
     error = failure.value
     if isinstance(error, ConnectError) and error.args and error.args[0]:
-        return str(error.args[0])
+        first = error.args[0]
+        return NO_ANSWER if isinstance(first, Failure) else str(first)  # of a socket that hung up
     inner = getattr(error, "socketError", None)  # of a CannotListenError
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror

@@ -14,8 +14,13 @@ PATIENCE = 1, 3  # seconds for an answer, and for the second question
 
 
 class Target(NamedTuple):
+    """Where a seed is; as text it is as one writes it, an IPv6 address in brackets."""
+
     host: str
     port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class NoTargets(Exception):

@@ -7,6 +7,7 @@ list, hence its length.
 A counter never falls.  What is lost does, when it comes late after all, so the highest is shown.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -171,6 +172,7 @@ def families(status: Status, highest: Highest) -> Iterator[Metric]:
     yield from peers(status.peers)
     yield from traffic(status, highest)
     yield from inside(status)
+    yield from mesh(status)
     yield from web(status)
 
 
@@ -580,6 +582,41 @@ def web(status: Status) -> Iterator[Metric]:
     )
     yield counter(
         "mcmw_output_unanswered_total", "Players for whom nothing came.", counts.get("output_unanswered", 0)
+    )
+
+
+def mesh(status: Status) -> Iterator[Metric]:
+    """Of an engine mesh; all 0 where it is another."""
+    found = status.mesh
+    base = found.everybody if found else None
+    streams = found.streams if found else ()
+    came = Counter("here" if each.begins_here else "parent" if each.parent else "nobody" for each in streams)
+    yield gauge(
+        "mcmw_mesh_neighbours",
+        "Nodes of the mesh that there is a link with.",
+        len(found.neighbours if found else ()),
+    )
+    yield gauge(
+        "mcmw_mesh_known_nodes",
+        "Nodes of the mesh that this one knows, its neighbours among them.",
+        base.known + len(base.neighbours) if base else 0,
+    )
+    yield gauge(
+        "mcmw_mesh_groups", "Groups that this node is a member of.", len(found.groups if found else ())
+    )
+    yield gauges(
+        "mcmw_mesh_streams",
+        "Streams at this node, by where they come from.",
+        ("origin",),
+        [((name,), came[name]) for name in ("here", "parent", "nobody")],
+    )
+    yield gauge(
+        "mcmw_mesh_children",
+        "Nodes that get one of these from here, of each.",
+        sum(len(each.children) for each in streams),
+    )
+    yield gauge(
+        "mcmw_mesh_missing_packets", "Packets that are asked for now.", sum(each.missing for each in streams)
     )
 
 

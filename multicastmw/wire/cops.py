@@ -145,6 +145,8 @@ def message_length(head: bytes | bytearray | memoryview, longest: int = MESSAGE_
             raise PeerError(Code.BAD_FORMAT, 0, NO_HTTP_PORT)
         if begin == HTTP_ANSWER:
             raise PeerError(Code.BAD_FORMAT, 0, "it answers in HTTP: a web server, and no node")
+        if all(0x20 <= byte < 0x7F for byte in begin):  # no version's header: its op code is a letter
+            raise PeerError(Code.BAD_FORMAT, 0, "it speaks another protocol, and is no node")
         raise PeerError(Code.BAD_FORMAT, 0, f"version {first >> 4}, not 1")
     if length % 4 or not HEADER_TWIN.size <= length <= longest:
         raise PeerError(Code.BAD_FORMAT, 0, f"a message of {length} bytes")

@@ -60,6 +60,22 @@ class CheckTests(CommandCase):
         self.assertEqual(code, 0)
         self.assertLessEqual(max(map(len, out.splitlines()[1:])), 80)
 
+    def test_of_a_mesh_it_has_the_ways_in_and_what_is_given_to_it(self) -> None:
+        text = PIN + (
+            "[overlay]\nengine = mesh\nseeds = lan:, tcp:b:4600\nuplink = 20000\nmax-children = 3\n"
+            "role = relay\nfeeds = 2\n[recovery]\ndeadline = 2\n"
+        )
+        lines = self.mcmw("check", self.written(text))[0].splitlines()
+        for line in (
+            "overlay     mesh, relay, uplink 20,000 kbit/s and 3 children at most, 2 feeds",
+            "seeds       lan:, tcp:b:4600",
+            "recovery    what is lost is asked for again for 2 s, later packets wait 0.5 s",
+        ):
+            self.assertIn(line, lines)
+        lines = self.mcmw("check", self.written(PIN + "[recovery]\ndeadline = 0\n"))[0].splitlines()
+        self.assertIn("overlay     static", lines)
+        self.assertIn("recovery    off", lines)
+
     def test_warnings_are_listed_and_do_not_fail(self) -> None:
         out, err, code = self.mcmw("check", self.written("[qos]\ndscp = 34\n"))
         self.assertEqual((err, code), ("", 0))

@@ -242,6 +242,30 @@ class Harm(Case):
         self.is_bad(Verdict.WARN, found("peers", of=status(peers=[])), "no peer", "[peer:NAME]")
         self.is_ok(found("peers", of=status(peers=[peer(), peer(state="standby")])))
 
+    def test_a_mesh_whose_seeds_are_not_there(self) -> None:
+        dead = {"seed": "tcp:192.0.2.9:4600", "why": "no answer within 4 s"}
+        there = {"seed": "lan:", "why": ""}
+        mesh = {"seeds": [dead, there], "neighbours": []}
+        self.is_bad(
+            Verdict.FAIL, found("peers", of=status(peers=[], mesh=mesh)),
+            "tcp:192.0.2.9:4600: no answer within 4 s", "carries nothing", "at the seed: mcmw doctor",
+        )  # fmt: skip
+        linked = mesh | {"neighbours": [{"name": "a"}]}
+        self.is_bad(
+            Verdict.WARN,
+            found("peers", of=status(mesh=linked)),
+            "1 of 2 seeds cannot be reached: tcp:192.0.2.9",
+        )
+        self.is_ok(found("peers", of=status(mesh=linked | {"seeds": [there]})))
+        self.is_bad(Verdict.WARN, found("peers", of=status(peers=[], mesh=mesh | {"seeds": []})), "no seeds")
+        down = [peer(state="waiting", why="connection refused")]
+        self.is_bad(Verdict.FAIL, found("peers", of=status(peers=down, mesh=linked)), "a: no link")
+
+    def test_seeds_of_an_engine_that_asks_none(self) -> None:
+        ignored = "[overlay] seeds: ignored, as engine is static, and meant for engine = mesh"
+        check = found("peers", of=status(peers=[], warnings=[ignored]))
+        self.is_bad(Verdict.FAIL, check, ignored, "[overlay] engine = mesh")
+
     def test_data_that_go_over_tcp_though_they_need_not(self) -> None:
         over_tcp = [peer(data="tcp")]
         self.is_bad(Verdict.WARN, found("ports", of=status(peers=over_tcp)), "UDP port 4600")
@@ -321,6 +345,16 @@ class Shown(SynchronousTestCase):
     def test_all_of_them(self) -> None:
         for name in IDS:
             self.assertIn(f" {name}", self.shown(everything=True))
+
+    def test_a_mend_that_is_no_command_has_room_in_80_columns(self) -> None:
+        off = status(fastpath={"on": False, "mode": "auto", "why": "told so"})
+        alone = {"seeds": [], "neighbours": []}
+        dead = {"seeds": [{"seed": "tcp:192.0.2.9:4600", "why": "no answer within 4 s"}], "neighbours": []}
+        for check in (
+            found("fast-path", of=off),
+            *(found("peers", of=status(peers=[], mesh=mesh)) for mesh in (None, alone, dead)),
+        ):
+            self.assertLessEqual(max(map(len, lines(check, 80))), 80)
 
     def test_what_mends_it_stands_in_one_line(self) -> None:
         check = Check("x", Verdict.FAIL, "what " * 30, "why " * 30, "mend " * 40)

@@ -62,8 +62,9 @@ class Making(Case):
         self.assertEqual([[], ["a"], ["a", "b"]], [each["dials"] for each in made])
         there = {"a": "tcp:192.0.2.1:4700", "b": "tcp:host=fd00\\:\\:2:port=4700"}
         self.assertEqual(there, self.dials("c"))
-        listen = self.config("a").listen
-        self.assertEqual(("tcp:4700", 4700), (listen.endpoint, listen.udp_port))
+        for name, endpoint in (("a", "tcp:4700"), ("b", "tcp6:4700")):
+            listen = self.config(name).listen
+            self.assertEqual((endpoint, 4700), (listen.endpoint, listen.udp_port))
 
     def test_a_page_is_for_the_host_alone_and_only_where_it_is_asked_for(self) -> None:
         self.made("a")
@@ -125,6 +126,68 @@ class Meshes(Case):
         self.assertEqual((("tcp:h:4600", "tcp:k:4600"), ("tcp:h:4600",)), (self.seeds("c"), self.seeds("d")))
         self.assertEqual("mesh", self.config("c").overlay.engine)
 
+    def test_who_is_added_alone_asks_the_seeds_that_those_ask_that_are_there(self) -> None:
+        self.made("--mesh", "a=10.1.0.1", "b=10.1.0.2", "c=10.1.0.3", "d")
+        seeds = self.seeds("d")
+        out, err, code = self.setup_("e", "f")
+        self.assertEqual(("", 0), (err, code))
+        self.assertIn("e has 10.88.0.5/24, asks a, b, c\n", out)
+        self.assertEqual((seeds, seeds), (self.seeds("e"), self.seeds("f")))
+        self.assertIsNone(self.config("e").listen.endpoint)
+        self.made("g=10.1.0.7")
+        self.assertEqual((seeds, "member"), (self.seeds("g"), self.config("g").overlay.role))
+
+    def test_a_seed_that_no_folder_here_is_of_is_asked_too(self) -> None:
+        self.made("--mesh", "a=h")
+        ini = self.folder / "a" / "node.ini"
+        ini.write_text(ini.read_text() + "seeds = lan:, tcp:elsewhere:4600\n")
+        self.assertIn("b has 10.88.0.2/24, asks lan:, elsewhere\n", self.setup_("b")[0])
+        self.assertEqual(("lan:", "tcp:elsewhere:4600"), self.seeds("b"))
+
+    def test_who_would_be_alone_is_not_made(self) -> None:
+        self.made("--mesh", "b=h")
+        before = self.contents()
+        out, err, code = self.setup_("c")
+        self.assertEqual(("", 1, 1, before), (out, err.count("\n"), code, self.contents()))
+        self.assertIn("c has no seed, as no node.ini in", err)
+        self.made("b=h", "c")
+        self.assertEqual(("tcp:h:4600",), self.seeds("c"))
+
+    def test_of_who_was_there_it_tells_what_its_file_says(self) -> None:
+        self.made("--mesh", "a=10.1.0.1", "b=10.1.0.2", "c")
+        out, err, code = self.setup_("a=10.1.0.1", "b", "c")
+        self.assertEqual(("", 0), (err, code))
+        for said in ("a has 10.88.0.1/24, is a seed and relay, at 10.1.0.1; it was there",
+                     "b has 10.88.0.2/24, is a seed and relay, at 10.1.0.2; it was there",
+                     "c has 10.88.0.3/24, asks a, b; it was there"):  # fmt: skip
+            self.assertIn(said, " ".join(out.split()))
+        told = {
+            each["name"]: (each["seed"], each["relay"], each["dials"]) for each in self.made("a", "b", "c")
+        }
+        self.assertEqual(
+            {"a": (True, True, ["b"]), "b": (True, True, ["a"]), "c": (False, False, ["a", "b"])}, told
+        )
+        ini = self.folder / "c" / "node.ini"
+        ini.write_text(ini.read_text().replace("seeds = ", "# seeds = "))
+        self.assertIn("c has 10.88.0.3/24, dials nobody; it was there", self.setup_("a", "b", "c")[0])
+
+    def test_another_host_of_a_seed_than_the_files_have_is_refused(self) -> None:
+        self.made("--mesh", "a=10.1.0.1", "b=10.1.0.2", "c")
+        before = self.contents()
+        for nodes in (("a=10.1.0.9", "c"), ("b=10.1.0.9", "d")):
+            out, err, code = self.setup_(*nodes)
+            self.assertEqual(("", 1, 1, before), (out, err.count("\n"), code, self.contents()))
+        self.assertIn("has b at tcp:10.1.0.2:4600, and not at tcp:10.1.0.9:4600: change one", err)
+
+    def test_who_is_reached_by_ipv6_listens_there_whatever_the_port(self) -> None:
+        self.made("--mesh", "a=fd00::1", "b=192.0.2.2")
+        self.made("a=fd00::1", "c=fd00::3", "--port", "4700")
+        found = {name: self.config(name).listen for name in "abc"}
+        self.assertEqual(
+            {"a": ("tcp6:4600", 4600), "b": ("tcp:4600", 4600), "c": ("tcp6:4700", 4700)},
+            {name: (listen.endpoint, listen.udp_port) for name, listen in found.items()},
+        )
+
     def test_a_tree_is_no_mesh(self) -> None:
         self.made("b=h", "a")
         before = self.contents()
@@ -176,7 +239,7 @@ class Again(Case):
         self.made("--port", "5000", "b=fd00::1")
         self.made("b=[fd00:0::1]", "z")
         self.assertEqual({"b": "tcp:host=fd00\\:\\:1:port=5000"}, self.dials("z"))
-        self.edit("b", "tcp:5000", "unix:/run/b")
+        self.edit("b", "tcp6:5000", "unix:/run/b")
         shutil.rmtree(self.folder / "z")
         self.assertIn("listens at unix:/run/b", self.failed("b=fd00::1", "z"))
 

@@ -1,16 +1,21 @@
 """How tables look in 80 columns."""
 
+import json
 from io import StringIO
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.cli.parts import waiting
+from multicastmw.cli.parts import QUESTIONS, document, marked, waiting, without_questions
 from multicastmw.cli.tables import RENDER
 from multicastmw.cli.tables import _fec as fec_line
+from multicastmw.cli.tables import _reaches as reached
 from multicastmw.cli.tables import _recovery as recovery_line
 from multicastmw.cli.tables import _web as web_lines
 from multicastmw.cli.text import WIDTH, Columns, say, some
+from multicastmw.wire import ipv4
+from multicastmw.wire.probe import GROUP
+from tests.web.synthetic import Node
 
 
 def drawn(table: Columns) -> list[str]:
@@ -59,6 +64,77 @@ class Tables(SynchronousTestCase):
         table = Columns("a", "b")
         table.row("\x1b[31mred", "two\nlines")
         self.assertEqual(["a         b", "?[31mred  two?lines"], drawn(table))
+
+
+class Questions(SynchronousTestCase):
+    """What nodes ask each other is not what somebody plays."""
+
+    def setUp(self) -> None:
+        self.status = Node(nodes=6, groups=3, mesh=True).status(100.0)
+        text = f"10.88.0.33 to {QUESTIONS} is forwarded by the kernel"
+        self.status |= {"streams": [], "events": [{"text": text, "level": "debug", "ago": 1.0}]}
+        for where in (self.status["routes"], *(self.status["mesh"][name] for name in ("groups", "streams"))):
+            where.append(where[0] | {"group": QUESTIONS})
+
+    def test_it_is_that_group(self) -> None:
+        self.assertEqual(ipv4.text(GROUP), QUESTIONS)
+
+    def test_people_are_not_shown_them(self) -> None:
+        shown = without_questions(self.status)
+        self.assertNotIn(QUESTIONS, json.dumps(shown))
+        self.assertEqual(3, len(shown["mesh"]["streams"]))
+        self.assertIn(QUESTIONS, json.dumps(self.status))
+
+    def test_programs_get_all_of_it_and_it_is_marked(self) -> None:
+        found = marked(document(self.status, "mesh"))["mesh"]["streams"]
+        self.assertEqual([None] * 3 + [True], [each.get("questions") for each in found])
+        without = [{name: each for name, each in one.items() if name != "questions"} for one in found]
+        self.assertEqual(self.status["mesh"]["streams"], without)
+
+
+class InAMesh(SynchronousTestCase):
+    """What the tables of the first screen say there."""
+
+    def setUp(self) -> None:
+        self.status = Node(nodes=6, groups=3, mesh=True).status(100.0)
+
+    def rendered(self, part: str) -> str:
+        console = Console(file=StringIO(), width=WIDTH, highlight=False, emoji=False, markup=False)
+        RENDER[part](console, self.status)
+        text = console.file.getvalue()
+        self.assertLessEqual(max(map(len, text.splitlines())), WIDTH)
+        return text
+
+    def test_the_node_says_how_many_neighbours_it_has_and_how_many_it_knows(self) -> None:
+        self.status["nodes"] = []
+        ((label, said),) = reached(self.status)
+        self.assertEqual("mesh", label)
+        self.assertRegex(said, "^6 neighbours: .*; 48 nodes known, 3 groups$")
+        self.status["mesh"] |= {"neighbours": [], "everybody": None}
+        said = "no neighbour yet: mcmw show events says what was tried"
+        self.assertEqual([("mesh", said)], list(reached(self.status)))
+        self.status["mesh"] = None
+        self.assertEqual([("reaches", "nobody")], list(reached(self.status)))
+
+    def test_where_a_stream_goes_has_room_in_its_line(self) -> None:
+        (route, *_) = self.status["routes"]
+        self.status["routes"] = [
+            route | {"group": "224.2.127.254", "source": "10.88.0.12", "to": ["mesh", "mcmw0"]}
+        ]
+        self.assertIn("  mesh, mcmw0\n", self.rendered("routes"))
+
+    def test_links_of_neighbours_have_no_columns_of_a_tree(self) -> None:
+        up = {each["id"] for each in self.status["peers"] if each["state"] == "up"}
+        self.status["mesh"]["neighbours"] = [{"id": each} for each in up]
+        self.assertNotIn("behind", self.rendered("peers"))
+        self.status["mesh"]["neighbours"].pop()  # one is of a tree
+        self.assertIn("behind", self.rendered("peers"))
+
+    def test_who_has_no_peer_is_told_where_it_stands_why(self) -> None:
+        self.status["peers"] = []
+        self.assertIn(
+            "mcmw show events says which seeds were asked", " ".join(self.rendered("peers").split())
+        )
 
 
 class Peers(SynchronousTestCase):

@@ -108,17 +108,19 @@ class Strangers(SynchronousTestCase):
         self.assertEqual(self.node.room.counters.links_refused, 1)
         self.calls("192.0.2.2").dialling.says(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         self.calls("192.0.2.3").dialling.says(b"\x20" + bytes(7))
+        self.calls("192.0.2.5").dialling.says(b"<!DOCTYPE HTML>\n")
         cable = self.calls("192.0.2.4")
         cable.dialling.says(an_open("d", 4 << 16))
         cable.dialling.says(b"\x30" + bytes(7))
         self.world.run(0.1)
-        self.assertEqual(self.node.room.counters.links_refused, 4)
+        self.assertEqual(self.node.room.counters.links_refused, 5)
         self.assertEqual(
             [event.sentence() for event in self.node.told(CallerRefused) + self.node.told(PeerRefused)],
             [
                 "closed the connection from 192.0.2.1: it sent an HTTP request, and this is no HTTP port",
                 "closed the connection from 192.0.2.2: it answers in HTTP: a web server, and no node",
                 "closed the connection from 192.0.2.3: version 2, not 1",
+                "closed the connection from 192.0.2.5: it speaks another protocol, and is no node",
                 "closed the link with d at 192.0.2.4: version 3, not 1",
             ],
         )

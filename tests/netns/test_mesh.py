@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from subprocess import run
 from typing import Any
 
+from multicastmw.cli.doctor.command import SICK
 from multicastmw.cli.lab import Host, wait_until
 from multicastmw.cli.lab.process import Process
+from multicastmw.core.mesh.seedtimes import GREETS
 from tests.netns.kit import (
     DEVICE,
     PATIENCE,
@@ -17,6 +19,7 @@ from tests.netns.kit import (
     NetnsTestCase,
     asking,
     await_linked,
+    mcmw,
     node_ini,
     wanters,
     why_not,
@@ -37,6 +40,11 @@ def groups_of(status: dict[str, Any]) -> set[str]:
 
 def neighbours(status: dict[str, Any]) -> set[str]:
     return {peer["name"] for peer in status["peers"] if peer["state"] == "up"}
+
+
+def why_no_seed(status: dict[str, Any]) -> str:
+    (seed,) = status["mesh"]["seeds"]
+    return str(seed["why"])
 
 
 class Mesh(NetnsTestCase):
@@ -68,6 +76,26 @@ class Mesh(NetnsTestCase):
             self.assertEqual(0, receiver.wait(PATIENCE), receiver.last_words())
             found = json.loads(receiver.read_output())
             self.assertEqual((300, 0, 0), (found["received"], found["lost"], found["duplicates"]))
+
+
+class SeedStartsAgain(NetnsTestCase):
+    """The only seed, and the only neighbour, of a node that nobody can dial."""
+
+    skip = why_not()
+
+    def test_who_was_linked_with_it_asks_at_once_and_not_when_it_would_greet_it_again(self) -> None:
+        lab = self.make_lab("ab")
+        seed, member = lab.hosts
+        ini = node_ini(seed, (), overlay(None, role="relay"))
+        seed.start_node(ini)
+        member.start_node(node_ini(member, (), {**overlay(seed), "listen": {"endpoint": ""}}))
+        await_linked(member, "a")
+        seed.kill_node()
+        member.await_status(lambda status: bool(why_no_seed(status)), PATIENCE, "it is alone, and asked")
+        self.assertEqual(SICK, mcmw(member, "doctor", "--json")[0])
+        seed.start_node(ini)
+        await_linked(member, "a", timeout=GREETS[0] / 2)
+        self.assertEqual("", why_no_seed(member.status()))
 
 
 class Repair(NetnsTestCase):

@@ -213,5 +213,5 @@ class TraceTests(Chain):
         await_wanted(self.a, {"b"}, GROUP)
         code, out, err = mcmw(self.d, "trace", GROUP, "--seconds", "0.5")
         self.assertEqual((1, ""), (code, out))
-        self.assertIn(f"no packet of {GROUP} has come to any of 4 nodes; c wants it", err)
+        self.assertIn(f"no packet of {GROUP} came to any of 4 nodes; c wants it", err)
         self.measured("mcmw trace of nothing", err)

@@ -22,7 +22,7 @@ OTHERS: dict[str, dict[str, str]] = {
     "groups": {"allow": "239.0.0.0/8", "deny": "", "pin": "10.88.0.7@239.1.1.1, 239.1.1.2"},
     "listen": {"endpoint": "", "udp-port": "", "keepalive-timeout": "3"},
     "overlay": {"engine": "mesh", "seeds": "tcp:b:1", "uplink": "10000", "role": "relay",
-                "max-children": "3", "feeds": "2", "rotate": "2.0"},
+                "max-children": "3", "feeds": "2", "rotate": "20.0"},
     "fastpath": {"mode": "require"},
     "recovery": {"deadline": "0.0", "hold": "2.0", "fec": "on"},
     "qos": {"dscp": "46"},

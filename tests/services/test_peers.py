@@ -8,11 +8,13 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.error import (
     CannotListenError,
+    ConnectError,
     ConnectingCancelledError,
     ConnectionDone,
     ConnectionRefusedError,
     DNSLookupError,
 )
+from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import MemoryReactorClock, StringTransport
@@ -447,6 +449,15 @@ class Reasons(SynchronousTestCase):
     def test_a_host_that_no_name_server_knows_is_not_named_again(self) -> None:
         error = DNSLookupError("no results for hostname lookup: b.example.net")
         self.assertEqual(reason(Failure(error)), "DNS lookup failed: that name has no address")
+
+    def test_a_host_that_is_silent_gives_no_answer(self) -> None:
+        """Whoever gives up first: the dial, its endpoint, or the socket, which has only hung up."""
+        for error in (
+            ConnectTimeout(),
+            ConnectingCancelledError(None),
+            ConnectError(string=Failure(ConnectionDone())),
+        ):
+            self.assertEqual(reason(Failure(error)), "no answer within 4 s")
 
 
 class Listening(TestCase):

@@ -20,6 +20,12 @@ def ordered(entries: Iterable[tuple[int, int, str]], seed: int = 1) -> list[Targ
     return _ordered(NAME, records(entries), Random(seed))
 
 
+class Places(SynchronousTestCase):
+    def test_an_address_of_ipv6_stands_in_brackets(self) -> None:
+        self.assertEqual("[fd99:1::2]:4600", str(Target("fd99:1::2", 4600)))
+        self.assertEqual("a:4600", str(Target("a", 4600)))
+
+
 class Targets(SynchronousTestCase):
     def test_the_lowest_priority_comes_first(self) -> None:
         found = ordered([(20, 4600, "c"), (5, 4700, "a"), (10, 4600, "b")])

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -30,6 +31,7 @@ from multicastmw.services.node import NodeService
 from multicastmw.services.snapshot import REASSEMBLY as REASSEMBLY_COUNTERS
 from multicastmw.web import metrics
 from multicastmw.web.metrics import Highest, families, text
+from tests.web.synthetic import Node
 
 TOP = Path(__file__).parents[2]
 PAGE = TOP / "docs" / "metrics.rst"
@@ -180,6 +182,18 @@ class Values(Case):
             ],
         )
         self.assertNotIn(("mcmw_peer_rtt_seconds", "c"), samples)
+
+    def test_of_a_mesh_there_are_its_neighbours_and_where_its_streams_come_from(self) -> None:
+        self.assertEqual(0, self.samples()["mcmw_mesh_neighbours",])
+        told = json.dumps(Node(nodes=6, groups=3, mesh=True).status(100.0)["mesh"])
+        mesh: Any = json.loads(told, object_hook=lambda each: SimpleNamespace(**each))
+        samples = self.samples(replace(self.status, mesh=mesh))
+        self.assertEqual(
+            [6, 48, 3, 1, 1, 1],  # of the streams one begins here, one has no parent, one has
+            [samples[f"mcmw_mesh_{name}",] for name in ("neighbours", "known_nodes", "groups")]
+            + [samples["mcmw_mesh_streams", origin] for origin in ("here", "parent", "nobody")],
+        )
+        self.assertEqual(sum(len(each.children) for each in mesh.streams), samples["mcmw_mesh_children",])
 
     def test_no_counter_of_the_status_is_forgotten(self) -> None:
         status = self.status

@@ -35,7 +35,7 @@ def fast_path(status: Status, facts: Facts) -> Check:
         return ok("fast-path", "it comes with the TAP")
     if found["on"] or found["mode"] == "off":
         return ok("fast-path", "the kernel forwards" if found["on"] else "off, as node.ini says")
-    mend = "docs/fastpath.rst, What it needs; or [fastpath] mode = off, if it is not wanted"
+    mend = "docs/fastpath.rst, What it needs; or [fastpath] mode = off"
     if held is not None and "CAP_SYS_ADMIN" not in held and not held >= FAST:
         mend = f"AmbientCapabilities={' '.join(sorted(FAST))} in its unit (etc/mcmw.service)"
     return warn(

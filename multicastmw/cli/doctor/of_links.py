@@ -9,10 +9,16 @@ from multicastmw.endpoints import is_loopback, listened
 
 
 def peers(status: Status, facts: Facts) -> Check:
+    mesh = status.get("mesh")
+    if mesh and not any(peer["state"] not in ("up", "standby") for peer in status["peers"]):
+        return _neighbours(mesh)
+    ignored = [text for text in status["warnings"] if text.startswith("[overlay]")]
+    if not status["peers"] and ignored:
+        return fail("peers", "this node has no peer", ignored[0], "[overlay] engine = mesh")
     if not status["peers"]:
         return warn(
             "peers", "this node has no peer", "it carries nothing anywhere",
-            "[peer:NAME] endpoint = tcp:HOST:4600 here, or at the other node",
+            "[peer:NAME] endpoint = tcp:HOST:4600, here or there",
         )  # fmt: skip
     down = [peer for peer in status["peers"] if peer["state"] not in ("up", "standby")]
     if not down:
@@ -25,6 +31,27 @@ def peers(status: Status, facts: Facts) -> Check:
         "peers", f"{names}: no link",
         first["why"] or "it was not reached yet",
         f"there: mcmw doctor; its firewall: TCP to {first['endpoint'] or 'the port of [listen]'}",
+    )  # fmt: skip
+
+
+def _neighbours(mesh: Status) -> Check:
+    """Those of a mesh, to whom the seeds are the way."""
+    lost = [f"{each['seed']}: {each['why']}" for each in mesh["seeds"] if each["why"]]
+    linked = len(mesh["neighbours"])
+    mend = "at the seed: mcmw doctor; its firewall: TCP to its port"
+    if linked and not lost:
+        return ok("peers", f"{linked} neighbour{'s are' if linked > 1 else ' is'} there")
+    if linked:
+        return warn(
+            "peers", f"{len(lost)} of {len(mesh['seeds'])} seeds cannot be reached: {'; '.join(lost)}",
+            "who starts, and halves that lost each other, find the others by the rest alone", mend,
+        )  # fmt: skip
+    if mesh["seeds"]:
+        why = "; ".join(lost) or "no seed has answered yet"
+        return fail("peers", "this node has no neighbour in the mesh, and carries nothing", why, mend)
+    return warn(
+        "peers", "this node has no neighbour in the mesh yet", "it has no seeds, and waits for a call",
+        "[overlay] seeds = tcp:HOST:4600, here or at other nodes",
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from multicastmw.core.addressing import key_text
-from multicastmw.core.events import RouteInKernel, RouteInPython
+from multicastmw.core.events import QuestionsInKernel, QuestionsInPython, RouteInKernel, RouteInPython
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.fed import NO_ROOM
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
@@ -36,6 +36,7 @@ from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.room import Room
 from multicastmw.core.routing import Route
 from multicastmw.core.tap import TapDestination
+from multicastmw.wire.probe import GROUP as QUESTIONS
 
 # What we chose.
 AT_ONCE = 200  # flows of one turn, some 10 ms of work
@@ -347,7 +348,8 @@ class Mirror:
             return
         if flow.value is None:
             flow.why = ""
-            self._room.tell(RouteInKernel(*self._texts(flow)))
+            kind = QuestionsInKernel if flow.route.channel.group == QUESTIONS else RouteInKernel
+            self._room.tell(kind(*self._texts(flow)))
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
             self._handover.give(flow, tables, now)
@@ -372,7 +374,8 @@ class Mirror:
             self._handover.take_back(flow, self._tables)
             flow.name(())
         if why not in (flow.why, OFF, OVER):
-            self._room.tell(RouteInPython(*self._texts(flow), why))
+            kind = QuestionsInPython if flow.route.channel.group == QUESTIONS else RouteInPython
+            self._room.tell(kind(*self._texts(flow), why))
         flow.why = why
 
     @staticmethod

@@ -5,7 +5,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.addressing import key_text
 from multicastmw.core.admission import Admission
+from multicastmw.core.events import RouteInKernel
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
 from multicastmw.core.fastpath.gates import TOO_LONG
 from multicastmw.core.fastpath.mirror import HELD, LEASE, LOOKED_AT, STRAYING
@@ -27,6 +29,7 @@ from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import Link
 from multicastmw.core.routing import EVERY
 from multicastmw.core.window import SILENCE
+from multicastmw.wire.probe import GROUP as QUESTIONS
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import FAR, GROUP, OTHER, UPLINK, Hub
 
@@ -109,6 +112,13 @@ class TheMaps(Case):
         self.hub.node.router.unsubscribe(self.link("b"), self.hub.node.router.channels()[0])
         self.hub.settle()
         self.assertEqual({"c"}, self.hub.peers_of(self.hub.key()))
+
+    def test_what_nodes_ask_each_other_is_no_news(self) -> None:
+        for group in (GROUP, QUESTIONS):
+            self.wants("c", group)
+            self.sends("b", group)
+        levels = {event.group: event.level for event in self.hub.node.told(RouteInKernel)}
+        self.assertEqual({key_text(GROUP): "info", key_text(QUESTIONS): "debug"}, levels)
 
     def test_what_nobody_wants_ends_in_the_kernel(self) -> None:
         self.hub.send()
