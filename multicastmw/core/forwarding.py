@@ -138,6 +138,11 @@ class Stream:
     def is_judged_here(self) -> bool:
         return self.epoch != ELSEWHERE or self.left is not None
 
+    @property
+    def is_counting(self) -> bool:
+        """Does the window go on here?  Not while the kernel judges, nor until the first packet after that."""
+        return self.epoch != ELSEWHERE
+
     def hand_over(self, ingress: Destination | None) -> Numbers | None:
         """The kernel judges from now on; what it is to know, None where it is to start afresh."""
         epoch, known = self.left_epoch, self.left

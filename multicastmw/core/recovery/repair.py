@@ -226,7 +226,7 @@ class Repair(Served):
     def accept_held(self, by: Partner, held: Held, now: float) -> None:
         """So far it was sent; and this is missing there, too."""
         top = self.top
-        if self.window is None or by is not self.parent or top < 0 or not self.stream.is_judged_here:  # type: ignore[union-attr]
+        if self.window is None or by is not self.parent or top < 0 or not self.stream.is_counting:  # type: ignore[union-attr]
             return
         for number in each(held.missing, AT_ONCE):
             self._asked_in_vain(number, by, now)

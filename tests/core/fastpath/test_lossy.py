@@ -2,7 +2,7 @@
 
 from multicastmw.core.fastpath.lossy import CALM, RATE_MAX
 from multicastmw.core.fastpath.mirror import LOSSY
-from multicastmw.wire.mesh import Nack, Range, StreamKey
+from multicastmw.wire.mesh import Have, Held, Load, Nack, Range, StreamKey
 from tests.core.cable import Node, World
 from tests.core.fastpath.memory import FAR, GROUP, SOURCE, Hub
 from tests.core.fastpath.test_mirror import Case
@@ -116,6 +116,18 @@ class LossyTests(Case):
         self.peers["c"].link(self.hub.node).say(Nack(key, (Range(0, 0),)), self.world.now)
         self.world.run(0.1)
         self.assertTrue(self.is_fast("b"))
+
+    def test_what_the_kernel_has_passed_is_not_missing_when_it_is_switched_off(self) -> None:
+        key = StreamKey(self.peers["b"].forwarder.origin, GROUP, FAR)
+        self.passes(3)
+        self.hub.mirror.stop(self.world.now)
+        recovery = self.hub.node.room.recovery
+        before = recovery.counters.haves
+        said = Have((Held(key, 100, (), Load(0)),))
+        self.peers["b"].link(self.hub.node).say(said, self.world.now)
+        self.world.run(0.3)
+        self.assertGreater(recovery.counters.haves, before)
+        self.assertEqual((0, 0), (recovery.totals().missed, recovery.totals().asked))
 
     def test_off_means_off(self) -> None:
         self.passes(3)
