@@ -285,10 +285,11 @@ class Upstream:
         self.second.gone(by, now)
         if by is self.joining:
             self.join_no_more()
-        if by is self.parent:
+        was_parent = by is self.parent
+        if was_parent:
             self._lost(now)
-            self._feed.counters.orphaned += self.parent is None
-        if self.parent is None:
+        if self.parent is None:  # nor has the second one taken its place
+            self._feed.counters.orphaned += was_parent
             self.silence.bereft(by, now)
 
     def leave(self, now: float) -> None:
