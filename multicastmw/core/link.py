@@ -222,6 +222,11 @@ class Link:
         return self._outlet.secure
 
     @property
+    def local_address(self) -> str:
+        """Where the connection ends on this host."""
+        return self._outlet.local_address
+
+    @property
     def data_address(self) -> tuple[str, int] | None:
         """Where data on UDP go to."""
         return self._datagrams.remote if self._datagrams else None

@@ -117,7 +117,7 @@ class MeshService(Service):
         self._led_to: dict[Target, int] = {}  # whom somebody was found to be, who was dialled by name
         self._seed_times = SeedTimes(rng)
         now = node.reactor.seconds()
-        port = _port(config.listen.endpoint)
+        port = self._port = _port(config.listen.endpoint)
         self.mesh = Mesh(identity, (), self._settings(port), self, rng, now)
         self.mesh.tell = node.tell
         self.destination = MeshDestination(
@@ -199,6 +199,9 @@ class MeshService(Service):
         if not self.running or place >= len(sample.addresses):
             self.mesh.not_reached(sample.node, self.reactor.seconds())
             return
+        if self._is_another(sample.node, *sample.addresses[place]):
+            self._dial(sample, place + 1)
+            return
 
         def over(link: Link | None, why: str) -> None:
             if link is None:
@@ -207,6 +210,15 @@ class MeshService(Service):
                 self.mesh.not_reached(sample.node, self.reactor.seconds())
 
         self._attempt(*sample.addresses[place], over)
+
+    def _is_another(self, node: int, host: str, port: int) -> bool:
+        """Is somebody else there by now, or this node itself?  Who is given another name is still spoken of
+        by the old one for a while, and a second link to it would look like a clone."""
+        links = self.room.by_node.values()
+        if port == self._port and any(host == link.local_address for link in links):
+            return True
+        neighbours = self.mesh.neighbours.values()
+        return any(each.node != node and (host, port) in each.sample.addresses for each in neighbours)
 
     def _attempt(self, host: str, port: int, over: Callable[[Link | None, str], None]) -> None:
         def ended(link: Link | None, why: str) -> None:

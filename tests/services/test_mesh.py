@@ -49,6 +49,18 @@ class Dials(SynchronousTestCase):
             self.assertIsInstance(event, SeedUnreachable)
             self.assertEqual({}, self.service._attempts)
 
+    def test_where_somebody_else_is_by_now_nobody_is_dialled(self) -> None:
+        dialled: list[str] = []
+        self.patch(self.service, "_attempt", lambda host, port, over: dialled.append(host))
+        mesh, places = self.service.mesh, (Address("192.0.2.1", 4600), Address("192.0.2.2", 4600))
+        mesh.neighbours[7] = Mock(node=7, sample=Sample(7, places[:1], 0, 13, 0))
+        self.service.room.by_node[7] = Mock(local_address="192.0.2.9")
+        renamed = Sample(1 << 48, (places[0], Address("192.0.2.9", 4600)), 0, 13, 0)
+        mesh.contacts.reach(renamed, BASE, "neighbour", 0.0)
+        self.assertEqual(([], False), (dialled, renamed.node in mesh.contacts._reaching))
+        mesh.contacts.reach(Sample(2 << 48, places, 0, 13, 0), BASE, "neighbour", 0.0)
+        self.assertEqual(["192.0.2.2"], dialled)
+
     def test_a_node_of_the_static_tree_is_not_waited_for_as_a_neighbour(self) -> None:
         static = Sample(1 << 48, (Address("192.0.2.1", 4600),), 0, 13, 0)
         ends: list[Callable[[Any, str], None]] = []
