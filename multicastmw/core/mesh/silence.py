@@ -81,12 +81,12 @@ class Silence:
                 feed.wake(max(silent_at, now + LOOK))  # what a Have shows earlier is looked at when it comes
             elif not upstream.second.takes_over(now):
                 self._is_silent(now)
-        elif upstream.joining is None:
+        elif not upstream.is_joining:
             self.repair(now)
-            if upstream.joining is None:
+            if not upstream.is_joining:
                 self._poll(now)
         alone_since = max(feed.moved_at, upstream.alone_since)
-        if upstream.joining is None and now - alone_since > TOTAL_SILENCE:
+        if not upstream.is_joining and now - alone_since > TOTAL_SILENCE:
             self._look_further(now)
 
     def _is_silent(self, now: float) -> None:

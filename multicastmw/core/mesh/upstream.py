@@ -73,6 +73,11 @@ class Upstream:
         self.second = Second(self, feed, now)
         self.rotation = Rotation(self, feed)
 
+    @property
+    def is_joining(self) -> bool:
+        """Is somebody asked to be the parent?"""
+        return self.joining is not None
+
     def silent_after(self) -> float:
         """Seconds without a packet that say that the parent is gone, if others have more."""
         rate = self._feed.rate
