@@ -3,7 +3,7 @@
 [overlay] seeds, [peer:NAME] ── dialled ── link_up ── Mesh ── dial(sample) ── a link more
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -217,8 +217,12 @@ class MeshService(Service):
         links = self.room.by_node.values()
         if port == self._port and any(host == link.local_address for link in links):
             return True
-        neighbours = self.mesh.neighbours.values()
-        return any(each.node != node and (host, port) in each.sample.addresses for each in neighbours)
+        return any(other != node for other in self._nodes_at(host, port))
+
+    def _nodes_at(self, host: str, port: int) -> Iterator[int]:
+        """The neighbours that have this address."""
+        neighbours = self.mesh.neighbours.items()
+        return (node for node, each in neighbours if (host, port) in each.sample.addresses)
 
     def _attempt(self, host: str, port: int, over: Callable[[Link | None, str], None]) -> None:
         def ended(link: Link | None, why: str) -> None:
@@ -302,7 +306,7 @@ class MeshService(Service):
         """By what it was found to be, or by an address that is its own."""
         if self._led_to.get(Target(host, port)) in self.mesh.neighbours:
             return True
-        return any((host, port) in neighbour.sample.addresses for neighbour in self.mesh.neighbours.values())
+        return next(self._nodes_at(host, port), None) is not None
 
 
 def _port(endpoint: str | None) -> int | None:

@@ -188,14 +188,19 @@ class Repair(NetnsTestCase):
             found = json.loads(receiver.read_output())
             self.assertEqual((300, 0, 0), (found["received"], found["lost"], found["duplicates"]))
 
-    def test_who_cannot_be_dialled_dials_and_has_all(self) -> None:
-        lab = self.make_lab("abcd")
-        hosts = [lab.host(name) for name in "abcd"]
+    def behind_nats(self, names: str, public: int) -> list[Host]:
+        """A mesh in which all but the first so many nodes cannot be dialled; the first one is the seed."""
+        lab = self.make_lab(names)
+        hosts = [lab.host(name) for name in names]
         for host in hosts:
             sections: dict[str, dict[str, object]] = overlay(None if host is hosts[0] else hosts[0])
-            if host in hosts[2:]:
+            if host in hosts[public:]:
                 sections["listen"] = {"endpoint": ""}
             host.start_node(node_ini(host, (), sections))
+        return hosts
+
+    def test_who_cannot_be_dialled_dials_and_has_all(self) -> None:
+        hosts = self.behind_nats("abcd", 2)
         await_linked(hosts[2], "ab")
         await_linked(hosts[3], "ab")
         receiver = hosts[2].spawn(asking(hosts[2], "recv", GROUP, "--json"), log="recv")
@@ -208,13 +213,7 @@ class Repair(NetnsTestCase):
         self.assertEqual([TTL - 2], found["ttl"])  # over the relay, also what was sent again
 
     def test_all_answer_who_asks_them_also_those_who_cannot_reach_each_other(self) -> None:
-        lab = self.make_lab("abcdef")
-        hosts = [lab.host(name) for name in "abcdef"]
-        for host in hosts:
-            sections: dict[str, dict[str, object]] = overlay(None if host is hosts[0] else hosts[0])
-            if host in hosts[3:]:
-                sections["listen"] = {"endpoint": ""}
-            host.start_node(node_ini(host, (), sections))
+        hosts = self.behind_nats("abcdef", 3)
         for host in hosts[3:]:
             await_linked(host, "abc")
         for host in (hosts[5], hosts[1]):

@@ -437,8 +437,10 @@ class Mesh:
 
     def _allowed(self, by: Neighbour, have: Have, now: float) -> list[Held]:
         """What of it is within the bounds: it may have more streams to tell of than this node follows."""
-        known = [held for held in have.streams if self._knows(held.stream)]
-        new = [held for held in have.streams if not self._knows(held.stream)]
+        known: list[Held] = []
+        new: list[Held] = []
+        for held in have.streams:
+            (known if self._knows(held.stream) else new).append(held)
         is_flood = False
         if known and not by.allowance.may_tell(now, len(self.feeds)):
             known, is_flood = [], not new

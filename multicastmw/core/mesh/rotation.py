@@ -71,12 +71,7 @@ class Rotation:
         """It has what we have, or will when it is asked: else it might have it from us."""
         upstream = self._upstream
         return (
-            bool(theirs.path)
-            and theirs.free > 0
-            and not theirs.lent
-            and neighbour is not upstream.parent
-            and upstream.may_feed(neighbour, theirs, now)
-            and now - theirs.at <= self._feed.fresh_within
+            upstream.has_free_place(neighbour, theirs, now)
             and theirs.cost <= upstream.cost() + neighbour.rtt * 5e5
             and upstream.way(neighbour) <= self._longest()
         )

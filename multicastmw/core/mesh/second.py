@@ -78,7 +78,7 @@ class Second:
     def path(self) -> tuple[int, ...]:
         """The nodes that its packets pass, this one last; empty where there is none."""
         theirs = self._feed.theirs.get(self.parent) if self.parent else None
-        return (*theirs.path[-31:], self._feed.short) if theirs and theirs.path else ()
+        return theirs.passes(self._feed.short) if theirs else ()
 
     def shared(self) -> frozenset[int]:
         """The nodes on both ways, but for the origin and this one."""
@@ -239,7 +239,7 @@ class Second:
         """Seconds from the origin by that neighbour, as it says."""
         if neighbour is None:
             return NEVER
-        return self._feed.of(neighbour).cost / 1e6 + neighbour.rtt / 2
+        return self._feed.of(neighbour).way(neighbour.rtt)
 
     def _apart(self, first: Neighbour, now: float) -> tuple[int, Neighbour] | None:
         """Whose way has the fewest nodes in common with the first one's, and how many: then the shortest."""
@@ -260,14 +260,9 @@ class Second:
         """Has it a free slot and another way than ours and the first one's, not much longer?"""
         upstream = self._upstream
         return (
-            bool(theirs.path)
-            and theirs.free > 0
-            and not theirs.lent
-            and neighbour is not self.parent
-            and neighbour is not upstream.parent
-            and upstream.may_feed(neighbour, theirs, now)
+            neighbour is not self.parent
+            and upstream.has_free_place(neighbour, theirs, now)
             and not self._is_over_the_first(theirs)
-            and now - theirs.at <= self._feed.fresh_within
             and self._way(neighbour) <= upstream.cost() / 1e6 + LATER_MOST
         )
 

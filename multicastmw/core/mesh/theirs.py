@@ -84,6 +84,14 @@ class Theirs:
         """For a node of so many slots, so many seconds away, as far as it has said."""
         return self.free > 0 or gives_way(self.worst, slots, rtt)
 
+    def way(self, rtt: float) -> float:
+        """Seconds from the origin by it, who is so far away, as far as it has said."""
+        return self.cost / 1e6 + rtt / 2
+
+    def passes(self, short: int) -> tuple[int, ...]:
+        """The nodes that its packets pass, that one last; empty where it is not known."""
+        return (*self.path[-31:], short) if self.path else ()
+
     def has(self, number: int) -> None:
         if self.highest < 0 or ahead(number, self.highest):
             self.highest = number

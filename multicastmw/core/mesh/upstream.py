@@ -88,7 +88,7 @@ class Upstream:
     def path(self) -> tuple[int, ...]:
         """The nodes that its packets pass, this one last; empty where it is not known."""
         theirs = self._feed.theirs.get(self.parent) if self.parent else None
-        return (*theirs.path[-31:], self._feed.short) if theirs and theirs.path else ()
+        return theirs.passes(self._feed.short) if theirs else ()
 
     def cost(self) -> int:
         """Microseconds from the origin, by half round trips; 0 where it is not known."""
@@ -103,7 +103,7 @@ class Upstream:
         if theirs is None or not theirs.path or self._feed.short in theirs.path:
             return NO_WAY + neighbour.rtt
         is_full = not self.has_room(neighbour, theirs)
-        return theirs.cost / 1e6 + neighbour.rtt / 2 + (FULL_COSTS if is_full else 0.0)
+        return theirs.way(neighbour.rtt) + (FULL_COSTS if is_full else 0.0)
 
     def is_straight(self, direct: float) -> bool:
         """Is the way about as short as it can be, where the origin is so many seconds of round trip away?"""
@@ -197,6 +197,17 @@ class Upstream:
             and not self.second.is_it(neighbour)
         )
 
+    def has_free_place(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
+        """Would it take us beside the parent, as far as it has said lately, and nobody lose a place by it?"""
+        return (
+            bool(theirs.path)
+            and theirs.free > 0
+            and not theirs.lent
+            and neighbour is not self.parent
+            and self.may_feed(neighbour, theirs, now)
+            and now - theirs.at <= self._feed.fresh_within
+        )
+
     def has_room(self, neighbour: Neighbour, theirs: Theirs) -> bool:
         """For us: who carries more, or is nearer, takes the place of another."""
         return theirs.has_room(self._feed.own_slots, neighbour.rtt)
@@ -209,7 +220,7 @@ class Upstream:
         for neighbour, theirs in self._feed.theirs.items():
             if neighbour is self.parent or not theirs.path or not self.may_feed(neighbour, theirs, now):
                 continue
-            way = theirs.cost / 1e6 + neighbour.rtt / 2
+            way = theirs.way(neighbour.rtt)
             if way < way_of_best:
                 best, way_of_best = neighbour, way
         if best is not None:

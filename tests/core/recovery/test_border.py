@@ -11,6 +11,7 @@ from multicastmw.wire.mesh import Have, MeshMessage, Nack, Range
 from multicastmw.wire.messages import decode
 from tests.core.cable import Node, World
 from tests.core.mesh.nodes import MeshNode
+from tests.core.recovery.losing import losing
 
 GROUP = 0xEF010203
 APART = 0.005  # seconds from one packet to the next
@@ -43,18 +44,7 @@ class Border(TestCase):
 
     def lose(self, *numbers: int, way: tuple[Node, Node]) -> None:
         """These numbers do not arrive, the first time that they are sent."""
-        air, (one, other), left = self.world.air, way, set(numbers)
-        send = air.send
-
-        def sends(sender: Node, remote: tuple[str, int], message: bytes) -> None:
-            if sender is one and remote[0] == other.address and message[1] == Op.IP_DATA:
-                number = int.from_bytes(message[44:48], "big")
-                if number in left:
-                    left.discard(number)
-                    return
-            send(sender, remote, message)
-
-        self.patch(air, "send", sends)
+        self.patch(self.world.air, "send", losing(self.world.air, numbers, way))
 
     def said(self, sender: Node, to: Node, kind: type[MeshMessage]) -> list[Any]:
         sent = [

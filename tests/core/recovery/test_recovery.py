@@ -12,6 +12,7 @@ from multicastmw.wire.mesh import Have, MeshMessage, Nack, Range
 from multicastmw.wire.messages import Open, decode, encode
 from multicastmw.wire.probe import GROUP as PROBING
 from tests.core.cable import Node, World
+from tests.core.recovery.losing import losing
 
 GROUP = 0xEF010203
 APART = 0.005  # seconds from one packet to the next
@@ -44,20 +45,9 @@ class Chain(TestCase):
     def talk(self) -> int:
         return sum(m[1] in TALK for _, _, m in self.world.air.sent)
 
-    def lose(self, *numbers: int, way: tuple[Node, Node], of: int = GROUP) -> None:
+    def lose(self, *numbers: int, way: tuple[Node, Node]) -> None:
         """These numbers do not arrive, the first time that they are sent."""
-        air, (a, b), left = self.world.air, way, set(numbers)
-        send = air.send
-
-        def sends(sender: Node, remote: tuple[str, int], message: bytes) -> None:
-            if sender is a and remote[0] == b.address and message[1] == Op.IP_DATA:
-                number = int.from_bytes(message[44:48], "big")
-                if number in left:
-                    left.discard(number)
-                    return
-            send(sender, remote, message)
-
-        self.patch(air, "send", sends)
+        self.patch(self.world.air, "send", losing(self.world.air, numbers, way))
 
 
 class RepairTests(Chain):
