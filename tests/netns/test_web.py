@@ -199,7 +199,7 @@ class Payloads(WebCase):
         self.c.await_status(lambda s: sum(o["clients"] for o in s["outputs"]) == 2, PATIENCE, "two viewers")
         await_wanted(self.a, {"b"}, GROUP)
         count, size = 8_000, 1_316
-        sender = Sender(self.a, GROUP, count=count, rate=1_000, size=size)
+        sender = Sender(self.a, GROUP, count=count, rate=500, size=size)
         got = bytearray()  # what is added to bytes is copied: who reads so is one who does not read
         while b"\r\n\r\n" not in got:
             got += reader.recv(65_536)
