@@ -26,6 +26,7 @@ from tests.netns.kit import (
 )
 
 GROUP = "239.7.7.7"
+QUESTIONS = "239.255.77.68"
 
 
 def overlay(seed: Host | None, **options: object) -> dict[str, dict[str, object]]:
@@ -215,7 +216,9 @@ class Repair(NetnsTestCase):
     def test_all_answer_who_asks_them_also_those_who_cannot_reach_each_other(self) -> None:
         hosts = self.behind_nats("abcdef", 3)
         for host in hosts[3:]:
-            await_linked(host, "abc")
+            host.await_status(
+                lambda status: set("abc") <= set(members_near(status, QUESTIONS)), PATIENCE, "the others"
+            )
         for host in (hosts[5], hosts[1]):
             done = host.run(asking(host, "matrix", "--json", "--probes", "10"))
             found = json.loads(done.stdout)
@@ -224,9 +227,9 @@ class Repair(NetnsTestCase):
             )
 
 
-def members_near(status: dict[str, Any]) -> list[str]:
+def members_near(status: dict[str, Any], group: str = GROUP) -> list[str]:
     """The neighbours in the group."""
-    return next((each["neighbours"] for each in status["mesh"]["groups"] if each["group"] == GROUP), [])
+    return next((each["neighbours"] for each in status["mesh"]["groups"] if each["group"] == group), [])
 
 
 def parent_of(status: dict[str, Any]) -> str | None:
