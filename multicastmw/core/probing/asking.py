@@ -192,6 +192,8 @@ class SurveyAsking(_Asking):
         self.interval = max(interval, INTERVAL_MIN, everybody / PROBES_A_SECOND)
         self.probes = max(1, min(PROBES_MAX, probes, int(LASTS_MAX / self.interval)))
         self._times = SURVEY_TOLD_MESH if grows else SURVEY_TOLD
+        self._patience = NEARLY + AGAIN if grows else NEARLY  # for answers
+        self._knows_all = not grows  # of a mesh only neighbours are known, and others answer as well
         self._told = 0
         self._tries = 0
         self._began = now
@@ -235,7 +237,7 @@ class SurveyAsking(_Asking):
         nodes = missing[:NODES_MAX] if self._tries else ()
         yield self._head(Kind.COLLECT, self._tries, spread), Collect(nodes)
         self._tries += 1
-        self._next_at = now + spread + NEARLY
+        self._next_at = now + spread + self._patience
 
     def accept(self, head: Head, body: Body, node: int, hops: int, now: float) -> None:
         if not isinstance(body, Report) or not self._came(node, head):
@@ -246,7 +248,8 @@ class SurveyAsking(_Asking):
             for each in body.entries
         ]  # fmt: skip
         self._tell({"report": {**self._who(node), "sent": body.sent, "entries": entries}})
-        if self._tries and not self._missing() and self._here.node in self._answered:
+        is_all = self._knows_all and not self._missing() and self._here.node in self._answered
+        if self._tries and is_all:
             self._next_at = now
 
 
