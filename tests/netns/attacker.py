@@ -4,8 +4,9 @@ Started by kit.py in a namespace as `python -IS attacker.py JSON`; needs the sta
 device (not used), state (the file that its JSON goes to), to: [address, port], how, count, and what the way
 needs.  It ends by itself, and holds what it has open until SIGTERM.
 
-    connect   `count` connections from `sources` in turn; each says `says` (hex), `dribble` more bytes of it a
-              second; `then` is hold, reset or close
+    connect   connections from `sources` in turn until `count` of them were answered (a kernel whose queue is
+              full forgets some that look open here); each says `says` (hex), `dribble` more bytes of it a
+              second; `then` is hold, reset or close, and these need no answer
     links     `count` Opens with invented node ids (`same`: with one), each held (`then`: hold) or closed
     pour      one link that says `pieces` (hex, in `file`) again and again for `seconds`
     probes    one link with a data port, and echo requests with the right token for `seconds`
@@ -26,6 +27,7 @@ import time
 TOLD_EVERY = 0.05
 KEEP_ALIVE = struct.pack("!BBHI", 0x10, 9, 0, 8)
 OPENING_MAX = 200  # connections under way at once: as many as a kernel answers without dropping most
+ANSWER_MAX = 10.0  # s for the first word to a caller, which is twice what an Open may take; then it is forgotten
 
 
 def an_open(name: str, node: int, port: int = 0) -> bytes:
@@ -48,7 +50,7 @@ class Attack:
                 told["pieces"] = json.load(file)
         self.to = (told["to"][0], told["to"][1])
         self.counts = {"done": False, "began": time.monotonic(), "opened": 0, "failed": 0, "closed": 0,
-                       "reset": 0, "sent": 0, "received": 0, "codes": {}}  # fmt: skip
+                       "forgotten": 0, "reset": 0, "sent": 0, "received": 0, "codes": {}}  # fmt: skip
         self._said_at = self.stayed = 0.0
         self.held: list[socket.socket] = []
 
@@ -80,27 +82,37 @@ class Attack:
         sources, then = self.told.get("sources") or [""], self.told.get("then", "hold")
         dribble, count = self.told.get("dribble", 0), self.told["count"]
         picker = selectors.DefaultSelector()
-        opening, begun, next_byte, positions = 0, 0, 0.0, {}
+        begun, next_byte, positions = 0, 0.0, {}
+        waiting: dict[socket.socket, float] = {}  # until when each is waited for, the oldest first
         until = time.monotonic() + self.told.get("seconds", 60)
-        while time.monotonic() < until and (begun < count or opening or (dribble and positions)):
-            while begun < count and opening < OPENING_MAX:
+        while time.monotonic() < until and (
+            begun < count + self.counts["forgotten"] or waiting or (dribble and positions)
+        ):
+            now = time.monotonic()
+            while waiting and waiting[first := next(iter(waiting))] <= now:
+                del waiting[first]
+                positions.pop(first, None)
+                self.counts["forgotten"] += 1
+                self.over(picker, first)
+            while begun < count + self.counts["forgotten"] and len(waiting) < OPENING_MAX:
                 caller = socket.socket()
                 caller.setblocking(False)
                 if sources[0]:
                     caller.bind((sources[begun % len(sources)], 0))
                 caller.connect_ex(self.to)
                 picker.register(caller, selectors.EVENT_WRITE, b"")
-                opening, begun = opening + 1, begun + 1
+                waiting[caller], begun = now + ANSWER_MAX, begun + 1
             for key, mask in picker.select(0.05):
                 caller = key.fileobj
                 if mask & selectors.EVENT_WRITE:
-                    opening -= 1
                     if caller.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                        del waiting[caller]
                         self.counts["failed"] += 1
                         self.over(picker, caller)
                         continue
                     self.counts["opened"] += 1
                     if then != "hold":
+                        del waiting[caller]
                         if then == "reset":
                             caller.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         self.over(picker, caller)
@@ -111,6 +123,7 @@ class Attack:
                         self.send(caller, says)
                     picker.modify(caller, selectors.EVENT_READ, b"")
                 else:
+                    waiting.pop(caller, None)
                     try:
                         data = caller.recv(65536)
                     except OSError:
