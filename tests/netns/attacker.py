@@ -27,7 +27,7 @@ import time
 TOLD_EVERY = 0.05
 KEEP_ALIVE = struct.pack("!BBHI", 0x10, 9, 0, 8)
 OPENING_MAX = 200  # connections under way at once: as many as a kernel answers without dropping most
-ANSWER_MAX = 10.0  # s for the first word to a caller, which is twice what an Open may take; then it is forgotten
+ANSWER_MAX = 10.0  # s for the first word to a caller, twice what an Open may take; then it is forgotten
 
 
 def an_open(name: str, node: int, port: int = 0) -> bytes:
