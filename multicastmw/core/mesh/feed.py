@@ -3,6 +3,7 @@
     Feed ── Upstream   the parent, and the choice of another one
       ├──── Brood      the children, and who is taken
       ├──── Gaps       what is missing, and is asked for
+      ├──── Tail       the last packets before a pause, which may be missing, too
       ├──── Kept       what is kept for others, and sent again
       ├──── Order      what waits here for something earlier, as programs want it
       └──── Theirs     one a neighbour: what it has said of the stream
@@ -23,9 +24,10 @@ from multicastmw.core.mesh.kept import Kept, Shelf
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, each
 from multicastmw.core.mesh.order import Order
-from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, MISSING_MAX, PACKET_BYTES, SLOW
+from multicastmw.core.mesh.settings import AT_ONCE, BEACON_EVERY, LIVE, PACKET_BYTES, SLOW
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.core.mesh.suspicion import Suspicion
+from multicastmw.core.mesh.tail import Tail
 from multicastmw.core.mesh.theirs import Theirs
 from multicastmw.core.mesh.upstream import Upstream
 from multicastmw.wire.data import BEACON, CAME_AGAIN, RETRANSMITTED
@@ -52,8 +54,6 @@ ANSWERS = 2.0  # seconds for which what was asked for may come, and for which an
 REST = 1.0  # seconds between two looks at a feed that nothing happens to
 RATE_TOLD, BITS_TOLD = 100_000.0, 1_000_000.0  # as others say, before it is measured: packets/s, kbit/s
 PAUSE = 0.3  # seconds: a packet that is lost behind so long a one would be missed late
-TAIL_RATE, TAIL_MOST = 10.0, 16  # packets/s below which a Have shows what was lost, and packets at most
-TAIL_WAIT = 0.03  # seconds for packets that the Have has overtaken
 FOLLOWS = 0.3  # of a measured rate goes into the mean; all of it when it has become four times as much
 QUIET, QUIET_PACKETS = 0.06, 3  # seconds, and packets' time, after which a stream may pause
 TELLS = 3  # times that a last number is announced to children: a Have may be lost, too
@@ -96,12 +96,11 @@ class Feed:
         self._mean = float(PACKET_BYTES)  # bytes of a packet
         self._near = NEAR_NUMBERS
         self._told, self._tells = -1, 0
-        self._tail: Held | None = None  # what the parent has said that it has, and when that is looked at
-        self._tail_at = NEVER
         self._measured_at = self._beacon_at = now
         self.upstream = Upstream(self, now)
         self.brood = Brood(self)
         self.gaps = Gaps(self)
+        self.tail = Tail(self)
         self.kept = Kept(self)
         self.order = Order(self)
         self.suspicion = Suspicion(self)
@@ -467,13 +466,6 @@ class Feed:
                 upstream.better.beacon(sequence, now)
         return True
 
-    def lacks_end(self, highest: int, now: float) -> None:
-        """The parent has sent so far, and it was long ago: what has not come is lost."""
-        step = (highest - self.top) & MASK
-        if self.top >= 0 and 0 < step <= MISSING_MAX and self.is_at_rest(now):
-            self.gaps.skipped(self.top, step + 1, now)
-            self.top = highest
-
     def _begin(self, sequence: int, by: Neighbour | None, now: float) -> None:
         self._is_true()
         self.top = self.gaps.mark = sequence
@@ -496,22 +488,8 @@ class Feed:
             self.bits = min(BITS_TOLD, float(held.beacon.bits))
         self.suspicion.told(by, held, now)
         self.upstream.told(by, theirs, held, now)
-        if by is self.upstream.parent and self.rate < TAIL_RATE and ahead(held.highest, self.top):
-            self._tail = held
-            self._tail_at = now + TAIL_WAIT
-            self.wake(self._tail_at)
-
-    def _look_for_tail(self, now: float) -> None:
-        """The parent has sent these: where no later packet shows soon that they were lost, its Have did."""
-        self._tail_at = NEVER
-        tail = self._tail
-        if tail is None or tail.missing or self.top < 0:
-            return
-        step = (tail.highest - self.top) & MASK
-        if 0 < step <= TAIL_MOST:
-            self.gaps.parent_has((tail.highest + 1) & MASK, now)
-            self.gaps.skipped(self.top, step + 1, now)
-            self.top = tail.highest
+        if by is self.upstream.parent:
+            self.tail.told(held, now)
 
     def accept_nack(self, by: Neighbour, missing: tuple[Range, ...], now: float) -> None:
         """Sends what is here; what is not is said."""
@@ -592,10 +570,7 @@ class Feed:
         self.brood.tick(now)
         if self.ours:
             return
-        if now >= self._tail_at:
-            self._look_for_tail(now)
-        elif self._tail_at < NEVER:
-            self.wake(self._tail_at)
+        self.tail.tick(now)
         if self.gaps.numbers:
             self.gaps.ask(now)
         if self.order.held:

@@ -257,8 +257,6 @@ class Upstream:
         if by is self.parent:
             if theirs.stalled:
                 self.silence.defer(now)
-            else:
-                self._feed.lacks_end(theirs.highest, now)
         elif self.parent is None:
             if self.joining is None and not theirs.stalled:
                 self.silence.repair(now)

@@ -169,10 +169,10 @@ class Announcements(Case):
         for number in range(40):
             self.others[0].send(GROUP, 3, b"%d" % number, ttl=TTL)
             self.world.run(0.5)
-            late += sum(len(node.host.packets) - before[node] < number + 1 for node in hearers)
+            late += any(len(node.host.packets) - before[node] < number + 1 for node in hearers)
             self.world.run(EVERY - 0.5)
-        self.assertLess(late, 4)  # of 200, of which some ten were lost
-        self.assertGreater(sum(f.counters.recovered for node in hearers for f in self.feeds(node)), 4)
+        self.assertLess(late, 4)  # of 40, of which some ten were lost on the way to somebody
+        self.assertGreater(sum(f.counters.recovered for node in hearers for f in self.feeds(node)), 2)
         for node in hearers:
             self.assertLess(40 - len(node.host.packets) + before[node], 2, node.name)
 
