@@ -244,13 +244,18 @@ class Near:
             if known := self.distances.get(each.node):
                 self.distances[each.node] = known._replace(before=circle.ways.told_before(each))
         self._judge_at = min(self._trials.values(), default=NEVER)
-        merit = circle.ways.merits()
+        merit, spares = circle.ways.merits(), circle.ways.spares()
         near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)
-        for worst in near[NEAR + len(self._trials) :]:
-            if worst not in self._trials and not circle.ways.in_use(worst):
+        besides = near[NEAR + len(self._trials) :]
+        for worst in besides:
+            if worst not in self._trials and worst not in spares and not circle.ways.in_use(worst):
                 circle.part(worst, now)
         others = [each for each, is_near in circle.active.items() if not is_near]
+        others += [each for each in besides if each in spares]  # which are as good as random ones
         if len(others) > circle.wants - NEAR and len(circle.active) > circle.wants:
-            idle = [each for each in others if each.dialled and not circle.ways.in_use(each)]
+            idle = [
+                each for each in others
+                if each.dialled and each not in spares and not circle.ways.in_use(each)
+            ]  # fmt: skip
             if idle:
                 circle.part(max(idle, key=merit), now)

@@ -31,6 +31,7 @@ DEFERRED_MOST = 1.0  # seconds of silence for which a parent may keep us waiting
 SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
 SLOW_PATIENCE = 0.3  # seconds in which a packet that others have comes from the parent, too
 LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
+ALONE_REST = 10.0  # seconds between two searches for somebody beside the silent one, for the same reason
 NEVER = float("inf")
 
 
@@ -48,6 +49,7 @@ class Silence:
         self._deferred_until = now
         self._poll_at = self._leap_at = -NEVER
         self._leaps = 0
+        self._alone_until = -NEVER
         self._shown_at = -NEVER  # when it was seen that others have more, of a stream that pauses for long
 
     def defer(self, now: float) -> None:
@@ -102,6 +104,7 @@ class Silence:
         """Nobody has said that there is more: one whose way is not over who is lost is grafted all the same.
 
         It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
+        Where there is nobody beside who is lost, others are looked for at once.
         """
         if now >= self._leap_at:
             self._leaps = 0
@@ -119,6 +122,9 @@ class Silence:
         if best is not None:
             self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
             upstream.graft(best, now)
+        elif now >= self._alone_until and not self._feed.is_shared:  # which pauses as many senders happen to
+            self._alone_until = now + ALONE_REST
+            self._feed.search(now)
 
     def _others_have_more(self, now: float) -> bool:
         horizon, top = now - self._feed.fresh_within, self._feed.top

@@ -105,6 +105,20 @@ class Upstream:
         is_full = not self.has_room(neighbour, theirs)
         return theirs.way(neighbour.rtt) + (FULL_COSTS if is_full else 0.0)
 
+    def spare(self) -> Neighbour | None:
+        """The nearest to the origin of those whose way passes no node that is between the origin and here."""
+        between = set(self.path()[1:-1])
+        best, way_of_best = None, NEVER
+        if not between:
+            return None
+        for neighbour, theirs in self._feed.theirs.items():
+            way = theirs.way(neighbour.rtt)
+            if way >= way_of_best or not theirs.path or neighbour in self._feed.children:
+                continue
+            if between.isdisjoint(theirs.path[1:]) and self._feed.short not in theirs.path:
+                best, way_of_best = neighbour, way
+        return best
+
     def is_straight(self, direct: float) -> bool:
         """Is the way about as short as it can be, where the origin is so many seconds of round trip away?"""
         return 0 < self.cost() < direct * 5e5 * STRAIGHT + SHORTER_LEAST

@@ -1,6 +1,7 @@
 """How far the streams of one group come, here and over others: what neighbours are chosen by."""
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.feed import Feed
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # What we chose.
 ORIGINS = 4  # that a place is judged by
+SPARED = 32  # streams that neighbours are kept for, whom they do not come by
 NEVER = float("inf")
 
 
@@ -90,6 +92,13 @@ class Ways:
     def may_feed(self, asker: Neighbour) -> bool:
         """Has one of the streams a place for it here?"""
         return any(feed.brood.has_place(asker) for feed in self._feeds() if feed.is_live)
+
+    def spares(self) -> set[Neighbour]:
+        """For each stream the best neighbour whose way passes no node that it passes on its way here, where
+        there is one: whatever single node falls silent, somebody is left to ask."""
+        coming = (feed for feed in self._feeds() if feed.is_live and feed.wants())
+        found = (feed.upstream.spare() for feed in islice(coming, SPARED))
+        return {spare for spare in found if spare is not None}
 
     def in_use(self, neighbour: Neighbour) -> bool:
         """Does a stream go over it?"""

@@ -293,6 +293,25 @@ class NearTest(TestCase):
         stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
         self.assertEqual(stayed, [10, 11])
 
+    def test_one_who_gets_it_past_the_nodes_of_our_way_stays_though_others_are_shorter(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        parent, _ = lone.fed_by(2)
+        lone.accept(parent, have(200, path=(7, 5, 2), cost=10_000))
+        ways = {}
+        for number, path in (10, (7, 5, 10)), (11, (7, 5, 11)), (12, (7, 5, 12)), (13, (7, 13)):
+            neighbour, _ = lone.neighbour(number, 0.02, enters=False)
+            circle.near.measured(neighbour, lone.now)
+            lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
+            lone.accept(neighbour, have(200, path=path, cost=number * 10_000))
+            ways[number] = neighbour
+        for _ in range(int((TRIAL + 1) * RATE)):
+            lone.data(parent, lone.feed().top + 1)
+            lone.pass_time(1 / RATE)
+        stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
+        self.assertEqual(stayed, [10, 11, 13])
+        self.assertEqual(circle.ways.spares(), {ways[13]})
+
     def test_who_was_measured_or_refused_is_tried_again_after_a_while(self) -> None:
         lone = Lone()
         near = lone.mesh.circles[GROUP].near

@@ -7,7 +7,7 @@ from multicastmw.core.mesh.settings import DEFER, LIVE
 from multicastmw.core.mesh.silence import LEAPS
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
-from tests.core.mesh.kit import KEY, Hall, Lone, have, sample_of
+from tests.core.mesh.kit import GROUP, KEY, Hall, Lone, have, sample_of
 
 
 class JoiningTest(TestCase):
@@ -119,6 +119,23 @@ class FedTest(TestCase):
             self.lone.accept(neighbour, have(200, path=(7, 10 + number)))
         self.lone.pass_time(1.0)
         self.assertEqual(sum(len(pen.of(Graft)) for _, pen in pens), LEAPS)
+
+    def test_where_all_ways_go_over_the_silent_one_others_are_dialled_at_once_but_not_in_every_pause(
+        self,
+    ) -> None:
+        lone = self.lone
+        path = 7, self.parent.node >> 32, 3
+        lone.accept(self.other, have(200, path=path))
+        lone.mesh.circles[GROUP].learn((sample_of(20), sample_of(21)), lone.now)
+        lone.pass_time(0.15)
+        self.assertEqual({sample.node for sample in lone.dialled}, {sample_of(20).node, sample_of(21).node})
+        self.assertEqual(self.other_pen.of(Graft), [])
+        for number in range(201, 205):
+            lone.data(self.parent, number)
+            for _ in range(5):  # it was a pause, and there are more
+                lone.pass_time(0.2)
+                lone.accept(self.other, have(number, path=path))
+        self.assertEqual(lone.mesh.counters.searches, 1)
 
     def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
         third, third_pen = self.lone.neighbour(5, 0.03)
