@@ -276,7 +276,7 @@ def _has_tree(status: Status) -> bool:
 def _no_peers(status: Status) -> str:
     if not status.get("mesh"):
         return "no peers: [peer:NAME] names whom to dial"
-    return "no peers: mcmw show events says which seeds were asked, and why none is a neighbour"
+    return "no peers: mcmw show events says which seeds were asked, and what came of it"
 
 
 def _style(peer: dict[str, Any]) -> str:

@@ -27,6 +27,20 @@ HOSTS_SHOWN = 64
 by_channel = attrgetter("channel")
 
 
+def who_sends_from(source: str, routes: Iterable[RouteStatus], here: int) -> int | None:
+    """The id of a node that has numbered packets from that address, and is not this one.
+
+    What this node sent before it was started again is its own.
+    """
+    for route in routes:
+        if route.source == source:
+            for stream in route.streams:
+                node = node_of(int(stream.origin, 16))
+                if node != here:
+                    return node
+    return None
+
+
 class Groups:
     """Keeps the last one of each channel, as most stay as they are."""
 

@@ -1,6 +1,7 @@
 """Takes the status snapshot: reads every part once, changes none."""
 
 import os
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw import __version__
@@ -13,6 +14,7 @@ from multicastmw.core.status import (
     QuerierView,
     ReachStatus,
     RefusedReload,
+    RouteStatus,
     Status,
     TapStatus,
     TlsStatus,
@@ -22,7 +24,7 @@ from multicastmw.net.clockwork import wall
 from multicastmw.services import sessionstatus
 from multicastmw.services.meshstatus import Meshes
 from multicastmw.services.peerstatus import Peers
-from multicastmw.services.routestatus import SHOWN_MAX, Groups, Routes
+from multicastmw.services.routestatus import SHOWN_MAX, Groups, Routes, who_sends_from
 from multicastmw.wire import ipv4
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Snapshots:
         node = self._node
         hosts = node.tap.querier.snapshot(now)
         routes = node.router.routes()
+        shown = self.routes.take(routes)
         return Status(
             node=_node(node, now),
             tap=_tap(node),
@@ -53,7 +56,7 @@ class Snapshots:
             querier=_querier(node, hosts),
             peers=self._peers.take(now),
             groups=self._groups.take(hosts),
-            routes=self.routes.take(routes),
+            routes=shown,
             streams=node.health.status(now),
             nodes=self._reached(),
             mesh=self._mesh.take(now),
@@ -72,6 +75,7 @@ class Snapshots:
             warnings=(
                 node.config.warnings
                 + node.room.namesakes.current(now)
+                + _address_elsewhere(node, shown)
                 + _listens_nowhere(node)
                 + node.web.warnings()
                 + _waiting(node)
@@ -101,6 +105,20 @@ def _by_name(node: ReachStatus) -> str:
 def _waiting(node: "NodeService") -> tuple[str, ...]:
     """What node.ini says and the node does not do before it is started again."""
     return tuple(change.sentence() for change in node.reloading.pending) if node.reloading else ()
+
+
+def _address_elsewhere(node: "NodeService", routes: Iterable[RouteStatus]) -> tuple[str, ...]:
+    """The kernel drops what claims to come from itself, so nothing of what the other one sends is heard."""
+    address = node.tap.config.address
+    other = who_sends_from(str(address.ip), routes, node.room.here.node) if address else None
+    if other is None:
+        return ()
+    link = node.room.by_node.get(other)
+    name = link.name if link else node.room.reach.name(other) or "another node"
+    return (
+        f"[tap] address: {address} is in use at {name}, too, whose packets no program here gets:"
+        " give one of them another address",
+    )
 
 
 def _listens_nowhere(node: "NodeService") -> tuple[str, ...]:

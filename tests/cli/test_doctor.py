@@ -8,14 +8,14 @@ from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.doctor.checks import examine
-from multicastmw.cli.doctor.command import lines, show
-from multicastmw.cli.doctor.facts import Facts, address_of, memberships, routed_into
+from multicastmw.cli.doctor.command import NAME, lines, show
+from multicastmw.cli.doctor.facts import Facts, address_of, memberships, networks_of, routed_into
 from multicastmw.cli.doctor.finding import Check, Verdict
 from multicastmw.cli.doctor.probe import Heard
 
 IDS = [
-    "node", "tap", "fast-path", "routes", "wrong-interface", "rp-filter", "ttl", "mtu", "buffers", "querier",
-    "bridge-snooping", "peers", "ports", "listening", "own-tap", "clock", "firewall",
+    "node", "identity", "tap", "network", "fast-path", "routes", "wrong-interface", "rp-filter", "ttl", "mtu",
+    "buffers", "querier", "bridge-snooping", "peers", "ports", "listening", "own-tap", "clock", "firewall",
 ]  # fmt: skip
 
 
@@ -93,6 +93,22 @@ class Harm(Case):
         refused = status(refused_reload={"why": "line 3: [tap] mtu: not a number"})
         self.is_bad(Verdict.WARN, found("node", of=refused), "line 3", "mcmw check")
 
+    def test_a_name_that_two_nodes_have(self) -> None:
+        said = "the node name b is in use at 192.0.2.2 and at 192.0.2.4: give one of them another name"
+        self.is_bad(Verdict.WARN, found("identity", of=status(warnings=[said])), said, "[node] name = ")
+        self.is_ok(found("identity", of=status(warnings=["[listen] endpoint: tcp:4600: Address in use"])))
+
+    def test_an_address_that_two_nodes_have(self) -> None:
+        said = "[tap] address: 10.88.0.2/24 is in use at c, too, whose packets no program here gets: ..."
+        self.is_bad(Verdict.FAIL, found("identity", of=status(warnings=[said])), said, "[tap] address = ")
+
+    def test_a_network_that_another_interface_has(self) -> None:
+        podman = ("podman0", IPv4Network("10.88.0.0/16"))
+        check = found("network", networks=(("eth0", IPv4Network("192.0.2.0/24")), podman))
+        self.is_bad(Verdict.WARN, check, "10.88.0.0/24 of mcmw0", "10.88.0.0/16 of podman0", "[tap] address")
+        self.is_ok(found("network", networks=(("eth0", IPv4Network("10.88.1.0/24")),)))
+        self.is_ok(found("network", of=status(tap={"address": None}), networks=(podman,)))
+
     def test_a_tap_that_is_not_there(self) -> None:
         pending = status(tap={"state": "pending", "why": "no such device"})
         self.is_bad(Verdict.FAIL, found("tap", of=pending), "mcmw0 is pending: no such device")
@@ -111,6 +127,12 @@ class Harm(Case):
                     "AmbientCapabilities=CAP_BPF CAP_NET_ADMIN CAP_PERFMON")  # fmt: skip
         self.is_bad(Verdict.WARN, found("fast-path", of=slow), "docs/fastpath.rst")
         self.is_ok(found("fast-path", of=status(fastpath={"on": False, "mode": "off"})))
+
+    def test_a_fast_path_that_tls_leaves_nothing_to_do(self) -> None:
+        inside = {"on": False, "why": "data go inside TLS"}
+        self.is_ok(found("fast-path", of=status(fastpath=inside, node={"tls": {"udp_in_clear": False}})))
+        clear = status(fastpath={"on": False, "why": "no"}, node={"tls": {"udp_in_clear": True}})
+        self.is_bad(Verdict.WARN, found("fast-path", of=clear), "no")
 
     def test_groups_that_are_routed_elsewhere(self) -> None:
         check = found("routes", groups_by={"239.0.0.0/8": "mcmw0", "224.0.0.0/4": "eth0"})
@@ -239,6 +261,8 @@ class Harm(Case):
         self.is_bad(
             Verdict.FAIL, found("peers", of=down), "a: no link", "connection refused", "tcp:192.0.2.1:4600"
         )
+        refused = status(peers=[peer(state="waiting", why="Connection refused")])
+        self.is_bad(Verdict.FAIL, found("peers", of=refused), "does a node run, at that port?")
         self.is_bad(Verdict.WARN, found("peers", of=status(peers=[])), "no peer", "[peer:NAME]")
         self.is_ok(found("peers", of=status(peers=[peer(), peer(state="standby")])))
 
@@ -260,6 +284,21 @@ class Harm(Case):
         self.is_bad(Verdict.WARN, found("peers", of=status(peers=[], mesh=mesh | {"seeds": []})), "no seeds")
         down = [peer(state="waiting", why="connection refused")]
         self.is_bad(Verdict.FAIL, found("peers", of=status(peers=down, mesh=linked)), "a: no link")
+
+    def test_what_mends_a_seed_is_of_the_reason(self) -> None:
+        for why, mend in (
+            ("no answer within 4 s", "firewall"),
+            ("DNS lookup failed: that name has no address", "getent hosts"),
+            ("closed by the peer: TLS is required", "mcmw keys node"),
+            ("TLS: its certificate is not from one of our authorities", "one authority"),
+            ("TLS: its certificate has expired", "mcmw check"),
+            ("it has our own node id", "seeds without itself"),
+            ("it speaks another protocol, and is no node", "another program's"),
+        ):
+            seeds = {"seeds": [{"seed": "tcp:x.example.net:4600", "why": why}], "neighbours": []}
+            check = found("peers", of=status(peers=[], mesh=seeds))
+            self.is_bad(Verdict.FAIL, check, why, mend)
+            self.assertLessEqual(max(map(len, lines(check, 80))), 80)
 
     def test_seeds_of_an_engine_that_asks_none(self) -> None:
         ignored = "[overlay] seeds: ignored, as engine is static, and meant for engine = mesh"
@@ -319,6 +358,7 @@ class FactsTests(SynchronousTestCase):
         )
         self.assertEqual((IPv4Network("10.99.2.0/24"),), routed_into(text, "mcmw0"))
         self.assertEqual((), routed_into("", "mcmw0"))
+        self.assertEqual((("mcmw0", IPv4Network("10.99.2.0/24")),), networks_of(text))
 
     def test_where_a_peer_is_or_is_dialled(self) -> None:
         self.assertEqual("192.0.2.1", address_of(peer(endpoint=None)))
@@ -337,7 +377,7 @@ class Shown(SynchronousTestCase):
     def test_what_is_wrong_comes_first_and_fits_the_screen(self) -> None:
         text = self.shown(everything=False)
         self.assertLess(text.index("firewall"), text.index("peers"))
-        self.assertTrue(text.endswith("15 of 17 checks found nothing wrong\n"), text)
+        self.assertTrue(text.endswith("17 of 19 checks found nothing wrong\n"), text)
         self.assertNotIn("clock", text)
         for line in text.splitlines():
             self.assertTrue(len(line) <= 80 or "-->" in line, line)
@@ -360,7 +400,7 @@ class Shown(SynchronousTestCase):
         check = Check("x", Verdict.FAIL, "what " * 30, "why " * 30, "mend " * 40)
         mends = [line for line in lines(check, 80) if "-->" in line]
         self.assertEqual(1, len(mends))
-        self.assertEqual(200 + 22, len(mends[0]))
+        self.assertEqual(200 + len(f"{'':<{NAME}}--> "), len(mends[0]))
 
     def test_it_goes_into_json(self) -> None:
         (check,) = json.loads(json.dumps([found("clock")._asdict()]))

@@ -103,7 +103,7 @@ class Doctor(Tree):
         Sender(self.tree.a, GROUP, count=50).finish()
         self.at_once(lambda host: self.assertEqual({}, self.bad(host), host.name))
         code, out, err = mcmw(self.tree.b, "doctor")
-        self.assertEqual((0, "17 of 17 checks found nothing wrong\n", ""), (code, out, err))
+        self.assertEqual((0, "19 of 19 checks found nothing wrong\n", ""), (code, out, err))
 
     def test_a_firewall_that_drops_igmp_or_its_router_alert_on_its_way_out_and_in(self) -> None:
         """Each of the four on a host of its own."""
@@ -218,6 +218,24 @@ class Doctor(Tree):
         self.assertEqual(0, a.run(["sh", "-c", check["mend"]]).returncode)
         await_linked(a, "b")
         self.assertEqual({}, self.bad(a))
+
+    def test_another_node_with_the_address_of_this_one(self) -> None:
+        a, c = self.tree.a, self.tree.c
+        twice = f"10.88.0.{c.index}"
+        Receiver(c, GROUP)
+        await_wanted(a, {"b"}, GROUP)
+        a.ip(f"address add {twice}/32 dev lo")
+        sender = Sender(a, GROUP, source=twice)
+        c.await_status(lambda status: bool(status["routes"]), PATIENCE, "packets")
+        self.assertIn(f"{twice}/24 is in use at a, too", self.bad(c)["identity"]["what"])
+        sender.stop()
+
+    def test_a_network_that_a_container_bridge_has(self) -> None:
+        c = self.tree.c
+        c.ip("link add podman0 type dummy")
+        c.ip("address add 10.88.0.1/16 dev podman0")
+        c.ip("link set podman0 up")
+        self.assertIn("10.88.0.0/16 of podman0", self.finds(c, "network")["what"])
 
     def test_somebody_else_who_asks(self) -> None:
         host = self.tree.c

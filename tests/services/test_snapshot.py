@@ -73,6 +73,14 @@ class ASnapshot(SynchronousTestCase):
             [False, True, True], [old is new for old, new in zip(before.routes, after.routes, strict=True)]
         )
 
+    def test_warns_of_a_node_that_sends_from_the_address_of_this_one(self) -> None:
+        node = large_node(self.folder, PEERS, GROUPS, 2)
+        said = "[tap] address: 10.88.0.2/24 is in use at studio0.example.net, too, "
+        self.assertFalse([text for text in node.snapshots.take(NOW).warnings if said in text])
+        over = next(iter(node.room.by_node.values()))
+        packet(node, over, FIRST_GROUP, FIRST_SOURCE + 2, count(1_000))
+        self.assertEqual(1, len([text for text in node.snapshots.take(NOW).warnings if said in text]))
+
     def test_does_not_change_when_the_next_one_is_taken(self) -> None:
         before, after = self.both(self.node())
         self.assertEqual((1, 2), (packets(before.routes[0]), packets(after.routes[0])))

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable
 
 from multicastmw.cli.doctor.facts import Facts
-from multicastmw.cli.doctor.finding import Check, Status, ok, warn
+from multicastmw.cli.doctor.finding import Check, Status, fail, ok, warn
 from multicastmw.cli.doctor.of_host import (
     clock,
     fast_path,
     firewall,
+    network,
     querier,
     routes,
     rp_filter,
@@ -36,9 +37,25 @@ def node(status: Status, facts: Facts) -> Check:
     return ok("node", f"{name} runs since {span(status['node']['uptime'])}")
 
 
+def identity(status: Status, facts: Facts) -> Check:
+    """A name or an address that another node has, too: what this node has seen of it, or was told."""
+    in_use = [text for text in status["warnings"] if " is in use " in text]
+    if not in_use:
+        return ok("identity", "no other node is seen with this name, or this address on its TAP")
+    if in_use[0].startswith("[tap] address"):
+        return fail(
+            "identity", in_use[0], "the kernel drops packets that claim to come from itself",
+            "[tap] address = one that no other node has",
+        )  # fmt: skip
+    return warn(
+        "identity", in_use[0], "nodes of one name take each other's links; it was so in the last ten minutes",
+        "[node] name = another one, and start that node again",
+    )  # fmt: skip
+
+
 CHECKS: Iterable[Callable[[Status, Facts], Check]] = (
-    node, tap, fast_path, routes, wrong_interface, rp_filter, ttl, mtu, buffers, querier, snooping, peers,
-    ports, listening, own_tap, clock,
+    node, identity, tap, network, fast_path, routes, wrong_interface, rp_filter, ttl, mtu, buffers, querier,
+    snooping, peers, ports, listening, own_tap, clock,
 )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from multicastmw.cli.which import control_of, programs_device, unanswered
 
 SICK = 5  # exit code
 COLOURS = {Verdict.OK: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
-NAME = 18  # columns: a verdict and a check's name
+NAME = 21  # columns: a verdict and a check's name, the longest of which is wrong-interface
 
 
 @click.command(

@@ -4,7 +4,7 @@ import ctypes
 import os
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
@@ -21,6 +21,7 @@ Status = dict[str, Any]
 
 TIME_ERROR = 5  # adjtimex(2): nobody keeps this clock
 SOME_GROUP = 0x10203  # in a prefix of that size: whose route is looked up for programs that name no interface
+ANYWHERE = IPv4Address(0)
 SOMEWHERE = ("192.0.2.1", 9)  # of no network (RFC 5737); nothing is sent there
 
 
@@ -42,6 +43,7 @@ class Facts:
     groups_by: Mapping[str, str | None] = field(default_factory=dict)
     ways: Mapping[str, str | None] = field(default_factory=dict)  # the interface towards an address
     into_tap: tuple[IPv4Network, ...] = ()  # what is routed to the TAP
+    networks: tuple[tuple[str, IPv4Network], ...] = ()  # of other interfaces than the TAP, with their names
     snoops: bool = False  # the TAP's bridge forwards only to ports that it has heard reports on
     walls: tuple[Wall, ...] = ()  # chains of a firewall that may stop something
     clock_is_kept: bool = True
@@ -65,6 +67,7 @@ def gather(status: Status, earlier: Status | None = None) -> Facts:
         groups_by=_groups_by(status["tap"]["groups"]),
         ways=_ways([*sources, *peers]),
         into_tap=_into(device),
+        networks=_networks(device),
         snoops=bool(gateway) and _snoops(gateway["bridge"]),
         walls=standing(),
         clock_is_kept=_clock_is_kept(),
@@ -93,13 +96,24 @@ def memberships(text: str) -> dict[str, frozenset[str]]:
 
 def routed_into(text: str, device: str) -> tuple[IPv4Network, ...]:
     """What /proc/net/route sends to a device."""
-    rows = [line.split() for line in text.splitlines()[1:]]
-    found = []
-    for row in rows:
+    return tuple(network for name, network, _ in _routes(text) if name == device)
+
+
+def networks_of(text: str) -> tuple[tuple[str, IPv4Network], ...]:
+    """The interfaces' own networks, from /proc/net/route: whose hosts are reached without a gateway."""
+    return tuple(
+        (name, network)
+        for name, network, gateway in _routes(text)
+        if gateway == ANYWHERE and network.prefixlen and not network.is_multicast
+    )
+
+
+def _routes(text: str) -> Iterator[tuple[str, IPv4Network, IPv4Address]]:
+    """Device, network and gateway of each line of /proc/net/route."""
+    for line in text.splitlines()[1:]:
+        row = line.split()
         with suppress(ValueError, struct.error, IndexError):
-            if row[0] == device:
-                found.append(IPv4Network((str(_address(row[1])), str(_address(row[7])))))
-    return tuple(found)
+            yield row[0], IPv4Network((str(_address(row[1])), str(_address(row[7])))), _address(row[2])
 
 
 def _address(word: str) -> IPv4Address:
@@ -165,10 +179,18 @@ def _joined() -> dict[str, frozenset[str]]:
 
 
 def _into(device: str) -> tuple[IPv4Network, ...]:
+    return routed_into(_table(), device)
+
+
+def _networks(device: str) -> tuple[tuple[str, IPv4Network], ...]:
+    return tuple((name, network) for name, network in networks_of(_table()) if name != device)
+
+
+def _table() -> str:
     try:
-        return routed_into(Path("/proc/net/route").read_text(), device)
+        return Path("/proc/net/route").read_text()
     except OSError:
-        return ()
+        return ""
 
 
 def _groups_by(prefixes: Iterable[str]) -> dict[str, str | None]:

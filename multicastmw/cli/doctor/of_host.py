@@ -35,12 +35,29 @@ def fast_path(status: Status, facts: Facts) -> Check:
         return ok("fast-path", "it comes with the TAP")
     if found["on"] or found["mode"] == "off":
         return ok("fast-path", "the kernel forwards" if found["on"] else "off, as node.ini says")
-    mend = "docs/fastpath.rst, What it needs; or [fastpath] mode = off"
+    if (tls := status["node"]["tls"]) and not tls["udp_in_clear"] and found["mode"] == "auto":
+        return ok("fast-path", "none, as data go inside TLS; [tls] udp-in-clear = yes has them outside")
+    mend = "docs/fastpath.rst; or [fastpath] mode = off"
     if held is not None and "CAP_SYS_ADMIN" not in held and not held >= FAST:
         mend = f"AmbientCapabilities={' '.join(sorted(FAST))} in its unit (etc/mcmw.service)"
     return warn(
         "fast-path", f"the kernel forwards nothing: {found['why']}",
         "each packet passes the node's process, at several times the cost", mend,
+    )  # fmt: skip
+
+
+def network(status: Status, facts: Facts) -> Check:
+    """The virtual Ethernet's addresses, which nothing else may use."""
+    device, address = status["tap"]["device"], status["tap"]["address"]
+    own = IPv4Interface(address).network if address else None
+    shared = [(name, other) for name, other in facts.networks if own and other.overlaps(own)]
+    if not shared:
+        return ok("network", f"the network of {device} is no other interface's")
+    name, other = shared[0]
+    return warn(
+        "network", f"{own} of {device} and {other} of {name} overlap",
+        f"hosts of {name} are looked for on {device}, or will be when {name} comes back after a pause",
+        "[tap] address, at all nodes: of a network of its own",
     )  # fmt: skip
 
 

@@ -7,6 +7,25 @@ from multicastmw.cli.doctor.finding import NAMED, Check, Status, fail, ok, warn
 from multicastmw.cli.text import amount, some
 from multicastmw.endpoints import is_loopback, listened
 
+# What mends it, by words of what the last try to reach a node ended with; the first that fits.
+MENDS = {
+    "DNS lookup failed": "the host's name in node.ini; getent hosts NAME tries it",
+    "DNS knows no": "in DNS: SRV of _mcmw._tcp.NAME (docs/overlay.rst)",
+    "nobody answers at": "[overlay] seeds = tcp:HOST:4600 beside lan:",
+    "Connection refused": "there: does a node run, at that port?  ss -ltnp",
+    "own node id": "[overlay] seeds without itself; a clone: [node] name",
+    "TLS is required": "[tls], with a key from there: mcmw keys node NAME",
+    "does not speak TLS": "[tls] at both, or at neither",
+    "from one of our authorities": "[tls]: keys of both from one authority",
+    "from one of its authorities": "[tls]: keys of both from one authority",
+    "TLS:": "mcmw check NODE.INI, here and there",
+    "no node": "node.ini: that port is another program's",
+}
+
+
+def _mend(why: str, otherwise: str) -> str:
+    return next((mend for words, mend in MENDS.items() if words in why), otherwise)
+
 
 def peers(status: Status, facts: Facts) -> Check:
     mesh = status.get("mesh")
@@ -30,7 +49,10 @@ def peers(status: Status, facts: Facts) -> Check:
     return fail(
         "peers", f"{names}: no link",
         first["why"] or "it was not reached yet",
-        f"there: mcmw doctor; its firewall: TCP to {first['endpoint'] or 'the port of [listen]'}",
+        _mend(
+            first["why"],
+            f"there: mcmw doctor; its firewall: TCP to {first['endpoint'] or 'the port of [listen]'}",
+        ),
     )  # fmt: skip
 
 
@@ -38,7 +60,7 @@ def _neighbours(mesh: Status) -> Check:
     """Those of a mesh, to whom the seeds are the way."""
     lost = [f"{each['seed']}: {each['why']}" for each in mesh["seeds"] if each["why"]]
     linked = len(mesh["neighbours"])
-    mend = "at the seed: mcmw doctor; its firewall: TCP to its port"
+    mend = _mend(lost[0] if lost else "", "at the seed: mcmw doctor; its firewall: TCP to its port")
     if linked and not lost:
         return ok("peers", f"{linked} neighbour{'s are' if linked > 1 else ' is'} there")
     if linked:
