@@ -69,7 +69,8 @@ def state(found: dict[str, Any]) -> str:
     if not found["on"]:
         return f"off: {found['why']}"
     devices = ", ".join(found["uplinks"]) or "no peers yet"
-    return f"on ({found['way']}, {devices}), {found['routes']} routes in the kernel"
+    routes = "1 route" if found["routes"] == 1 else f"{found['routes']} routes"
+    return f"on ({found['way']}, {devices}), {routes} in the kernel"
 
 
 LEFT = {

@@ -21,6 +21,10 @@ from multicastmw.literals import shown
 
 INI = "node.ini"
 PORT = 4600
+UPLINK = """\
+# What this host can send for others, in kbit/s; without it 20 Mbit/s are taken for granted.
+#uplink = 20000
+"""
 
 Sections = dict[str, dict[str, str]]
 Nodes = Mapping[str, Config]
@@ -61,6 +65,8 @@ class Plan(NamedTuple):
             f"[{title}]\n" + "".join(f"{name} = {value}\n" for name, value in options.items())
             for title, options in (sections | self.sections).items()
         ]
+        if self.overlay:
+            blocks[list(sections).index("overlay")] += UPLINK
         return "\n".join(["# Made by `mcmw setup`; mcmw-node.ini(5) explains every option.\n", *blocks])
 
 

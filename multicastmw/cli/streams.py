@@ -69,7 +69,12 @@ def chosen(streams: list[Stream], group: str) -> list[Stream]:
 
 
 def render(console: Console, streams: list[Stream], refused: str = "", more: int = 0) -> None:
-    """A line a stream; below, what is to be said of those that are not well."""
+    """A line a stream; below, what is to be said of those that are not well.
+
+    That a group is looked at, and not who sends there, is said only where nobody is known to.
+    """
+    sent = {stream["group"] for stream in streams if stream["source"] != "any"}
+    streams = [stream for stream in streams if stream["source"] != "any" or stream["group"] not in sent]
     room = console.width - FIGURES - max((len(where(stream)) for stream in streams), default=0)
     longest = max((len(_programme(stream)) for stream in streams), default=0)
     names = max(NAMES_LEAST, min(room // 2, max(longest, len("programme"))))

@@ -112,6 +112,10 @@ class Meshes(Case):
             self.assertEqual(((), ()), (config.peers, config.warnings))
             self.assertTrue(config.tls)
 
+    def test_what_one_may_have_to_say_stands_there_as_a_comment(self) -> None:
+        self.made("--mesh", "a=192.0.2.1", "b=192.0.2.2", "c")
+        self.assertIn("\n#uplink = 20000\n", (self.folder / "c" / "node.ini").read_text())
+
     def test_who_cannot_be_reached_listens_nowhere_whatever_the_port(self) -> None:
         self.made("--mesh", "--port", "4700", "b=h", "a")
         listen = self.config("a").listen

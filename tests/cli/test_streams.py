@@ -39,6 +39,11 @@ class RenderTests(SynchronousTestCase):
         text = drawn(stream(health="bad", way_errors=12, reason="Continuity_count_error: the way 12"))
         self.assertIn("239.1.1.1:5004 from 10.88.0.1 at a: Continuity_count_error: the way 12", text)
 
+    def test_a_group_of_which_streams_are_known_has_no_line_of_nobody(self) -> None:
+        nobody = stream(source="any", node=None, health="unknown", reason="nothing has come for 3 s")
+        self.assertNotIn("nothing has come", drawn(stream(), nobody))
+        self.assertIn("from any: nothing has come for 3 s", drawn(stream(group="239.2.2.2"), nobody))
+
     def test_the_widest_stream_fits_80_columns(self) -> None:
         text = drawn(
             stream(

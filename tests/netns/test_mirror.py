@@ -154,7 +154,7 @@ class Streams(Case):
         self.assertIn(f"{S} to {GROUP} is forwarded by the kernel", node_log(tree.b))
         code, out, err = mcmw(tree.b, "fastpath")
         self.assertEqual((0, ""), (code, err))
-        self.assertTrue(out.startswith("on (tcx, u0), 1 routes in the kernel\n"), out)
+        self.assertTrue(out.startswith("on (tcx, u0), 1 route in the kernel\n"), out)
 
     def test_a_thousand_groups_to_three_destinations(self) -> None:
         tree = self.tree()
