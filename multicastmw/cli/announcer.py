@@ -11,8 +11,11 @@ from contextlib import AbstractContextManager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 
+from multicastmw.cli.text import wrapped
+
 # Takes how far each bar of a stage is.
 Tell = Callable[[Mapping[str, int]], None]
+TOGETHER = "\u00a0"
 QUARTERS = 4  # a plain log gets so many lines of a stage
 
 
@@ -50,10 +53,15 @@ class Lines(Silence):
             share = min(done.get(name, 0) / (total or math.inf) for name, total in totals.items())
             if int(share * QUARTERS) > told:
                 told = int(share * QUARTERS)
-                counts = ", ".join(f"{name} {done[name]:,} of {total:,}" for name, total in totals.items())
-                self.line(f"  {counts}")
+                self.line(_counts(done, totals))
 
         yield tell
+
+
+def _counts(done: Mapping[str, int], totals: Mapping[str, int]) -> str:
+    """In lines of 80 columns, none of which ends within a count."""
+    each = [f"{name} {done[name]:,} of {total:,}".replace(" ", TOGETHER) for name, total in totals.items()]
+    return wrapped(f"  {', '.join(each)}").replace(TOGETHER, " ")
 
 
 class Bars(Lines):
