@@ -93,6 +93,12 @@ class Harm(Case):
         refused = status(refused_reload={"why": "line 3: [tap] mtu: not a number"})
         self.is_bad(Verdict.WARN, found("node", of=refused), "line 3", "mcmw check")
 
+    def test_a_way_on_which_long_packets_vanish(self) -> None:
+        check = found("mtu", swallowed={"192.0.2.1": 1400})
+        self.is_bad(Verdict.FAIL, check, "more than 1400 bytes", "to a", "[tap] mtu = 1312 at all who send")
+        self.assertLessEqual(max(map(len, lines(check, 80))), 80)
+        self.assertNotIn("[tap] mtu", found("mtu", swallowed={"192.0.2.1": 100}).mend)
+
     def test_a_name_that_two_nodes_have(self) -> None:
         said = "the node name b is in use at 192.0.2.2 and at 192.0.2.4: give one of them another name"
         self.is_bad(Verdict.WARN, found("identity", of=status(warnings=[said])), said, "[node] name = ")

@@ -11,7 +11,9 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+from multicastmw.cli.doctor.paths import swallowed
 from multicastmw.cli.doctor.walls import Wall, standing
+from multicastmw.core.fastpath.tables import AROUND
 from multicastmw.endpoints import dialled, is_address
 from multicastmw.net import netlink
 from multicastmw.net.bpf.kernel import CAPABILITIES, SYS_ADMIN, effective_capabilities
@@ -45,6 +47,9 @@ class Facts:
     into_tap: tuple[IPv4Network, ...] = ()  # what is routed to the TAP
     networks: tuple[tuple[str, IPv4Network], ...] = ()  # of other interfaces than the TAP, with their names
     snoops: bool = False  # the TAP's bridge forwards only to ports that it has heard reports on
+    swallowed: Mapping[str, int] = field(
+        default_factory=dict
+    )  # by peer's address, the longest packet that comes through, where long ones vanish
     walls: tuple[Wall, ...] = ()  # chains of a firewall that may stop something
     clock_is_kept: bool = True
 
@@ -69,6 +74,7 @@ def gather(status: Status, earlier: Status | None = None) -> Facts:
         into_tap=_into(device),
         networks=_networks(device),
         snoops=bool(gateway) and _snoops(gateway["bridge"]),
+        swallowed=_swallowed(status),
         walls=standing(),
         clock_is_kept=_clock_is_kept(),
     )
@@ -78,6 +84,14 @@ def address_of(peer: Status) -> str | None:
     """Where a peer is, or is dialled; None where that is a name."""
     found = peer["address"] or (dialled(peer["endpoint"]).get("host") if peer["endpoint"] else None)
     return found if found and is_address(found) else None
+
+
+def _swallowed(status: Status) -> Mapping[str, int]:
+    """Of the ways that datagrams go, with the longest that programs here may cause."""
+    linked = [peer for peer in status["peers"] if peer["state"] == "up" and peer["data"] == "udp"]
+    addresses = [address for peer in linked if (address := address_of(peer)) and ":" not in address]
+    longest = min(status["tap"]["longest"] or 0, status["tap"]["mtu"] or 0)
+    return swallowed(addresses, longest + AROUND) if addresses and longest else {}
 
 
 def memberships(text: str) -> dict[str, frozenset[str]]:

@@ -5,9 +5,12 @@ status of some seconds before is held against that of now: where packets passed 
 harm, it is mended; where nothing passed, nobody can tell, and the count stands.
 """
 
-from multicastmw.cli.doctor.facts import Facts
+from multicastmw.cli.doctor.facts import Facts, address_of
 from multicastmw.cli.doctor.finding import NAMED, Check, Status, fail, ok, warn
 from multicastmw.cli.text import amount, some
+from multicastmw.core.fastpath.tables import AROUND
+
+TAP_LEAST = 576  # that [tap] mtu may be
 
 
 def is_over(harmed: int, passed: int, harmed_before: int | None, passed_before: int | None) -> bool:
@@ -44,6 +47,8 @@ def ttl(status: Status, facts: Facts) -> Check:
 def mtu(status: Status, facts: Facts) -> Check:
     tap, before = status["tap"], facts.earlier.get("tap", {}).get("counters", {})
     counters, longest = tap["counters"], tap["longest"]
+    if facts.swallowed:
+        return _swallowed(status, facts)
     split = counters["fragments_made"]
     over = is_over(split, counters["received"], before.get("fragments_made"), before.get("received"))
     if not split or over:
@@ -53,6 +58,20 @@ def mtu(status: Status, facts: Facts) -> Check:
         "mtu", f"packets were longer than {longest} bytes: {amount(split)} pieces were made",
         "a lost piece is a lost packet, and the kernel does not forward them",
         "send 1316 bytes of payload, as ?pkt_size=1316 has it",
+    )  # fmt: skip
+
+
+def _swallowed(status: Status, facts: Facts) -> Check:
+    """Long packets vanish on the way to some peers."""
+    names = [peer["name"] for peer in status["peers"] if address_of(peer) in facts.swallowed]
+    most = min(facts.swallowed.values())
+    tap = most - AROUND
+    return fail(
+        "mtu", f"packets of more than {most} bytes vanish on the way to {some(names, NAMED)}",
+        "a tunnel or a line on the way takes no longer ones, and nobody says so: links are up, and films "
+        "do not come",
+        f"[tap] mtu = {tap} at all who send" if tap >= TAP_LEAST
+        else "the MTU of what is on the way",
     )  # fmt: skip
 
 
