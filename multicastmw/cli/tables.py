@@ -100,7 +100,7 @@ def _node(console: Console, status: Status) -> None:
     say(console, "listens", f"{listening}, {port}")
     say(console, "fast path", state(status["fastpath"]))
     if (recovery := status.get("recovery")) and (recovery["partners"] or not status.get("mesh")):
-        say(console, "recovery", _recovery(recovery))
+        say(console, "recovery", _recovery(recovery, status["node"]["data_port"] is not None))
     if fec := status.get("fec"):
         say(console, "FEC", _fec(fec))
     for line in _web(status):
@@ -129,11 +129,11 @@ def _reaches(status: Status) -> Iterator[tuple[str, str]]:
         yield "reaches", "nobody"
 
 
-def _recovery(recovery: dict[str, Any]) -> str:
+def _recovery(recovery: dict[str, Any], over_udp: bool) -> str:
     """What was lost on links, and came again."""
     count, partners = recovery["counters"], recovery["partners"]
     if not partners:
-        return "no peer has it"
+        return "no peer has it" if over_udp else "not needed, as data go over TCP"
     lost = f"{amount(count['recovered'])} of {amount(count['missed'])} missed packets came"
     return f"with {some(partners, 20)}: {lost}, {amount(count['resent'])} sent again"
 

@@ -227,8 +227,10 @@ class Recovery(SynchronousTestCase):
     def test_what_came_again_and_who_has_it(self) -> None:
         recovery = {"partners": ["a", "c"], "counters": {"recovered": 95, "missed": 96, "resent": 1_234}}
         expected = "with a, c: 95 of 96 missed packets came, 1234 sent again"
-        self.assertEqual(expected, recovery_line(recovery))
-        self.assertEqual("no peer has it", recovery_line({**recovery, "partners": []}))
+        self.assertEqual(expected, recovery_line(recovery, over_udp=True))
+        alone = {**recovery, "partners": []}
+        self.assertEqual("no peer has it", recovery_line(alone, over_udp=True))
+        self.assertEqual("not needed, as data go over TCP", recovery_line(alone, over_udp=False))
 
 
 class Correction(SynchronousTestCase):
