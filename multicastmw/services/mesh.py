@@ -192,8 +192,16 @@ class MeshService(Service):
         self.node.forwarder.unfeed(*key)
 
     def dial(self, sample: Sample, now: float) -> None:
-        """One address after the other."""
-        self._dial(sample, 0)
+        """One address after the other; none where that node has a link of a tree by now.
+
+        Its engine was changed, and it is spoken of as before: a second link would replace the first again and
+        again, and look like a node of the same name.
+        """
+        link = self.room.by_node.get(sample.node)
+        if link and link.neighbour is None:
+            self.mesh.not_reached(sample.node, now)
+        else:
+            self._dial(sample, 0)
 
     def _dial(self, sample: Sample, place: int) -> None:
         if not self.running or place >= len(sample.addresses):

@@ -230,11 +230,22 @@ class Doctor(Tree):
         self.assertIn(f"{twice}/24 is in use at a, too", self.bad(c)["identity"]["what"])
         sender.stop()
 
+    def test_a_way_on_which_long_packets_vanish(self) -> None:
+        b, c = self.tree.b, self.tree.c
+        b.await_status(lambda status: peer_of(status, "c")["data"] == "udp", PATIENCE, "data on UDP")
+        c.ip("link set u0 mtu 1400")  # the other end of its cable goes on sending 1,500
+        check = self.bad(b)["mtu"]
+        self.assertEqual("packets of more than 1400 bytes vanish on the way to c", check["what"])
+        self.assertIn("[tap] mtu = 1312", check["mend"])
+
     def test_a_network_that_a_container_bridge_has(self) -> None:
         c = self.tree.c
-        c.ip("link add podman0 type dummy")
-        c.ip("address add 10.88.0.1/16 dev podman0")
-        c.ip("link set podman0 up")
+        c.ip(
+            "link add podman0 type veth peer name pod0",
+            "link set pod0 up",
+            "link set podman0 up",
+            "address add 10.88.0.1/16 dev podman0",
+        )
         self.assertIn("10.88.0.0/16 of podman0", self.finds(c, "network")["what"])
 
     def test_somebody_else_who_asks(self) -> None:

@@ -61,6 +61,15 @@ class Dials(SynchronousTestCase):
         mesh.contacts.reach(Sample(2 << 48, places, 0, 13, 0), BASE, "neighbour", 0.0)
         self.assertEqual(["192.0.2.2"], dialled)
 
+    def test_a_node_that_is_of_a_static_tree_by_now_keeps_the_link_that_it_has(self) -> None:
+        dialled: list[str] = []
+        self.patch(self.service, "_attempt", lambda host, port, over: dialled.append(host))
+        changed = Sample(1 << 48, (Address("192.0.2.1", 4600),), 0, 13, 0)
+        self.service.room.by_node[changed.node] = Mock(local_address="192.0.2.9", neighbour=None)
+        contacts = self.service.mesh.contacts
+        contacts.reach(changed, BASE, "neighbour", 0.0)
+        self.assertEqual(([], False), (dialled, changed.node in contacts._reaching))
+
     def test_a_node_of_the_static_tree_is_not_waited_for_as_a_neighbour(self) -> None:
         static = Sample(1 << 48, (Address("192.0.2.1", 4600),), 0, 13, 0)
         ends: list[Callable[[Any, str], None]] = []
