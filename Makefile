@@ -81,6 +81,7 @@ fuzz: .venv/ready
 # Of Python's, only what a node runs on.  The unit is there at once, and nothing is started.
 install:
 	@[ -z "$(DESTDIR)" ] || { echo "make install is for this host and knows no DESTDIR; make deb makes a package" >&2; exit 1; }
+	@[ "$$(id -u)" = 0 ] || { echo "make install writes to /opt, /etc and $(PREFIX), so it is for root: sudo make install" >&2; exit 1; }
 	@missing=""; for tool in cc:gcc\ libc6-dev clang:clang\ llvm ip:iproute2; do \
 		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool#*:}"; done; \
 	$(PYTHON) -c 'import ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
