@@ -79,7 +79,8 @@ def _node(console: Console, status: Status) -> None:
     )
     if tls := node["tls"]:
         clear = ", data on UDP in the clear" if tls["udp_in_clear"] and node["data_port"] else ""
-        say(console, "TLS", f"{tls['certificate']} is good until {tls['valid_until']}{clear}")
+        is_good = "is good" if tls["expires_in"] > 0 else "was good"
+        say(console, "TLS", f"{tls['certificate']} {is_good} until {tls['valid_until']}{clear}")
     if tap["state"] == "up":
         what = f"{tap['device']} is up  {tap['address'] or 'no address'}  MTU {tap['mtu']}"
         floor = tap["ttl_floor"]

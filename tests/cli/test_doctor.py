@@ -298,6 +298,7 @@ class Harm(Case):
             ("closed by the peer: TLS is required", "mcmw keys node"),
             ("TLS: its certificate is not from one of our authorities", "one authority"),
             ("TLS: its certificate has expired", "mcmw check"),
+            ("TLS: its certificate is not valid yet; is a clock wrong?", "timedatectl"),
             ("it has our own node id", "seeds without itself"),
             ("it speaks another protocol, and is no node", "another program's"),
         ):

@@ -18,6 +18,7 @@ MENDS = {
     "does not speak TLS": "[tls] at both, or at neither",
     "from one of our authorities": "[tls]: keys of both from one authority",
     "from one of its authorities": "[tls]: keys of both from one authority",
+    "is a clock wrong": "timedatectl set-ntp true, here and there",
     "TLS:": "mcmw check NODE.INI, here and there",
     "no node": "node.ini: that port is another program's",
 }
