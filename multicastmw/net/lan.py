@@ -22,6 +22,8 @@ Received = Callable[[bytes, tuple[str, int]], None]
 
 
 class Listens(DatagramProtocol):
+    noisy = False  # no line of each socket in the log
+
     def __init__(self, received: Received) -> None:
         self._received = received
 

@@ -59,7 +59,7 @@ def peers(status: Status, facts: Facts) -> Check:
 
 def _neighbours(mesh: Status) -> Check:
     """Those of a mesh, to whom the seeds are the way."""
-    lost = [f"{each['seed']}: {each['why']}" for each in mesh["seeds"] if each["why"]]
+    lost = [f"{each['seed'].removesuffix(':')}: {each['why']}" for each in mesh["seeds"] if each["why"]]
     linked = len(mesh["neighbours"])
     mend = _mend(lost[0] if lost else "", "at the seed: mcmw doctor; its firewall: TCP to its port")
     if linked and not lost:
