@@ -4,7 +4,7 @@ from math import inf
 from typing import Any, Protocol
 
 from multicastmw.core.bucket import Bound, Bucket
-from multicastmw.core.mesh.allowance import Allowance
+from multicastmw.core.mesh.allowance import OWN_SHARE, Allowance
 from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, PRUNE_REST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
@@ -92,8 +92,8 @@ class Neighbour:
 
     __slots__ = (
         "allowance", "capabilities", "circles", "dialled", "finds", "idle_since", "is_nat", "kept_until",
-        "node", "overhead", "peers", "probes", "pushed_at", "rebuilds_within", "registers", "sample", "score",
-        "scored_at", "shared", "slots", "streams", "unheard", "walks", "wire",
+        "node", "overhead", "own_registers", "peers", "probes", "pushed_at", "rebuilds_within", "registers",
+        "sample", "score", "scored_at", "shared", "slots", "streams", "unheard", "walks", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -117,6 +117,7 @@ class Neighbour:
         self.probes = Bucket(PEERS / 4, 2 * PEERS)  # questions whom it knows hereabouts
         self.streams = Bucket(STREAMS, STREAMS_AT_ONCE)
         self.registers = Bucket(REGISTERS, 2 * REGISTERS)
+        self.own_registers = Bucket(REGISTERS * OWN_SHARE, 2 * REGISTERS * OWN_SHARE)  # of ours, with it
         self.walks = Bucket(
             PEERS / 2, 2 * PEERS
         )  # of others, that this node sends on to it: less than it takes

@@ -8,7 +8,7 @@ it, RFC 7761), which sends all of them on as one stream, so that many who seldom
         ^                                 |
         +---------------------------------+
               the second packet comes within half a second of the first; later, more than 2 packets/s;
-              it is long, or has few hops; this node is a border; nobody takes registers
+              it is long, or has few hops; this node is a border; nobody takes registers, or no more of them
 
 Each packet goes one way or the other, under the same number, so the window at its receivers sees to the
 change.  A stream that becomes fast takes those along that are not acknowledged yet: a film begins as early as
@@ -200,7 +200,7 @@ class Registering:
             self._fail(pending.feed, now)
 
     def _say(self, pending: Pending, now: float) -> bool:
-        """To the first that may answer; False: there is none."""
+        """To the first that may answer; False: there is none, or it is busy with what others of ours say."""
         mesh, register = self._mesh, pending.register
         for point in self._points(register.stream.group, now):
             if point.node != pending.point:
@@ -212,21 +212,24 @@ class Registering:
                 self._drop(pending)
                 return mesh.rendezvous.take(register, now)
             if neighbour is not None and neighbour.capabilities.flags & SHARED:
-                self._say_to(neighbour, pending, now)
-                return True
+                return self._say_to(neighbour, pending, now)
             if neighbour is None and mesh.contacts.reach(point, BASE, "tell", now):
                 self._wind(pending, now + DIALLED)
                 return True
             self._resting[point.node] = now + REST
         return False
 
-    def _say_to(self, neighbour: Neighbour, pending: Pending, now: float) -> None:
+    def _say_to(self, neighbour: Neighbour, pending: Pending, now: float) -> bool:
+        """False: it would be more than the other end takes."""
         neighbour.kept_until = now + LINK_KEPT
+        if not neighbour.own_registers.allows(now):
+            return False
         self._mesh.counters.registers_again += pending.said
         pending.said = True
         pending.tries += 1
         neighbour.say(pending.register, now)
         self._wind(pending, now + PATIENCE + PATIENCE_TRIPS * neighbour.rtt)
+        return True
 
     def _wind(self, pending: Pending, at: float) -> None:
         pending.due = at

@@ -10,10 +10,10 @@ from multicastmw.core.mesh.rendezvous import ENDS, TALKER_BURST, TALKERS_OF_ONE
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.wire.cops import Op
 from multicastmw.wire.data import build
-from multicastmw.wire.mesh import Refusal, Register, Registered, StreamKey
+from multicastmw.wire.mesh import About, Capabilities, Refusal, Register, Registered, Role, StreamKey
 from tests.core.cable import Node, World
 from tests.core.mesh.kit import GROUP as PENS_GROUP
-from tests.core.mesh.kit import Lone, node_of
+from tests.core.mesh.kit import UPLINK, Lone, Pen, node_of, sample_of
 from tests.core.mesh.nodes import MeshNode
 
 GROUP, SSM = 0xEF010101, 0xE8010101
@@ -360,3 +360,77 @@ class AsPoint(SynchronousTestCase):
         written = [message for cable in world.cables for end in cable.ends for _, message in end.written]
         sent = [message for _, _, message in world.air.sent]
         self.assertNotIn(Op.REGISTER, {message[1] for message in written + sent})
+
+
+class Busy(SynchronousTestCase):
+    """One who has many slow streams, and the rendezvous point that it registers them with."""
+
+    def setUp(self) -> None:
+        self.speaker, self.point = Lone(number=1), Lone(RELAY, number=2)
+        self.speaker.send = self.goes_alone  # type: ignore[method-assign]
+        self.pens = Pen(), Pen()
+        self.alone: set[bytes] = set()
+        self.registered: set[bytes] = set()
+        self.numbers: dict[int, int] = {}
+        self.speaker.mesh.contacts.heard_of(sample_of(2, flags=int(About.RELAY | About.SHARED)))
+
+    def goes_alone(self, feed: Feed, message: bytes, now: float) -> None:
+        self.alone.add(message)
+
+    def link_up(self) -> None:
+        now, shared = self.speaker.now, int(About.SHARED)
+        self.there = self.speaker.mesh.link_up(
+            self.pens[0], sample_of(2, flags=shared | int(About.RELAY)),
+            Capabilities(UPLINK, 0xFFFF, Role.RELAY, shared), True, now,
+        )  # fmt: skip
+        self.here = self.point.mesh.link_up(
+            self.pens[1],
+            sample_of(1, flags=shared),
+            Capabilities(UPLINK, 0xFFFF, Role.MEMBER, shared),
+            False,
+            now,
+        )
+
+    def speak(self, source: int) -> bytes:
+        mesh, origin = self.speaker.mesh, self.speaker.origin
+        number = self.numbers[source] = self.numbers.get(source, -1) + 1
+        key = StreamKey(origin, PENS_GROUP, source)
+        feed = mesh.feeds.get(key) or mesh.begin(key, self.speaker.now)
+        assert feed
+        message = build(
+            b"said", token=0, origin=origin, group=PENS_GROUP, source=source, sequence=number, hop_limit=60
+        )
+        if feed.is_alone or not mesh.registering.takes(feed, message, self.speaker.now):
+            self.alone.add(message)
+        return message
+
+    def exchange(self) -> None:
+        for register in self.pens[0].of(Register):
+            self.registered.add(register.message)
+            self.point.accept(self.here, register)
+        for registered in self.pens[1].of(Registered):
+            self.speaker.accept(self.there, registered)
+
+    def pass_time(self, seconds: float) -> None:
+        for end in (self.speaker, self.point):
+            end.pass_time(seconds)
+
+    def test_it_registers_no_more_than_the_point_takes_and_the_rest_goes_alone(self) -> None:
+        self.link_up()
+        said = set()
+        for _ in range(10):
+            for source in range(1, 121):
+                said.add(self.speak(source))
+                self.exchange()
+                self.pass_time(1 / 120)
+        self.assertEqual(said, self.registered | self.alone)
+        self.assertEqual(0, self.point.mesh.counters.registers_over_bound)
+        self.assertGreater(len(self.registered), 400)
+
+    def test_what_has_waited_for_the_link_is_no_flood(self) -> None:
+        said = {self.speak(source) for source in range(1, 241)}
+        self.pass_time(0.5)
+        self.link_up()
+        self.exchange()
+        self.assertEqual(said, self.registered | self.alone)
+        self.assertEqual(0, self.point.mesh.counters.registers_over_bound)
