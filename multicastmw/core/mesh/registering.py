@@ -24,7 +24,7 @@ from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import SLOW
 from multicastmw.wire.data import HOP_LIMIT_OFFSET, SEQUENCE_OFFSET, SEQUENCE_TWIN
-from multicastmw.wire.mesh import BASE, About, Register, Registered, Sample, StreamKey
+from multicastmw.wire.mesh import BASE, About, Refusal, Register, Registered, Sample, StreamKey
 from multicastmw.wire.probe import GROUP as PROBING
 
 if TYPE_CHECKING:
@@ -255,7 +255,9 @@ class Registering:
         pending = self._pending.get((registered.stream, registered.sequence))
         if pending is None or pending.point != by.node:
             return
-        if registered.refusal:
+        if registered.refusal == Refusal.FULL:  # of this stream; it takes others
+            self._fail(pending.feed, now)
+        elif registered.refusal:
             self._rest(by.node, now)
         else:
             self._drop(pending)

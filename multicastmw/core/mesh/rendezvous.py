@@ -18,6 +18,7 @@ from multicastmw.core.window import Budget, Window
 from multicastmw.wire.mesh import Refusal, Register, Registered, Sample, StreamKey
 
 if TYPE_CHECKING:
+    from multicastmw.core.mesh.feed import Feed
     from multicastmw.core.mesh.mesh import Mesh
 
 # What we chose.
@@ -80,6 +81,8 @@ class Rendezvous:
         elif self.take(register, now):
             by.kept_until = now + LINK_KEPT
             by.say(Registered(stream, register.sequence, 0, self._better(stream.group, by, now)), now)
+        elif stream not in self._talkers:  # nor will the next one be taken
+            by.say(Registered(stream, register.sequence, int(Refusal.FULL)), now)
 
     def _better(self, group: int, by: Neighbour, now: float) -> tuple[Sample, ...]:
         """The relay that comes first, as far as this node knows: so that all come to know of it."""
@@ -97,11 +100,17 @@ class Rendezvous:
         if talker is None or not talker.bucket.allows(now):
             self._mesh.counters.registers_over_bound += 1
             return False
+        feed = self._feed(stream.group, now)
+        if feed is None:  # so it did not come, however often it is said
+            self._mesh.counters.registers_over_bound += 1
+            self._forget(stream)
+            return False
         talker.heard = now
-        if not talker.window.accept(register.sequence, now):
+        if talker.window.accept(register.sequence, now):
+            self._send(feed, register, now)
+        else:
             self._mesh.counters.registers_twice += 1
-            return True
-        return self._send(register, now)
+        return True
 
     def _new_talker(self, stream: StreamKey) -> Talker | None:
         node = stream.origin >> ORIGIN_BITS
@@ -111,29 +120,33 @@ class Rendezvous:
         talker = self._talkers[stream] = Talker(self._budget)
         return talker
 
-    def _send(self, register: Register, now: float) -> bool:
-        mesh, group = self._mesh, register.stream.group
+    def _feed(self, group: int, now: float) -> "Feed | None":
+        """The group's tree; None: there is no room for it."""
+        mesh = self._mesh
         key = StreamKey(mesh.side.origin, group, ANY)
+        feed = mesh.feeds.get(key)
+        if feed is None and (feed := mesh.begin(key, now)):
+            mesh.plant(feed, now)
+        return feed
+
+    def _send(self, feed: "Feed", register: Register, now: float) -> None:
+        group = feed.key.group
         tree = self._trees.get(group) or self._trees.setdefault(group, Tree())
         tree.until = now + ENDS
-        feed = mesh.feeds.get(key)
-        if feed is None:
-            feed = mesh.begin(key, now)
-            if feed is None:
-                return False
-            mesh.plant(feed, now)
         number = tree.next
         tree.next = number + 1 & MASK
-        mesh.counters.registered += 1
-        mesh.side.spread(feed, number, register.message, now)
-        return True
+        self._mesh.counters.registered += 1
+        self._mesh.side.spread(feed, number, register.message, now)
+
+    def _forget(self, stream: StreamKey) -> None:
+        self._talkers.pop(stream).window.close()
 
     # --- time
 
     def tidy(self, now: float) -> None:
         """Groups in which nobody speaks any more are left, and who does not is forgotten."""
         for stream in [key for key, talker in self._talkers.items() if talker.heard + ENDS <= now]:
-            self._talkers.pop(stream).window.close()
+            self._forget(stream)
         for group in [group for group, tree in self._trees.items() if tree.until <= now]:
             del self._trees[group]
             self._mesh.side.served_no_more(group, now)

@@ -4,6 +4,7 @@ they are fast.  Whole nodes on cables, two of which are relays."""
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.mesh import mesh, rendezvous
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.registering import ALONE, LONGEST, LOOK
 from multicastmw.core.mesh.rendezvous import ENDS, TALKER_BURST, TALKERS_OF_ONE
@@ -284,8 +285,10 @@ class AsPoint(SynchronousTestCase):
         self.lone = Lone(RELAY)
         self.by, self.pen = self.lone.neighbour(3)
 
-    def register(self, number: int, source: int = 1, *, node: int = 3, size: int = 100) -> None:
-        key = StreamKey(node_of(node) | 5, PENS_GROUP, source)
+    def register(
+        self, number: int, source: int = 1, *, node: int = 3, size: int = 100, group: int = PENS_GROUP
+    ) -> None:
+        key = StreamKey(node_of(node) | 5, group, source)
         message = build(
             bytes(size), token=0, origin=key.origin, group=key.group, source=source, sequence=number,
             hop_limit=60,
@@ -332,6 +335,17 @@ class AsPoint(SynchronousTestCase):
             self.register(0, number + 1)
             self.lone.pass_time(0.1)
         self.assertEqual(TALKERS_OF_ONE, len(self.lone.spread_numbers))
+        self.assertEqual(9, [refusal for _, refusal in self.answers()].count(Refusal.FULL))
+
+    def test_who_has_no_room_says_so_each_time_and_for_that_stream_alone(self) -> None:
+        self.register(0, 1)
+        self.answers()
+        self.patch(mesh, "FEEDS_MAX", len(self.lone.mesh.feeds))
+        for number in (0, 0, 1):
+            self.register(number, 2, group=PENS_GROUP + 1)
+        self.assertEqual([(0, Refusal.FULL), (0, Refusal.FULL), (1, Refusal.FULL)], self.answers())
+        self.register(1, 1)
+        self.assertEqual([(1, 0)], self.answers())
 
     def test_what_is_too_long_is_not_sent_on(self) -> None:
         self.register(0, size=LONGEST)
@@ -392,15 +406,15 @@ class Busy(SynchronousTestCase):
         )
 
     def speak(self, source: int) -> bytes:
-        mesh, origin = self.speaker.mesh, self.speaker.origin
+        here, origin = self.speaker.mesh, self.speaker.origin
         number = self.numbers[source] = self.numbers.get(source, -1) + 1
         key = StreamKey(origin, PENS_GROUP, source)
-        feed = mesh.feeds.get(key) or mesh.begin(key, self.speaker.now)
+        feed = here.feeds.get(key) or here.begin(key, self.speaker.now)
         assert feed
         message = build(
             b"said", token=0, origin=origin, group=PENS_GROUP, source=source, sequence=number, hop_limit=60
         )
-        if feed.is_alone or not mesh.registering.takes(feed, message, self.speaker.now):
+        if feed.is_alone or not here.registering.takes(feed, message, self.speaker.now):
             self.alone.add(message)
         return message
 
@@ -426,6 +440,18 @@ class Busy(SynchronousTestCase):
         self.assertEqual(said, self.registered | self.alone)
         self.assertEqual(0, self.point.mesh.counters.registers_over_bound)
         self.assertGreater(len(self.registered), 400)
+
+    def test_a_stream_that_the_point_has_no_place_for_goes_alone_and_the_others_stay(self) -> None:
+        self.link_up()
+        self.patch(rendezvous, "TALKERS_OF_ONE", 20)
+        said = set()
+        for source in [*range(1, 25)] * 2:
+            said.add(self.speak(source))
+            self.exchange()
+            self.pass_time(0.1)
+        self.assertEqual(8, len(self.alone))  # two of each of four
+        self.assertEqual(0, self.speaker.mesh.counters.points_silent)
+        self.assertEqual(20, sum(not feed.is_alone for feed in self.speaker.mesh.feeds.values()))
 
     def test_what_has_waited_for_the_link_is_no_flood(self) -> None:
         said = {self.speak(source) for source in range(1, 241)}
