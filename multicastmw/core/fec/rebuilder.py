@@ -117,9 +117,10 @@ class Rebuilder:
     def _new_stream(self, keys: Keys, now: float) -> Incoming | None:
         if len(self._streams) >= STREAMS_MAX:
             self._clear(now)
-        if len(self._streams) >= STREAMS_MAX:
+        digest = digest_of(keys)
+        if len(self._streams) >= STREAMS_MAX or digest in self._by_digest:  # two of one are no honest ones
             return None
-        stream = self._streams[keys] = self._by_digest[digest_of(keys)] = Incoming(keys, now)
+        stream = self._streams[keys] = self._by_digest[digest] = Incoming(keys, now)
         return stream
 
     def _clear(self, now: float) -> None:

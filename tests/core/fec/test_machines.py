@@ -9,7 +9,15 @@ from multicastmw.core.fec.coder import BLOCK, ROWS_MOST, SPAN, STEP_MOST, STREAM
 from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fec.fec import Fec
 from multicastmw.core.fec.rebuilder import BYTES_MAX, WAITING_MAX, WAITS, Rebuilder
-from multicastmw.wire.data import FLAGS_OFFSET, NUMBERED_BY_KERNEL, REBUILT, RETRANSMITTED, DataHeader, build
+from multicastmw.wire.data import (
+    FLAGS_OFFSET,
+    NUMBERED_BY_KERNEL,
+    ORIGIN_OFFSET,
+    REBUILT,
+    RETRANSMITTED,
+    DataHeader,
+    build,
+)
 from multicastmw.wire.messages import encode
 from multicastmw.wire.parity import Parity
 from tests.wire import strategies
@@ -220,6 +228,17 @@ class BoundTests(SynchronousTestCase):
         for source in range(2_000):
             ends.arrive(message(0, source=100 + source))
         self.assertLessEqual(len(ends.rebuilder._streams), rebuilders.STREAMS_MAX)
+
+    def test_of_two_streams_that_parity_could_not_tell_apart_the_first_is_rebuilt(self):
+        ends = Ends()
+        alike = bytearray(message(0))
+        alike[ORIGIN_OFFSET + 7] ^= NUMBERED_BY_KERNEL
+        alike[FLAGS_OFFSET] |= NUMBERED_BY_KERNEL
+        ends.arrive(message(0), bytes(alike), *(message(0, source=100 + i) for i in range(STREAMS_MAX)))
+        ends.now += 11
+        ends.arrive(message(0, source=9_999))  # those of which nothing comes any more are forgotten
+        self.assertEqual(len(ends.rebuilder._streams), 1)
+        self.assertEqual(len(ends.rebuilder._by_digest), 1)
 
     def test_what_stays_lost_is_counted_and_nothing_else(self):
         ends = Ends(loss=0.0)
