@@ -456,9 +456,13 @@ class Mesh:
         return stream in self.by_digest if isinstance(stream, int) else stream in self.feeds
 
     def _is_stolen(self, feed: Feed, highest: int) -> bool:
-        """Does somebody have more of it than this node, which sends it?"""
-        is_ours = feed.key.origin >> ORIGIN_BITS == self.node >> ORIGIN_BITS
-        return is_ours and feed.top >= 0 and ahead(highest, feed.top)
+        """Does somebody have more of it than this node, which sends it, has numbered?  What it sent before it
+        was started anew others may have."""
+        is_ours = feed.ours and feed.key.origin >> ORIGIN_BITS == self.node >> ORIGIN_BITS
+        if not is_ours or feed.top < 0 or not ahead(highest, feed.top):
+            return False
+        registered = self.registering.last(feed.key)
+        return registered is None or ahead(highest, registered)
 
     def _feed_of(self, stream: StreamKey | int, by: Neighbour, now: float) -> Feed | None:
         if isinstance(stream, int):

@@ -57,6 +57,11 @@ def may_share(group: int) -> bool:
     return BASE < group < 1 << 32 and group >> 24 != SSM and group != PROBING
 
 
+def _number(message: bytes) -> int:
+    (sequence,) = SEQUENCE_TWIN.unpack_from(message, SEQUENCE_OFFSET)
+    return int(sequence)
+
+
 class Pace:
     """Is one stream fast?  It is told of each packet while the stream is not alone; `last` was registered."""
 
@@ -122,9 +127,9 @@ class Registering:
         if not self._points(key.group, now):
             self._go_alone(feed, now)
             return False
+        sequence = _number(message)
         pace.last = message
         pace.last_at = now
-        (sequence,) = SEQUENCE_TWIN.unpack_from(message, SEQUENCE_OFFSET)
         pending = Pending(feed, Register(key, sequence, message), now)
         self._pending[key, sequence] = pending
         feed.moved_at = now
@@ -184,6 +189,11 @@ class Registering:
             each.pop(key, None)
         for pending in self._waiting(lambda each: each.register.stream == key):
             self._drop(pending)
+
+    def last(self, key: StreamKey) -> int | None:
+        """The number of the packet that was registered last; None: none was."""
+        pace = self._paces.get(key)
+        return _number(pace.last) if pace and pace.last else None
 
     # --- to whom
 

@@ -284,6 +284,15 @@ class LiarTest(TestCase):
         self.assertEqual(lone.mesh.counters.stolen, 6)
         self.assertTrue(pen.hung_up)
 
+    def test_what_this_node_sent_before_it_was_started_anew_is_not_stolen(self) -> None:
+        good, pen = self.lone.neighbour(8)
+        mine = KEY._replace(origin=node_of(1) | 7)
+        for number in range(10):
+            self.lone.accept(good, have(500, key=mine))
+            feed = self.lone.mesh.feeds[mine]
+            feed.took(number, SIZE, number, 0, 0, good, self.lone.now)
+        self.assertEqual((self.lone.mesh.counters.stolen, good.score, pen.hung_up), (0, 0, ""))
+
     def test_of_a_have_that_was_too_much_the_rest_is_not_listened_to(self) -> None:
         lone = Lone()
         bad, pen = lone.neighbour(9)

@@ -14,7 +14,7 @@ from multicastmw.wire.data import build
 from multicastmw.wire.mesh import About, Capabilities, Refusal, Register, Registered, Role, StreamKey
 from tests.core.cable import Node, World
 from tests.core.mesh.kit import GROUP as PENS_GROUP
-from tests.core.mesh.kit import UPLINK, Lone, Pen, node_of, sample_of
+from tests.core.mesh.kit import UPLINK, Lone, Pen, have, node_of, sample_of
 from tests.core.mesh.nodes import MeshNode
 
 GROUP, SSM = 0xEF010101, 0xE8010101
@@ -452,6 +452,25 @@ class Busy(SynchronousTestCase):
         self.assertEqual(8, len(self.alone))  # two of each of four
         self.assertEqual(0, self.speaker.mesh.counters.points_silent)
         self.assertEqual(20, sum(not feed.is_alone for feed in self.speaker.mesh.feeds.values()))
+
+    def test_who_has_what_was_registered_has_not_stolen_it(self) -> None:
+        self.link_up()
+        self.pens[0].rtt = 0.5
+        hearer, _ = self.speaker.neighbour(5)
+        for _ in range(3):
+            self.speak(1)
+            self.pass_time(0.6)
+            said = self.pens[0].of(Register)
+            self.pens[0].said += [each for each in said if each.sequence]  # the first is lost each time
+            self.exchange()
+        self.speaker.mesh.link_down(self.there, self.speaker.now)
+        (feed,) = self.speaker.mesh.feeds.values()
+        self.assertTrue(feed.is_alone)
+        feed.sent(0, 100, b"", self.speaker.now)
+        self.speaker.accept(hearer, have(2, key=feed.key))
+        self.assertEqual((0, 0), (self.speaker.mesh.counters.stolen, hearer.score))
+        self.speaker.accept(hearer, have(3, key=feed.key))
+        self.assertEqual(1, self.speaker.mesh.counters.stolen)
 
     def test_what_has_waited_for_the_link_is_no_flood(self) -> None:
         said = {self.speak(source) for source in range(1, 241)}
