@@ -110,6 +110,14 @@ class MeetingPlace:
         self._due[group] = now
         self._wind()
 
+    def lost(self, group: int, now: float) -> None:
+        """Its last neighbour there is gone: the node is a newcomer once more, or it would wait for its next
+        registration, for up to a minute after it can be reached again."""
+        if group in self._answered:
+            del self._answered[group]
+            self._due[group] = now
+            self._wind()
+
     def leave(self, group: int) -> None:
         self._due.pop(group, None)
         self._asked.pop(group, None)

@@ -402,6 +402,9 @@ class Mesh:
         neighbour.idle_since = now
         for feed in self.feeds_of(group):
             feed.gone(neighbour, now)
+        circle = self.circles.get(group)
+        if circle is not None and not circle.active:
+            self.meeting.lost(group, now)
 
     def blame(self, neighbour: Neighbour, points: float, now: float) -> None:
         """It did what it should not."""

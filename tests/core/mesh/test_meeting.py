@@ -170,6 +170,25 @@ class AskerTest(TestCase):
         self.assertTrue(4 <= len(kinds) <= 7, kinds)
         self.assertEqual(set(kinds), {Meeting.REGISTER})
 
+    def test_whose_last_neighbour_is_gone_asks_as_a_newcomer_does(self) -> None:
+        lone = Lone()
+        relay, pen = lone.neighbour(5, enters=False, dialled=False)
+        lone.mesh.contacts.heard_of(sample_of(5, flags=RELAY))
+        lone.pass_time(0.1)
+        first, second = (lone.neighbour(number)[0] for number in (6, 7))
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (), 3))
+        lone.pass_time(150.0)
+        pen.said.clear()
+        lone.mesh.link_down(first, lone.now)
+        lone.pass_time(0.5)
+        self.assertEqual(pen.of(Find), [])
+        lone.mesh.link_down(second, lone.now)
+        lone.pass_time(5.0)
+        self.assertEqual([find.kind for find in pen.of(Find)], [Meeting.QUERY] * 3)
+        lone.accept(relay, Find(GROUP, Meeting.REPLY, (), 3))
+        lone.pass_time(20.0)
+        self.assertTrue(1 <= len(pen.of(Find)) <= 4)
+
     def test_in_a_large_group_it_registers_seldom(self) -> None:
         lone = Lone()
         relay, pen = lone.neighbour(5, enters=False, dialled=False)
