@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from multicastmw.core.bucket import Bound, Bucket
 from multicastmw.core.mesh.allowance import OWN_SHARE, Allowance
-from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST, PRUNE_REST
+from multicastmw.core.mesh.settings import CAPACITY_BIAS, LINKS_LEAST, LINKS_MOST
 from multicastmw.wire.mesh import About, Address, Capabilities, MeshMessage, Role, Sample
 
 # What the specification says: how much of each a neighbour may say, a second and at once.
@@ -20,7 +20,9 @@ USUAL_RATE = 1_000  # kbit/s of a stream, where slots are estimated before there
 SLOTS_MOST = 12  # of a sample: more makes nobody more welcome
 SCORE_LEAST = -20.0  # below it a neighbour is left
 SCORE_MOST = 20.0
-PUSHED = -2.0  # points for data that go on after a prune
+# Points for data that go on after a prune, at most so often: who does not hear us over UDP would be left in
+# 15 s, and hears us over TCP in 12, when three probes have had no answer.
+PUSHED, PUSHED_REST = -3.0, 1.1
 FADES = 0.9  # a second
 
 
@@ -150,7 +152,7 @@ class Neighbour:
 
     def pushes(self, now: float) -> float:
         """Data that it was told not to send; the points for that, of all streams together."""
-        if now < self.pushed_at + PRUNE_REST:
+        if now < self.pushed_at + PUSHED_REST:
             return 0.0
         self.pushed_at = now
         return PUSHED

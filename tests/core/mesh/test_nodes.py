@@ -266,6 +266,28 @@ class Streams(Case):
         self.world.run(LEAVE_AFTER + 1)
         self.assertNotIn(GROUP, b.mesh.circles)
 
+    def test_who_does_not_hear_that_it_is_pruned_is_not_left_alone_before_tcp_says_so(self) -> None:
+        b, c = self.join("b"), self.join("c")
+        self.world.connect(c, b)
+        for node in (self.a, b, c):
+            node.host.wants(GROUP)
+        self.world.run(3)
+        self.film(5.0)
+        (feed,) = [feed for feed in c.mesh.feeds.values() if not feed.is_shared]
+        for parent in (b, self.a):
+            feed.upstream.graft(c.mesh.neighbours[parent.id], self.world.now)
+            self.film(0.5)
+            self.world.air.way(c, b).hole = True  # one way; the other one is whole
+        self.assertIs(feed.parent, c.mesh.neighbours[self.a.id])
+        self.film(16.0)
+        self.assertEqual(0, c.mesh.counters.left_for_conduct)
+        self.assertNotIn(c.id, [child.node for child in b.mesh.feeds[feed.key].takers])
+
+    def film(self, seconds: float) -> None:
+        for number in range(round(seconds * 25)):
+            self.a.send(GROUP, inner=b"%d" % number)
+            self.world.run(0.04)
+
     def test_a_hop_limit_of_two_reaches_the_next_node_and_no_further(self) -> None:
         b = self.join("b")
         b.host.wants(GROUP)
