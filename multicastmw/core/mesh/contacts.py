@@ -53,6 +53,8 @@ class Contacts:
         if sample.flags & RELAY:
             self._met.add(sample.node)
             self._is_relay(sample)
+        else:
+            self._is_no_relay(sample.node)  # any more: it was started anew
 
     def heard_of(self, sample: Sample) -> None:
         """Others know it; what was seen at first hand stays as it is."""

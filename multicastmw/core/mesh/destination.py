@@ -164,7 +164,7 @@ class MeshDestination:
         if neighbour is None:
             neighbour = self._mesh.link_up(wire, sample, capabilities, dialled, now)
         else:
-            self._mesh.rewired(neighbour, wire, sample, now)
+            self._mesh.rewired(neighbour, wire, sample, capabilities, dialled, now)
         if wire.is_seed:
             self._mesh.circles[BASE].ask(neighbour, not self._mesh.circles[BASE].active, now)
         return neighbour

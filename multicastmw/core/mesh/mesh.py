@@ -366,10 +366,14 @@ class Mesh:
         self.contacts.up(neighbour, now)
         self.registering.link_up(neighbour, now)
 
-    def rewired(self, neighbour: Neighbour, wire: Wire, sample: Sample, now: float) -> None:
+    def rewired(
+        self, neighbour: Neighbour, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool,
+        now: float,
+    ) -> None:  # fmt: skip
         """A newer link with the same node has taken the place of the older."""
         self.now = now
-        neighbour.wire, neighbour.sample = wire, sample
+        neighbour.is_now(wire, sample, capabilities, dialled)
+        self.contacts.met(sample)
         for group in neighbour.circles:
             self.circles[group].restate(neighbour, now)
         self.contacts.up(neighbour, now)

@@ -101,13 +101,7 @@ class Neighbour:
     def __init__(
         self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float
     ) -> None:
-        self.wire = wire
-        self.node = sample.node
-        self.sample = sample
-        self.capabilities = capabilities
-        self.dialled = dialled
-        self.is_nat = bool(sample.flags & About.NAT)
-        self.slots = int(slots_of(sample.capacity))
+        self.is_now(wire, sample, capabilities, dialled)
         self.circles: set[int] = set()  # group keys for which it is an active neighbour
         self.idle_since = now
         self.kept_until = now  # whatever the circles say: packets are registered over it
@@ -128,6 +122,16 @@ class Neighbour:
         self.pushed_at = -inf
         self.score = 0.0
         self.scored_at = now
+
+    def is_now(self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool) -> None:
+        """The link is this one, and the node what it has said over it: it may have been started anew."""
+        self.wire = wire
+        self.node = sample.node
+        self.sample = sample
+        self.capabilities = capabilities
+        self.dialled = dialled
+        self.is_nat = bool(sample.flags & About.NAT)
+        self.slots = int(slots_of(sample.capacity))
 
     @property
     def rtt(self) -> float:

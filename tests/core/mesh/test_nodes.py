@@ -63,6 +63,23 @@ class Links(Case):
         self.assertIs(b.link(self.a), before.wire)
         self.assertEqual(({"a"}, {"b"}), (b.neighbours(GROUP), self.a.neighbours(GROUP)))
 
+    def test_who_was_started_anew_before_its_older_link_was_down_is_what_it_says_now(self) -> None:
+        b = self.join("b")
+        for is_relay in (True, False, True):
+            was = next(node for node in self.world.nodes if node.name == "a")
+            was.stop()
+            self.world.nodes.remove(was)
+            for cable in self.world.cables:
+                cable.cut()
+            settings = Settings(uplink=1_000 * (1 + is_relay), relay=is_relay)
+            a = MeshNode(self.world, "a", settings, address=was.address)
+            self.world.connect(b, a)
+            self.world.run(1)
+            neighbour = b.mesh.neighbours[a.id]
+            self.assertEqual(settings.uplink, neighbour.capabilities.uplink)
+            self.assertEqual(is_relay, a.id in {each.node for each in b.mesh.contacts.known_relays()})
+        self.assertEqual({"b"}, a.neighbours(0))
+
     def test_what_was_lost_with_the_older_link_is_said_again(self) -> None:
         for seed in range(0, 40, 2):
             self.world = World(seed)
