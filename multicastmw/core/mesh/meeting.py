@@ -33,6 +33,7 @@ NAT, SENDER, SHARED = int(About.NAT), int(About.SENDER), int(About.SHARED)
 GROUPS_MAX = 4_096  # that one relay keeps: those that somebody registered for last
 LIVE_MAX = 16  # streams of one reply
 GROUPS_TOLD = 64  # groups of one
+LIVE_LOOK = 1.0  # seconds between two looks at all groups, however many borders ask
 ASKERS_MAX = 256  # borders of whom is known what they were told last
 ESTIMATE_MOST = 1 << 20  # of members: who believes that there are so many hardly ever registers
 STANDS_FOR_MOST = 1_024  # members that one registration may count for: 65,536 in a group
@@ -94,6 +95,8 @@ class MeetingPlace:
     def __init__(self, mesh: "Mesh", now: float) -> None:
         self._mesh = mesh
         self._registers: dict[int, Register] = {}
+        self._live: list[int] = []  # groups that have members, as it was at the last look
+        self._live_until = now  # for which that counts
         self._told_last: dict[int, int] = {}  # the last group that a border was told of
         self._estimates: dict[int, int] = {}  # members, by group
         self._due: dict[int, float] = {}
@@ -167,12 +170,15 @@ class MeetingPlace:
                 self._mesh.contacts.tell(relay, BASE, message, now)
 
     def _live_groups(self, now: float) -> list[int]:
-        """Those that somebody has registered for lately."""
-        return [group for group, register in self._registers.items() if register.is_live(now)]
+        """Those that somebody has registered for lately, in order."""
+        if now >= self._live_until:
+            self._live_until = now + LIVE_LOOK
+            self._live = sorted(group for group, register in self._registers.items() if register.is_live(now))
+        return self._live
 
     def _groups_for(self, asker: int, now: float) -> list[int]:
         """As many of them as a reply takes, each time the next ones, and all in turn."""
-        live = sorted(self._live_groups(now))
+        live = self._live_groups(now)
         begin = bisect_right(live, self._told_last.pop(asker, -1))
         told = (live[begin:] + live[:begin])[:GROUPS_TOLD]
         while len(self._told_last) >= ASKERS_MAX:

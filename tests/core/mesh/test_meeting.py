@@ -7,6 +7,7 @@ from multicastmw.core.mesh.meeting import (
     ASKS,
     ESTIMATE_MOST,
     GROUPS_TOLD,
+    LIVE_LOOK,
     LIVE_MAX,
     MeetingPlace,
 )
@@ -109,6 +110,25 @@ class RelayTest(TestCase):
         for number in (3, 4, 3):
             told = [live.stream.group for _ in range(5) for live in self.find(number, group=BASE).live]
             self.assertEqual((len(told), set(told)), (len(groups), groups))
+
+    def test_however_often_it_is_asked_all_groups_are_looked_at_once_a_second(self) -> None:
+        looks: list[float] = []
+        is_live = meeting.Register.is_live
+
+        def look(register: meeting.Register, now: float) -> bool:
+            looks.append(now)
+            return is_live(register, now)
+
+        self.patch(meeting.Register, "is_live", look)
+        for group in range(1_000, 1_100):
+            self.find(2, group=group)
+        for _ in range(50):
+            self.find(3, group=BASE)
+        self.assertEqual(len(looks), 100)
+        self.find(2, group=1_000 - 1)
+        self.lone.now += LIVE_LOOK
+        told = [live.stream.group for _ in range(2) for live in self.find(4, group=BASE).live]
+        self.assertIn(1_000 - 1, told)
 
     def test_the_borders_that_are_remembered_have_a_bound(self) -> None:
         self.patch(meeting, "ASKERS_MAX", 10)
