@@ -30,6 +30,11 @@ BACK_OFF = 1.0
 NEVER = float("inf")
 
 
+def _misses_next(graft: Graft) -> bool:
+    """Does it wait for the very next packet, as its parent is silent or gone?"""
+    return any(first == graft.sequence for first, _ in graft.missing)
+
+
 class Brood:
     """`takers` get each packet: the children, and who is leaving."""
 
@@ -70,11 +75,13 @@ class Brood:
             self.seconds.pop(child, None)
 
     def _catch_up(self, by: Neighbour, graft: Graft, now: float) -> None:
-        """What it has missed."""
+        """What it has missed; who has not had the stream before does not miss what is old."""
+        misses_next = _misses_next(graft)
         kept, number, end = self._feed.kept, graft.sequence, (self._feed.top + 1) & MASK
         behind = min(CATCH_UP, (end - number) & MASK) if not ahead(number, end) else 0
         for back in range(behind, 0, -1):
-            if kept.has(again := (end - back) & MASK):
+            again = (end - back) & MASK
+            if kept.has(again) and (misses_next or not kept.is_old(again, now)):
                 kept.give(by, again, now)
         for missed in each(graft.missing, AT_ONCE):
             if ahead(number, missed):
@@ -103,8 +110,7 @@ class Brood:
         if feed.slots.has_any_for(feed) and self.children and gives_way(self.worst, by.slots, by.rtt):
             self._give_away(min(self.children, key=self._worth), (by.sample,), now)
             return None
-        is_urgent = any(first == graft.sequence for first, _ in graft.missing)
-        if is_urgent and feed.slots.spare(feed) > 0:
+        if _misses_next(graft) and feed.slots.spare(feed) > 0:
             self._shed_at = min(self._shed_at, now + SHED)
             feed.wake(self._shed_at)
             return None

@@ -603,3 +603,4 @@ class Feed:
         self._count = self._bytes = 0
         if self.top >= 0:
             self.kept.trim(self.top, self.rate, self._mesh.kept_most(self._mean))
+            self.kept.ages(self.top, now)

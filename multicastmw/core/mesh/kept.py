@@ -6,13 +6,14 @@ What the kernel forwards it keeps by itself; it is looked for there.
 from itertools import islice
 from typing import Any, Protocol
 
-from multicastmw.core.mesh.numbers import MASK
+from multicastmw.core.mesh.numbers import MASK, ahead
 from multicastmw.core.mesh.settings import KEPT_BYTES, KEPT_SECONDS, PACKET_BYTES
 
 # What we chose.
 QUEUE_MAX, QUEUE_OF_ONE = 512, 128  # resent packets that wait for their turn, in all and of one neighbour
 TURN = 0.02  # seconds until it is seen again whether there is room for them
 LEAST = 16  # packets that are kept in any case
+OLD = 4.0  # seconds after which these are for who misses them, and not for who has just come
 ROOM = 32  # a part of them is dropped where there are too many
 
 
@@ -66,6 +67,7 @@ class Kept:
         self.packets: dict[int, Any] = {}
         self._feed = feed
         self._most = KEPT_BYTES // PACKET_BYTES
+        self._tops: list[tuple[float, int]] = []  # how far the stream was, at which times
         self._waiting: list[tuple[Asker, int, float]] = []  # who asked for which, and until when it is of use
 
     def keep(self, number: int, stored: Any) -> None:
@@ -107,6 +109,17 @@ class Kept:
             if (top - number) & MASK <= span:
                 break
             del self.packets[number]
+
+    def ages(self, top: int, now: float) -> None:
+        """The stream is at `top` now."""
+        self._tops.append((now, top))
+        while len(self._tops) > 1 and self._tops[1][0] <= now - OLD:
+            del self._tops[0]
+
+    def is_old(self, number: int, now: float) -> bool:
+        """Was it here so long ago that it is only of use to who misses it?"""
+        at, top = self._tops[0] if self._tops else (now, 0)
+        return at <= now - OLD and not ahead(number, top)
 
     # --- sending again
 

@@ -204,6 +204,15 @@ class Announcements(Case):
         self.world.run_until(lambda: self.others[1].host.packets[before:] == [b"alone"], 5)
         self.assertEqual(1, self.others[0].mesh.counters.switched_over)
 
+    def test_who_comes_hears_nothing_that_was_said_long_before(self) -> None:
+        said = self.announce(8)
+        newcomer = MeshNode(self.world, "z", Settings(uplink=20_000))
+        self.world.connect(newcomer, self.relays[0])
+        self.world.run(1)
+        newcomer.host.wants(GROUP)
+        self.world.run(4)
+        self.assertLessEqual(set(newcomer.host.packets), set(said[-8:]))  # of seven seconds
+
     def test_streams_that_could_not_be_registered_are_once_there_is_a_point(self) -> None:
         world = World(7)
         b, c = (MeshNode(world, name, Settings(uplink=20_000)) for name in "bc")
