@@ -228,9 +228,12 @@ class MeshService(Service):
         return any(other != node for other in self._nodes_at(host, port))
 
     def _nodes_at(self, host: str, port: int) -> Iterator[int]:
-        """The neighbours that have this address."""
-        neighbours = self.mesh.neighbours.items()
-        return (node for node, each in neighbours if (host, port) in each.sample.addresses)
+        """The neighbours that have this address, and are seen there: anybody may say that a seed's is his."""
+        return (
+            node
+            for node, each in self.mesh.neighbours.items()
+            if each.wire.address == host and (host, port) in each.sample.addresses
+        )
 
     def _attempt(self, host: str, port: int, over: Callable[[Link | None, str], None]) -> None:
         def ended(link: Link | None, why: str) -> None:

@@ -53,7 +53,8 @@ class Dials(SynchronousTestCase):
         dialled: list[str] = []
         self.patch(self.service, "_attempt", lambda host, port, over: dialled.append(host))
         mesh, places = self.service.mesh, (Address("192.0.2.1", 4600), Address("192.0.2.2", 4600))
-        mesh.neighbours[7] = Mock(node=7, sample=Sample(7, places[:1], 0, 13, 0))
+        wire = Mock(address="192.0.2.1")
+        mesh.neighbours[7] = Mock(node=7, wire=wire, sample=Sample(7, places[:1], 0, 13, 0))
         self.service.room.by_node[7] = Mock(local_address="192.0.2.9")
         renamed = Sample(1 << 48, (places[0], Address("192.0.2.9", 4600)), 0, 13, 0)
         mesh.contacts.reach(renamed, BASE, "neighbour", 0.0)
@@ -78,3 +79,13 @@ class Dials(SynchronousTestCase):
             self.service.mesh.contacts.reach(static, BASE, "neighbour", 0.0)
             ends[-1](Mock(node=static.node, neighbour=None), "")
         self.assertEqual(2, len(ends))
+
+    def test_who_says_that_a_seed_s_address_is_his_is_not_taken_for_the_seed(self) -> None:
+        dialled: list[str] = []
+        self.patch(self.service, "_attempt", lambda host, port, over: dialled.append(host))
+        seed, mesh = Address("192.0.2.1", 4600), self.service.mesh
+        liar = Mock(node=7, wire=Mock(address="192.0.2.7"), sample=Sample(7, (seed,), 0, 13, 0))
+        mesh.neighbours[7] = liar
+        self.service.greet([Target(*seed)])
+        mesh.contacts.reach(Sample(1 << 48, (seed,), 0, 13, 0), BASE, "neighbour", 0.0)
+        self.assertEqual([seed.host] * 2, dialled)
