@@ -64,7 +64,8 @@ class Standing:
             by.wire.hang_up("it does not do what it says", now)
 
     def is_left_alone(self, by: Neighbour, now: float) -> bool:
-        """A link with it has come up."""
+        """A link with it has come up; it takes the place of an older one."""
+        self._aside.pop(by.node, None)
         if not self._mesh.contacts.is_excluded(by.node, now):
             return False
         if by.wire.is_named:

@@ -3,7 +3,7 @@ from twisted.trial.unittest import TestCase
 from multicastmw.core.mesh import contacts
 from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
 from multicastmw.core.mesh.mesh import FEEDS_MAX, FORGET_UNHEARD, UNHEARD_MAX
-from multicastmw.core.mesh.neighbour import PEERS, PEERS_TIMES, STREAMS_AT_ONCE
+from multicastmw.core.mesh.neighbour import PEERS, PEERS_TIMES, SCORE_LEAST, STREAMS_AT_ONCE
 from multicastmw.core.mesh.numbers import MASK
 from multicastmw.core.mesh.settings import GUARD, MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST, Settings
 from multicastmw.wire.mesh import (
@@ -340,6 +340,17 @@ class ExcludedTest(TestCase):
         self.contacts.exclude(node_of(9), self.lone.now)
         self.contacts.exclude(node_of(9), self.lone.now + 1_000)
         self.assertFalse(self.contacts.is_excluded(node_of(9), self.lone.now + 1_000 + MISBEHAVED_BACK_OFF))
+
+    def test_of_who_has_a_newer_link_when_the_time_is_over_the_older_does_not_come_back(self) -> None:
+        bad, pen = self.lone.neighbour(9)
+        pen.is_named = True
+        self.lone.mesh.blame(bad, 2 * SCORE_LEAST, self.lone.now)
+        self.lone.pass_time(MISBEHAVED_BACK_OFF - 0.1)
+        self.assertIs(self.lone.mesh.standing.of(bad.node), bad)
+        self.lone.now += 0.2  # before it is tidied
+        newer, _ = self.lone.neighbour(9)
+        self.lone.pass_time(2.0)
+        self.assertIs(self.lone.mesh.neighbours[bad.node], newer)
 
     def test_it_is_not_dialled_nor_let_in_nor_told_of(self) -> None:
         self.contacts.exclude(node_of(9), self.lone.now)
