@@ -95,6 +95,7 @@ class Feed:
         self._count = self._bytes = 0  # since the last measure
         self._mean = float(PACKET_BYTES)  # bytes of a packet
         self._near = NEAR_NUMBERS
+        self._led_at = -NEVER  # when a packet of the shared tree moved it on
         self._told, self._tells = -1, 0
         self._measured_at = self._beacon_at = now
         self.upstream = Upstream(self, now)
@@ -360,15 +361,25 @@ class Feed:
         elif 0 < step < HALF:
             gaps.skipped(self.top, step, now)
             self.top = sequence
-        elif gaps.numbers:
-            self.counters.filled += sequence in gaps.numbers and not is_resent and self.second is not None
-            gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
+        else:
+            self._came_behind(sequence, by, flags, now)
         self.kept.keep(sequence, stored)
         if is_resent:
             if by and not is_parents and step == 1 and upstream.silence.polled_at > upstream.fed_at:
                 upstream.silence.goes_on(by, sequence, now)
         elif flags & BEACON:
             self._announce(sequence, by, now)
+
+    def _came_behind(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
+        """It was missing; or nothing has come for seconds, and the stream goes on far behind where it was."""
+        gaps = self.gaps
+        if (self.top - sequence) & MASK > self._near:
+            gaps.clear()
+            self.top = gaps.mark = sequence
+        elif gaps.numbers:
+            is_resent = flags & RETRANSMITTED
+            self.counters.filled += sequence in gaps.numbers and not is_resent and self.second is not None
+            gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
 
     # --- packets that the kernel forwards
 
@@ -434,7 +445,8 @@ class Feed:
         if by is self.suspicion.suspect and is_near:
             self.suspicion.brought(sequence, flags & RETRANSMITTED, now)
         if by is upstream.parent or by is upstream.second.parent:
-            self.disappoints(by, LED_AWAY, now)
+            if self._led_at <= self.moved_at:
+                self.disappoints(by, LED_AWAY, now)
         elif upstream.parent is not None and not flags & RETRANSMITTED:
             upstream.brought(by, now)
         return True
@@ -535,9 +547,12 @@ class Feed:
             self._begin(sequence, by, now)
 
     def came_otherwise(self, sequence: int, now: float) -> None:
-        """The packet came by the shared tree: it is not missing, and neither is what lies before it."""
-        if self.top >= 0 and ahead(sequence, self.top):
+        """The packet came by the shared tree: it is not missing, and neither is what lies before it.  Anybody
+        can send such a one: it leads the stream nowhere, nor makes a liar of who has it from its origin."""
+        step = (sequence - self.top) & MASK
+        if self.top >= 0 and 0 < step <= self._near:
             self.top = sequence
+            self._led_at = now
         elif self.gaps.numbers:
             self.gaps.found(sequence, None, False, now)
 

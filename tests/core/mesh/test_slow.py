@@ -4,11 +4,12 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from multicastmw.core.mesh.feed import NEAR_NUMBERS
 from multicastmw.core.mesh.settings import SLOW, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Nack
 from tests.core.cable import World
-from tests.core.mesh.kit import Hall, Lone, have
+from tests.core.mesh.kit import KEY, SIZE, Hall, Lone, have
 from tests.core.mesh.nodes import MeshNode
 
 GROUP = 0xEF010101
@@ -94,6 +95,39 @@ class Tails(SynchronousTestCase):
         self.lone.accept(self.parent, have(201, beacon=True))
         self.lone.pass_time(0.09)
         self.assertEqual([], self.asked())
+
+
+class Led(SynchronousTestCase):
+    """Somebody puts packets into a slow stream, over a shared tree of his own."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.parent, self.pen = self.lone.neighbour(2)
+        self.next, self.taken = 0, 0
+        self.go_on(20)
+
+    def go_on(self, packets: int) -> None:
+        for _ in range(packets):
+            feed = self.lone.mesh.feed_for(KEY, self.parent, self.lone.now)
+            assert feed
+            if not feed.refuses(self.parent, self.next, 0, self.lone.now):
+                feed.took(self.next, SIZE, b"", 0, 0, self.parent, self.lone.now)
+                self.taken += 1
+            self.next += 1
+            self.lone.pass_time(0.8)
+
+    def test_far_away_and_nothing_changes(self) -> None:
+        self.lone.feed().came_otherwise(1_000_000, self.lone.now)
+        self.go_on(10)
+        self.assertEqual((30, 29), (self.taken, self.lone.feed().top))
+
+    def test_step_by_step_and_the_parent_is_not_blamed_for_going_its_way(self) -> None:
+        for step in range(1, 4):
+            self.lone.feed().came_otherwise(20 + step * NEAR_NUMBERS, self.lone.now)
+        self.go_on(20)
+        self.assertEqual((0, ""), (self.parent.score, self.pen.hung_up))
+        self.assertEqual(39, self.lone.feed().top)
+        self.assertGreater(self.taken, 20 + 14)  # all since nothing had come for three seconds
 
 
 class Unanswered(SynchronousTestCase):
