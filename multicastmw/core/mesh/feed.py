@@ -257,10 +257,13 @@ class Feed:
         return Beacon(self.path(), self.cost(), rate, bits)
 
     def of(self, neighbour: Neighbour) -> Theirs:
+        """What it has said; of who is gone by now, left alone a moment ago, nothing is remembered."""
         found = self.theirs.get(neighbour)
         if found is None:
-            found = self.theirs[neighbour] = Theirs()
-            neighbour.shared += 1
+            found = Theirs()
+            if self._mesh.neighbours.get(neighbour.node) is neighbour:
+                self.theirs[neighbour] = found
+                neighbour.shared += 1
         return found
 
     def told_by(self, neighbour: Neighbour) -> None:

@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.bucket import Bucket
+from multicastmw.core.mesh.conduct import ONCE, PROMISED
 from multicastmw.core.mesh.gaps import SKIPPED_LEAST
+from multicastmw.core.mesh.neighbour import SCORE_LEAST
 from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, KEPT_SECONDS, MISSING_MAX, NACK_TRIES, Settings
 from multicastmw.wire.data import RETRANSMITTED
 from multicastmw.wire.mesh import Have, Nack, Range
@@ -59,6 +61,20 @@ class GapsTest(TestCase):
         self.assertEqual(self.asked(), [(Range(201, 201),)])
         self.lone.pass_time(0.11)
         self.assertEqual(self.other_pen.of(Nack)[0].missing, (Range(201, 201),))
+
+    def test_who_is_left_alone_while_it_is_asked_is_nobodys_neighbour_afterwards(self) -> None:
+        hang_up = lambda why, now: self.lone.mesh.link_down(self.other, now)  # noqa: E731  # as a link does
+        self.patch(self.other_pen, "hang_up", hang_up)
+        self.lone.accept(self.other, have(210))
+        self.lone.data(self.parent, 203)
+        first, second = self.feed.gaps.numbers.values()
+        first.asked, second.asked = self.parent, self.other
+        for miss in (first, second):
+            miss.tries, miss.ask_at = 1, self.lone.now
+        self.lone.mesh.promised(self.other, SCORE_LEAST - PROMISED / 2, self.lone.now - ONCE)
+        self.feed.gaps.ask(self.lone.now)
+        self.assertNotIn(self.other.node, self.lone.mesh.neighbours)
+        self.assertNotIn(self.other, self.feed.theirs)
 
     def test_who_says_that_it_lacks_it_is_not_asked(self) -> None:
         self.lone.accept(self.other, have(210, (Range(200, 201),)))
