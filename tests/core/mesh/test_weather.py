@@ -1,6 +1,7 @@
 """Whatever happened to a town: when it is over all hear all, once; nobody is left alone, nothing stays."""
 
 from collections import Counter
+from statistics import median
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -42,6 +43,29 @@ class WeatherTest(SynchronousTestCase):
 
     def test_with_two_feeds_and_parents_that_change(self) -> None:
         self.look(3, 2, 8.0)
+
+    def test_a_source_that_was_cut_off_for_a_moment_is_heard_seconds_later(self) -> None:
+        took = [self.silence_of_a_source(seed) for seed in (1, 3, 4)]
+        self.assertLess(median(took), 4.0, took)
+
+    def silence_of_a_source(self, seed: int) -> float:
+        """Seconds until all hear it again, when its cable is in again."""
+        town = Town(seed, "abcdefg", 1)
+        source, *hearers = (town.homes[name] for name in "cdef")
+        for home in hearers:
+            home.joins(GROUPS[0])
+        film = Speaker(town, source, GROUPS[0], 1, FILM)
+        town.run(90)
+        town.falls_apart(frozenset("c"))
+        town.run(15)
+        town.falls_apart(frozenset())
+        healed = town.now
+
+        def is_heard() -> bool:
+            said = {words for words, at in film.said.items() if at > healed}
+            return all(said & set(home.node.host.packets[-3:]) for home in hearers)
+
+        return town.run_until(is_heard, 90)
 
     def look(self, seed: int, feeds: int, rotate: float) -> None:
         self.town(seed, feeds, rotate)
