@@ -324,6 +324,15 @@ class Network:
             )
             self._loop.enter((arrives, arrive, (target, target.life, size, control, function, args)))
 
+    def last_word(self, source: int, destination: int) -> float:
+        """Seconds until a connection's end is known there, that the kernel of a dead process says: where the
+        segment is lost, it is said again."""
+        target, delay = self._path(self.hosts[source], destination)
+        now = self._loop.now
+        if not self._loses(target, now):
+            return delay
+        return delay + self._again(target, now, max(LEAST_RTO, 3.0 * delay))[1]
+
     def _path(self, host: Host, destination: int) -> tuple[Host, float]:
         if len(host.paths) >= PATHS:
             host.paths.clear()

@@ -217,9 +217,13 @@ class Node:
         if feed.wanted and message:
             self._arrive(message, now)
         elif feed.wanted and bytes_ != FORGED:
-            self.world.delivered(self, key, sequence, now)
+            self.to_programs(feed, sequence, now)
         if feed.takers:
             self._forward(feed, packet, link)
+
+    def to_programs(self, feed: Feed, sequence: int, now: float) -> None:
+        """A packet for this host counts when it has come."""
+        self.world.delivered(self, feed.key, sequence, now)
 
     def _forward(self, feed: Feed, packet: Stored, came: Link | None) -> None:
         low_water = feed.low_water(packet.sequence) if feed.missing else 0

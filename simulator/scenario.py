@@ -58,6 +58,7 @@ class Shape:
     queues: bool = False  # are uplinks finite?
     tcp: bool = False  # data on the connections
     deadline: float = 1.0
+    hold: float = 0.5
     keepalive: bool = False  # the tree that the mesh is compared with
     liars: float = 0.0
     every: float = 0.0  # seconds between two announcements of each node, instead of the one stream
@@ -86,6 +87,7 @@ class Scenario:
 
     relays = SEEDS
     seed_slots = 8  # that the seeds and the source have at least
+    kind: type[Node] = Node
 
     def __init__(self, shape: Shape, progress: Progress = silence, latency: Latency | None = None) -> None:
         self.shape = shape
@@ -98,7 +100,7 @@ class Scenario:
         )
         self.world = World(
             self.loop, self.network, self.latency, Random(shape.seed + 2), tcp=shape.tcp,
-            kind=PatientNode if shape.keepalive else Node,
+            kind=PatientNode if shape.keepalive else self.kind,
             silent=KEEPALIVE_SILENT if shape.keepalive else SILENT,
         )  # fmt: skip
         self.size = shape.packet or int(STREAM_KBIT * 125 / shape.rate)
@@ -116,7 +118,9 @@ class Scenario:
         is_seed = index <= SEEDS  # or the source
         uplink = max(self._uplink(), uplink_of(self.seed_slots) if is_seed else 0)
         nat = not is_seed and self.rng.random() < shape.nat
-        settings = Settings(uplink=uplink, relay=index < self.relays, nat=nat, deadline=shape.deadline)
+        settings = Settings(
+            uplink, relay=index < self.relays, nat=nat, deadline=shape.deadline, hold=shape.hold
+        )
         lies = not is_seed and self.rng.random() < shape.liars
         carries = (uplink + CONTROL_KBIT) * 1000.0 if shape.queues else inf
         return self.world.add(index, settings, carries, Liar if lies else None)

@@ -116,10 +116,14 @@ class World:
             node.mesh.link_down(neighbour, self.loop.now)
 
     def crash(self, node: Node, silent: bool = True) -> None:
+        """A host is gone, or, not `silent`, a process alone."""
         node.is_alive = False
         self.network.crash(node.index)
         for other, link in list(node.links.items()):
-            after = self.rng.uniform(*self.silent) if silent else self.rtt(node, other) / 2
+            if silent:
+                after = self.rng.uniform(*self.silent)
+            else:
+                after = self.network.last_word(node.index, other.index)
             self.loop.at(self.loop.now + after, self._died, link, other, node)
 
     def cut(self, indices: set[int]) -> None:

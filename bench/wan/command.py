@@ -67,10 +67,12 @@ def wan(*, hosts: int, seconds: float, path: Path | None) -> None:
 @click.option(
     "--deadline", type=float, default=1.0, show_default=True, help="Of the mesh's recovery, in seconds."
 )
+@click.option("--hold", type=click.FloatRange(0, 10), default=0.5, show_default=True,
+              help="Seconds that a packet waits for a lost one (mesh); 0: it does not.")  # fmt: skip
 @click.option("--simulated", is_flag=True, help="Say what the simulator makes of the same film (mesh only).")
 @TO_JSON
 def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, matrix: Path | None,
-         seed: int, engine: str, children: int, deadline: float, simulated: bool,
+         seed: int, engine: str, children: int, deadline: float, hold: float, simulated: bool,
          path: Path | None) -> None:  # fmt: skip
     """Play a film over real nodes while relays are killed: over a static tree, or the mesh.
 
@@ -91,7 +93,7 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     ini, kills, choose = films.static_ini(dials), films.kills_of(relays(dials), every, seconds, back), None
     if engine == "mesh":
         uplink = int(films.RATE * (films.SIZE + 90) * 8 / 1000 * (children + 0.3) / SLOTS_SHARE)
-        ini = films.mesh_ini(names, uplink, f"[recovery]\ndeadline = {deadline}\n")
+        ini = films.mesh_ini(names, uplink, f"[recovery]\ndeadline = {deadline}\nhold = {hold}\n")
         kills = films.kills_of([""], every, seconds, back)
         choose = films.busiest(names[: films.SEEDS])
     try:
@@ -105,7 +107,7 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     rows: list[truth.Beside] = []
     if simulated and engine == "mesh":
         rows = truth.beside(
-            found, truth.simulated(names, delays, children, seconds, every, back, loss, deadline)
+            found, truth.simulated(names, delays, children, seconds, every, back, loss, deadline, hold)
         )
     _write(path, {"film": found.document(), "simulated": [row._asdict() for row in rows]})
     show(found)

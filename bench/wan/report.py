@@ -12,6 +12,7 @@ from bench.sink import RECORD
 
 AFTERMATH = 10.0  # seconds that a kill is looked at for
 BEGINS = 1.0  # seconds after a kill: a silence that begins later has other reasons, such as another's start
+QUIET = 3.0  # seconds before a kill begins a second to compare: what is silent then is so without one
 CUT_OFF = 0.1  # seconds: a longer silence is an outage; this machine holds up a source for a third of that
 LATE = 1.0  # seconds: a packet that takes longer is of no use to a player
 
@@ -52,7 +53,8 @@ class Aftermath:
     """What a kill did to those whose own node lived."""
 
     kill: Kill
-    cut_off: list[str]  # who heard nothing for longer than CUT_OFF
+    cut_off: list[str]  # who heard nothing for longer than CUT_OFF, which losses do as well:
+    cut_off_before: list[str]  # who did in a second before it
     gap_ms: dict[str, float]  # the longest silence that begins within BEGINS
     lost: dict[str, int]
     returned_ms: float | None  # from its node's start until the killed host's own receiver heard something
@@ -158,11 +160,16 @@ def _aftermath(arrivals: Mapping[str, Arrivals], done: Done, end: int, killed: S
     # who is killed next loses what is on the way to it then
     numbers = range(number_at(at), number_at(until - int(LATE * 1e9)))
     living = {name: one for name, one in arrivals.items() if name not in away}
-    begins = min(until, at + int(BEGINS * 1e9))
-    gaps = {name: one.gap_from(at, begins, until) for name, one in living.items()}
+    length, quiet = int(BEGINS * 1e9), at - int(QUIET * 1e9)
+    gaps = {name: one.gap_from(at, min(until, at + length), until) for name, one in living.items()}
     lost = {name: sum(number not in one.at for number in numbers) for name, one in living.items()}
-    cut_off = [name for name, gap in gaps.items() if gap > CUT_OFF * 1e3]
-    return Aftermath(done.kill, cut_off, gaps, lost, _returned(arrivals.get(done.kill.host), done.back_at))
+    before = {name: one.gap_from(quiet, quiet + length, at) for name, one in living.items()}
+    returned = _returned(arrivals.get(done.kill.host), done.back_at)
+    return Aftermath(done.kill, _cut_off(gaps), _cut_off(before), gaps, lost, returned)
+
+
+def _cut_off(gaps: Mapping[str, float]) -> list[str]:
+    return [name for name, gap in gaps.items() if gap > CUT_OFF * 1e3]
 
 
 def _settled(done: Done) -> float:

@@ -27,11 +27,12 @@ def outages(film: Film) -> list[float]:
 
 
 def simulated(names: Sequence[str], delays: Mapping[tuple[str, str], float], children: int, seconds: float,
-              every: float, back: float, loss: float, deadline: float) -> list[Outcome]:  # fmt: skip
+              every: float, back: float, loss: float, deadline: float,
+              hold: float) -> list[Outcome]:  # fmt: skip
     """The same film in the simulator."""
     place = {name: number for number, name in enumerate(names)}
     between = {(place[one], place[other]): delay for (one, other), delay in delays.items()}
-    plan = Plan(between, len(names), RATE, SIZE, children, seconds, every, back, loss, deadline)
+    plan = Plan(between, len(names), RATE, SIZE, children, seconds, every, back, loss, deadline, hold)
     return [play(plan, seed) for seed in range(1, RUNS + 1)]
 
 
@@ -40,8 +41,10 @@ def beside(film: Film, runs: Sequence[Outcome]) -> list[Beside]:
     gaps = outages(film)
     never = [seen for seen in film.seen.values() if not seen.killed]
     kills = max(1, len(film.kills))
+    before = sum(len(kill.cut_off_before) for kill in film.kills)
     rows = [
-        ("cut off by a kill, receivers", len(gaps) / kills, [len(run.gaps) / run.kills for run in runs]),
+        ("cut off at a kill, receivers", len(gaps) / kills, [len(run.gaps) / run.kills for run in runs]),
+        ("in a second before it", before / kills, [run.before / run.kills for run in runs]),
         ("outage, median", median(gaps or [0.0]), [median(run.gaps or [0.0]) * 1000 for run in runs]),
         ("outage, worst", max(gaps, default=0.0), [max(run.gaps, default=0.0) * 1000 for run in runs]),
         ("delay through the tree", median(s.delay_ms[0] for s in never), [r.delay * 1000 for r in runs]),

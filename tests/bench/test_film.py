@@ -61,6 +61,11 @@ class JudgeTests(TestCase):
         self.assertEqual((1, 130), (film.seen["r"].killed, film.seen["r"].lost))
         self.assertEqual(10.0, film.usual_gap_ms)
 
+    def test_a_silence_in_a_second_before_it_is_no_kills(self) -> None:
+        earlier = records(n for n in range(900) if not 310 <= n < 330)
+        film = judge({"a": earlier}, 100 * STEP, 800 * STEP, [Done(Kill(5.0, "x"), 600 * STEP)])
+        self.assertEqual((["a"], []), (film.kills[0].cut_off_before, film.kills[0].cut_off))
+
     def test_a_kill_does_not_pay_for_the_next_one(self) -> None:
         """Nor for what begins long after it, such as the start of a node on a busy machine."""
         whole = records(range(900))

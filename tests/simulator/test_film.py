@@ -24,6 +24,13 @@ class FilmTests(SynchronousTestCase):
         self.assertTrue(all(CUT_OFF < gap < 1.0 for gap in found.gaps), found.gaps)
         self.assertTrue(0.01 <= found.delay < 0.2, found.delay)
 
+    def test_a_lost_packet_holds_up_those_behind_it_if_programs_get_them_in_order(self) -> None:
+        lossy = plan(loss=0.05)
+        as_they_come, in_order = play(lossy._replace(hold=0.0), 1), play(lossy, 1)
+        self.assertEqual(0, as_they_come.before)
+        self.assertGreater(in_order.before, 0)
+        self.assertGreater(len(in_order.gaps), len(as_they_come.gaps))
+
     def test_a_seed_gives_the_same_film_again(self) -> None:
         few = plan(seconds=16.0, deadline=0.0, loss=0.05)  # what is lost is another number with each seed
         self.assertEqual(play(few, 3), play(few, 3))
@@ -38,10 +45,11 @@ class FilmTests(SynchronousTestCase):
 
     def test_real_and_simulated_stand_side_by_side(self) -> None:
         seen = Seen(100, 100, 0, 0, 0, 0, 200.0, (60.0, 70.0, 80.0), 0)
-        kill = Aftermath(Kill(10, "x"), ["a"], {"a": 150.0, "b": 20.0}, {}, None)
+        kill = Aftermath(Kill(10, "x"), ["a"], ["b", "a"], {"a": 150.0, "b": 20.0}, {}, None)
         film = Film(20, 100, {}, 10, {"a": seen, "b": seen, "x": replace(seen, killed=1)}, [kill])
-        runs = [Outcome(1, [0.125, 0.15], 0, 0.05), Outcome(1, [], 0, 0.04)]
+        runs = [Outcome(1, [0.125, 0.15], 1, 0, 0.05), Outcome(1, [], 0, 0, 0.04)]
         rows = {row.name: row for row in beside(film, runs)}
-        self.assertEqual((1.0, 1.0, 0.0, 2.0), rows["cut off by a kill, receivers"][1:])
+        self.assertEqual((1.0, 1.0, 0.0, 2.0), rows["cut off at a kill, receivers"][1:])
+        self.assertEqual((2.0, 0.5, 0.0, 1.0), rows["in a second before it"][1:])
         self.assertEqual((150.0, 68.75, 0.0, 137.5), rows["outage, median"][1:])
         self.assertEqual((60.0, 45.0), rows["delay through the tree"][1:3])

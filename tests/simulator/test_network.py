@@ -231,6 +231,13 @@ class Hosts(unittest.TestCase):
         self.assertEqual((town.network.alive(0), town.network.alive(1)), (True, False))
         self.assertEqual((town.dropped(0), town.dropped(1)), ({}, {"dead": 2}))
 
+    def test_a_dead_processs_last_word_is_said_again_where_it_is_lost(self):
+        town = Town(inf, inf, loss=0.5)
+        town.network._random = iter([1.0, 0.0, 0.0, 1.0]).__next__  # there at once, and after two losses
+        town.network.crash(0)
+        self.assertEqual(0.05, town.network.last_word(0, 1))
+        self.assertAlmostEqual(0.05 + 0.2 + 0.4, town.network.last_word(0, 1))
+
     def test_what_is_under_way_at_a_crash_is_lost_even_for_the_next_life(self):
         town = Town(inf, inf)
         town.send(0, 1, "for the first life")
