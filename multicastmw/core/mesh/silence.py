@@ -111,13 +111,16 @@ class Silence:
         upstream = self._upstream
         if upstream.joining or now < self._deferred_until or self._leaps >= LEAPS:
             return
-        short = lost.node >> 32
-        best, rank_of_best = None, (2, NEVER)
+        best, rank_of_best = None, (2, 2, NEVER)
         for neighbour, theirs in self._feed.theirs.items():
-            if not theirs.path or short in theirs.path or not upstream.may_feed(neighbour, theirs, now):
+            if not self._is_beside(lost, neighbour, theirs, now):
                 continue
-            rank = int(theirs.at <= upstream.fed_at), neighbour.rtt / (1 + min(theirs.free, 3))
-            if neighbour is not lost and rank < rank_of_best:
+            rank = (
+                int(not upstream.has_room(neighbour, theirs)),
+                int(theirs.at <= upstream.fed_at),
+                neighbour.rtt / (1 + min(theirs.free, 3)),
+            )
+            if rank < rank_of_best:
                 best, rank_of_best = neighbour, rank
         if best is not None:
             self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
@@ -125,6 +128,18 @@ class Silence:
         elif now >= self._alone_until and not self._feed.is_shared:  # which pauses as many senders happen to
             self._alone_until = now + ALONE_REST
             self._feed.search(now)
+
+    def _is_beside(self, lost: Neighbour, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
+        """Has it a way of its own, past who is lost?  Who has no parent any more is taken over the slots, or
+        gets the place that the lost one had."""
+        upstream = self._upstream
+        return (
+            neighbour is not lost
+            and bool(theirs.path)
+            and lost.node >> 32 not in theirs.path
+            and upstream.might_feed(neighbour, theirs, now)
+            and (upstream.parent is None or upstream.has_room(neighbour, theirs))
+        )
 
     def _others_have_more(self, now: float) -> bool:
         horizon, top = now - self._feed.fresh_within, self._feed.top

@@ -202,9 +202,12 @@ class Upstream:
 
     def may_feed(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
         """Has it room, and does not get it from us?"""
+        return self.has_room(neighbour, theirs) and self.might_feed(neighbour, theirs, now)
+
+    def might_feed(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
+        """If it had room, would it be one?"""
         return (
             neighbour not in self._feed.children
-            and self.has_room(neighbour, theirs)
             and not theirs.stalled
             and now >= theirs.refused_until
             and self._feed.short not in theirs.path

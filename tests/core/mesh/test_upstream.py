@@ -231,6 +231,20 @@ class FedTest(TestCase):
         self.assertEqual(graft.missing, (Range(self.feed.top + 1, self.feed.top + 1),))
         self.assertTrue(self.child_pen.of(Have)[0].streams[0].load.stalled)
 
+    def test_one_without_room_is_asked_only_where_no_other_is(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, 3), free=0))
+        farther, pen = self.lone.neighbour(9, 0.3)
+        self.lone.accept(farther, have(self.feed.top, path=(8, 4)))
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.assertEqual((0, 1), (len(self.other_pen.of(Graft)), len(pen.of(Graft))))
+        self.lone.mesh.link_down(farther, self.lone.now)
+        self.assertEqual(1, len(self.other_pen.of(Graft)))
+
+    def test_nor_is_one_while_the_parent_is_only_silent(self) -> None:
+        self.lone.accept(self.other, have(self.feed.top, path=(7, 3), free=0))
+        self.lone.pass_time(0.3)
+        self.assertEqual([], self.other_pen.of(Graft))
+
     def test_so_is_a_parent_that_leaves(self) -> None:
         self.lone.accept(self.other, have(self.feed.top, path=(7, 3)))
         self.lone.accept(self.parent, Prune(KEY))
