@@ -127,12 +127,13 @@ def show(film: Film) -> None:
             name, seen.lost, seen.late, seen.duplicates, f"{seen.gap_ms:.0f}", f"{delay:.0f}", seen.killed
         )
     console.print(table)
-    table = Columns("at, s>", "killed", "cut off>", "longest silence, ms>", "most lost>", "back after, ms>")
+    table = Columns("at, s>", "killed", "cut off>", "before>", "longest silence, ms>", "lost>", "back, ms>")
     for each in film.kills:
         silence = max((each.gap_ms[name] for name in each.cut_off), default=0.0)
         lost = max(each.lost.values(), default=0)
         returned = "" if each.returned_ms is None else f"{each.returned_ms:.0f}"
-        table.row(f"{each.kill.at:.0f}", each.kill.host, len(each.cut_off), f"{silence:.0f}", lost, returned)
+        cut_off = len(each.cut_off), len(each.cut_off_before)
+        table.row(f"{each.kill.at:.0f}", each.kill.host, *cut_off, f"{silence:.0f}", lost, returned)
     console.print(table)
     _summary(console, film)
 
