@@ -343,6 +343,30 @@ class DataMoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CorrectionBegins(Event):
+    """[recovery] fec = auto: parity is of use on a link; percent, and milliseconds."""
+
+    peer: str
+    lost: float
+    trip: int
+    text = (
+        "parity goes to {peer} from now on: {lost} % of what goes there is lost, and asking for it again"
+        " takes round trips of {trip} ms"
+    )
+    alike = ("peer",)
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionEnds(Event):
+    """[recovery] fec = auto: it is no more."""
+
+    peer: str
+    why: str
+    text = "no parity goes to {peer} any more: {why}"
+    alike = ("peer",)
+
+
+@dataclass(frozen=True, slots=True)
 class ListensAgain(Event):
     """A port that was lost to another program is ours again."""
 

@@ -99,6 +99,7 @@ REST = 0.02  # seconds from one announcement to the next, which then says all th
 REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
 REST_MAX = 0.5
 PROBES_MAX = 64  # Keep Alives of one second on UDP; two nodes need five
+CORRECTION_EVERY = 1.0  # seconds between two of a peer's words on forward error correction that count at once
 REPOINT_EVERY = 1.0  # seconds between two changes of the place where a peer's datagrams come from
 
 # What we chose: how long a link waits until it is closed for a cycle.  All nodes of the cycle see it, and one
@@ -137,6 +138,8 @@ class Link:
     partner: Partner | None = None  # the peer on a static link, where both repair losses
     protection: Protection | None = None  # where both ends know forward error correction
     _protected: Run | Coder | None = None  # what data leave by: the run, or what stands before it
+    _peers_correction = _said_correction = 0  # what both ends said last of rebuilding: see Open
+    _correction_at = -NEVER  # when another word of the peer's counts at once
 
     def __init__(self, room: "Room", outlet: Outlet, section: str | None, now: float) -> None:
         self.room = room
@@ -266,7 +269,9 @@ class Link:
         if self.section and (objection := self._outlet.objection((self.section,))):
             self.leave(Code.AUTHENTICATION, 0, f"TLS: {objection}", now)
         else:
-            self._outlet.write(encode(self.room.our_open(self.token, self._outlet.local_address)))
+            opened = self.room.our_open(self.token, self._outlet.local_address)
+            self._said_correction = opened.correction
+            self._outlet.write(encode(opened))
 
     # --- what comes in
 
@@ -355,8 +360,8 @@ class Link:
                 self._take_entry, self._entries = self._add, iter(entries)
             case RemoveRoute(entries):
                 self._take_entry, self._entries = self._remove, iter(entries)
-            case KeepAlive(_, Echo(kind, clock)):
-                self._accept_echo(kind, clock, now)
+            case KeepAlive(_, Echo()) | KeepAlive(correction=int()) as said:
+                self._accept_keep_alive(said, now)
             case Register() | Registered() as said if self.neighbour:
                 self._hear(said, now)
             case Have() | Nack() | Graft() | Prune() | Peers() | Find() as said if self.neighbour:
@@ -396,6 +401,9 @@ class Link:
                 self._relay(packet, size)
             elif (self.neighbour or self.partner or self.protection) and op in SAID_OPS:
                 self._hear_datagram(one_message(packet.view[:size]), packet.now)
+            elif op == Op.PARITY:  # the peer has not heard yet that nobody rebuilds here any more
+                self.counters.unknown_messages += 1
+                return
             elif self._is_storm(packet.now):
                 return
             else:
@@ -472,6 +480,13 @@ class Link:
         else:
             self._control(encode(KeepAlive(echo=Echo(ECHO_REQUEST, clock))), now)
 
+    def _accept_keep_alive(self, said: KeepAlive, now: float) -> None:
+        """One over TCP that says more than that its sender is there."""
+        if said.correction is not None:
+            self._accept_correction(said.correction, now)
+        if said.echo is not None:
+            self._accept_echo(*said.echo, now)
+
     def _accept_echo(self, kind: int, clock: int, now: float) -> None:
         """One that came over TCP, behind what the other side said and sent before."""
         if kind == ECHO_REQUEST:
@@ -511,6 +526,35 @@ class Link:
         self.room.recovery.accept(self.partner, message, now)
 
     # --- as forward error correction has it
+
+    def _accept_correction(self, packets: int, now: float) -> None:
+        """The peer's word is another one now; who changes it every moment waits for the next probe."""
+        self._peers_correction = packets
+        if now >= self._correction_at:
+            self._correction_at = now + CORRECTION_EVERY
+            self.settle_correction(now)
+
+    def settle_correction(self, now: float) -> None:
+        """Either end may begin with it under way, and end it: this one says so, and what follows is done."""
+        if self.phase is not Phase.UP:
+            return
+        ours = self.room.our_correction
+        if ours != self._said_correction and self._may_speak:
+            self._said_correction = ours
+            self._control(encode(KeepAlive(correction=ours)), now)
+        both = bool(ours and self._peers_correction and self._datagrams)
+        if both == (self.protection is not None):
+            return
+        if self.room.fec and both:
+            self.protection = self.room.fec.link_up(self)
+        else:
+            self._end_protection()
+        self.room.moved(self)
+
+    def _end_protection(self) -> None:
+        if self.protection:
+            self.protection.fec.link_down(self)
+            self.protection = None
 
     def protect(self, coder: Coder | None) -> None:
         """Data go out by it, from now on."""
@@ -614,8 +658,8 @@ class Link:
             self._joins_tree()
             if opened.recovery and self.room.recovery and self._datagrams:
                 self.partner = self.room.recovery.link_up(self)
-        if opened.correction and self.room.fec and self._datagrams:
-            self.protection = self.room.fec.link_up(self)
+        self._peers_correction = opened.correction
+        self.settle_correction(now)
         self.is_up(self)
         self._outlet.wake()
 
@@ -908,9 +952,7 @@ class Link:
         if self._datagrams:
             self._datagrams.close()
             self._datagrams = self.run = self._protected = None
-        if self.protection and self.room.fec:
-            self.room.fec.link_down(self)
-            self.protection = None
+        self._end_protection()
         if self.partner and self.room.recovery:
             self.room.recovery.link_down(self)
             self.partner = None
@@ -1007,6 +1049,7 @@ class Link:
         if self._on_udp and not self.path.on_udp:
             self._move_data(False, "three probes unanswered")
         if clock is not None:
+            self.settle_correction(now)
             self._flush()  # what is on its way is counted with the rest
             tally = self.protection.asks(now) if self.protection else None
             echo = Echo(ECHO_REQUEST, clock)

@@ -150,6 +150,11 @@ class Room:
         """The patience of links made from now on; those that stand have told theirs to their peers."""
         self.here = self.here._replace(keep_alive=seconds)
 
+    @property
+    def our_correction(self) -> int:
+        """This node rebuilds what a link loses from the parity of so many packets; 0: it does not."""
+        return self.fec.longest_block if self.fec is not None and self.here.data_port else 0
+
     def our_open(self, token: int, address: str = "") -> Open:
         """What this node says first, over a connection from that address of its own."""
         port = self.here.data_port
@@ -157,8 +162,7 @@ class Room:
         opened = Open(self.here.name, self.here.node, self.here.keep_alive, data_port)
         if self.recovery is not None and port:  # over TCP nothing is lost
             opened = opened._replace(recovery=KEPT_MS)
-        if self.fec is not None and port:
-            opened = opened._replace(correction=self.fec.longest_block)
+        opened = opened._replace(correction=self.our_correction)
         if self.mesh is None:
             return opened
         return opened._replace(

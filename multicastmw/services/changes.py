@@ -22,6 +22,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "groups": ("allow", "deny", "pin"),
     "listen": ("endpoint", "keepalive-timeout"),
     "fastpath": ("mode",),
+    "recovery": ("fec",),
     "tls": TLS_FILES,
     "web": ("endpoint", "token"),
     "log": ("level",),

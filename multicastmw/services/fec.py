@@ -14,16 +14,27 @@ if TYPE_CHECKING:
 
 
 class FecService(Service):
-    """What a node has, unless [recovery] fec is off."""
+    """What a node has for [recovery] fec, which may be switched under way."""
 
     def __init__(self, node: "NodeService") -> None:
         config = node.config
-        self.mode = config.recovery.fec
-        self.fec = Fec(self.mode == "on", config.recovery.deadline, config.overlay.uplink)
+        self.fec = Fec(False, config.recovery.deadline, config.overlay.uplink)
+        self.fec.tell = node.tell
         if node.mesh:
             self.fec.costs_changed = node.mesh.mesh.slots.changed
+        self._reactor = node.reactor
+        self._room = node.room
         self._clockwork = Clockwork(node.reactor, self.fec)
-        node.room.fec = self.fec
+        self.run_as(config.recovery.fec)
+
+    def run_as(self, mode: str) -> None:
+        """off, auto or on from now on: every peer is told, and the kernel takes the links that it may."""
+        now = self._reactor.seconds()
+        self.mode = mode
+        self.fec.always_is(mode == "on", now)
+        self._room.fec = None if mode == "off" else self.fec
+        for link in list(self._room.links):
+            link.settle_correction(now)
 
     def startService(self) -> None:
         super().startService()
@@ -33,7 +44,10 @@ class FecService(Service):
         super().stopService()
         self._clockwork.stop()
 
-    def status(self) -> FecStatus:
+    def status(self) -> FecStatus | None:
+        """None where it is off."""
+        if self.mode == "off":
+            return None
         links = [
             FecLink(
                 peer=link.name,

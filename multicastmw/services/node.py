@@ -122,7 +122,8 @@ class NodeService(MultiService):
         self.destination.igmp = self.tap.igmp_received
         self.copies = self._make_copies()
         self.fastpath = FastPathService(self, config.fastpath.mode)
-        self.recovery, self.fec = self._make_remedies()
+        self.recovery = RecoveryService(self) if config.recovery.deadline else None
+        self.fec = FecService(self)
         self._make_inmates()
         if self.reloading:
             self.reloading.setServiceParent(self)
@@ -136,9 +137,9 @@ class NodeService(MultiService):
             self.certificate.setServiceParent(self)
         self.tap.setServiceParent(self)
         self.fastpath.setServiceParent(self)
-        for remedy in (self.recovery, self.fec):
-            if remedy:
-                remedy.setServiceParent(self)
+        if self.recovery:  # of static links; between neighbours the mesh itself sends again
+            self.recovery.setServiceParent(self)
+        self.fec.setServiceParent(self)
         for inmate in (self.sessions, self.health, self.probing, self.captures):
             inmate.setServiceParent(self)
         self.notify = NotifyService(self)
@@ -146,14 +147,6 @@ class NodeService(MultiService):
         self._make_clocks()
 
     # --- the parts
-
-    def _make_remedies(self) -> tuple[RecoveryService | None, FecService | None]:
-        """What is done about losses on links; between neighbours the mesh itself sends again."""
-        wanted = self.config.recovery
-        return (
-            RecoveryService(self) if wanted.deadline else None,
-            FecService(self) if wanted.fec != "off" else None,
-        )
 
     def _make_inmates(self) -> None:
         """Who wants streams, or looks at them, in this process."""

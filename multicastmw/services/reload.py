@@ -242,6 +242,8 @@ class ReloadService(Service):
             node.sessions.announce(config.sessions)
         if plan.touches("fastpath"):
             node.fastpath.run_as(config.fastpath.mode)
+        if plan.touches("recovery"):
+            node.fec.run_as(config.recovery.fec)
         node.fastpath.settings_changed()
         plan = replace(plan, changes=plan.changes + node.look_at_certificate())
         for warning in config.warnings:

@@ -61,7 +61,7 @@ class Snapshots:
             nodes=self._reached(),
             mesh=self._mesh.take(now),
             recovery=node.recovery.status() if node.recovery else None,
-            fec=node.fec.status() if node.fec else None,
+            fec=node.fec.status(),
             sessions=sessionstatus.take(node, now),
             totals=_totals(node, routes),
             outputs=node.web.output.status() if node.web.output else (),

@@ -56,7 +56,7 @@ OPEN = (
     CNum.RECOVERY, CNum.CORRECTION,
 )  # fmt: skip
 CLOSE = (CNum.ERROR, CNum.PEPID, CNum.REASON)
-KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD, CNum.TALLY)
+KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD, CNum.TALLY, CNum.CORRECTION)
 IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY, Op.REGISTERED))
 
 # What we chose.
@@ -123,13 +123,15 @@ class KeepAlive(NamedTuple):
     """A sign of life on TCP; with a token and an echo, a probe of the data path on UDP.
 
     `load` is what a node of the mesh says of itself with either, `tally` goes with a probe where losses are
-    corrected.
+    corrected.  `correction`: what the sender's Open said of it, or left out, is no longer so; 0: it rebuilds
+    nothing any more.
     """
 
     token: int | None = None
     echo: Echo | None = None
     load: Load | None = None
     tally: Tally | None = None
+    correction: int | None = None
 
 
 class Group(NamedTuple):
@@ -257,7 +259,11 @@ def _keep_alive_objects(message: KeepAlive) -> bytes:
         packed = build(CNum.ECHO, message.echo.kind, clock=message.echo.clock)
     if message.load is not None:
         packed += load_object(message.load)
-    return packed + build(CNum.TALLY, 1, **message.tally._asdict()) if message.tally else packed
+    if message.tally:
+        packed += build(CNum.TALLY, 1, **message.tally._asdict())
+    if message.correction is not None:
+        packed += build(CNum.CORRECTION, 1, reserved=0, packets=message.correction)
+    return packed
 
 
 def _route_objects(message: AddRoute | RemoveRoute) -> bytes:
@@ -328,13 +334,14 @@ def _close_size(message: Close) -> int:
 
 
 def _keep_alive_size(message: KeepAlive) -> int:
-    token, echo, load, tally = message
+    token, echo, load, tally, correction = message
     return (
         8
         + (12 if token is not None else 0)
         + (12 if echo is not None else 0)
         + (load_size(load) if load else 0)
         + (16 if tally else 0)
+        + (8 if correction is not None else 0)
     )
 
 
@@ -438,12 +445,14 @@ def _read_keep_alive(message: memoryview) -> Decoded:
     found, skipped = known(message, KEEP_ALIVE)
     places = placed(found, KEEP_ALIVE)
     token, echo, tally = (optional(places, c) for c in (CNum.TOKEN, CNum.ECHO, CNum.TALLY))
+    corrects = optional(places, CNum.CORRECTION)
     return Decoded(
         KeepAlive(
             token.token if token else None,
             Echo(places[CNum.ECHO][0][0], echo.clock) if echo else None,
             read_load(places),
             Tally(tally.sent, tally.received, tally.short) if tally else None,
+            corrects.packets if corrects else None,
         ),
         skipped,
     )

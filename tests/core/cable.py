@@ -222,6 +222,19 @@ class Node:
         """[recovery] fec, as services/fec.py takes it."""
         fec = self.room.fec = Fec(always, deadline, None)
         fec.wake = Clockwork(self.clock, fec).wind
+        fec.tell = self.events.append
+
+    def fec_is(self, mode: str) -> None:
+        """From now on, as services/fec.py switches it."""
+        fec = self.room.fec
+        if mode == "off":
+            self.room.fec = None
+        elif fec is None:
+            self.corrects(mode == "on", 1.0)
+        else:
+            fec.always_is(mode == "on", self.world.now)
+        for link in list(self.room.links):
+            link.settle_correction(self.world.now)
 
     def link_up(self, link: Link) -> None:
         self.ups.append(link)

@@ -5,6 +5,7 @@ from typing import Any
 from multicastmw.cli.lab import Host
 from tests.netns.kit import PATIENCE, Sections, Sender, mcmw, peer_of
 from tests.netns.test_recovery import GROUP, IN_PYTHON, PACKETS, RATE, Losses, S
+from tests.netns.test_reload import effects, reload
 
 WITHOUT_NACKS: Sections = {**IN_PYTHON, "recovery": {"deadline": 0, "fec": "on"}}
 BOTH: Sections = {**IN_PYTHON, "recovery": {"hold": 2, "fec": "on"}}
@@ -99,7 +100,32 @@ class InTheKernel(Losses):
             peer = peer_of(b.status(), name)
             self.assertEqual((False, "what it loses is corrected ([recovery] fec)"),
                              (peer["fast"], peer["why_slow"]))  # fmt: skip
+        self.assert_nothing_missing(sender)
+
+    def assert_nothing_missing(self, sender: Sender) -> None:
         total = sender.stop()["sent"]
         for receiver in self.receivers.values():
             receiver.await_last(GROUP, S, total - 1)
-            self.assertEqual(0, receiver.report(GROUP, S)["missing"])
+            report = receiver.report(GROUP, S)
+            self.assertEqual((0, 0), (report["missing"], report["duplicates"]), report)
+
+    def test_a_reload_moves_them_there_and_back_while_a_stream_passes(self) -> None:
+        self.grow({"recovery": {"fec": "off"}})
+        sender = Sender(self.tree.a, GROUP, rate=RATE)
+        for receiver in self.receivers.values():
+            receiver.await_last(GROUP, S, 0)
+        for fec in ("off", "on", "off"):
+            for host in self.tree.hosts:
+                found = reload(host, self.tree.ini(host).replace("fec = off", f"fec = {fec}"))
+                self.assertLessEqual(set(effects(found).items()), {("[recovery] fec", "applied")})
+            for host in self.tree.hosts:
+                host.await_status(
+                    lambda s, fast=fec == "off": all(peer["fast"] == fast for peer in s["peers"]),
+                    PATIENCE, f"links of {host.name} with fec = {fec}",
+                )  # fmt: skip
+            sent = sender.state["sent"]
+            sender.await_sent(sent + PACKETS // 4)
+            counts = self.tree.b.status()["fec"]
+            self.assertEqual(fec == "off", counts is None)
+            self.assertTrue(fec == "off" or counts["counters"]["sent"] > 20)
+        self.assert_nothing_missing(sender)

@@ -100,6 +100,17 @@ class Parts(Case):
         self.assertEqual(ipv4.text(querier.address), "10.88.0.254")
 
     @inlineCallbacks
+    def test_forward_error_correction_is_switched(self) -> Any:
+        node = self.makes()
+        self.assertEqual((node.room.our_open(1).correction, node.status().fec), (0, None))
+        for mode in ("auto", "on", "off"):
+            yield self.reloads(f"[recovery]\nfec = {mode}\n")
+            shown = node.status().fec
+            self.assertEqual(shown.mode if shown else "off", mode)
+            self.assertEqual(node.room.our_open(1).correction, 0 if mode == "off" else 64)
+            self.assertEqual(node.fec.fec.always, mode == "on")
+
+    @inlineCallbacks
     def test_what_the_kernel_does_not_let_us_do_waits_and_the_rest_is_done(self) -> Any:
         """A node that gave up root may not change routes."""
         node = self.makes()

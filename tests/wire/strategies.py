@@ -113,6 +113,6 @@ opens = st.builds(
 )
 tallies = st.builds(Tally, u32, u32, u32)
 keep_alives = st.builds(
-    KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads, st.none() | tallies
+    KeepAlive, st.none() | u64, st.none() | echoes, st.none() | loads, st.none() | tallies, st.none() | u16
 )
 messages = opens | closes | keep_alives | routes | of_the_mesh | parities

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.bucket import Bucket
+from multicastmw.core.events import Tell
 from multicastmw.core.fec.coder import Block, Coder
 from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fec.protection import Protection
@@ -32,6 +33,7 @@ class Fec:
         self.patience = patience
         self.protections: dict[Link, Protection] = {}
         self.wake: Callable[[], None] = lambda: None  # the deadline has come nearer
+        self.tell: Tell = lambda event: None
         # Told that a neighbour takes more of the uplink, or less.
         self.costs_changed: Callable[[], None] = lambda: None
         rate = (uplink or UPLINK_USUAL) * 125 * SHARE
@@ -42,6 +44,8 @@ class Fec:
     def link_up(self, link: "Link") -> Protection:
         """Its other end says that it rebuilds."""
         protection = self.protections[link] = Protection(link, self)
+        if link.on_udp:
+            protection.moved(True)
         return protection
 
     def link_down(self, link: "Link") -> None:
@@ -49,6 +53,12 @@ class Fec:
         if protection:
             protection.ended()
             self._forgotten.add(protection.counters)
+
+    def always_is(self, always: bool, now: float) -> None:
+        """From now on."""
+        self.always = always
+        for each in self.protections.values():
+            each.judge(now)
 
     def totals(self) -> FecCounters:
         """Of all links, those that are gone among them."""

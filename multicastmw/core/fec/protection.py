@@ -8,6 +8,7 @@ on      as long as data go on UDP
 
 from typing import TYPE_CHECKING
 
+from multicastmw.core.events import CorrectionBegins, CorrectionEnds
 from multicastmw.core.fec.coder import BLOCK, SPAN, Coder
 from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fec.loss import Loss
@@ -41,7 +42,7 @@ class Protection:
         self.coder: Coder | None = None
         self.rebuilder: Rebuilder | None = None
         self._link = link
-        self._fec = fec
+        self.fec = fec
         self._needed_at = -NEVER
 
     @property
@@ -63,26 +64,26 @@ class Protection:
 
     def hears(self, reply: Tally, now: float) -> None:
         if self.loss.hears(reply, now):
-            self._judge(now)
+            self.judge(now)
 
     def moved(self, to_udp: bool) -> None:
         """Data go another way."""
         self.loss.begins_anew()
-        if to_udp and self._fec.always:
+        if to_udp and self.fec.always:
             self._begin()
         elif not to_udp:
-            self._end()
+            self._end("its data go over TCP")
 
     def begins_anew(self) -> None:
         """The peer is elsewhere now."""
         self.loss.begins_anew()
 
-    def _judge(self, now: float) -> None:
+    def judge(self, now: float) -> None:
         wanted = self._is_wanted(now)
         if wanted and self.coder is None:
             self._begin()
         elif not wanted:
-            self._end()
+            self._end("the link loses little, or is near enough that what is lost is asked for")
         self._expect()
 
     def _expect(self) -> None:
@@ -92,11 +93,11 @@ class Protection:
             self._costs(self.rows / BLOCK)
 
     def _is_wanted(self, now: float) -> bool:
-        if not self._link.on_udp or self._fec.always:
+        if not self._link.on_udp or self.fec.always:
             return self._link.on_udp
         share, trips = self.loss.share or 0.0, 2 * (self._link.rtt or 0.0)
         loss, late = (LOSS, LATE) if self.coder is None else (LOSS_LESS, LATE_LESS)
-        if share > loss and trips >= self._fec.patience * late:
+        if share > loss and trips >= self.fec.patience * late:
             self._needed_at = now
         return now == self._needed_at or (self.coder is not None and now - self._needed_at < CALM)
 
@@ -106,24 +107,30 @@ class Protection:
         run = self._link.run
         if run is None:
             return
-        self.coder = Coder(run, self._link.send_parity, self._fec, self.counters)
+        self.coder = Coder(run, self._link.send_parity, self.fec, self.counters)
         self._link.protect(self.coder)
         self._expect()
+        if not self.fec.always:
+            share, trip = self.loss.share or 0.0, self._link.rtt or 0.0
+            self.fec.tell(CorrectionBegins(self._link.name, round(100 * share, 1), round(1000 * trip)))
 
-    def _end(self) -> None:
+    def _end(self, why: str) -> None:
+        """`why` is empty where that is no news."""
         if self.coder is None:
             return
         self.coder.stop()
         self.coder = None
         self._link.protect(None)
         self._costs(0.0)
+        if why and not self.fec.always:
+            self.fec.tell(CorrectionEnds(self._link.name, why))
 
     def _costs(self, share: float) -> None:
         """Of what is sent to the peer, so much is sent besides: its place takes more of the uplink."""
         neighbour = self._link.neighbour
         if neighbour and neighbour.overhead != share:
             neighbour.overhead = share
-            self._fec.costs_changed()
+            self.fec.costs_changed()
 
     # --- what comes in
 
@@ -148,5 +155,5 @@ class Protection:
 
     def ended(self) -> None:
         """The link is no more, or another has its place."""
-        self._end()
+        self._end("")
         self._rebuilds(None)

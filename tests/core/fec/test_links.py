@@ -5,6 +5,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase as TestCase
 
+from multicastmw.core.datapath import PACE
+from multicastmw.core.events import CorrectionBegins, CorrectionEnds
 from multicastmw.core.fec.coder import BLOCK
 from multicastmw.core.fec.protection import CALM, QUIET, Protection
 from multicastmw.wire.cops import Op
@@ -167,6 +169,114 @@ class AutoTests(Chain):
         self.make(recovery=1.0, fec="auto")
         self.spoil(loss=0.004)
         self.assertEqual(self.rows(30), 0)
+
+    def told(self, node: Node) -> list[str]:
+        found = [each for each in node.events if isinstance(each, CorrectionBegins | CorrectionEnds)]
+        return [type(each).__name__ for each in found]
+
+    def test_that_it_goes_on_and_off_is_told_once(self):
+        a, b = self.make(recovery=1.0, fec="auto")
+        self.spoil(loss=0.03)
+        self.rows()
+        self.assertEqual(self.told(a), ["CorrectionBegins"])
+        (begun,) = a.told(CorrectionBegins)
+        self.assertEqual((begun.peer, begun.trip), ("b", 2_000 * FAR))
+        self.assertLess(abs(begun.lost - 3), 2)
+        self.spoil(loss=0.0)
+        self.rows(1.5 * CALM)
+        self.assertEqual(self.told(a), ["CorrectionBegins", "CorrectionEnds"])
+        self.assertEqual(self.told(b), [], "it sends none")
+
+    def test_data_that_go_over_tcp_end_it_and_that_is_told(self):
+        a, b = self.make(recovery=1.0, fec="auto")
+        self.spoil(loss=0.03)
+        self.rows()
+        self.world.air.spoil(a, b, hole=True)
+        self.send(5)
+        (ended,) = a.told(CorrectionEnds)
+        self.assertIn("over TCP", ended.why)
+
+
+class SwitchTests(Chain):
+    """[recovery] fec under way."""
+
+    def is_protected(self) -> list[bool]:
+        a, b = self.nodes
+        return [link.protection is not None for link in (a.link(b), b.link(a))]
+
+    def switch(self, node: Node, mode: str) -> None:
+        node.fec_is(mode)
+        self.world.run(2 * FAR)
+
+    def test_both_ends_take_it_up_on_the_link_that_is_there(self):
+        a, b = self.make(fec="off")
+        link = a.link(b)
+        self.assertIsNotNone(link.data_path)
+        self.spoil(loss=0.03)
+        for node in self.nodes:
+            self.assertEqual(self.is_protected(), [False, False])
+            self.switch(node, "on")
+        self.assertEqual(self.is_protected(), [True, True])
+        self.assertIs(a.link(b), link)
+        self.assertIsNone(link.data_path, "the kernel gives it back")
+        self.send(8)
+        self.assertLess(self.missing(self.send(5)), 15)
+        self.assertGreater(b.room.fec.totals().rebuilt, 50)
+
+    def test_either_end_gives_it_up_and_no_parity_comes_any_more(self):
+        for which in (0, 1):
+            nodes = self.make()
+            self.send(1)
+            self.switch(nodes[which], "off")
+            self.assertEqual(self.is_protected(), [False, False])
+            self.assertIsNotNone(nodes[0].link(nodes[1]).data_path)
+            self.world.air.sent.clear()
+            self.assertEqual(self.missing(self.send(3)), 0)
+            self.assertEqual(self.said(nodes[0], Op.PARITY), [])
+            self.assertTrue(all(m.tally is None for m in self.said(nodes[0], Op.KEEP_ALIVE)))
+
+    def test_parity_under_way_to_who_gave_it_up_costs_no_probe(self):
+        _, b = self.make()
+        for _ in range(10):
+            self.send(0.3)
+            b.fec_is("off")
+            self.send(0.3)
+            b.fec_is("on")
+        link = b.link(self.nodes[0])
+        self.assertGreater(link.counters.unknown_messages, 10)
+        self.assertEqual((link.counters.bad_probes, link.counters.probes_over_bound), (0, 0))
+
+    def test_from_always_to_where_it_is_of_use_and_back(self):
+        a, b = self.make()
+        self.send(1)
+        for mode, rows in (("auto", 0), ("on", 2), ("auto", 0)):
+            self.switch(a, mode)
+            self.assertEqual(self.protection(a, b).rows, rows)
+        self.assertEqual(self.is_protected(), [True, True])
+
+    def test_who_changes_its_word_every_moment_is_heard_once_a_second_and_rightly_in_the_end(self):
+        a, b = self.make()
+        changes = []
+        a.room.moved = lambda link: changes.append(link.protection is not None)
+        for number in range(300):
+            b.link(a)._control(encode(KeepAlive(correction=64 * (number % 2))), self.world.now)
+            self.world.run(0.01)
+        self.assertLess(len(changes), 8)
+        b.link(a)._control(encode(KeepAlive(correction=0)), self.world.now)
+        self.world.run(PACE + FAR)
+        self.assertIsNone(a.link(b).protection)
+
+    def test_a_link_that_was_being_made_meanwhile_hears_it(self):
+        a, b = self.make(fec="off")
+        for cable in self.world.cables:
+            cable.accepting.abort()
+        self.world.run(1)
+        self.world.connect(a, b)
+        self.world.run(FAR / 2)
+        for node in self.nodes:
+            node.fec_is("on")
+        self.world.run(1)
+        self.assertEqual(self.is_protected(), [True, True])
 
 
 class OthersTests(Chain):
