@@ -32,7 +32,7 @@ COUNTERS = b"(Counters):"  # which find their names in __slots__, and compiled c
 SOURCES = (
     "core/bucket.py", "core/window.py", "wire/announcements.py", "wire/membership.py", "wire/mesh.py",
 )  # fmt: skip
-OURS = ("keepalive.py", "liars.py", "loop.py", "network.py", "node.py", "world.py")
+OURS = ("correcting.py", "keepalive.py", "liars.py", "loop.py", "network.py", "node.py", "world.py")
 
 
 def sources(root: Path = ROOT) -> list[Path]:

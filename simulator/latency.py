@@ -59,6 +59,19 @@ class Matrix:
         return self._rows[i][self._sites[j]] + (self._miles[i] + self._miles[j]) or NEAREST
 
 
+class Even:
+    """So many places, all as far from each other."""
+
+    def __init__(self, places: int, rtt: float) -> None:
+        self._places, self._rtt = places, rtt
+
+    def __len__(self) -> int:
+        return self._places
+
+    def rtt(self, i: int, j: int) -> float:
+        return self._rtt if i != j else 0.0
+
+
 class Coordinates:
     """Points with heights."""
 

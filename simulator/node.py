@@ -169,6 +169,18 @@ class Node:
 
     def groups_live(self, groups: list[int], now: float) -> None: ...
 
+    # --- links
+
+    def wire(self, link: Link, far: "Node", rtt: float) -> Wire:
+        """This end of a new link."""
+        return Wire(link, self, far, rtt)
+
+    def linked(self, neighbour: Neighbour) -> None:
+        """It is up here."""
+
+    def unlinked(self, neighbour: Neighbour) -> None:
+        """It is no more."""
+
     def _ring(self, at: float) -> None:
         if at != self._winding or not self.is_alive:
             return  # an earlier one was wound meanwhile

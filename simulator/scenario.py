@@ -18,9 +18,10 @@ from statistics import mean, median
 from multicastmw.core.mesh.settings import SLOTS_SHARE, Settings
 from multicastmw.wire.mesh import StreamKey
 from simulator import churn
+from simulator.correcting import CorrectingNode
 from simulator.keepalive import SILENT as KEEPALIVE_SILENT
 from simulator.keepalive import PatientNode
-from simulator.latency import Latency, measured, planetlab, synthetic
+from simulator.latency import Even, Latency, measured, planetlab, synthetic
 from simulator.liars import Liar
 from simulator.loop import Loop
 from simulator.network import Bursts, Network
@@ -61,6 +62,8 @@ class Shape:
     hold: float = 0.5
     keepalive: bool = False  # the tree that the mesh is compared with
     liars: float = 0.0
+    rtt: float = 0.0  # seconds between any two nodes; 0: as measured
+    corrects: bool = False  # may links carry parity?
     every: float = 0.0  # seconds between two announcements of each node, instead of the one stream
 
 
@@ -72,6 +75,8 @@ def silence(_: str) -> None:
 
 
 def latency_of(shape: Shape, rng: Random) -> Latency:
+    if shape.rtt:
+        return Even(shape.nodes, shape.rtt)
     if measured() and shape.nodes <= 490:
         return planetlab(shape.nodes, rng)
     return synthetic(shape.nodes, rng)
@@ -100,7 +105,7 @@ class Scenario:
         )
         self.world = World(
             self.loop, self.network, self.latency, Random(shape.seed + 2), tcp=shape.tcp,
-            kind=PatientNode if shape.keepalive else self.kind,
+            kind=PatientNode if shape.keepalive else CorrectingNode if shape.corrects else self.kind,
             silent=KEEPALIVE_SILENT if shape.keepalive else SILENT,
         )  # fmt: skip
         self.size = shape.packet or int(STREAM_KBIT * 125 / shape.rate)

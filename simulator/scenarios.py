@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from simulator import churn as trace
 from simulator.announcements import Announcements, figures
+from simulator.far import FAR
 from simulator.malice import MALICE
 from simulator.network import Bursts
 from simulator.node import Node
@@ -216,5 +217,5 @@ HAPPENINGS: dict[str, Callable[[Scenario], Figures]] = {
     "calm": calm, "crash": crash, "churn": churn, "sessions": sessions, "crowd": crowd,
     "partition": partition, "jitter": jitter, "bursts": bursts, "steady": steady,
     "announcements": announcements,
-    **MALICE, **PAIRS,
+    **FAR, **MALICE, **PAIRS,
 }  # fmt: skip

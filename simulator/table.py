@@ -159,6 +159,18 @@ def feeds(happens: str, text: str, goal: float | None = None) -> tuple[Figure, .
     )
 
 
+def far(happens: str, text: str) -> tuple[Figure, ...]:
+    return (
+        Figure(happens, "within 600 ms", f"{text}: packets within 600 ms", SHARE, ">="),
+        Figure(happens, "within 1 s", "  packets within 1 s", SHARE, ">="),
+        Figure(happens, "late p50", "  a packet's way, median", SECONDS),
+        Figure(happens, "late p99", "  99 of 100 packets", SECONDS),
+        Figure(happens, "resent", "  sent again", SHARE),
+        Figure(happens, "bytes", "  bytes sent for one that is needed", PLAIN),
+    )
+
+
+FAR = "nacks alone", "with parity"
 GROUPS = (
     Group("100", "100 nodes of PlanetLab", 100, ("calm", "crash"), (
         CONTROL, CALM_DUPLICATES, STRANDED, *SMALL_CRASH,
@@ -212,6 +224,9 @@ GROUPS = (
         Figure("rotate", "stretch p90", "  stretch, nine of ten", PLAIN),
         Figure("rotate", "duplicates", "  duplicates", SHARE),
     ), seeds=3, like={"slots": ((0.2, 0), (0.5, 4), (0.3, 8)), "join": 5.0, "settle": 40.0}),
+    Group("far", "60 nodes 75 ms apart, 5 % loss, 95 packets/s of 1,316 bytes", 60, FAR, (
+        *far("nacks alone", "fec = off"), *far("with parity", "fec = on"),
+    ), seeds=3, like={"rtt": 0.15, "corrects": True, "rate": 95.0, "packet": 1316, "settle": 30.0}),
     Group("announce40", "40 nodes that announce every 5 s", 40, ("announcements",), ANNOUNCEMENTS,
           seeds=3, like={"every": 5.0, "settle": 30.0}),
     Group("announce300", "300 nodes that announce every 5 s", 300, ("announcements",), ANNOUNCEMENTS,

@@ -9,7 +9,7 @@ from multicastmw.wire.mesh import StreamKey
 from simulator.latency import Latency
 from simulator.loop import Loop
 from simulator.network import Network
-from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node, Wire
+from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node
 
 # Seconds until a link whose peer is dead is down: three unanswered Keep Alives.
 SILENT = 5.5, 8.0
@@ -93,9 +93,10 @@ class World:
             self._enter(link, node, other, True, rtt)
 
     def _enter(self, link: Link, here: Node, there: Node, dialled: bool, rtt: float) -> None:
-        wire = Wire(link, here, there, rtt)
+        wire = here.wire(link, there, rtt)
         there_is = there.mesh.sample(), there.mesh.capabilities()
-        link.neighbours[here] = here.mesh.link_up(wire, *there_is, dialled, self.loop.now)
+        neighbour = link.neighbours[here] = here.mesh.link_up(wire, *there_is, dialled, self.loop.now)
+        here.linked(neighbour)
 
     def disconnect(self, link: Link, by: Node) -> None:
         """A node hangs up; the other end hears it half a round trip later."""
@@ -113,6 +114,7 @@ class World:
             del node.links[far]
         neighbour = link.neighbours.pop(node, None)
         if node.is_alive and neighbour is not None:
+            node.unlinked(neighbour)
             node.mesh.link_down(neighbour, self.loop.now)
 
     def crash(self, node: Node, silent: bool = True) -> None:

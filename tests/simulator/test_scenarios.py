@@ -10,6 +10,7 @@ from twisted.trial import unittest
 
 from simulator import liars
 from simulator.announcements import Announcements
+from simulator.far import FAR
 from simulator.malice import MALICE
 from simulator.pairs import PAIRS
 from simulator.runs import run
@@ -151,6 +152,31 @@ class Pairs(unittest.TestCase):
         found = PAIRS["rotate"](self.scenario)
         self.assertEqual((1.0, 0), (found["within 1 s"], found["stranded"]))
         self.assertGreater(found["changes"], 2)
+
+
+class Far(unittest.TestCase):
+    def test_with_parity_what_is_lost_on_long_ways_is_rarely_asked_for_and_never_late(self):
+        scenario = settled(Shape(12, 1, rtt=0.15, corrects=True, rate=95.0, packet=1316, **SMALL))
+        alone, corrected = (aside(FAR[happens], scenario) for happens in ("nacks alone", "with parity"))
+        for found in (alone, corrected):
+            self.assertEqual(1.0, found["within 1 s"])
+            self.assertEqual(0.075, round(found["late p50"], 3))
+        self.assertEqual(0, alone["rebuilt"])
+        self.assertGreater(corrected["rebuilt"], 1_000)
+        self.assertLess(corrected["resent"], alone["resent"] / 10)
+        self.assertLess(corrected["late p99"], alone["late p99"] - 0.1)
+        self.assertGreater(corrected["bytes"], alone["bytes"] + 0.2)
+
+    def test_links_that_come_and_go_take_parity_with_them(self):
+        scenario = settled(Shape(12, 1, rtt=0.15, corrects=True, rate=95.0, packet=1316, **SMALL))
+        for node in scenario.world.nodes:
+            node.begin()
+        scenario.network.loss = 0.05
+        scenario.run(scenario.loop.now + 10)
+        found = crash(scenario, share=0.3, loss=0.05, seconds=10.0)
+        self.assertGreater(found["within 1 s"], 0.9999)
+        for node in scenario.living():
+            self.assertEqual(len(node.links), len(node.fec.protections))
 
 
 class Announced(unittest.TestCase):

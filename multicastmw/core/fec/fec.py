@@ -1,17 +1,13 @@
 """All of a node's forward error correction: its links, the blocks that are open, and what parity may take."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from multicastmw.core.bucket import Bucket
 from multicastmw.core.events import Tell
 from multicastmw.core.fec.coder import Block, Coder
 from multicastmw.core.fec.counters import FecCounters
-from multicastmw.core.fec.protection import Protection
+from multicastmw.core.fec.protection import Protected, Protection
 from multicastmw.wire.parity import PLACES
-
-if TYPE_CHECKING:
-    from multicastmw.core.link import Link
 
 # What we chose.
 SHARE = 0.25  # of the uplink
@@ -31,7 +27,7 @@ class Fec:
     def __init__(self, always: bool, patience: float, uplink: int | None) -> None:
         self.always = always
         self.patience = patience
-        self.protections: dict[Link, Protection] = {}
+        self.protections: dict[Protected, Protection] = {}
         self.wake: Callable[[], None] = lambda: None  # the deadline has come nearer
         self.tell: Tell = lambda event: None
         # Told that a neighbour takes more of the uplink, or less.
@@ -41,14 +37,14 @@ class Fec:
         self._open: dict[Block, Coder] = {}
         self._forgotten = FecCounters()
 
-    def link_up(self, link: "Link") -> Protection:
+    def link_up(self, link: Protected) -> Protection:
         """Its other end says that it rebuilds."""
         protection = self.protections[link] = Protection(link, self)
         if link.on_udp:
             protection.moved(True)
         return protection
 
-    def link_down(self, link: "Link") -> None:
+    def link_down(self, link: Protected) -> None:
         protection = self.protections.pop(link, None)
         if protection:
             protection.ended()

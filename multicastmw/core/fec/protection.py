@@ -6,10 +6,10 @@ auto    from more than 1 % lost on, where a packet that is asked for again comes
 on      as long as data go on UDP
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from multicastmw.core.events import CorrectionBegins, CorrectionEnds
-from multicastmw.core.fec.coder import BLOCK, SPAN, Coder
+from multicastmw.core.fec.coder import BLOCK, SPAN, Coder, Run
 from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fec.loss import Loss
 from multicastmw.core.fec.rebuilder import Rebuilder
@@ -18,7 +18,6 @@ from multicastmw.wire.parity import Parity
 
 if TYPE_CHECKING:
     from multicastmw.core.fec.fec import Fec
-    from multicastmw.core.link import Link
 
 # What the specification says (OVERLAY, 3.9).
 LOSS = 0.01
@@ -33,10 +32,55 @@ NEVER = float("inf")
 ROUND = 0xFFFFFFFF
 
 
+class Counters(Protocol):
+    """Of IP Data in datagrams."""
+
+    @property
+    def sent_on_udp(self) -> int: ...
+    @property
+    def received_on_udp(self) -> int: ...
+
+
+class Asker(Protocol):
+    """Who asks the link's peer for what is missing."""
+
+    rebuilds_within: float
+
+
+class Child(Asker, Protocol):
+    """The peer as a neighbour in the mesh."""
+
+    overhead: float
+
+
+class Protected(Protocol):
+    """A link, as this has it."""
+
+    name: str
+
+    @property
+    def counters(self) -> Counters: ...
+    @property
+    def on_udp(self) -> bool: ...
+    @property
+    def rtt(self) -> float | None:
+        """Seconds."""
+
+    @property
+    def run(self) -> Run | None: ...
+    @property
+    def neighbour(self) -> Child | None: ...
+    @property
+    def partner(self) -> Asker | None: ...
+    def protect(self, coder: Coder | None) -> None: ...
+    def send_parity(self, parity: Parity) -> int: ...
+    def rebuilt(self, message: bytes, now: float) -> None: ...
+
+
 class Protection:
     """What goes out over the link by `coder`, and comes in by `rebuilder`; None where there is no need."""
 
-    def __init__(self, link: "Link", fec: "Fec") -> None:
+    def __init__(self, link: Protected, fec: "Fec") -> None:
         self.counters = FecCounters()
         self.loss = Loss()
         self.coder: Coder | None = None
