@@ -1,13 +1,15 @@
 """What [overlay] and [recovery] accept and cannot mean: a line each, which no start fails of."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address
+from ipaddress import IPv4Network, ip_address
 from typing import TYPE_CHECKING
 
 from multicastmw import endpoints
+from multicastmw.core.admission import Admission
 
 if TYPE_CHECKING:
     from multicastmw.config import Config
+    from multicastmw.sections import GroupsConfig
 
 LEAST_UPLINK = 64  # kbit/s: a voice; who says less has most likely said Mbit/s
 
@@ -19,6 +21,7 @@ def of_overlay(config: "Config") -> Iterator[str]:
         yield from _of_ways_in(config)
         yield from _of_a_relay(config)
         yield from _of_seeds(config)
+        yield from _of_feeds(config)
         if overlay.uplink is not None and 0 < overlay.uplink < LEAST_UPLINK:
             yield f"[overlay] uplink = {overlay.uplink}: kbit/s are meant, and few streams need so little"
     elif said := _said(config):
@@ -44,6 +47,7 @@ def _said(config: "Config") -> list[str]:
         "role": overlay.role != "member",
         "max-children": overlay.max_children is not None,
         "feeds": overlay.feeds != 1,
+        "feeds-groups": bool(overlay.feeds_groups),
         "rotate": bool(overlay.rotate),
     }
     return [name for name, is_said in found.items() if is_said]
@@ -80,6 +84,25 @@ def _of_seeds(config: "Config") -> Iterator[str]:
             yield f"[overlay] seeds: {seed} is there {seeds.count(seed)} times"
         if why := _wrong_with(seed, config):
             yield f"[overlay] seeds: {seed}: {why}"
+
+
+def _of_feeds(config: "Config") -> Iterator[str]:
+    """Groups that are to have two feeds, and that this node has nothing to do with."""
+    overlay = config.overlay
+    if overlay.feeds_groups and overlay.feeds < 2:
+        yield "[overlay] feeds-groups: says nothing without feeds = 2"
+    for prefix in overlay.feeds_groups:
+        if not any(prefix.overlaps(routed) for routed in config.tap.groups):
+            yield f"[overlay] feeds-groups: {prefix} is no group that programs here can have: [tap] groups"
+        elif _is_kept_out(prefix, config.groups):
+            yield f"[overlay] feeds-groups: {prefix} is kept out by [groups] allow and deny"
+
+
+def _is_kept_out(prefix: IPv4Network, groups: "GroupsConfig") -> bool:
+    """All of it; where only some of it is, that may be meant."""
+    if any(allowed.subnet_of(prefix) for allowed in groups.allow):
+        return False
+    return not Admission(groups.allow, groups.deny).admits(int(prefix.network_address))
 
 
 def _wrong_with(seed: str, config: "Config") -> str:

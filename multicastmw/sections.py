@@ -164,6 +164,9 @@ class OverlayConfig:
         "1",
         "From how many nodes a stream of the mesh is taken at once: 1, or 2 where there are two ways.",
     )
+    feeds_groups: tuple[IPv4Network, ...] = option(
+        literals.networks, "", "The only groups that feeds = 2 is for; empty: all."
+    )
     rotate: float = option(
         seconds_or_never(ROTATE_LEAST, 86_400),
         "0",

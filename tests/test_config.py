@@ -66,6 +66,7 @@ uplink = 20000
 role = relay
 max-children = 4
 feeds = 2
+feeds-groups = 239.5.5.5, 239.6.0.0/16
 rotate = 30
 [fastpath]
 mode = off
@@ -259,6 +260,15 @@ class WarningTests(ConfigCase):
              "[overlay] role = relay: with uplink = 0 it carries nothing for anybody"),
             (mesh + "role = relay\nmax-children = 0\n",
              "[overlay] role = relay: with max-children = 0 it carries nothing for anybody"),
+            (mesh + seeds + "feeds-groups = 239.1.1.1\n",
+             "[overlay] feeds-groups: says nothing without feeds = 2"),
+            ("groups = 239.0.0.0/8\n" + mesh + seeds + "feeds = 2\nfeeds-groups = 232.1.0.0/16\n",
+             "[overlay] feeds-groups: 232.1.0.0/16 is no group that programs here can have: [tap] groups"),
+            (mesh + seeds + "feeds = 2\nfeeds-groups = 239.255.255.250, 239.255.0.0/16\n",
+             "[overlay] feeds-groups: 239.255.255.250/32 is kept out by [groups] allow and deny"),
+            (mesh + seeds + "feeds = 2\nfeeds-groups = 239.1.1.1, 239.0.0.0/8, 239.2.2.0/25\n"
+             "[groups]\nallow = 239.2.2.0/24\n",
+             "[overlay] feeds-groups: 239.1.1.1/32 is kept out by [groups] allow and deny"),
             (mesh + seeds + "uplink = 20\n",
              "[overlay] uplink = 20: kbit/s are meant, and few streams need so little"),
             (mesh + "seeds = tcp:239.1.1.1:4600\n",

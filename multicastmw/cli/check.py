@@ -170,6 +170,7 @@ def _overlay_rows(config: Config) -> Iterator[tuple[str, str]]:
         uplink = "auto" if overlay.uplink is None else f"{overlay.uplink:,} kbit/s"
         most = "" if overlay.max_children is None else f" and {overlay.max_children:,} children at most"
         feeds = f", {overlay.feeds} feeds" if overlay.feeds > 1 else ""
+        feeds += f" of {_list(overlay.feeds_groups, '')}" if feeds and overlay.feeds_groups else ""
         rotate = f", parents change every {overlay.rotate:g} s or so" if overlay.rotate else ""
         yield "overlay", f"mesh, {overlay.role}, uplink {uplink}{most}{feeds}{rotate}"
         yield "seeds", _list(overlay.seeds, "none")

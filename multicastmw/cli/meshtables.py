@@ -24,13 +24,18 @@ def draw(console: Console, status: dict[str, Any]) -> None:
         return
     carries = f"{mesh['uplink']:,} kbit/s for others" if mesh["uplink"] else "nothing for others"
     reached = "can be dialled" if mesh["dialable"] else "cannot be dialled"
-    feeds = ", two feeds of each stream" if mesh["feeds"] > 1 else ""
+    feeds = f", two feeds of {_of_which(mesh)}" if mesh["feeds"] > 1 else ""
     rotate = f", parents change every {mesh['rotate']:g} s or so" if mesh["rotate"] else ""
     console.print(f"{mesh['role']}, {carries}, {reached}{feeds}{rotate}")
     _neighbours(console, mesh["neighbours"], {peer["id"]: peer for peer in status["peers"]})
     _groups(console, mesh["groups"])
-    _streams(console, mesh["streams"], mesh["streams_not_shown"], mesh["feeds"])
+    _streams(console, mesh["streams"], mesh["streams_not_shown"])
     _left_alone(console, mesh["left_alone"], mesh["left_alone_not_shown"])
+
+
+def _of_which(mesh: dict[str, Any]) -> str:
+    groups = mesh["feeds_groups"]
+    return f"streams to {some(groups, 40)}" if groups else "each stream"
 
 
 def in_short(mesh: dict[str, Any]) -> str:
@@ -69,7 +74,7 @@ def _groups(console: Console, groups: list[dict[str, Any]]) -> None:
         console.print(table)
 
 
-def _streams(console: Console, streams: list[dict[str, Any]], more: int, feeds: int) -> None:
+def _streams(console: Console, streams: list[dict[str, Any]], more: int) -> None:
     table = Columns("stream", "from", "to", "missing>", "again>")
     for each in streams:
         again = each["counters"]["recovered"] + each["counters"]["resent"]
@@ -78,7 +83,7 @@ def _streams(console: Console, streams: list[dict[str, Any]], more: int, feeds: 
             [f"{each['registered_with']}, which shares it"] if each["registered_with"] else each["children"]
         )
         table.row(
-            f"{each['group']} {shares} {short(each['node'], 14)}", _came(each, feeds), names(goes),
+            f"{each['group']} {shares} {short(each['node'], 14)}", _came(each), names(goes),
             each["missing"], again,
         )  # fmt: skip
     console.print(table if streams else "no stream passes")
@@ -86,14 +91,14 @@ def _streams(console: Console, streams: list[dict[str, Any]], more: int, feeds: 
         console.print(f"and {more:,} more")
 
 
-def _came(stream: dict[str, Any], feeds: int) -> str:
+def _came(stream: dict[str, Any]) -> str:
     """Where it comes from."""
     if stream["begins_here"] or not stream["parent"]:
         return "here" if stream["begins_here"] else "(nobody)"
     first = short(stream["parent"], 14)
     if stream["second"]:
         return f"{first} + {short(stream['second'], 14)}"
-    return f"{first} (one way)" if feeds > 1 else first
+    return f"{first} (one way)" if stream["feeds"] > 1 else first
 
 
 def _left_alone(console: Console, nodes: list[dict[str, Any]], more: int) -> None:
@@ -127,7 +132,7 @@ def trees(console: Console, status: dict[str, Any]) -> None:
         if each["second"]:
             _way(tree.add(Text("and the second feed")), each["second_path"], links)
         console.print(tree)
-        for line in _besides(each, mesh["feeds"]):
+        for line in _besides(each):
             console.print(Text(f"    {line}", style="dim"))
     if not mesh["streams"]:
         console.print("no stream passes: mcmw show mesh has the neighbours")
@@ -140,11 +145,11 @@ def _way(tree: Tree, path: Iterable[str], links: dict[str, Peer]) -> Tree:
     return tree
 
 
-def _besides(stream: dict[str, Any], feeds: int) -> Iterable[str]:
+def _besides(stream: dict[str, Any]) -> Iterable[str]:
     """What the drawing does not say."""
     if stream["both_pass"]:
         yield f"both ways pass {names(stream['both_pass'])}"
-    elif feeds > 1 and stream["parent"] and not stream["second"]:
+    elif stream["feeds"] > 1 and stream["parent"] and not stream["second"]:
         yield "no second feed: no other way with a free place is known"
     if stream["backups"]:
         yield f"instead of {short(stream['parent'] or 'nobody', 20)}: {names(stream['backups'])}"

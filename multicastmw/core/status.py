@@ -327,6 +327,7 @@ class MeshStream:
     children: tuple[str, ...]
     backups: tuple[str, ...]  # who would be asked next; the first few
     path: tuple[str, ...]  # the nodes that a packet passes, this one last; empty where it is not known
+    feeds: int  # parents that it is to have
     second: str | None  # the other parent, with feeds = 2
     second_path: tuple[str, ...]  # as `path`, of what comes from there
     both_pass: tuple[str, ...]  # nodes that both pass, but for the origin
@@ -367,6 +368,7 @@ class MeshStatus:
     uplink: int  # kbit/s
     dialable: bool
     feeds: int  # parents that each stream is to have
+    feeds_groups: tuple[str, ...]  # prefixes of the only groups that have so many; empty: all
     rotate: float  # seconds after which a parent is another one; 0: while it is good
     neighbours: tuple[MeshNeighbour, ...]
     groups: tuple[MeshGroup, ...]

@@ -21,6 +21,7 @@ LIVE: dict[str, tuple[str, ...]] = {
     "igmp": ("version", "query-interval", "robustness", "querier-address"),
     "groups": ("allow", "deny", "pin"),
     "listen": ("endpoint", "keepalive-timeout"),
+    "overlay": ("feeds", "feeds-groups", "rotate"),
     "fastpath": ("mode",),
     "recovery": ("fec",),
     "tls": TLS_FILES,

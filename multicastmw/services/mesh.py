@@ -3,7 +3,8 @@
 [overlay] seeds, [peer:NAME] ── dialled ── link_up ── Mesh ── dial(sample) ── a link more
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from ipaddress import IPv4Network
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,11 @@ class Attempt:
 def _nothing(link: Link | None, why: str) -> None: ...
 
 
+def _prefixes(networks: Iterable[IPv4Network]) -> tuple[tuple[int, int], ...]:
+    """As the mesh compares them: mask and address."""
+    return tuple((int(each.netmask), int(each.network_address)) for each in networks)
+
+
 class MeshService(Service):
     """What the mesh has around it."""
 
@@ -141,7 +147,12 @@ class MeshService(Service):
             hold=recovery.hold,
             feeds=overlay.feeds,
             rotate=overlay.rotate,
+            feeds_groups=_prefixes(overlay.feeds_groups),
         )
+
+    def reconfigure(self) -> None:
+        """As node.ini is now, in what a reload may change under way."""
+        self.mesh.reconfigure(self._settings(self._port), self.reactor.seconds())
 
     # --- life
 

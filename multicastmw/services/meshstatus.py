@@ -4,6 +4,7 @@ There may be hundreds of neighbours and streams, of which little changes from on
 not is the same object as before.
 """
 
+from ipaddress import IPv4Network
 from itertools import islice
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,7 @@ class Meshes:
             uplink=mesh.settings.uplink,
             dialable=not mesh.settings.nat,
             feeds=mesh.settings.feeds,
+            feeds_groups=tuple(map(_prefix, mesh.settings.feeds_groups)),
             rotate=mesh.settings.rotate,
             neighbours=self._of_neighbours(mesh.neighbours.values()),
             groups=tuple([each for each in groups if each.group != "all"]),
@@ -159,7 +161,7 @@ class _Last:
         point = feed.point()
         still = (
             parent, upstream.joining, feed.brood.takers, feed.path(), self.backups, second.parent,
-            second.path(), point,
+            second.path(), point, feed.feeds,
         )  # fmt: skip
         if self.status is None or self.still != still:
             self.still, self.counts, self.figures = still, None, None
@@ -185,6 +187,11 @@ class _Last:
             **changed,
         )
         return self.status
+
+
+def _prefix(prefix: tuple[int, int]) -> str:
+    mask, address = prefix
+    return str(IPv4Network((address, mask.bit_count())))
 
 
 def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNeighbour:
@@ -237,6 +244,7 @@ def _stream(feed: Feed, point: int | None, names: Names, backups: tuple[str, ...
         children=tuple(sorted(names.of(each.node) for each in feed.takers)),
         backups=tuple([name for name in backups if name != parent]),
         path=tuple(map(names.of_short, feed.path())),
+        feeds=feed.feeds,
         second=names.of(way.parent.node) if way.parent else None,
         second_path=tuple(map(names.of_short, way.path())),
         both_pass=tuple(sorted(map(names.of_short, way.shared()))),

@@ -242,6 +242,8 @@ class ReloadService(Service):
             node.sessions.announce(config.sessions)
         if plan.touches("fastpath"):
             node.fastpath.run_as(config.fastpath.mode)
+        if plan.touches("overlay") and node.mesh:
+            node.mesh.reconfigure()
         if plan.touches("recovery"):
             node.fec.run_as(config.recovery.fec)
         node.fastpath.settings_changed()

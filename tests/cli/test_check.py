@@ -63,11 +63,12 @@ class CheckTests(CommandCase):
     def test_of_a_mesh_it_has_the_ways_in_and_what_is_given_to_it(self) -> None:
         text = PIN + (
             "[overlay]\nengine = mesh\nseeds = lan:, tcp:b:4600\nuplink = 20000\nmax-children = 3\n"
-            "role = relay\nfeeds = 2\n[recovery]\ndeadline = 2\n"
+            "role = relay\nfeeds = 2\nfeeds-groups = 239.1.1.1, 239.2.0.0/16\n[recovery]\ndeadline = 2\n"
         )
         lines = self.mcmw("check", self.written(text))[0].splitlines()
         for line in (
-            "overlay     mesh, relay, uplink 20,000 kbit/s and 3 children at most, 2 feeds",
+            "overlay     mesh, relay, uplink 20,000 kbit/s and 3 children at most, 2 feeds of",
+            "            239.1.1.1/32, 239.2.0.0/16",
             "seeds       lan:, tcp:b:4600",
             "recovery    what is lost is asked for again for 2 s, later packets wait 0.5 s",
         ):

@@ -283,7 +283,7 @@ class OtherParts(SynchronousTestCase):
         self.assertEqual(1, len(self.drawn("mesh")))
         stream = {
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
-            "shared": False, "registered_with": None,
+            "shared": False, "registered_with": None, "feeds": 1,
             "parent": "b", "children": ("c\x1b[2J", "d", "e", "f"), "path": ("studio", "b", "a"),
             "backups": ("e", "f"), "missing": 3, "counters": {"recovered": 5, "resent": 2},
             "second": None, "second_path": (), "both_pass": (),
@@ -307,7 +307,7 @@ class OtherParts(SynchronousTestCase):
         self.status["mesh"] = {
             "role": "relay", "uplink": 0, "dialable": False, "neighbours": (far, near), "streams": (stream,),
             "groups": ({"group": "239.1.2.3", "known": 7, "neighbours": ("b", "c")},), "streams_not_shown": 7,
-            "feeds": 1, "rotate": 0.0,
+            "feeds": 1, "feeds_groups": (), "rotate": 0.0,
             "left_alone": (
                 {"name": "liar\x1b[2J", "id": "c", "address": "192.0.2.9", "seconds": 59, "why": "it floods"},
             ), "left_alone_not_shown": 12,
@@ -342,13 +342,13 @@ class OtherParts(SynchronousTestCase):
             "group": "239.1.2.3", "source": "10.88.0.1", "node": "studio", "begins_here": False,
             "parent": "b", "second": "e", "children": ("d",), "path": ("studio", "c", "b", "a"),
             "second_path": ("studio", "c", "e", "a"), "both_pass": ("c",), "backups": ("f",), "missing": 0,
-            "counters": {"recovered": 0, "resent": 0}, "shared": False, "registered_with": None,
+            "counters": {"recovered": 0, "resent": 0}, "shared": False, "registered_with": None, "feeds": 2,
         }  # fmt: skip
         self.link["nodes"] = ()
         self.status["mesh"] = {
             "role": "member", "uplink": 0, "dialable": True, "neighbours": (), "streams": (stream,),
             "groups": (), "streams_not_shown": 0, "feeds": 2, "rotate": 60.0, "left_alone": (),
-            "left_alone_not_shown": 0,
+            "left_alone_not_shown": 0, "feeds_groups": (),
         }  # fmt: skip
         text = " ".join(self.drawn("mesh"))
         self.assertIn("can be dialled, two feeds of each stream, parents change every 60 s or so", text)
@@ -360,6 +360,12 @@ class OtherParts(SynchronousTestCase):
         stream |= {"second": None, "second_path": (), "both_pass": ()}
         self.assertIn("b (one way)", "\n".join(self.drawn("mesh")))
         self.assertIn("no second feed", self.drawn("tree")[-2])
+        self.status["mesh"]["feeds_groups"] = ("239.9.0.0/16",)
+        stream["feeds"] = 1
+        text = " ".join(self.drawn("mesh"))
+        self.assertIn("two feeds of streams to 239.9.0.0/16", text)
+        self.assertNotIn("one way", text)
+        self.assertNotIn("no second feed", "\n".join(self.drawn("tree")))
 
     def test_nothing_waits(self) -> None:
         self.assertEqual(["nothing waits: all is as node.ini has it"], self.drawn("pending"))

@@ -5,6 +5,7 @@ from typing import Any
 from multicastmw.cli.lab import Host
 from tests.netns.kit import PATIENCE, NetnsTestCase, Receiver, Sender, mcmw, node_ini, why_not
 from tests.netns.test_mesh import groups_of, overlay
+from tests.netns.test_reload import effects, reload
 
 GROUP = "239.7.7.8"
 NAMES = "abcdef"
@@ -22,10 +23,7 @@ class TwoFeeds(NetnsTestCase):
         self.hosts = {name: lab.host(name) for name in NAMES}
         a, f = self.hosts["a"], self.hosts["f"]
         for host in self.hosts.values():
-            own: dict[str, object] = {"feeds": 2}
-            own |= {"role": "relay", "max-children": 2} if host is a else {}
-            own |= {"uplink": 0} if host is f else {}
-            host.start_node(node_ini(host, (), overlay(None if host is a else a, **own)))
+            host.start_node(self.ini(host))
         self.receivers = {
             host.name: Receiver(host, GROUP) for host in self.hosts.values() if host not in (a, f)
         }
@@ -35,6 +33,13 @@ class TwoFeeds(NetnsTestCase):
         for name in self.receivers:
             self.has(self.hosts[name], "a parent", lambda stream: stream["parent"])
         self.receivers["f"] = Receiver(f, GROUP)
+
+    def ini(self, host: Host, **more: object) -> str:
+        a, f = self.hosts["a"], self.hosts["f"]
+        own: dict[str, object] = {"feeds": 2}
+        own |= {"role": "relay", "max-children": 2} if host is a else {}
+        own |= {"uplink": 0} if host is f else {}
+        return node_ini(host, (), overlay(None if host is a else a, **own | more))
 
     def has(self, host: Host, what: str, condition: Any) -> dict[str, Any]:
         """The stream at that host, when it is so."""
@@ -46,6 +51,21 @@ class TwoFeeds(NetnsTestCase):
         host.await_status(look, PATIENCE, what)
         found = look(host.status())
         return found or self.has(host, what, condition)
+
+    def test_groups_that_are_named_have_two_and_others_one_and_a_reload_says_which(self) -> None:
+        f = self.hosts["f"]
+        self.has(f, "two feeds", lambda stream: stream["second"])
+        for groups, feeds in (("239.8.0.0/16", 1), (f"239.8.0.0/16, {GROUP}", 2)):
+            found = effects(reload(f, self.ini(f, **{"feeds-groups": groups})))
+            self.assertEqual({"[overlay] feeds-groups": "applied"}, found)
+            two = feeds == 2
+            self.has(
+                f, f"feeds {feeds}", lambda s, two=two: s["feeds"] == 1 + two and bool(s["second"]) == two
+            )
+        last = self.sender.stop()["sent"] - 1
+        report = self.receivers["f"].await_last(GROUP, self.sender.source, last)
+        self.assertEqual((0, 0, 0), tuple(report[what] for what in ("missing", "duplicates", "disordered")))
+        self.assertIn(f"two feeds of streams to 239.8.0.0/16, {GROUP}", mcmw(f, "show", "mesh")[1])
 
     def test_when_a_parent_is_killed_nothing_is_missing_and_nothing_is_asked_for(self) -> None:
         f = self.hosts["f"]

@@ -111,6 +111,19 @@ class Parts(Case):
             self.assertEqual(node.fec.fec.always, mode == "on")
 
     @inlineCallbacks
+    def test_how_many_feeds_a_stream_of_the_mesh_has_is_another_at_once(self) -> Any:
+        mesh = "[overlay]\nengine = mesh\nseeds = tcp:b:4600\n"
+        node = self.makes(mesh)
+        assert node.mesh
+        yield self.reloads(mesh + "feeds = 2\nfeeds-groups = 239.1.1.0/24\nrotate = 60\nuplink = 1000\n")
+        settings, status = node.mesh.mesh.settings, node.status().mesh
+        self.assertEqual([2, 1], [settings.feeds_of(group) for group in (GROUP, 0xE0020202)])
+        self.assertEqual((60.0, 20_000), (settings.rotate, settings.uplink))
+        self.assertEqual((2, ("239.1.1.0/24",)), (status.feeds, status.feeds_groups) if status else None)
+        (waits,) = self.service.pending
+        self.assertEqual("[overlay] uplink", waits.what)
+
+    @inlineCallbacks
     def test_what_the_kernel_does_not_let_us_do_waits_and_the_rest_is_done(self) -> Any:
         """A node that gave up root may not change routes."""
         node = self.makes()

@@ -17,6 +17,7 @@ def mesh_of(node: "Node") -> dict[str, Any]:
         "uplink": 20_000,
         "dialable": True,
         "feeds": 2,
+        "feeds_groups": [],
         "rotate": 0.0,
         "neighbours": [_neighbour(node, index) for index in range(len(node.peers))],
         "groups": [_group(node, index) for index in range(node.groups)],
@@ -80,6 +81,7 @@ def _stream(node: "Node", index: int) -> dict[str, Any]:
     count = MANY if index == 3 else CHILDREN
     return {
         "origin": f"{index:016x}",
+        "feeds": 2,
         "node": "master-control" if begins else origin,
         "group": node.group_of(index),
         "source": f"10.88.0.{1 + index % 200}",

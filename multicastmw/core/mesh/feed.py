@@ -141,7 +141,7 @@ class Feed:
     @property
     def feeds(self) -> int:
         """Parents that it is to have at a time."""
-        return self._mesh.settings.feeds
+        return self._mesh.settings.feeds_of(self.key.group)
 
     @property
     def rotate(self) -> float:

@@ -648,6 +648,13 @@ class Mesh:
 
     # --- time
 
+    def reconfigure(self, settings: Settings, now: float) -> None:
+        """How many parents streams have from now on, and for how long; all else is as it was."""
+        feeds, groups, rotate = settings.feeds, settings.feeds_groups, settings.rotate
+        self.settings = self.settings._replace(feeds=feeds, feeds_groups=groups, rotate=rotate)
+        for feed in self.feeds.values():
+            feed.wake(now)
+
     def wake(self, at: float) -> None:
         at = max(at, self._rests_until)
         if at < self._deadline:

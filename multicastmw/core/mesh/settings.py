@@ -81,8 +81,9 @@ class Settings(NamedTuple):
     """What a user may say: `uplink` in kbit/s, `deadline` and `hold` in seconds.
 
     `deadline` 0: nothing is sent again; `hold` 0: programs get what comes as it comes.  `feeds` are the
-    parents of a stream at a time, 1 or 2; `rotate` the seconds after which the parent is another one, 0: it
-    stays while it is good.
+    parents of a stream at a time, 1 or 2, and `feeds_groups` the prefixes (mask, address) of the only groups
+    that have 2, if there are any; `rotate` the seconds after which the parent is another one, 0: it stays
+    while it is good.
     """
 
     uplink: int = 0
@@ -93,3 +94,10 @@ class Settings(NamedTuple):
     hold: float = 0.5
     feeds: int = 1
     rotate: float = 0.0
+    feeds_groups: tuple[tuple[int, int], ...] = ()
+
+    def feeds_of(self, group: int) -> int:
+        """How many parents a stream of this group is to have."""
+        if not self.feeds_groups:
+            return self.feeds
+        return self.feeds if any(group & mask == address for mask, address in self.feeds_groups) else 1

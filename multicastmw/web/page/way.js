@@ -64,7 +64,7 @@ export class Way {
     const lists = [[this.hops, hops], [this.second, second], [this.backups, backups], [this.children, children]];
     const [shownHops, shownSecond, shownBackups, shownChildren] = lists.map(([list, items]) => this.list(list, items, model));
     this.fill(this.here, { name: own, says: stream.begins_here ? "it begins here" : "this node" }, model);
-    const isOneWay = model.document.mesh.feeds > 1 && stream.parent && !stream.second;
+    const isOneWay = stream.feeds > 1 && stream.parent && !stream.second;
     text(this.here.facts, stream.begins_here ? plural(stream.children.length, "child", "children") : `${plural(Math.max(1, hops.length), "link")} from the origin${isOneWay ? ", by one way" : ""}`);
     text(this.here.figures, stream.begins_here ? bitrate(stream.rate) : `${bitrate(stream.rate)} · ${milliseconds(stream.delay || null)}`);
     this.lines = [

@@ -146,6 +146,30 @@ class SecondTest(Case):
         self.assertEqual(pen.of(Prune), [Prune(KEY)])
         self.assertIsNone(self.feed.second)
 
+    def test_of_groups_that_are_named_some_have_one_and_some_two(self) -> None:
+        group = KEY.group
+        for prefixes, feeds in (
+            ((), 2),
+            (((0xFFFFFFFF, group),), 2),
+            (((0xFFFFFF00, group & 0xFFFFFF00),), 2),
+            (((0xFFFFFFFF, group ^ 1),), 1),
+            (((0xFFFFFFFF, group ^ 1), (0xFF000000, group & 0xFF000000)), 2),
+        ):
+            self.assertEqual(feeds, PAIR._replace(feeds_groups=prefixes).feeds_of(group), prefixes)
+        self.assertEqual(1, Settings(feeds_groups=((0, 0),)).feeds_of(group))
+
+    def test_what_is_said_under_way_counts_from_then_on(self) -> None:
+        _, pen = self.paired()
+        others = PAIR._replace(feeds_groups=((0xFFFFFFFF, KEY.group ^ 1),), rotate=30.0, uplink=0)
+        self.lone.mesh.reconfigure(others, self.lone.now)
+        self.assertEqual((UPLINK, 30.0), (self.lone.mesh.settings.uplink, self.feed.rotate))
+        self.lone.pass_time(0.05)
+        self.assertIsNone(self.feed.second)
+        self.assertEqual(1, len(pen.of(Prune)))
+        pen.said.clear()
+        self.lone.mesh.reconfigure(PAIR, self.lone.now)
+        self.assertTrue(self.is_asked(pen))
+
     def test_both_send_all_and_neither_is_told_to_stop(self) -> None:
         second, pen = self.paired()
         before = self.feed.counters.copies
