@@ -1,9 +1,15 @@
 """Nodes that are known beyond the neighbours: relays, origins of streams, who is dialled and what for.
 
+A relay that is known by hearsay alone stays as it was first told of, while its teller is a neighbour and
+nobody has dialled it in vain: else one liar could lead elsewhere everybody who looks for a group.  Where
+there are too many, one goes of whoever told of most, so that nobody's tales push out more than an equal share
+of others'.
+
 Who lied, or sends what nobody asked for, is left, and not dealt with for ten seconds, then twenty, up to ten
 minutes; while it is, it is in no sample.
 """
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from multicastmw.core.mesh.neighbour import Neighbour
@@ -40,6 +46,8 @@ class Contacts:
         self._mesh = mesh
         self._relays: dict[int, Sample] = {}
         self._met: set[int] = set()  # of these, with whom there was a link
+        self._tellers: dict[int, int] = {}  # and of the others, who told of them; 0: this node's own seeds
+        self.teller = 0  # the neighbour whose words are being heard
         self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
         self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
@@ -52,6 +60,7 @@ class Contacts:
         self._is_origin(sample)
         if sample.flags & RELAY:
             self._met.add(sample.node)
+            self._tellers.pop(sample.node, None)
             self._is_relay(sample)
         else:
             self._is_no_relay(sample.node)  # any more: it was started anew
@@ -60,8 +69,12 @@ class Contacts:
         """Others know it; what was seen at first hand stays as it is."""
         linked = self._mesh.neighbours.get(sample.node)
         self._is_origin(sample if linked is None else linked.sample)
-        if sample.flags & RELAY and sample.node not in self._met and sample.node != self._mesh.node:
-            self._is_relay(sample)
+        node = sample.node
+        if sample.flags & RELAY and node not in self._met and node != self._mesh.node:
+            teller = self._tellers.get(node, self.teller)
+            if teller == self.teller or (teller and teller not in self._mesh.neighbours):
+                self._tellers[node] = self.teller
+                self._is_relay(sample)
 
     def _is_origin(self, sample: Sample) -> None:
         origin = sample.node >> SALT_BITS
@@ -73,12 +86,19 @@ class Contacts:
         self._relays.pop(sample.node, None)
         self._relays[sample.node] = sample
         if len(self._relays) > RELAYS_MAX:
-            said = (node for node in self._relays if node not in self._met)
-            self._is_no_relay(next(said, next(iter(self._relays))))
+            self._is_no_relay(self._least_known())
+
+    def _least_known(self) -> int:
+        """The oldest one of whoever told of most, but for those with whom there was a link."""
+        if not self._tellers:
+            return next(iter(self._relays))
+        ((most, _),) = Counter(self._tellers.values()).most_common(1)
+        return next(node for node in self._relays if self._tellers.get(node) == most)
 
     def _is_no_relay(self, node: int) -> None:
         self._relays.pop(node, None)
         self._met.discard(node)
+        self._tellers.pop(node, None)
 
     def origin(self, key_origin: int) -> Sample | None:
         """The node that sends under that origin, if it was heard of."""

@@ -426,7 +426,9 @@ class Mesh:
         if self.neighbours.get(by.node) is not by:
             self.counters.not_listened_to += 1
             return
+        self.contacts.teller = by.node
         self._accepts[type(message)](by, message, now)
+        self.contacts.teller = 0
 
     def _accept_have(self, by: Neighbour, have: Have, now: float) -> None:
         self.counters.haves += 1

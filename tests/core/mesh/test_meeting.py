@@ -12,6 +12,7 @@ from multicastmw.core.mesh.meeting import (
     MeetingPlace,
 )
 from multicastmw.core.mesh.mesh import SERVED_FOR_ONE, SERVED_MOST
+from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
 from multicastmw.wire.mesh import (
     BASE,
@@ -176,6 +177,50 @@ class AskerTest(TestCase):
         relays = lone.mesh.contacts.relays()
         self.assertEqual(len(relays), RELAYS_MAX)
         self.assertIn(seen, relays)
+
+    def tells(self, lone: Lone, number: int, *samples: Sample) -> Neighbour:
+        neighbour = lone.mesh.neighbours.get(node_of(number)) or lone.neighbour(number)[0]
+        lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR_NO, 0, samples))
+        lone.now += 1.0
+        return neighbour
+
+    def test_a_relay_known_by_hearsay_is_where_it_was_first_told_to_be(self) -> None:
+        lone, true = Lone(), sample_of(5, flags=RELAY)
+        elsewhere = true._replace(addresses=(Address("203.0.113.5", 4600),), capacity=0)
+        teller = self.tells(lone, 8, true)
+        self.tells(lone, 9, elsewhere)
+        self.assertEqual([true], lone.mesh.contacts.relays())
+        moved = true._replace(addresses=(Address("192.0.2.55", 4600),))
+        self.tells(lone, 8, moved)
+        self.assertEqual([moved], lone.mesh.contacts.relays(), "who told of it says otherwise now")
+        lone.mesh.link_down(teller, lone.now)
+        self.tells(lone, 10, true)
+        self.assertEqual([true], lone.mesh.contacts.relays(), "who told of it is gone")
+
+    def test_who_was_dialled_in_vain_may_be_told_of_anew(self) -> None:
+        lone, true = Lone(), sample_of(5, flags=RELAY)
+        self.tells(lone, 9, true._replace(addresses=(Address("203.0.113.5", 4600),)))
+        lone.mesh.not_reached(true.node, lone.now)
+        self.tells(lone, 8, true)
+        self.assertEqual([true], lone.mesh.contacts.relays())
+
+    def test_a_seed_of_our_own_is_no_matter_of_hearsay(self) -> None:
+        lone, true = Lone(), sample_of(5, flags=RELAY)
+        lone.mesh.circles[GROUP].learn((true,), lone.now)
+        self.tells(lone, 9, true._replace(addresses=(Address("203.0.113.5", 4600),)))
+        self.assertEqual([true], lone.mesh.contacts.relays())
+
+    def test_the_tales_of_one_do_not_push_out_those_of_others(self) -> None:
+        lone = Lone()
+        honest = [sample_of(number, flags=RELAY) for number in range(20, 30)]
+        for number, sample in enumerate(honest):
+            self.tells(lone, 10 + number % 3, sample)
+        for first in range(0, 4 * RELAYS_MAX, 16):
+            fakes = (honest[0]._replace(node=(first + each + 1_000) << 40) for each in range(16))
+            self.tells(lone, 9, *fakes)
+        relays = lone.mesh.contacts.relays()
+        self.assertEqual(RELAYS_MAX, len(relays))
+        self.assertLessEqual(set(honest), set(relays))
 
     def test_it_asks_again_until_somebody_answers_then_ever_more_rarely(self) -> None:
         lone = Lone()
