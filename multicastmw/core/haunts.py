@@ -4,16 +4,40 @@ A node with two ways in is seen at both in turn: a few addresses of each are rem
 not among them is news.
 """
 
+from collections.abc import Iterable
+
+from multicastmw.core.identity import node_id
+
 # What we chose.
 NODES_MAX = 1_024  # as many as may have links; who was seen longest ago goes first
 ADDRESSES_MAX = 4  # of one
 
 
 class Called:
-    """What nodes were called that had a link once: in a mesh many of them are no neighbours any more."""
+    """What nodes were called that had a link once: in a mesh many of them are no neighbours any more.
+
+    And what others say of nodes that never had one, for people alone.  Without TLS an id is made of the name,
+    so that a false one is seen; with it the first that tells is believed, who has shown a certificate.
+    """
 
     def __init__(self) -> None:
         self.names: dict[int, str] = {}
+        self.heard: dict[int, str] = {}
+        self.refused = 0  # names that are not those of their ids
+
+    def all(self) -> dict[int, str]:
+        """Those of first hand count."""
+        return {**self.heard, **self.names}
+
+    def hears(self, names: Iterable[tuple[int, str]], is_shown: bool) -> None:
+        """`is_shown`: ids are those of certificates, and who says it has one."""
+        for node, name in names:
+            if not is_shown and node_id(name) != node:
+                self.refused += 1
+            elif node not in self.heard and node not in self.names:
+                while len(self.heard) >= NODES_MAX:
+                    del self.heard[next(iter(self.heard))]
+                self.heard[node] = name
 
     def saw(self, node: int, name: str) -> None:
         """It has a link now."""
@@ -24,7 +48,7 @@ class Called:
 
     def name(self, node: int) -> str:
         """As people read it: by its id, where no name is known."""
-        return self.names.get(node) or f"{node:016x}"
+        return self.names.get(node) or self.heard.get(node) or f"{node:016x}"
 
 
 class Haunts:

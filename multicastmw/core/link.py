@@ -516,6 +516,10 @@ class Link:
     def _hear(self, message: MeshMessage, now: float) -> None:
         """The mesh bounds how much of it there may be."""
         self._heard_at = now
+        if isinstance(message, Peers) and message.names:
+            about = {each.node for each in message.samples}
+            names = [each for each in message.names if each.node in about]
+            self.room.called.hears(names, self.secure)
         assert self.neighbour and self.room.mesh
         self.room.mesh.accept(self.neighbour, message, now)
 
@@ -598,7 +602,8 @@ class Link:
             self._send_datagram(encode(message, self._peers_token))
         elif self._may_speak:
             self.counters.said += 1
-            self._control(encode(message), now)
+            named = self.room.named(message) if isinstance(message, Peers) else message
+            self._control(encode(named), now)
 
     def resend(self, stored: bytes, low_water: int, now: float) -> int:
         """A packet that was kept goes out again, marked; gives its bytes."""

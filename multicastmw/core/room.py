@@ -37,6 +37,7 @@ from multicastmw.core.run import Outgoing
 from multicastmw.core.turns import Turns
 from multicastmw.wire.cops import MESSAGE_MAX, Code, Unable
 from multicastmw.wire.errors import PeerError
+from multicastmw.wire.mesh import Named, Peers
 from multicastmw.wire.messages import DataPort, Open
 
 if TYPE_CHECKING:
@@ -168,6 +169,16 @@ class Room:
         return opened._replace(
             capabilities=self.mesh.capabilities(), addresses=self.mesh.addresses_at(address)
         )
+
+    def named(self, peers: Peers) -> Peers:
+        """The same with the names of those whom it tells of, as far as they are known."""
+        known, own = self.called, self.here.node
+        names = [
+            Named(node, name)
+            for node in (each.node for each in peers.samples)
+            if (name := self.here.name if node == own else known.names.get(node) or known.heard.get(node))
+        ]
+        return peers._replace(names=tuple(names))
 
     def new_token(self) -> int:
         """One that no other link has; never 0, which says TCP."""

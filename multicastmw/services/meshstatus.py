@@ -76,8 +76,12 @@ class Meshes:
             streams_not_shown=max(0, len(mesh.feeds) - SHOWN_MAX),
             left_alone=tuple([_left_alone(*each, now) for each in left_alone[:LEFT_ALONE_MAX]]),
             left_alone_not_shown=max(0, len(left_alone) - LEFT_ALONE_MAX),
-            counters=mesh.counters.as_dict() | self._node.mesh.lan_counters(),
+            counters=mesh.counters.as_dict() | self._node.mesh.lan_counters() | self._names_refused(),
         )
+
+    def _names_refused(self) -> dict[str, int]:
+        """What others called somebody, and it was not the name of that id."""
+        return {"names_refused": self._node.room.called.refused}
 
     def _forget_names(self) -> None:
         """Somebody may be called otherwise now."""
@@ -128,7 +132,7 @@ class Names:
 
     def __init__(self, node: "NodeService") -> None:
         here = node.room.here
-        self._by_node = {**node.room.called.names, here.node: here.name}
+        self._by_node = {**node.room.called.all(), here.node: here.name}
         self._by_short = {each >> 32: name for each, name in self._by_node.items()}
 
     def __eq__(self, other: object) -> bool:

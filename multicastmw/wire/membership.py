@@ -2,7 +2,7 @@
 
     Graft     Add Route:     [Token], Group, Stream, Sequence, Range*, [Kind]
     Prune     Remove Route:  [Token], Group, Stream, [Refusal], Sample*, [Back-off]
-    Peers                    Group, Kind, Sample*
+    Peers                    Group, Kind, Sample*, then for each that is named: Node, PEPID
     Find                     Group, Kind, Sample*, [Estimate], then for each live stream: Stream, Sequence
     Registered               [Token], Stream, Sequence, [Refusal], [Sample]
 
@@ -42,6 +42,7 @@ from multicastmw.wire.mesh import (
     Sample,
     StreamKey,
 )
+from multicastmw.wire.names import named_objects, named_size, read_named
 from multicastmw.wire.objects import Placed, bad, build, known, optional, placed, required
 from multicastmw.wire.samples import read_sample, sample_object, sample_size
 
@@ -53,6 +54,7 @@ SMALL = 8  # bytes of an object that says one number
 GRAFT = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.SEQUENCE, CNum.RANGE, CNum.KIND)
 PRUNE = (CNum.TOKEN, CNum.GROUP, CNum.STREAM, CNum.REFUSAL, CNum.SAMPLE, CNum.BACK_OFF)
 PEERS = (CNum.GROUP, CNum.KIND, CNum.SAMPLE)
+NAMED = (CNum.NODE, CNum.PEPID)
 FIND = (CNum.GROUP, CNum.KIND, CNum.SAMPLE, CNum.ESTIMATE)
 LIVE = (CNum.STREAM, CNum.SEQUENCE)
 REGISTERED = (CNum.TOKEN, CNum.STREAM, CNum.SEQUENCE, CNum.REFUSAL, CNum.SAMPLE)
@@ -89,7 +91,8 @@ def peers_objects(peers: Peers) -> bytes:
     if peers.kind not in KINDS:
         raise ValueError(f"{peers.kind} is no kind of Peers")
     kind = _kind_object(peers.kind, peers.ttl)
-    return group_object(peers.group, 0) + kind + _sample_objects(peers.samples, SAMPLES_MAX)
+    samples = _sample_objects(peers.samples, SAMPLES_MAX)
+    return group_object(peers.group, 0) + kind + samples + named_objects(peers.names)
 
 
 def find_objects(find: Find) -> bytes:
@@ -139,7 +142,7 @@ def prune_size(prune: Prune) -> int:
 
 
 def peers_size(peers: Peers) -> int:
-    return HEADER + GROUP_SIZE + SMALL + _sizes(peers.samples)
+    return HEADER + GROUP_SIZE + SMALL + _sizes(peers.samples) + named_size(peers.names)
 
 
 def find_size(find: Find) -> int:
@@ -184,12 +187,17 @@ def read_prune(message: memoryview) -> tuple[Prune, int]:
 
 
 def read_peers(message: memoryview) -> tuple[Peers, int]:
-    found, skipped = known(message, PEERS)
-    places = placed(found, PEERS, {CNum.SAMPLE: SAMPLES_MAX})
+    found, skipped = known(message, PEERS + NAMED)
+    head = [each for each in found if each[0] not in NAMED]
+    places = placed(head, PEERS, {CNum.SAMPLE: SAMPLES_MAX})
     group, said = _group(places), required(places, CNum.KIND)
     if said.kind not in KINDS:
         raise bad(f"Peers of kind {said.kind}")
-    return Peers(group, said.kind, said.ttl, _samples(places)), skipped
+    if len(head) == len(found):
+        return Peers(group, said.kind, said.ttl, _samples(places)), skipped
+    if any(each[0] in NAMED for each in found[: len(head)]):
+        raise bad("a name before a sample")
+    return Peers(group, said.kind, said.ttl, _samples(places), read_named(found[len(head) :])), skipped
 
 
 def read_find(message: memoryview) -> tuple[Find, int]:

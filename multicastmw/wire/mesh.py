@@ -224,17 +224,26 @@ class Prune(NamedTuple):
     back_off: int = 0
 
 
+class Named(NamedTuple):
+    """What a node is called."""
+
+    node: int
+    name: str
+
+
 class Peers(NamedTuple):
     """Op 37: membership of a group's overlay.
 
     JOIN, FORWARD_JOIN: the first sample is of whom it is about; NEIGHBOUR: `ttl` 1 asks urgently (it has no
     other), 0 does not; SHUFFLE: the first is the asker's own; CONNECT_BACK: the asker, and who is to dial it.
+    `names` are those of nodes in the samples, for people alone.
     """
 
     group: int
     kind: int
     ttl: int = 0
     samples: tuple[Sample, ...] = ()
+    names: tuple[Named, ...] = ()
 
 
 class Live(NamedTuple):

@@ -5,7 +5,6 @@ What the mesh says is in announcements.py (Have, Nack) and membership.py, its va
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from struct import Struct as Twin
 from typing import Any, NamedTuple
 
@@ -31,6 +30,7 @@ from multicastmw.wire.mesh import (
     Register,
     Registered,
 )
+from multicastmw.wire.names import checked, checked_name, name_of, node_object, pepid_object, pepid_size
 from multicastmw.wire.objects import Placed, bad, build, known, optional, parse, placed, required
 from multicastmw.wire.parity import Parity, parity_objects, parity_size, read_parity
 from multicastmw.wire.samples import (
@@ -45,7 +45,6 @@ from multicastmw.wire.samples import (
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 GROUP_TWIN = Twin("!QQ")
 NODE_TWIN = Twin("!Q")
-NODE_OBJECT_TWIN = Twin("!HBBQ")
 ECHOING_TWIN = Twin("!HBBQHBBQ")  # a probe behind its header
 PROBE_TWIN = Twin("!8xHBBQHBBQ")
 PROBE_SHAPE = (12, CNum.TOKEN, 1, 12, CNum.ECHO)
@@ -60,7 +59,6 @@ KEEP_ALIVE = (CNum.TOKEN, CNum.ECHO, CNum.LOAD, CNum.TALLY, CNum.CORRECTION)
 IN_DATAGRAMS = frozenset((Op.HAVE, Op.NACK, Op.ADD_ROUTE, Op.REMOVE_ROUTE, Op.PARITY, Op.REGISTERED))
 
 # What we chose.
-NAME_MAX = 255  # bytes of a PEPID without its NUL (DESIGN, "The conduct of a link")
 REASON_MAX = 511  # bytes of a Reason without its NUL: a name, two addresses and some words
 
 
@@ -219,8 +217,8 @@ def encode_routes(kind: type[AddRoute] | type[RemoveRoute], entries: list[Group 
 
 def _open_objects(message: Open) -> bytes:
     packed = (
-        _pepid(message.name)
-        + _node(message.node)
+        pepid_object(message.name)
+        + node_object(message.node)
         + build(CNum.KEEP_ALIVE_TIMER, 1, reserved=0, seconds=message.keep_alive)
     )
     if message.data_port:
@@ -240,7 +238,7 @@ def _open_objects(message: Open) -> bytes:
 def _close_objects(message: Close) -> bytes:
     packed = build(CNum.ERROR, 1, code=message.code, sub_code=message.sub_code)
     if message.node is not None:
-        packed += _pepid(message.node)
+        packed += pepid_object(message.node)
     if message.reason is not None:
         if not 0 < len(message.reason.encode()) <= REASON_MAX or "\0" in message.reason:
             raise ValueError(f"{message.reason!r} is no reason of 1 to {REASON_MAX} bytes")
@@ -270,19 +268,9 @@ def _route_objects(message: AddRoute | RemoveRoute) -> bytes:
     return b"".join(map(_entry, message.entries))
 
 
-def _pepid(name: str) -> bytes:
-    if not 0 < len(name.encode()) <= NAME_MAX or "\0" in name:
-        raise ValueError(f"{name!r} is no node name of 1 to {NAME_MAX} bytes")
-    return cops.pack_object(CNum.PEPID, 1, name.encode() + b"\0")
-
-
-def _node(node: int) -> bytes:
-    return NODE_OBJECT_TWIN.pack(NODE_OBJECT_TWIN.size, CNum.NODE, 1, node)
-
-
 def _entry(entry: Group | Node) -> bytes:
     if isinstance(entry, Node):
-        return _node(entry.node) + (_pepid(entry.name) if entry.name is not None else b"")
+        return node_object(entry.node) + (pepid_object(entry.name) if entry.name is not None else b"")
     if entry.ipv6 is None:
         return group_object(entry.group, entry.source)
     group6, source6 = entry.ipv6
@@ -318,7 +306,7 @@ def size(message: Said, token: int | None = None) -> int:
 
 
 def _open_size(message: Open) -> int:
-    length = 8 + _pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
+    length = 8 + pepid_size(message.name) + 12 + 8 + (16 if message.data_port else 0)
     if message.capabilities:
         length += capabilities_size(message.capabilities)
     length += sum(map(address_size, message.addresses))
@@ -329,7 +317,7 @@ def _close_size(message: Close) -> int:
     length = 16
     for text in (message.node, message.reason):
         if text is not None:
-            length += _pepid_size(text)
+            length += pepid_size(text)
     return length
 
 
@@ -349,15 +337,10 @@ def _routes_size(message: AddRoute | RemoveRoute) -> int:
     length = 8
     for entry in message.entries:
         if isinstance(entry, Node):
-            length += 12 if entry.name is None else 12 + _pepid_size(entry.name)
+            length += 12 if entry.name is None else 12 + pepid_size(entry.name)
         else:
             length += 20 if entry.ipv6 is None else 52
     return length
-
-
-def _pepid_size(name: str) -> int:
-    """Of a text with its NUL and the object's header, padded."""
-    return 5 + len(name.encode()) + 3 & ~3
 
 
 _SIZES: dict[type, Callable[[Any], int]] = {
@@ -408,7 +391,7 @@ def _read_open(message: memoryview) -> Decoded:
     if corrects and not corrects.packets:
         raise bad("a Correction of blocks without a packet")
     opened = Open(
-        _checked_name(name.name),
+        checked_name(name.name),
         node.node,
         timer.seconds,
         data_port,
@@ -429,8 +412,8 @@ def _read_close(message: memoryview) -> Decoded:
     found, skipped = known(message, CLOSE)
     places = placed(found, CLOSE)
     error, pepid, reason = required(places, CNum.ERROR), *(optional(places, c) for c in CLOSE[1:])
-    node = _checked_name(pepid.name) if pepid else None
-    said = _checked(reason.text, "reason", REASON_MAX) if reason else None
+    node = checked_name(pepid.name) if pepid else None
+    said = checked(reason.text, "reason", REASON_MAX) if reason else None
     return Decoded(Close(error.code, error.sub_code, node, said), skipped)
 
 
@@ -492,27 +475,6 @@ _READERS: dict[int, Callable[[memoryview], Decoded]] = {
 }
 
 
-def _checked_name(name: str) -> str:
-    return _checked(name, "node name", NAME_MAX)
-
-
-def _checked(text: str, what: str, longest: int) -> str:
-    if not 0 < len(text.encode()) <= longest:
-        raise bad(f"a {what} of {len(text.encode())} bytes")
-    if not text.isprintable():  # it will stand in logs and on terminals
-        raise bad(f"a {what} with control characters: {text!a}")
-    return text
-
-
-def _name(c_num: int, c_type: int, data: memoryview) -> str:
-    """A PEPID's name as its declaration reads it, and what is wrong with it is said by that."""
-    raw = bytes(data)
-    if raw and raw.find(0) == len(raw) - 1:
-        with suppress(UnicodeDecodeError):
-            return raw[:-1].decode()
-    return str(parse(c_num, c_type, data).name)
-
-
 def _entries(message: memoryview) -> tuple[tuple[Group | Node, ...] | None, int]:
     """Groups and nodes in the order in which they stand; a PEPID names the node right before it.
 
@@ -527,7 +489,7 @@ def _entries(message: memoryview) -> tuple[tuple[Group | Node, ...] | None, int]
             node = entries.pop() if entries else None
             if not isinstance(node, Node) or node.name is not None:
                 raise bad("a PEPID that names no node")
-            entries.append(Node(node.node, _checked_name(_name(c_num, c_type, data))))
+            entries.append(Node(node.node, checked_name(name_of(c_num, c_type, data))))
         elif c_num == CNum.NODE and c_type == 1:
             known = len(data) == NODE_TWIN.size
             entries.append(Node(*NODE_TWIN.unpack(data)) if known else Node(parse(c_num, c_type, data).node))

@@ -155,6 +155,10 @@ class OfAMesh(SynchronousTestCase):
         self.assertIn(link.name, [stream.node for stream in after.streams])
         del self.node.room.called.names[link.node]
         self.assertIn(f"{link.node:016x}", [stream.node for stream in self.taken().streams])
+        self.node.room.called.hears([(link.node, "heard-of")], is_shown=True)
+        self.assertIn("heard-of", [stream.node for stream in self.taken().streams])
+        self.node.room.called.hears([(link.node ^ 1 << 20, "of-another-id")], is_shown=False)
+        self.assertEqual(1, self.taken().counters["names_refused"])
 
 
 def names_of(node: NodeService) -> dict[int, str]:

@@ -20,6 +20,7 @@ from multicastmw.wire.mesh import (
     Live,
     Load,
     Nack,
+    Named,
     Peers,
     Place,
     Prune,
@@ -168,6 +169,7 @@ _PARTS: dict[str, Callable[[Any], Any]] = {
     "load": lambda load: Load(*load),
     "beacon": lambda fields: Beacon(**fields | {"path": tuple(fields["path"])}),
     "samples": _samples,
+    "names": lambda names: tuple(Named(*one) for one in names),
     "alternatives": _samples,
     "live": lambda live: tuple(Live(StreamKey(**stream), highest) for stream, highest in live),
 }

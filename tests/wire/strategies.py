@@ -9,7 +9,6 @@ from multicastmw.wire.data import build
 from multicastmw.wire.messages import (
     ECHO_REPLY,
     ECHO_REQUEST,
-    NAME_MAX,
     REASON_MAX,
     AddRoute,
     Close,
@@ -22,6 +21,7 @@ from multicastmw.wire.messages import (
     RemoveRoute,
     Tally,
 )
+from multicastmw.wire.names import NAME_MAX
 from multicastmw.wire.parity import ROWS, Parity
 
 u16 = st.integers(0, 0xFFFF)
@@ -75,7 +75,8 @@ nacks = st.builds(mesh.Nack, streams, asked)
 grafts = st.builds(mesh.Graft, streams, u32, st.just(()) | asked, st.booleans())
 few = st.lists(samples, max_size=mesh.ALTERNATIVES_MAX).map(tuple)
 prunes = st.builds(mesh.Prune, streams, st.sampled_from(mesh.Refusal).map(int) | u16, few, u32)
-peers = st.builds(mesh.Peers, u64, st.sampled_from(mesh.Kind).map(int), u8, few)
+named = st.lists(st.builds(mesh.Named, u64, names), max_size=4).map(tuple)
+peers = st.builds(mesh.Peers, u64, st.sampled_from(mesh.Kind).map(int), u8, few, named)
 lives = st.lists(st.builds(mesh.Live, streams, u32), max_size=4).map(tuple)
 finds = st.builds(mesh.Find, u64, st.sampled_from(mesh.Meeting).map(int), few, u32, lives)
 keys = st.integers(1, (1 << 64) - 1)

@@ -7,7 +7,7 @@ from textwrap import dedent
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core import datapath, dataqueue, dialling, link, room
-from multicastmw.wire import cops, mesh, messages
+from multicastmw.wire import cops, mesh, messages, names
 from tests.wire.golden import FOLDER
 
 ROOT = FOLDER.parent.parent
@@ -44,7 +44,7 @@ class ProtocolPageTests(SynchronousTestCase):
         for name, value in (
             ("longest message", f"{cops.MESSAGE_MAX:,} bytes"),
             ("longest first message", f"{link.OPEN_MAX:,} bytes"),
-            ("name", f"1 to {messages.NAME_MAX} bytes"),
+            ("name", f"1 to {names.NAME_MAX} bytes"),
             ("reason", f"1 to {messages.REASON_MAX} bytes"),
             ("streams of a Have, of a Find", f"{mesh.STREAMS_MAX}; {mesh.LIVE_MAX}"),
             ("ranges of a stream in Have, in Nack and Graft", f"{mesh.RANGES_MAX}; {mesh.ASKED_MAX}"),

@@ -4,10 +4,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, NeighbourMoved, OwnName, SameNodeTwice
 from multicastmw.core.haunts import ADDRESSES_MAX, NODES_MAX, Called, Haunts
+from multicastmw.core.identity import node_id
 from multicastmw.core.mesh import mesh
 from multicastmw.core.mesh.destination import ASK_GROUPS, LEAVE_AFTER
 from multicastmw.core.mesh.settings import Settings
-from multicastmw.wire.mesh import Address, Capabilities
+from multicastmw.wire.mesh import Address, Capabilities, Kind, Named, Peers, Sample
 from multicastmw.wire.messages import Open, encode
 from tests.core.cable import Cable, World
 from tests.core.mesh.kit import KEY, Lone
@@ -75,6 +76,62 @@ class Moved(Case):
         for node in range(2 * NODES_MAX):
             called.saw(node, "one")
         self.assertEqual((NODES_MAX, "one"), (len(called.names), called.name(2 * NODES_MAX - 1)))
+
+
+class Names(Case):
+    """Of nodes that never were neighbours, as others tell them."""
+
+    far = "oslo"
+    node = node_id(far)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.near = MeshNode(self.world, "near", Settings(uplink=20_000))
+        self.world.connect(self.near, self.hub)
+        self.world.run(1)
+        self.sample = Sample(self.node, (Address("192.0.2.9", 4600),), 0, 10, 0)
+
+    def says(self, *samples: Sample) -> None:
+        self.near.link(self.hub).say(Peers(GROUP, Kind.NEIGHBOUR_NO, 0, samples), self.world.now)
+        self.world.run(0.1)
+
+    def test_a_name_goes_with_the_sample_and_on_to_others(self) -> None:
+        self.near.room.called.saw(self.node, self.far)
+        self.says(self.sample)
+        self.assertEqual(self.far, self.hub.room.called.name(self.node))
+        self.assertEqual(
+            (Named(self.node, self.far),), self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,))).names
+        )
+        self.assertNotIn(self.node, self.hub.room.called.names)
+
+    def test_nobody_is_named_who_is_not_in_the_samples_or_not_known(self) -> None:
+        self.says(self.sample)
+        self.assertEqual({}, self.hub.room.called.heard)
+        told = Peers(GROUP, Kind.NEIGHBOUR_NO, 0, (self.sample,), (Named(node_id("bern"), "bern"),))
+        self.near.link(self.hub)._control(encode(told), self.world.now)
+        self.world.run(0.1)
+        self.assertEqual({}, self.hub.room.called.heard)
+
+    def test_without_tls_a_name_that_is_not_the_ids_is_not_believed(self) -> None:
+        self.near.room.called.saw(self.node, "studio")
+        self.says(self.sample)
+        called = self.hub.room.called
+        self.assertEqual((f"{self.node:016x}", 1), (called.name(self.node), called.refused))
+
+    def test_with_tls_the_first_counts_and_what_was_seen_at_first_hand_more(self) -> None:
+        called = Called()
+        called.hears([(1, "oslo")], True)
+        called.hears([(1, "bern"), (2, "rome")], True)
+        self.assertEqual(("oslo", "rome"), (called.name(1), called.name(2)))
+        called.saw(1, "lima")
+        called.hears([(1, "oslo")], True)
+        self.assertEqual({1: "lima", 2: "rome"}, called.all())
+
+    def test_what_is_heard_is_bounded(self) -> None:
+        called = Called()
+        for node in range(2 * NODES_MAX):
+            called.hears([(node, "one")], True)
+        self.assertEqual(NODES_MAX, len(called.heard))
 
 
 class Doubles(Case):
