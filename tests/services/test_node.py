@@ -137,6 +137,6 @@ class FailedStarts(TestCase):
         kinds = [type(service).__name__ for service in self.node().services]
         self.assertEqual(kinds, [
             "ControlService", "WebService", "DataPortService", "ListeningService", "TapService",
-            "FastPathService", "RecoveryService", "SessionsService", "HealthService", "ProbingService",
-            "CaptureService", "NotifyService",
+            "FastPathService", "RecoveryService", "FecService", "SessionsService", "HealthService",
+            "ProbingService", "CaptureService", "NotifyService",
         ])  # fmt: skip
