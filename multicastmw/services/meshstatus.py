@@ -195,7 +195,7 @@ class _Last:
 
 def _prefix(prefix: tuple[int, int]) -> str:
     mask, address = prefix
-    return str(IPv4Network((address, mask.bit_count())))
+    return str(IPv4Network((address, mask.bit_count()))).removesuffix("/32")
 
 
 def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNeighbour:
