@@ -37,12 +37,9 @@ class Border(NetnsTestCase):
         self.hosts = {name: self.lab.host(name) for name in NAMES}
         b = self.hosts["b"]
         for name, host in self.hosts.items():
-            mesh = (
-                {}
-                if name in "ac"
-                else overlay(None if host is b else b, role="relay" if host is b else "member")
-            )
-            host.start_node(node_ini(host, (b,) if name in "ac" else (), {**mesh, **self.sections}))
+            own: Sections = overlay(b) if name in "ef" else {}
+            own = overlay(None, role="relay") if host is b else own
+            host.start_node(node_ini(host, (b,) if name in "ac" else (), {**own, **self.sections}))
         await_linked(b, "acef")
 
     def lose(self) -> None:
