@@ -35,9 +35,9 @@ class Better:
         self._beacon, self._beacon_at = -1, now  # the last one that the parent has brought
 
     def than_another(self) -> None:
-        """The parent is another one: leads count from here."""
+        """The parent is another one."""
         for theirs in self._feed.theirs.values():
-            theirs.leads = theirs.compared = 0
+            theirs.leads_no_more()
 
     def told(self, by: Neighbour, theirs: Theirs, held: Held, now: float) -> None:
         """A Have of one who is not the parent."""

@@ -14,6 +14,7 @@ from us, so that no loop comes of it.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from multicastmw.core.estimate import Estimate
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK, ahead
 from multicastmw.core.mesh.settings import (
@@ -40,7 +41,7 @@ SHORTER = 0.01  # seconds by which another way is shorter, to be taken instead
 LATER_MOST = 0.5  # seconds by which its way may be longer than the first one's
 SILENT = 0.5  # seconds beyond those after which a first parent is silent: its own may have failed just now
 SILENT_REST = 5.0  # seconds until one that fell silent is asked again
-LAG_FOLLOWS, LAG_SWINGS = 0.25, 2.0  # of a difference goes into the mean (RFC 6298), and how much it may vary
+LAG_SWINGS = 2.0  # times that it swings, above the mean: so much later it may be
 LAG_MOST = 0.25  # seconds: rather asked for twice than late for a player
 NEVER = float("inf")
 
@@ -52,14 +53,13 @@ def shared(one: Iterable[int], other: Iterable[int]) -> frozenset[int]:
 
 
 class Second:
-    """One feed's; `lag` is by how many seconds the later of two feeds is behind, as far as is known."""
+    """One feed's."""
 
     def __init__(self, upstream: "Upstream", feed: "Feed", now: float) -> None:
         self.parent: Neighbour | None = None
         self.joining: Neighbour | None = None
         self.fed_at = now  # when it sent something last
-        self.lag = 0.0
-        self._swing = 0.0
+        self._lag = Estimate()  # seconds by which the later of two feeds is behind
         self._came = 0  # packets that it sent, since they were counted
         self._lossy = 0  # times running that these were few
         self._upstream = upstream
@@ -101,7 +101,7 @@ class Second:
         old, self.parent = self.parent, by
         self._came = self._lossy = 0
         self._join_no_more()
-        self.lag = self._swing = 0.0
+        self._lag = Estimate()
         if old is not None:
             self._leave(old, now)
         self._feed.of(by).mutes = 0
@@ -156,13 +156,8 @@ class Second:
         """And by the other one."""
         if sequence != self._beacon or by is self._beacon_by:
             return
-        lag = now - self._beacon_at
-        if self.lag:
-            self._swing += (abs(lag - self.lag) - self._swing) * LAG_FOLLOWS
-            self.lag += (lag - self.lag) * LAG_FOLLOWS
-        else:
-            self.lag, self._swing = lag, lag / 2
-        self._feed.gaps.lag = min(LAG_MOST, self.lag + LAG_SWINGS * self._swing)
+        self._lag.measure(now - self._beacon_at)
+        self._feed.gaps.lag = min(LAG_MOST, self._lag.mean + LAG_SWINGS * self._lag.swing)
 
     def measured(self, whole: int, now: float) -> None:
         """So many packets of the stream have come: does it bring nearly all of them?"""
@@ -311,7 +306,7 @@ class Second:
 
     def _ends(self, now: float) -> None:
         """Another one is looked for, not at once: who has none goes first."""
-        self.lag = self._swing = self._feed.gaps.lag = 0.0
+        self._lag, self._feed.gaps.lag = Estimate(), 0.0
         self._look_at = now + LOOK * self._feed.rng.uniform(0.75, 1.25)
         self._feed.wake(self._look_at)
 

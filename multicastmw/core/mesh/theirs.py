@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
+from multicastmw.core.estimate import Estimate
 from multicastmw.core.mesh.numbers import ahead
 from multicastmw.core.mesh.settings import NEARER
 from multicastmw.wire.mesh import NOBODY, Held, Range, Refusal
 
 # What we chose.
-FOLLOWS = 0.25  # of a difference goes into the mean: as RFC 6298 has it for variations
 MUTE_REST, MUTE_REST_MOST = 2.0, 120.0  # seconds that who did not answer a graft is not asked again
 NEVER = float("inf")
 
@@ -24,10 +24,9 @@ class Theirs:
     """What one neighbour has said."""
 
     __slots__ = (
-        "asked_at", "at", "beacon", "beacon_at", "compared", "cost", "fed_at", "free", "highest", "kept_at",
-        "lead", "leads", "lent", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
-        "refused_until", "stalled", "swing",
-        "worst",
+        "asked_at", "at", "beacon", "beacon_at", "cost", "fed_at", "free", "highest", "kept_at", "lead",
+        "leads", "lent", "missing", "mutes", "path", "pruned_at", "refused_at", "refused_for",
+        "refused_until", "stalled", "worst",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -44,8 +43,7 @@ class Theirs:
         self.beacon_at = -NEVER
         self.kept_at = -NEVER  # when it sent something again, or was blamed for not doing so
         self.leads = 0  # beacons running that it surely had earlier than the parent brought them
-        self.compared = 0  # beacons, with those of this parent
-        self.lead = self.swing = 0.0  # seconds by which it was earlier, and how that varies
+        self.lead: Estimate | None = None  # seconds by which its beacons are earlier than this parent's
         self.path: tuple[int, ...] = ()
         self.cost = 0
         self.refused_at = self.refused_until = -NEVER
@@ -68,17 +66,18 @@ class Theirs:
 
     def led(self, lead: float) -> None:
         """It had a beacon so many seconds earlier than the parent brought it; later, if that is negative."""
-        if self.compared:
-            self.swing += (abs(lead - self.lead) - self.swing) * FOLLOWS
-            self.lead += (lead - self.lead) * FOLLOWS
-        else:
-            self.lead, self.swing = lead, abs(lead) / 2
-        self.compared += 1
+        if self.lead is None:
+            self.lead = Estimate()
+        self.lead.measure(lead)
 
     @property
     def sure_lead(self) -> float:
         """What is left of its lead where beacons come now earlier, now later."""
-        return self.lead - self.swing
+        return self.lead.mean - self.lead.swing if self.lead else 0.0
+
+    def leads_no_more(self) -> None:
+        """The parent is another one: leads count from here."""
+        self.leads, self.lead = 0, None
 
     def has_room(self, slots: int, rtt: float) -> bool:
         """For a node of so many slots, so many seconds away, as far as it has said."""
