@@ -349,6 +349,7 @@ class Forwarder:
         )
         packet.hop_limit = ttl
         packet.kind = IPV4
+        packet.sequence = sequence
         packet.feed = sending.feed
         packet.message = packet.view[:size]
         if (repair := sending.repair) is not None:
@@ -425,6 +426,7 @@ class Forwarder:
         packet.length = object_length - 4
         packet.hop_limit = hop_limit
         packet.kind = kind
+        packet.sequence = sequence
         packet.message = packet.view[:size]
         packet.buffer[HOP_LIMIT_OFFSET] = hop_limit - 1
         order = feed and stored and (feed.gaps.numbers or feed.order.held) and feed.order

@@ -23,11 +23,11 @@ class Packet:
 
     Where several messages came at once, both are windows on the bytes that begin with the one in turn.
     `length` is the inner packet's in bytes, `hop_limit` the hops that it has (a link sends one less, which
-    stands in the buffer already), `kind` the Packet object's C-Type, `now` the reader's clock.  `feed` is
-    its stream's in the mesh, if it is in one.
+    stands in the buffer already), `kind` the Packet object's C-Type, `sequence` its number in its stream,
+    `now` the reader's clock.  `feed` is its stream's in the mesh, if it is in one.
     """
 
-    __slots__ = ("buffer", "feed", "hop_limit", "kind", "length", "message", "now", "view")
+    __slots__ = ("buffer", "feed", "hop_limit", "kind", "length", "message", "now", "sequence", "view")
 
     def __init__(self) -> None:
         self.buffer: bytearray | memoryview = bytearray(MESSAGE_MAX + 64)
@@ -36,6 +36,7 @@ class Packet:
         self.length = 0
         self.hop_limit = 0
         self.kind = IPV4
+        self.sequence = 0
         self.now = 0.0
         self.feed: Feed | None = None
 
@@ -44,7 +45,7 @@ class Packet:
         size = len(message)
         self.buffer[:size] = message
         self.message = self.view[:size]
-        *_, object_length, _, self.kind = TWIN.unpack_from(message)
+        *_, self.sequence, _, _, _, _, _, object_length, _, self.kind = TWIN.unpack_from(message)
         self.length = object_length - 4
         self.hop_limit = message[HOP_LIMIT_OFFSET] + 1
         self.now = now

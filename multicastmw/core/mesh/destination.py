@@ -17,15 +17,7 @@ from multicastmw.core.mesh.neighbour import Neighbour, Wire
 from multicastmw.core.packet import Packet
 from multicastmw.core.recovery.partner import Partner
 from multicastmw.core.routing import Route, Router
-from multicastmw.wire.data import (
-    BEACON,
-    CAME_AGAIN,
-    FLAGS_OFFSET,
-    LOW_WATER_OFFSET,
-    NUMBERED_BY_KERNEL,
-    SEQUENCE_OFFSET,
-    SEQUENCE_TWIN,
-)
+from multicastmw.wire.data import BEACON, CAME_AGAIN, FLAGS_OFFSET, LOW_WATER_OFFSET, NUMBERED_BY_KERNEL
 from multicastmw.wire.mesh import BASE, Address, Capabilities, MeshMessage, Sample, StreamKey
 from multicastmw.wire.shared import wrapped
 
@@ -94,14 +86,13 @@ class MeshDestination:
     def _sent(self, packet: Packet, feed: Feed) -> bool:
         """One that begins here is kept; True: it is to be announced."""
         buffer, now = packet.buffer, packet.now
-        (sequence,) = SEQUENCE_TWIN.unpack_from(buffer, SEQUENCE_OFFSET)
         if not feed.gaps.numbers:  # of which its repair says where they are
             buffer[LOW_WATER_OFFSET] = 0
         is_beacon = not buffer[FLAGS_OFFSET] & CAME_AGAIN and feed.beacon_due(now)
         if is_beacon:
             buffer[FLAGS_OFFSET] |= BEACON
         self._mesh.now = now
-        feed.sent(sequence, len(packet.message), bytes(packet.message), now)
+        feed.sent(packet.sequence, len(packet.message), bytes(packet.message), now)
         return is_beacon
 
     # --- shared trees
