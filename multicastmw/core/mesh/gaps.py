@@ -11,7 +11,6 @@ from multicastmw.core.mesh.conduct import DELIVERED, PROMISED
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
 from multicastmw.core.mesh.reordering import Reordering
 from multicastmw.core.mesh.settings import (
-    ASKED_MAX,
     GAP_WAIT,
     MISSING_MAX,
     NACK_EXTRA,
@@ -21,7 +20,7 @@ from multicastmw.core.mesh.settings import (
     NACK_TRIES,
 )
 from multicastmw.core.mesh.theirs import Theirs
-from multicastmw.wire.mesh import RANGES_MAX, Nack, Range, StreamKey
+from multicastmw.wire.mesh import ASKED_MAX, RANGES_MAX, Nack, Range, StreamKey
 
 # What we chose.
 SKIPPED_LEAST = 256  # numbers that are asked for of one gap, however slow the stream is
@@ -100,6 +99,28 @@ class Miss:
         self.tries = 0
         self.asked: Source | None = None
         self.sent_by = NEVER  # when it was first seen that the parent has sent it
+
+
+class Request:
+    """Numbers that are asked for in one message, which has so many ranges at most."""
+
+    __slots__ = ("_most", "count", "ranges")
+
+    def __init__(self, most: int) -> None:
+        self.ranges: list[Range] = []
+        self.count = 0
+        self._most = most
+
+    def takes(self, number: int) -> bool:
+        """A later number than the ones before, if there is room for it."""
+        if self.ranges and number == (self.ranges[-1].last + 1) & MASK:
+            self.ranges[-1] = Range(self.ranges[-1].first, number)
+        elif len(self.ranges) < self._most:
+            self.ranges.append(Range(number, number))
+        else:
+            return False
+        self.count += 1
+        return True
 
 
 class Gaps:
@@ -218,16 +239,19 @@ class Gaps:
     # --- asking
 
     def go_with(self, neighbour: Source, now: float) -> tuple[Range, ...]:
-        """All of them are asked for in a graft."""
+        """They are asked for in a graft, which has one more range than these; the rest is as it was."""
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA + self.late
-        for miss in self.numbers.values():
+        request = Request(ASKED_MAX - 1)
+        for number, miss in self.numbers.items():
+            if not request.takes(number):
+                break
             miss.ask_at = again
             miss.asked = neighbour
-        return ranges(self.numbers, ASKED_MAX) if self.numbers else ()
+        return tuple(request.ranges)
 
     def ask(self, now: float) -> None:
         """Nacks what is due, one message a neighbour."""
-        asks: dict[Source, list[int]] = {}
+        asks: dict[Source, Request] = {}
         due = NEVER
         deadline = self._feed.deadline
         for number, miss in list(self.numbers.items()):
@@ -237,24 +261,26 @@ class Gaps:
             if miss.ask_at <= now and miss.tries < NACK_TRIES:
                 self._ask_one(number, miss, asks, now)
             due = min(due, miss.ask_at if miss.tries < NACK_TRIES else miss.noticed + deadline)
-        for whom, numbers in asks.items():
-            self._feed.counters.asked += len(numbers)
+        for whom, request in asks.items():
+            self._feed.counters.asked += request.count
             self._feed.of(whom).asked_at = now
-            whom.say(Nack(self._feed.key, ranges(numbers, ASKED_MAX)), now)
+            whom.say(Nack(self._feed.key, tuple(request.ranges)), now)
         if due < NEVER:
             self._feed.wake(max(due, now + 0.01))
 
-    def _ask_one(self, number: int, miss: Miss, asks: dict[Source, list[int]], now: float) -> None:
+    def _ask_one(self, number: int, miss: Miss, asks: dict[Source, Request], now: float) -> None:
         if miss.tries and miss.asked is not None:
             self._did_not_send(miss.asked, number, now)  # which may be the end of it
         whom = self._whom(number, miss, now)
         if whom is None:
             miss.ask_at = now + NOBODY_REST
             return
-        if whom not in asks and not self._feed.may_ask(whom, now):
+        request = asks.get(whom)
+        if request is None and self._feed.may_ask(whom, now):
+            request = asks[whom] = Request(ASKED_MAX)
+        if request is None or not request.takes(number):
             miss.ask_at = now + NACK_REST
             return
-        asks.setdefault(whom, []).append(number)
         miss.tries += 1
         miss.asked = whom
         miss.ask_at = now + self._patience(whom, miss, now)

@@ -66,7 +66,6 @@ NACK_REST = 0.02  # seconds until who was asked for enough is asked for more
 NACK_FACTOR, NACK_EXTRA, NACK_TRIES = 1.3, 0.03, 8
 NACK_SOON = 3  # tries that are made as soon as an answer could be there; the others have the rest of the time
 MISSING_MAX = 2_048  # numbers that one stream looks for
-ASKED_MAX = 64  # ranges of one Nack or Graft
 AT_ONCE = 256  # packets that one Nack brings
 RESENT_SHARE = 0.25  # of the uplink
 KEPT_SECONDS = 2.0

@@ -27,6 +27,7 @@ from multicastmw.wire.mesh import (
     Sample,
     StreamKey,
 )
+from multicastmw.wire.messages import encode
 from simulator.loop import Loop
 
 GROUP = 0xEF010203
@@ -76,6 +77,7 @@ class Pen:
         self.hung_up = ""
 
     def say(self, message: MeshMessage, now: float) -> None:
+        encode(message)  # raises where no peer would take it
         self.said.append(message)
 
     def resend(self, stored: int, low_water: int, now: float) -> int:

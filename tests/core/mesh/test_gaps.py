@@ -8,9 +8,18 @@ from multicastmw.core.bucket import Bucket
 from multicastmw.core.mesh.conduct import ONCE, PROMISED
 from multicastmw.core.mesh.gaps import SKIPPED_LEAST
 from multicastmw.core.mesh.neighbour import SCORE_LEAST
-from multicastmw.core.mesh.settings import GAP_WAIT, GUARD, KEPT_SECONDS, MISSING_MAX, NACK_TRIES, Settings
+from multicastmw.core.mesh.numbers import each
+from multicastmw.core.mesh.settings import (
+    GAP_WAIT,
+    GUARD,
+    KEPT_SECONDS,
+    MISSING_MAX,
+    NACK_REST,
+    NACK_TRIES,
+    Settings,
+)
 from multicastmw.wire.data import RETRANSMITTED
-from multicastmw.wire.mesh import Have, Nack, Range
+from multicastmw.wire.mesh import ASKED_MAX, Graft, Have, Nack, Range
 from tests.core.mesh.kit import KEY, RATE, UPLINK, Hall, Lone, have
 
 
@@ -75,6 +84,32 @@ class GapsTest(TestCase):
         self.feed.gaps.ask(self.lone.now)
         self.assertNotIn(self.other.node, self.lone.mesh.neighbours)
         self.assertNotIn(self.other, self.feed.theirs)
+
+    def lose_every_other(self, most: int) -> list[int]:
+        """So many numbers, of which no two are neighbours; gives them."""
+        lost = list(range(201, 201 + 2 * most, 2))
+        self.lone.data(self.parent, *(number + 1 for number in lost))
+        return lost
+
+    def test_what_does_not_fit_into_one_nack_is_asked_for_in_the_next(self) -> None:
+        lost = self.lose_every_other(ASKED_MAX + 6)
+        self.lone.pass_time(GUARD + 2 * NACK_REST + 0.02)  # and before anything is asked for again
+        nacks = self.asked()
+        self.assertEqual([ASKED_MAX, 6], [len(nack) for nack in nacks])
+        self.assertEqual(lost, [number for nack in nacks for number in each(nack, MISSING_MAX)])
+        self.assertEqual(len(lost), self.feed.counters.asked)
+        self.assertEqual({1}, {miss.tries for miss in self.feed.missing.values()})
+
+    def test_what_does_not_fit_into_a_graft_is_asked_for_in_a_nack(self) -> None:
+        self.lone.accept(self.other, have(500))
+        lost = self.lose_every_other(ASKED_MAX + 6)
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        (graft,) = self.other_pen.of(Graft)
+        *missing, urgent = graft.missing
+        self.assertEqual((ASKED_MAX - 1, Range(graft.sequence, graft.sequence)), (len(missing), urgent))
+        self.lone.pass_time(GUARD + 0.02)
+        rest = [number for nack in self.other_pen.of(Nack) for number in each(nack.missing, MISSING_MAX)]
+        self.assertEqual(lost, [*each(missing, MISSING_MAX), *rest])
 
     def test_who_says_that_it_lacks_it_is_not_asked(self) -> None:
         self.lone.accept(self.other, have(210, (Range(200, 201),)))
