@@ -29,7 +29,7 @@ def document(status: Status, part: str | None) -> Any:
 def without_questions(status: Status) -> Status:
     """A snapshot without what nodes ask each other, as with ping and matrix: nobody plays that."""
     found = dict(status)
-    for name in ("routes", "streams"):
+    for name in ("groups", "routes", "streams"):
         found[name] = [each for each in status[name] if each["group"] != QUESTIONS]
     if mesh := status["mesh"]:
         of_users = {

@@ -60,8 +60,8 @@ def show(
     events  what happened last, the latest at the end
 
     What nodes ask each other, as with mcmw ping and matrix, goes to 239.255.77.68:
-    it is left out of routes, streams, tree, mesh and events but with --all;
-    --json has it, marked "questions".
+    it is left out of groups, routes, streams, tree, mesh and events but with
+    --all; --json has it, marked "questions".
 
     Without an argument the first four, and of each table at most 20 lines:
     peers that are not up, and the fastest routes, come first.

@@ -73,7 +73,8 @@ class Questions(SynchronousTestCase):
         self.status = Node(nodes=6, groups=3, mesh=True).status(100.0)
         text = f"10.88.0.33 to {QUESTIONS} is forwarded by the kernel"
         self.status |= {"streams": [], "events": [{"text": text, "level": "debug", "ago": 1.0}]}
-        for where in (self.status["routes"], *(self.status["mesh"][name] for name in ("groups", "streams"))):
+        tables = (self.status["groups"], self.status["routes"])
+        for where in (*tables, *(self.status["mesh"][name] for name in ("groups", "streams"))):
             where.append(where[0] | {"group": QUESTIONS})
 
     def test_it_is_that_group(self) -> None:
@@ -83,6 +84,7 @@ class Questions(SynchronousTestCase):
         shown = without_questions(self.status)
         self.assertNotIn(QUESTIONS, json.dumps(shown))
         self.assertEqual(3, len(shown["mesh"]["streams"]))
+        self.assertEqual(len(self.status["groups"]) - 1, len(shown["groups"]))
         self.assertIn(QUESTIONS, json.dumps(self.status))
 
     def test_programs_get_all_of_it_and_it_is_marked(self) -> None:
