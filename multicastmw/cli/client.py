@@ -6,25 +6,19 @@ no try of its own but `except ControlError`.
 
 import json
 import os
-import re
 import select
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
+from multicastmw.cli.answer import Answer, NoAnswer
 
 PATIENCE = 5.0  # seconds; a snapshot takes a node some milliseconds
 REFUSED = 422  # HTTP status: what was asked for is understood and wrong
 SILENCE = 3.0  # seconds of waiting that are not remarked upon
-LONGEST_ANSWER = 64 << 20  # bytes; a node of 4,096 groups answers with about one million
-LONGEST_LINE = 1 << 20  # bytes of an answer in lines
-PIECE = 64 << 10  # bytes that are read at once
-STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)\b")
 
 
 class ControlError(Exception):
@@ -51,13 +45,9 @@ class NodeRefuses(ControlError):
         self.why = why
 
 
-class _NoAnswer(Exception):
-    """What came is not HTTP, or not all of it."""
-
-
 def _request(method: str, resource: str, body: dict[str, Any] | None) -> bytes:
-    """In HTTP/1.0, whose answers end where the connection does: http.client takes 45 ms to be imported."""
-    head = [f"{method} {resource} HTTP/1.0", "Host: localhost", "Accept: application/json"]
+    """In HTTP/1.1, which tells an end from a node that is gone."""
+    head = [f"{method} {resource} HTTP/1.1", "Host: localhost", "Connection: close"]
     data = b""
     if body is not None:
         data = json.dumps(body).encode()
@@ -65,19 +55,6 @@ def _request(method: str, resource: str, body: dict[str, Any] | None) -> bytes:
     if method != "GET":
         head.append(f"Content-Length: {len(data)}")
     return "\r\n".join((*head, "", "")).encode() + data
-
-
-def _parsed(answer: bytes) -> tuple[int, bytes]:
-    """Its status and its body.  Raises _NoAnswer."""
-    head, end, body = answer.partition(b"\r\n\r\n")
-    first, *fields = head.split(b"\r\n")
-    if not end or not (said := STATUS_LINE.match(first)):
-        raise _NoAnswer("what came is no HTTP" if answer else "the connection was closed without an answer")
-    for field in fields:
-        name, _, value = field.partition(b":")
-        if name.lower() == b"content-length" and value.strip() != b"%d" % len(body):
-            raise _NoAnswer(f"the answer was cut off after {len(body):,} bytes")
-    return int(said[1]), body
 
 
 def _phrase(status: int) -> str:
@@ -121,34 +98,25 @@ class ControlClient:
 
     def lines(self, resource: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """JSON objects as they come, each a line, until the node has said all.  Raises a ControlError."""
-        with self._streaming("POST", resource, body) as answer:
-            while line := answer.readline(LONGEST_LINE):
+        with self._going_on("POST", resource, body) as answer:
+            for line in answer.lines():
                 if line.strip():  # an empty one says that the node is there
                     yield self._understand(resource, answer.status, line)
 
     def pieces(self, resource: str) -> Iterator[bytes]:
         """Bytes as they come, until the node ends.  Raises a ControlError."""
-        with self._streaming("GET", resource, None) as answer:
-            while piece := answer.read1(PIECE):
-                yield piece
+        with self._going_on("GET", resource, None) as answer:
+            yield from answer.pieces()
 
     @contextmanager
-    def _streaming(self, method: str, resource: str, body: dict[str, Any] | None) -> Iterator["HTTPResponse"]:
-        """For what goes on for long, in HTTP/1.1, which tells an end from a node that is gone."""
-        from http.client import HTTPConnection, HTTPException
-
-        data = None if body is None else json.dumps(body).encode()
-        connection = HTTPConnection("localhost")
-        try:
-            with self._connected() as connection.sock, closing(connection):
-                connection.request(method, resource, data, {"Content-Type": "application/json"})
-                self._wait(connection.sock)
-                answer = connection.getresponse()
+    def _going_on(self, method: str, resource: str, body: dict[str, Any] | None) -> Iterator[Answer]:
+        """For what goes on for long, unless the node refuses it."""
+        with self._connected() as connection:
+            connection.sendall(_request(method, resource, body))
+            with self._heard(connection) as answer:
                 if answer.status >= 400:
-                    self._understand(resource, answer.status, answer.read(LONGEST_ANSWER))
+                    self._understand(resource, answer.status, answer.whole())
                 yield answer
-        except HTTPException as error:
-            raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
 
     def _ask(self, method: str, resource: str, body: dict[str, Any] | None) -> Callable[[], dict[str, Any]]:
         answer = self._asking(method, resource, body)
@@ -160,10 +128,15 @@ class ControlClient:
         with self._connected() as connection:
             connection.sendall(_request(method, resource, body))
             yield {}
-            self._wait(connection)
-            with connection.makefile("rb") as answer:
-                status, text = _parsed(answer.read(LONGEST_ANSWER))
-        yield self._understand(resource, status, text)
+            with self._heard(connection) as answer:
+                text = answer.whole()
+        yield self._understand(resource, answer.status, text)
+
+    @contextmanager
+    def _heard(self, connection: socket.socket) -> Iterator[Answer]:
+        self._wait(connection)
+        with connection.makefile("rb") as stream:
+            yield Answer(stream)
 
     def _wait(self, connection: socket.socket) -> None:
         if self.waits and self.timeout > SILENCE and not _answers(connection, SILENCE):
@@ -184,7 +157,7 @@ class ControlClient:
             raise ControlDenied(f"{self.path}: permission denied; ask as root or the node's user") from error
         except TimeoutError as error:
             raise NodeSilent(f"{self.path}: no answer within {self.timeout:g} s") from error
-        except (OSError, _NoAnswer) as error:
+        except (OSError, NoAnswer) as error:
             raise ControlError(f"{self.path}: {error or type(error).__name__}") from error
 
     def _understand(self, resource: str, status: int, text: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from unittest.mock import patch
 from twisted.trial.unittest import TestCase
 
 from multicastmw.cli import client as module
-from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeSilent
+from multicastmw.cli.client import ControlClient, ControlError, NodeNotRunning, NodeRefuses, NodeSilent
 
 
 class ControlClientTests(TestCase):
@@ -44,7 +44,7 @@ class ControlClientTests(TestCase):
     def test_a_status_is_the_object_that_the_node_answers(self) -> None:
         self.answer_with(self.json_answer({"node": {"name": "a"}}))
         self.assertEqual(ControlClient(self.path).get("/status"), {"node": {"name": "a"}})
-        self.assertTrue(self.request.startswith(b"GET /status HTTP/1.0\r\n"))
+        self.assertTrue(self.request.startswith(b"GET /status HTTP/1.1\r\n"))
 
     def test_a_post_carries_its_object(self) -> None:
         self.answer_with(self.json_answer({"done": True}))
@@ -98,6 +98,23 @@ class ControlClientTests(TestCase):
         take = ControlClient(self.path).asked("/status")
         self.assertEqual({"late": True}, take())
         self.assertRaises(NodeNotRunning, ControlClient(self.path.with_name("nothing")).asked, "/status")
+
+    def test_lines_are_objects_until_the_node_has_said_all(self) -> None:
+        chunks = b'8\r\n{"a": 1}\r\n9\r\n\n\n{"a": 2\r\n2\r\n}\n\r\n0\r\n\r\n'
+        self.answer_with(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+        self.assertEqual([{"a": 1}, {"a": 2}], list(ControlClient(self.path).lines("/ping", {})))
+        self.assertTrue(self.request.startswith(b"POST /ping HTTP/1.1\r\n"))
+
+    def test_a_node_that_is_gone_while_it_answers_is_no_end(self) -> None:
+        self.answer_with(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwine\r\n")
+        pieces = ControlClient(self.path).pieces("/capture")
+        self.assertEqual(b"wine", next(pieces))
+        self.assertIn("cut off after 4 bytes", str(self.assertRaises(ControlError, next, pieces)))
+
+    def test_what_is_refused_is_no_stream(self) -> None:
+        self.answer_with(self.json_answer({"error": "no such group"}, "422 Unprocessable"))
+        error = self.assertRaises(NodeRefuses, next, ControlClient(self.path).lines("/ping", {}))
+        self.assertEqual("no such group", error.why)
 
     def test_what_was_cut_off_is_said_so(self) -> None:
         self.answer_with(b"HTTP/1.0 200 OK\r\ncontent-length: 100\r\n\r\n{}")
