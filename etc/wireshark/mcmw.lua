@@ -115,191 +115,144 @@ mcmw.experts = { odd }
 local ip, ipv6 = Dissector.get("ip"), Dissector.get("ipv6")
 local HEADER = 8
 
+-- A field is one of Wireshark's, or several that share the same bytes, or a function of the tree and the bytes.
+local function add(tree, field, tvb)
+   if type(field) == "function" then field(tree, tvb)
+   elseif type(field) == "table" then for _, each in ipairs(field) do tree:add(each, tvb) end
+   else tree:add(field, tvb) end
+end
+
+-- Adds fields that stand one behind the other, each with its size in bytes, as far as there are bytes; gives what
+-- each of them says, if it has at most 32 bits, and the place behind them.
+local function lay(tree, layout, data, at)
+   local said = {}
+   for i = 1, #layout, 2 do
+      local field, size = layout[i], layout[i + 1]
+      if at + size > data:len() then break end
+      local tvb = data(at, size)
+      add(tree, field, tvb)
+      said[#said + 1] = size <= 4 and tvb:uint() or false
+      at = at + size
+   end
+   return said, at
+end
+
 -- A key of 32 bits is an IPv4 address.
-local function key(tree, tvb, raw, address)
-   tree:add(raw, tvb)
-   if tvb(0, 4):uint() == 0 and tvb(4, 4):uint() ~= 0 then tree:add(address, tvb(4, 4)) end
+local function key(raw, address)
+   return function(tree, tvb)
+      tree:add(raw, tvb)
+      if tvb(0, 4):uint() == 0 and tvb(4, 4):uint() ~= 0 then tree:add(address, tvb(4, 4)) end
+   end
 end
 
-local function about(tree, flags)
-   for _, field in ipairs({ f.nat, f.relay, f.udp }) do tree:add(field, flags) end
+-- It ends with a zero byte.
+local function text(field)
+   return function(tree, data)
+      if not data:raw():find("\0", 1, true) then tree:add(f.data, data) return nil end
+      local said = data:stringz(ENC_UTF_8)
+      tree:add(field, data, said)
+      return said
+   end
 end
 
--- Of an Address, or of one inside a Sample; gives what is behind it, nil where it is cut or unknown.
-local function address(tree, kind, data)
-   local size = ({ 4, 16 })[kind]
-   if not size or data:len() < size + 2 then return nil end
-   tree:add(kind == 1 and f.host or f.host6, data(0, size))
-   tree:add(f.tcp, data(size, 2))
-   return size + 2
+local GROUP, SOURCE = key(f.group_key, f.group), key(f.source_key, f.source)
+local ABOUT = { f.nat, f.relay, f.udp }
+local RESERVED = {}
+
+-- Of an Address, or of one inside a Sample, by its kind.
+local ADDRESSES = { { f.host, 4, f.tcp, 2 }, { f.host6, 16, f.tcp, 2 } }
+
+-- Gives the place behind it, nil where it is cut or unknown.
+local function address(tree, kind, data, at)
+   local layout = ADDRESSES[kind]
+   if not layout or data:len() < at + layout[2] + layout[4] then return nil end
+   return select(2, lay(tree, layout, data, at))
 end
 
-local readers = {
-   [8] = { size = 4, read = function(tree, data)
-      tree:add(f.code, data(0, 2))
-      tree:add(f.sub_code, data(2, 2))
-      return string.format("%d/%d", data(0, 2):uint(), data(2, 2):uint())
-   end },
-   [10] = { size = 4, read = function(tree, data)
-      tree:add(f.seconds, data(2, 2))
-   end },
-   [11] = { size = 1, read = function(tree, data)
-      tree:add(f.name, data, data:stringz(ENC_UTF_8))
-      return data:stringz(ENC_UTF_8)
-   end },
-   [64] = { size = 8, read = function(tree, data)
-      tree:add(f.node, data(0, 8))
-   end },
-   [65] = { size = 12, read = function(tree, data)
-      tree:add(f.port, data(0, 2))
-      tree:add(f.token, data(4, 8))
-   end },
-   [66] = { size = 16, read = function(tree, data)
-      key(tree, data(0, 8), f.group_key, f.group)
-      key(tree, data(8, 8), f.source_key, f.source)
-   end },
-   [68] = { size = 44, read = function(tree, data)
-      tree:add(f.token, data(0, 8))
-      tree:add(f.origin, data(8, 8))
-      key(tree, data(16, 8), f.group_key, f.group)
-      key(tree, data(24, 8), f.source_key, f.source)
-      tree:add(f.sequence, data(32, 4))
-      tree:add(f.time, data(36, 4))
-      tree:add(f.hop_limit, data(40, 1))
-      tree:add(f.class, data(41, 1))
-      tree:add(f.numbered, data(42, 1))
-      tree:add(f.low_water, data(43, 1))
-      return string.format("number %d", data(32, 4):uint())
-   end },
-   [70] = { size = 8, read = function(tree, data)
-      tree:add(f.token, data(0, 8))
-   end },
-   [72] = { size = 1, read = function(tree, data)
-      tree:add(f.reason, data, data:stringz(ENC_UTF_8))
-      return data:stringz(ENC_UTF_8)
-   end },
-   [71] = { size = 8, read = function(tree, data, kind)
+-- What stands in an object: fields and their sizes in bytes.  `least`: of them, bytes that there must be (all);
+-- `kinds`: other fields by C-Type; `says`: a format, and which of the fields it is about; `read`: what is besides,
+-- and its word, where fields alone do not say it.
+local OBJECT = {
+   [8] = { f.code, 2, f.sub_code, 2, says = { "%d/%d", 1, 2 } },
+   [10] = { RESERVED, 2, f.seconds, 2 },
+   [11] = { least = 1, read = text(f.name) },
+   [64] = { f.node, 8 },
+   [65] = { f.port, 2, RESERVED, 2, f.token, 8 },
+   [66] = { GROUP, 8, SOURCE, 8 },
+   [68] = {
+      f.token, 8, f.origin, 8, GROUP, 8, SOURCE, 8, f.sequence, 4, f.time, 4, f.hop_limit, 1, f.class, 1,
+      f.numbered, 1, f.low_water, 1, says = { "number %d", 5 },
+   },
+   [70] = { f.token, 8 },
+   [71] = { least = 8, read = function(tree, data, kind)
       tree:add(f.echo, kind)
       tree:add(f.clock, data(0, 8))
    end },
-   [73] = { size = 8, read = function(tree, data)
-      tree:add(f.uplink, data(0, 4))
-      tree:add(f.children, data(4, 2))
-      tree:add(f.role, data(6, 1))
-      about(tree, data(7, 1))
-   end },
-   [74] = { size = 6, read = function(tree, data, kind)
-      address(tree, kind:uint(), data)
-   end },
-   [75] = { size = 8, read = function(tree, data, kind)
-      if kind:uint() == 3 then
-         tree:add(f.digest, data(0, 8))
-         return
-      end
-      tree:add(f.origin, data(0, 8))
-      if kind:uint() == 1 and data:len() >= 24 then
-         key(tree, data(8, 8), f.group_key, f.group)
-         key(tree, data(16, 8), f.source_key, f.source)
-      elseif kind:uint() == 2 and data:len() >= 16 then
-         tree:add(f.group, data(8, 4))
-         tree:add(f.source, data(12, 4))
-      end
-   end },
-   [76] = { size = 4, read = function(tree, data)
-      tree:add(f.sequence, data(0, 4))
-      return string.format("number %d", data(0, 4):uint())
-   end },
-   [77] = { size = 8, read = function(tree, data)
-      tree:add(f.first, data(0, 4))
-      tree:add(f.last, data(4, 4))
-      return string.format("%d-%d", data(0, 4):uint(), data(4, 4):uint())
-   end },
-   [78] = { size = 4, read = function(tree, data)
-      tree:add(f.free, data(0, 2))
-      tree:add(f.stalled, data(2, 1))
-      tree:add(f.on_beacon, data(2, 1))
-      tree:add(f.poorest, data(3, 1))
-      if data:len() >= 6 then tree:add(f.far, data(4, 2)) end
-   end },
-   [79] = { size = 4, read = function(tree, data)
+   [72] = { least = 1, read = text(f.reason) },
+   [73] = { f.uplink, 4, f.children, 2, f.role, 1, ABOUT, 1 },
+   [74] = { least = 6, read = function(tree, data, kind) address(tree, kind:uint(), data, 0) end },
+   [75] = { f.origin, 8, kinds = {
+      { f.origin, 8, GROUP, 8, SOURCE, 8 }, { f.origin, 8, f.group, 4, f.source, 4 }, { f.digest, 8 },
+   } },
+   [76] = { f.sequence, 4, says = { "number %d", 1 } },
+   [77] = { f.first, 4, f.last, 4, says = { "%d-%d", 1, 2 } },
+   [78] = { f.free, 2, { f.stalled, f.on_beacon }, 1, f.poorest, 1, f.far, 2, least = 4 },
+   [79] = { least = 4, read = function(tree, data)
       for at = 0, data:len() - 4, 4 do tree:add(f.hop, data(at, 4)) end
    end },
-   [80] = { size = 4, read = function(tree, data)
-      tree:add(f.cost, data(0, 4))
+   [80] = { f.cost, 4 },
+   [81] = { f.packets, 4, f.bits, 4 },
+   [82] = { f.refusal, 2, read = function(_, data) return REFUSALS[data(0, 2):uint()] end },
+   [83] = { f.back_off, 4 },
+   [84] = { least = 2, read = function(tree, data, _, op)
+      local field, names = f.peers, PEERS
+      if op == 38 then field, names = f.find, FINDS end
+      return names[lay(tree, { field, 1, f.ttl, 1 }, data, 0)[1]]
    end },
-   [81] = { size = 8, read = function(tree, data)
-      tree:add(f.packets, data(0, 4))
-      tree:add(f.bits, data(4, 4))
-   end },
-   [82] = { size = 2, read = function(tree, data)
-      tree:add(f.refusal, data(0, 2))
-      return REFUSALS[data(0, 2):uint()]
-   end },
-   [83] = { size = 4, read = function(tree, data)
-      tree:add(f.back_off, data(0, 4))
-   end },
-   [84] = { size = 2, read = function(tree, data, _, op)
-      local names = op == 38 and FINDS or PEERS
-      tree:add(op == 38 and f.find or f.peers, data(0, 1))
-      tree:add(f.ttl, data(1, 1))
-      return names[data(0, 1):uint()]
-   end },
-   [85] = { size = 12, read = function(tree, data, kind)
-      tree:add(f.node, data(0, 8))
-      about(tree, data(8, 1))
-      tree:add(f.capacity, data(9, 1))
-      tree:add(f.age, data(10, 2))
-      local at = 12
-      if kind:uint() == 2 then
-         if data:len() < 19 then return end
-         tree:add(f.x, data(12, 2))
-         tree:add(f.y, data(14, 2))
-         tree:add(f.height, data(16, 2))
-         tree:add(f.error, data(18, 1))
-         at = 19
-      end
-      while at + 1 < data:len() do
-         local length = address(tree, data(at, 1):uint(), data(at + 1))
-         if not length then break end
-         at = at + 1 + length
-      end
-   end },
-   [86] = { size = 4, read = function(tree, data)
-      tree:add(f.estimate, data(0, 4))
-   end },
-   [87] = { size = 4, read = function(tree, data)
-      tree:add(f.kept, data(0, 2))
-   end },
-   [88] = { size = 4, read = function(tree, data)
-      tree:add(f.block, data(0, 2))
-   end },
-   [89] = { size = 12, read = function(tree, data)
-      tree:add(f.sent, data(0, 4))
-      tree:add(f.received, data(4, 4))
-      tree:add(f.short, data(8, 4))
-      return string.format("%d sent, %d received", data(0, 4):uint(), data(4, 4):uint())
-   end },
-   [90] = { size = 28, read = function(tree, data)
-      tree:add(f.digest, data(0, 8))
-      tree:add(f.first, data(8, 4))
-      tree:add(f.step, data(12, 1))
-      tree:add(f.row, data(13, 1))
-      tree:add(f.rows, data(14, 1))
-      tree:add(f.members, data(16, 8))
-      tree:add(f.symbol, data(24))
-      return string.format("from %d, row %d of %d", data(8, 4):uint(), data(13, 1):uint(), data(14, 1):uint())
-   end },
+   [85] = {
+      f.node, 8, ABOUT, 1, f.capacity, 1, f.age, 2,
+      kinds = { [2] = {
+         f.node, 8, ABOUT, 1, f.capacity, 1, f.age, 2, f.x, 2, f.y, 2, f.height, 2, f.error, 1,
+      } },
+      read = function(tree, data, _, _, at)
+         while at and at + 1 < data:len() do at = address(tree, data(at, 1):uint(), data, at + 1) end
+      end,
+   },
+   [86] = { f.estimate, 4 },
+   [87] = { f.kept, 2, RESERVED, 2 },
+   [88] = { f.block, 2, RESERVED, 2 },
+   [89] = { f.sent, 4, f.received, 4, f.short, 4, says = { "%d sent, %d received", 1, 2 } },
+   [90] = {
+      f.digest, 8, f.first, 4, f.step, 1, f.row, 1, f.rows, 1, RESERVED, 1, f.members, 8, least = 28,
+      says = { "from %d, row %d of %d", 2, 4, 5 },
+      read = function(tree, data, _, _, at) tree:add(f.symbol, data(at)) end,
+   },
 }
+
+local function least(layout)
+   local size = 0
+   for i = 2, #layout, 2 do size = size + layout[i] end
+   return layout.least or size
+end
+
+-- Adds what stands in an object; gives its word for the message's line, if it has one.
+local function read(tree, object, data, c_type, op)
+   local kind = object.kinds and object.kinds[c_type:uint()]
+   local said, at = lay(tree, kind or object, data, 0)
+   local word = object.read and object.read(tree, data, c_type, op, at)
+   if not object.says then return word end
+   local values = {}
+   for i = 2, #object.says do values[i - 1] = said[object.says[i]] end
+   return string.format(object.says[1], (table.unpack or unpack)(values))
+end
+
+local HEAD = { { f.version, f.flags }, 1, f.op, 1, f.client, 2, f.length, 4 }
 
 local function message(tvb, pinfo, root)
    local length = tvb(4, 4):uint()
    local op = tvb(1, 1):uint()
    local tree = root:add(mcmw, tvb(0, length), "Multicast Middleware, " .. (OPS[op] or "op code " .. op))
-   tree:add(f.version, tvb(0, 1))
-   tree:add(f.flags, tvb(0, 1))
-   tree:add(f.op, tvb(1, 1))
-   tree:add(f.client, tvb(2, 2))
-   tree:add(f.length, tvb(4, 4))
+   lay(tree, HEAD, tvb, 0)
    local words, inner = { OPS[op] or "op code " .. op }, nil
    local at = HEADER
    while at + 4 <= length do
@@ -308,19 +261,15 @@ local function message(tvb, pinfo, root)
          tree:add_proto_expert_info(odd, "an object of " .. size .. " bytes")
          break
       end
-      local object = tree:add(mcmw, tvb(at, size), OBJECTS[c_num] or "object " .. c_num)
-      object:add(f.object_length, tvb(at, 2))
-      object:add(f.c_num, tvb(at + 2, 1))
-      local reader = readers[c_num]
+      local branch = tree:add(mcmw, tvb(at, size), OBJECTS[c_num] or "object " .. c_num)
+      local data = size > 4 and tvb(at + 4, size - 4)
+      lay(branch, { f.object_length, 2, f.c_num, 1, c_num == 69 and f.inner or f.c_type, 1 }, tvb, at)
       if c_num == 69 then
-         object:add(f.inner, tvb(at + 3, 1))
-         inner = { kind = c_type, tvb = size > 4 and tvb(at + 4, size - 4):tvb() or nil }
-      elseif reader and size - 4 >= reader.size then
-         object:add(f.c_type, tvb(at + 3, 1))
-         words[#words + 1] = reader.read(object, tvb(at + 4, size - 4), tvb(at + 3, 1), op)
-      else
-         object:add(f.c_type, tvb(at + 3, 1))
-         if size > 4 then object:add(f.data, tvb(at + 4, size - 4)) end
+         inner = { kind = c_type, tvb = data and data:tvb() or nil }
+      elseif data and OBJECT[c_num] and size - 4 >= least(OBJECT[c_num]) then
+         words[#words + 1] = read(branch, OBJECT[c_num], data, tvb(at + 3, 1), op)
+      elseif data then
+         branch:add(f.data, data)
       end
       at = at + size + (-size) % 4
    end
@@ -413,7 +362,7 @@ local function reader(tree, tvb)
    end
    function self.key(raw, address)
       local piece = self.take(8)
-      if piece then key(tree, piece, raw, address) end
+      if piece then key(raw, address)(tree, piece) end
    end
    function self.text()
       local size = self.take(1)
@@ -461,18 +410,15 @@ local bodies = {
 }
 bodies[7] = bodies[1]
 
+local PROBE_HEAD = {
+   p.version, 1, p.kind, 1, p.run, 4, p.asker, 8, p.round, 2, p.part, 1, p.parts, 1, p.time, 4,
+}
+
 function probe.dissector(tvb, pinfo, root)
    if tvb:len() < 24 or tvb(0, 2):string() ~= "MP" or tvb(2, 1):uint() ~= 1 then return 0 end
    local kind = tvb(3, 1):uint()
    local tree = root:add(probe, tvb(), "Multicast Middleware, " .. (KINDS_ASKED[kind] or "kind " .. kind))
-   tree:add(p.version, tvb(2, 1))
-   tree:add(p.kind, tvb(3, 1))
-   tree:add(p.run, tvb(4, 4))
-   tree:add(p.asker, tvb(8, 8))
-   tree:add(p.round, tvb(16, 2))
-   tree:add(p.part, tvb(18, 1))
-   tree:add(p.parts, tvb(19, 1))
-   tree:add(p.time, tvb(20, 4))
+   lay(tree, PROBE_HEAD, tvb, 2)
    if bodies[kind] and tvb:len() > 24 then
       local r = reader(tree, tvb(24):tvb())
       bodies[kind](r)

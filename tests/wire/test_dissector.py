@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +13,7 @@ from scapy.packet import Packet, Raw
 from scapy.utils import wrpcap
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.wire.cops import objects
+from multicastmw.wire.cops import CNum, objects
 from multicastmw.wire.data import build
 from multicastmw.wire.probe import GROUP, wrap
 from tests.wire.golden import Golden, folder
@@ -25,6 +26,13 @@ CARRIERS = (UDP(sport=PORT, dport=PORT), TCP(sport=50_000, dport=PORT, flags="PA
 def captured(payload: bytes, carrier: Packet = CARRIERS[0], number: int = 0) -> Packet:
     """A packet that carries it; each `number` has an address of its own, so that none repeats another."""
     return IP(src=f"192.0.2.{number + 1}", dst="198.51.100.1") / carrier.copy() / Raw(payload)
+
+
+def message(like: bytes, c_num: int, c_type: int, data: bytes) -> bytes:
+    """One with this object alone, whatever its length."""
+    size = 4 + len(data)
+    padded = struct.pack("!HBB", size, c_num, c_type) + data + bytes(-size % 4)
+    return like[:4] + struct.pack("!I", 8 + len(padded)) + padded
 
 
 def dissected(packets: list[Packet]) -> list[dict[str, Any]]:
@@ -105,6 +113,26 @@ class Dissector(SynchronousTestCase):
         bad = [golden.wire for golden in folder("malformed")]
         packets = [captured(wire, carrier) for wire in bad for carrier in CARRIERS]
         self.assertEqual(len(packets), len(dissected(packets)))
+
+    def test_objects_that_are_cut_are_no_mistakes_of_the_dissector(self) -> None:
+        cut = [
+            message(golden.wire, c_num, c_type, bytes(data[:size]))
+            for golden in self.golden
+            for c_num, c_type, data in objects(memoryview(golden.wire))
+            for size in range(0, len(data), 2)
+        ]
+        found = dissected([captured(wire) for wire in dict.fromkeys(cut)])
+        self.assertEqual([], [layers for layers in found if "out of bounds" in json.dumps(layers)][:1])
+
+    def test_of_an_object_that_is_cut_is_shown_what_is_there(self) -> None:
+        wire = self.golden[0].wire
+        for c_num, c_type, data, field, value in (
+            (CNum.PEPID, 1, b"bern", "object.data", "62:65:72:6e"),  # a text without its end
+            (CNum.STREAM, 2, bytes(7) + b"\x07\xef\x01\x02\x03", "group", "239.1.2.3"),
+            (CNum.SAMPLE, 2, bytes(11) + b"\x05", "age", "5"),
+        ):
+            (layers,) = dissected([captured(message(wire, c_num, c_type, data))])
+            self.assertEqual([value], every(layers["mcmw"], f"mcmw.{field}"), field)
 
 
 class Questions(SynchronousTestCase):
