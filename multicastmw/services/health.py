@@ -10,11 +10,11 @@ from twisted.application.service import Service
 from multicastmw import literals
 from multicastmw.core.addressing import Channel, key_text
 from multicastmw.core.fastpath.tables import Reason
-from multicastmw.core.forwarding import Stream
 from multicastmw.core.health.monitor import LEASE_MAX, Monitor
 from multicastmw.core.health.report import HealthStatus, not_watched
 from multicastmw.core.identity import node_of
 from multicastmw.core.routing import Route
+from multicastmw.core.stream import Stream
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.wire import ipv4
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multicastmw.core.addressing import ANY, Channel, key_text
 from multicastmw.core.fastpath.flows import Flow
-from multicastmw.core.forwarding import Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.igmp_values import GroupStatus as HostsGroup
 from multicastmw.core.igmp_values import QuerierStatus
 from multicastmw.core.routing import Route
 from multicastmw.core.status import GroupStatus, RouteStatus, StreamStatus, renewed
+from multicastmw.core.stream import Stream
 from multicastmw.wire import ipv4
 
 if TYPE_CHECKING:

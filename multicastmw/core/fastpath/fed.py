@@ -18,9 +18,9 @@ Nothing is copied to this process for that.  With [recovery] deadline = 0 nothin
 from typing import TYPE_CHECKING
 
 from multicastmw.core.fastpath.tables import NO_RING, KernelTables, Ring
-from multicastmw.core.forwarding import Stream
 from multicastmw.core.link import Link
 from multicastmw.core.mesh.settings import KEPT_SECONDS
+from multicastmw.core.stream import Stream
 from multicastmw.wire.data import NUMBERED_BY_KERNEL, DataHeader
 from multicastmw.wire.errors import Malformed
 

@@ -33,11 +33,11 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import NumbersOf, Sending, Stream, StreamTotals
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.reach import Reach
 from multicastmw.core.routing import Destination, Route
+from multicastmw.core.stream import NumbersOf, Sending, Stream, StreamTotals
 from multicastmw.core.tap import RESERVED, TapDestination
 
 # What we chose.

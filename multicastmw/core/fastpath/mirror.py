@@ -29,12 +29,12 @@ from multicastmw.core.fastpath.handover import Handover
 from multicastmw.core.fastpath.lossy import Lossy
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
 from multicastmw.core.fastpath.tables import Cfg, KernelTables, RouteKey, RouteValue
-from multicastmw.core.forwarding import Sending, Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.room import Room
 from multicastmw.core.routing import Route
+from multicastmw.core.stream import Sending, Stream
 from multicastmw.core.tap import TapDestination
 from multicastmw.wire.probe import GROUP as QUESTIONS
 

@@ -1,8 +1,9 @@
 """What comes over shared trees, for this side: each packet leaves its envelope, and is its origin's again."""
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.forwarding import Forwarder, Ingress
+from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.packet import Packet
+from multicastmw.core.stream import Ingress
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.shared import opened
 

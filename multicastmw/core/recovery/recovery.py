@@ -21,9 +21,9 @@ from multicastmw.wire.mesh import Have, Held, Nack, StreamKey
 from multicastmw.wire.probe import GROUP as PROBING
 
 if TYPE_CHECKING:
-    from multicastmw.core.forwarding import Sending, Stream
     from multicastmw.core.link import Link
     from multicastmw.core.routing import Route
+    from multicastmw.core.stream import Sending, Stream
 
 # What we chose.
 KEPT_MS = int(KEPT_SECONDS * 1000)  # as our Open says it

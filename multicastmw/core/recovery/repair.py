@@ -31,9 +31,9 @@ from multicastmw.wire.data import CAME_AGAIN, LOW_WATER_OFFSET
 from multicastmw.wire.mesh import Held, StreamKey
 
 if TYPE_CHECKING:
-    from multicastmw.core.forwarding import Sending, Stream
     from multicastmw.core.recovery.recovery import Recovery
     from multicastmw.core.routing import Destination, Route
+    from multicastmw.core.stream import Sending, Stream
 
 # What we chose.
 FOLLOWS = 0.3  # of a measured rate goes into the mean

@@ -24,10 +24,10 @@ from multicastmw.core.fastpath.tables import (
     Reason,
     RouteFlag,
 )
-from multicastmw.core.forwarding import Sending
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.link import Link
 from multicastmw.core.routing import EVERY
+from multicastmw.core.stream import Sending
 from multicastmw.core.window import SILENCE
 from multicastmw.wire.probe import GROUP as QUESTIONS
 from tests.core.cable import Node, World

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.forwarding import Stream
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.packet import Packet
 from multicastmw.core.probing.answering import Listening
 from multicastmw.core.probing.asking import Here, PingAsking, SurveyAsking, TraceAsking
 from multicastmw.core.probing.prober import Prober
+from multicastmw.core.stream import Stream
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.wire.data import HEADER_SIZE
 from multicastmw.wire.probe import GROUP, TTL, Flag, StreamSeen, Taker, TraceAnswer, wrap
