@@ -5,36 +5,33 @@
                      |   refused, late                                                ^   connection lost
                      +----------------------------------------------------------------+
 
-What comes in: messages in order; of routes and of many small messages a piece at a time (turns.py), and the
+What comes in: messages in order; of routes and of many small messages a piece at a time (intake.py), and the
 connection is not read meanwhile.
 
-What goes out: control at once; routes as the difference between what the others want and what the peer was
-told, when it is this link's turn; data on UDP and in runs (run.py) if its probes are answered, else on TCP
-behind a bounded queue.
+What goes out: control at once; routes when it is this link's turn (branch.py); data on UDP and in runs
+(run.py) if its probes are answered, else on TCP behind a bounded queue.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from enum import Enum, auto
 from errno import EMSGSIZE
-from itertools import chain, islice
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.announcing import Announcement, K
+from multicastmw.core.branch import Branch
 from multicastmw.core.changeover import Changeover
 from multicastmw.core.datapath import MESH_PACE, PACE, DataPath
 from multicastmw.core.dataqueue import DataQueue
-from multicastmw.core.events import DataMoved, Limit
+from multicastmw.core.events import DataMoved
 from multicastmw.core.fec.coder import Coder
 from multicastmw.core.fec.protection import Protection
+from multicastmw.core.intake import Intake
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
 from multicastmw.core.packet import Packet
-from multicastmw.core.parting import TELLINGS, part
+from multicastmw.core.parting import TELLINGS
 from multicastmw.core.reasons import REASONS
 from multicastmw.core.recovery.partner import Partner
-from multicastmw.core.room import Room, a_cycle, age_of
+from multicastmw.core.room import Room
 from multicastmw.core.run import Run
 from multicastmw.core.trips import Trips, TripsOverTcp
 from multicastmw.core.turns import PIECE
@@ -50,7 +47,6 @@ from multicastmw.wire.data import (
     without_token,
 )
 from multicastmw.wire.errors import PeerError
-from multicastmw.wire.framing import Framer
 from multicastmw.wire.mesh import (
     Capabilities,
     Find,
@@ -69,16 +65,13 @@ from multicastmw.wire.messages import (
     AddRoute,
     Close,
     Echo,
-    Group,
     KeepAlive,
     Message,
-    Node,
     Open,
     RemoveRoute,
     Unknown,
     decode,
     encode,
-    encode_routes,
 )
 from multicastmw.wire.parity import Parity
 
@@ -87,26 +80,13 @@ OPEN_WITHIN = 5.0
 
 # What we chose.
 OPEN_MAX = 2_048  # bytes of a first message: names are short, and a stranger has shown nothing yet
-CHANNELS_MAX = 16_384  # channels that one peer may hold: 4,096 groups with some sources each
-TABLE_MAX = 65_536  # channels that all together may want; what is new above it is not taken
-NODES_MAX = 4_096  # nodes behind one link, besides the peer itself
-NODES_TABLE_MAX = 16_384  # nodes of all links together
 UNREAD_MAX = 64 << 10  # bytes of control for a connection that takes nothing
 LEAVE_WITHIN = 1.0  # seconds that a Close may take to go out
 ANSWERED = "its probes are answered"  # why data move to UDP
-MESSAGE_STEPS = 8  # steps (see turns.py) that a message costs, beside its entries
-REST = 0.02  # seconds from one announcement to the next, which then says all that changed meanwhile; and as
-REST_LINKS = 16  # much more for each so many links, so that telling a thousand is no day's work
-REST_MAX = 0.5
 PROBES_MAX = 64  # Keep Alives of one second on UDP; two nodes need five
 CORRECTION_EVERY = 1.0  # seconds between two of a peer's words on forward error correction that count at once
 REPOINT_EVERY = 1.0  # seconds between two changes of the place where a peer's datagrams come from
 
-# What we chose: how long a link waits until it is closed for a cycle.  All nodes of the cycle see it, and one
-# cut is enough: so the younger a link is, the sooner it goes, and others find that it is gone.
-CYCLE_WAIT = 0.0, 0.1  # seconds, at random, for links of the same age
-CYCLE_WAIT_OF_AGE = 0.1  # of its age, on top
-CYCLE_WAIT_MAX = 0.5
 NEVER = float("inf")
 
 # What we chose: a node that is there has let us hear of it within that time, as each probes the other's data
@@ -166,14 +146,9 @@ class Link:
         self._trips: TripsOverTcp | None = None
         self.queue = DataQueue()
         self._outlet = outlet
-        self._framer = Framer(OPEN_MAX)
-        self._messages: Iterator[memoryview] | None = None  # of the chunk that is being worked at
-        self._entries: Iterator[Group | Node] = iter(())  # of the message that is being worked at
-        self._take_entry: Callable[[Group | Node], None] = self._add
-        self._chunks: deque[bytes] = deque()  # what came behind it
+        self._intake = Intake(self._accept, lambda: 1 + len(room.by_node) // TELLINGS, OPEN_MAX)
         self._due = now + OPEN_WITHIN
         self._heard_at = now  # over the connection, or by a probe
-        self._suspect_at = NEVER  # when it is looked whether this closes a cycle; -NEVER: not drawn yet
         self._liveness: Liveness | None = None
         self._patience = room.here.keep_alive  # as our Open says it; the room's may change later
         self.longest_patience: float = self._patience  # of both sides, as far as it is known
@@ -185,15 +160,10 @@ class Link:
         self._writable = True
         self._paused_at = now
         self._pressed = 0  # bytes of control since then
-        self._rests = False  # from announcing, until
-        self._rests_until = now
         self._probes_since = now  # the second whose probes are counted
         self._probes = 0
         self._repoint_at = now
-        self._channels = Announcement[Channel](lambda c: room.router.wanted_besides(self, c), CHANNELS_MAX)
-        self._nodes = Announcement[int](
-            lambda n: n != self.node and room.reach.besides(self, n), NODES_MAX - 1
-        )
+        self._branch = Branch(self, room, outlet.wake, now)
 
     @property
     def dialled(self) -> bool:
@@ -279,63 +249,41 @@ class Link:
         """A piece of the TCP stream."""
         if self.phase in (Phase.LEAVING, Phase.GONE):
             return
-        self._chunks.append(chunk)
-        if self._messages is not None:
-            return  # it waits behind what is being worked at
+        waits = bool(self._intake)  # behind what is being worked at
+        self._intake.put(chunk)
+        if waits:
+            return
         self._take_in(PIECE, now)
         self.room.outgoing.flush()
-        if self._messages is not None:
+        if self._intake:
             self.counters.held += 1
             self._outlet.hold()
             self.room.turns.add(self)
 
     def _take_in(self, steps: int, now: float) -> int:
-        """So many steps of what has come in; `_messages` is None when that was all."""
+        """So many steps of what has come in."""
         self._heard_at = now
         if self._liveness:
             self._liveness.heard(now)
-        done = 0
         try:
-            while done < steps:
-                done += self._take_entries(steps - done)
-                if done >= steps:
-                    break
-                message = next(self._messages, None) if self._messages is not None else None
-                if message is not None:
-                    done += MESSAGE_STEPS
-                    self._accept(message, now)
-                    if self.phase is not Phase.UP:
-                        break
-                elif self._chunks:
-                    self._messages = self._framer.feed(self._chunks.popleft())
-                else:
-                    self._messages = None
-                    break
+            self._intake.work(steps, now)
         except PeerError as error:
             self._refuse(error, now)
-        return done
-
-    def _take_entries(self, steps: int) -> int:
-        """So many steps of the routes of one message; each may be news for every link."""
-        done, each = 0, 1 + len(self.room.by_node) // TELLINGS
-        for entry in islice(self._entries, 1 + steps // each):
-            done += each
-            self._take_entry(entry)
-        return done
+        return self._intake.done
 
     def has_work(self) -> bool:
         """Is there more than fits one turn?"""
         if self.phase is not Phase.UP:
             return False
-        return self._messages is not None or self._may_announce
+        return bool(self._intake) or self._may_announce
 
     def work(self, steps: int, now: float) -> int:
         """This link's turn: some of what came in, then some of what is to be told."""
         done = 0
-        if self._messages is not None and self.phase is Phase.UP:
+        if self._intake and self.phase is Phase.UP:
             done = self._take_in(steps, now)
             self.room.outgoing.flush()
-            if self._messages is None:
+            if not self._intake:
                 self._outlet.go_on()
         if done < steps and self.phase is Phase.UP and self._may_announce:
             done += self._announce(steps - done, now)
@@ -357,9 +305,9 @@ class Link:
             case Open():
                 raise PeerError(Code.BAD_FORMAT, 0, "a second Open")
             case AddRoute(entries):
-                self._take_entry, self._entries = self._add, iter(entries)
+                self._intake.goes_on_with(entries, self._branch.add)
             case RemoveRoute(entries):
-                self._take_entry, self._entries = self._remove, iter(entries)
+                self._intake.goes_on_with(entries, self._branch.remove)
             case KeepAlive(_, Echo()) | KeepAlive(correction=int()) as said:
                 self._accept_keep_alive(said, now)
             case Register() | Registered() as said if self.neighbour:
@@ -644,7 +592,7 @@ class Link:
         self.room.admit(self, opened, now)  # raises where the link cannot be
         self.phase = Phase.UP
         self.since = now
-        self._framer.longest = self.room.message_max
+        self._intake.longest_is(self.room.message_max)
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
         self._trips = TripsOverTcp(now)
         self.longest_patience = max(self._patience, opened.keep_alive)
@@ -660,22 +608,13 @@ class Link:
         if self.is_mesh and opened.capabilities:
             self._joins_mesh(opened, opened.capabilities, now)
         else:
-            self._joins_tree()
+            self._branch.joins()
             if opened.recovery and self.room.recovery and self._datagrams:
                 self.partner = self.room.recovery.link_up(self)
         self._peers_correction = opened.correction
         self.settle_correction(now)
         self.is_up(self)
         self._outlet.wake()
-
-    def _joins_tree(self) -> None:
-        """A link of the static tree: the peer is told what the others want, and whom they reach."""
-        self.room.router.attach(self)
-        self.room.reach.join(self)
-        self.room.reach.add(self, self.node, self.name)
-        self._channels.changed(self.room.router.channels())
-        self._nodes.changed(self.room.reach.nodes())
-        self.room.turns.add(self)
 
     def _joins_mesh(self, opened: Open, capabilities: Capabilities, now: float) -> None:
         """A neighbour in the mesh, which says by itself what goes over this link."""
@@ -705,85 +644,22 @@ class Link:
         self._outlet.finish()
         self._outlet.wake()
 
-    def _add(self, entry: Group | Node) -> None:
-        """One entry of an Add Route."""
-        if isinstance(entry, Node):
-            self._accept_node(entry)
-            if self.room.reach.count(self) - 1 > NODES_MAX:
-                raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {NODES_MAX} nodes")
-            return
-        router, channel = self.room.router, Channel(entry.group, entry.source)
-        if len(router) >= TABLE_MAX and channel not in router:
-            self.counters.channels_refused += 1
-            self.room.tell(Limit(f"{TABLE_MAX} channels are wanted, and no further ones are taken"))
-            return
-        router.subscribe(self, channel)
-        if router.count(self) > CHANNELS_MAX:
-            raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {CHANNELS_MAX} channels")
-
-    def _accept_node(self, entry: Node) -> None:
-        """A node's own id is never accepted from a peer; other nodes of the cycle that it tells of do so."""
-        reach = self.room.reach
-        if entry.node == self.room.here.node:
-            return
-        if len(reach) >= NODES_TABLE_MAX and entry.node not in reach:
-            self.counters.nodes_refused += 1
-            self.room.tell(Limit(f"{NODES_TABLE_MAX} nodes are reached, and no further ones are taken"))
-            return
-        reach.add(self, entry.node, entry.name)
-
     def suspect(self) -> None:
-        """This link came up last of those over which some node is reached: it may have to go."""
-        if self._suspect_at == NEVER:
-            self._suspect_at = -NEVER
-            self._outlet.wake()
-
-    def _look_for_cycle(self, now: float) -> None:
-        """Closes this link, after a while, where an older one reaches one of its nodes still."""
-        if self._suspect_at == -NEVER:
-            age = now - self.since
-            wait = self.room.pick(*CYCLE_WAIT) + min(CYCLE_WAIT_MAX, age * CYCLE_WAIT_OF_AGE)
-            self._suspect_at = now + wait
-            return
-        self._suspect_at = NEVER
-        reach = self.room.reach
-        for node in reach.behind(self):
-            oldest = min(reach.links(node), key=age_of)
-            if oldest is not self:
-                self._refuse(a_cycle(reach.name(node) or f"{node:016x}", oldest.name), now)
-                return
+        """This link came up last of those over which some node is reached."""
+        self._branch.suspect()
 
     def _refuse(self, error: PeerError, now: float) -> None:
         """Closes the link with the answer that the error owes."""
         self.leave(error.code, error.sub_code, str(error), now, error.node, error.reason)
 
-    def _remove(self, entry: Group | Node) -> None:
-        """One entry of a Remove Route."""
-        if isinstance(entry, Node):
-            if entry.node != self.node:
-                self.room.reach.remove(self, entry.node)
-        else:
-            self.room.router.unsubscribe(self, Channel(entry.group, entry.source))
-
     def lost(self, why: str) -> None:
         """The connection is gone."""
         if self.phase is Phase.OPENING:
             self.room.never_up(self, why)
-        if close := self._unheard_close():
+        if close := self._intake.unheard_close():
             why = self._why(close)
         self._end(Phase.GONE, why)
         self.room.forget(self)
-
-    def _unheard_close(self) -> Close | None:
-        """The peer's last word, where it stands behind routes that were not looked at yet."""
-        if self._messages is None:
-            return None
-        with suppress(PeerError):
-            waiting = chain(self._messages, *(self._framer.feed(chunk) for chunk in self._chunks))
-            for message in waiting:
-                if message[1] == Op.CLOSE and isinstance(close := decode(message).message, Close):
-                    return close
-        return None
 
     # --- what goes out: data
 
@@ -837,12 +713,12 @@ class Link:
 
     @property
     def _may_announce(self) -> bool:
-        return bool(self._channels or self._nodes) and not self._rests and self._may_speak
+        return self._branch.may_tell and self._may_speak
 
     def resumed(self, now: float) -> None:
         """The connection takes data again."""
         self._writable = True
-        if self._channels or self._nodes:
+        if self._branch.has_news:
             self.room.turns.add(self)
         self._send_queued(now)
         self._outlet.wake()
@@ -869,42 +745,18 @@ class Link:
 
     def others_changed(self, channel: Channel) -> None:
         """Said to the peer when it is this link's turn, if it then still is a change."""
-        self._mark(self._channels, channel)
+        self._branch.channel_changed(channel)
 
     def nodes_changed(self, node: int) -> None:
         """The same for a node that the others reach."""
-        self._mark(self._nodes, node)
-
-    def _mark(self, announcement: Announcement[K], key: K) -> None:
-        """There is something to tell: when it is this link's turn, or at the end of its rest."""
-        waits = bool(announcement)
-        announcement.mark(key)
-        if waits:
-            return  # it stands in the queue already, or may not speak
-        if self._rests:
-            self._outlet.wake()
-        else:
-            self.room.turns.add(self)
+        self._branch.node_changed(node)
 
     def _announce(self, steps: int, now: float) -> int:
-        """Tells the peer some of the difference, nodes first; gives the steps that it took."""
-        waiting = len(self._nodes) + len(self._channels)
-        come, gone = self._nodes.difference(steps)
-        wanted, unwanted = self._channels.difference(max(0, steps - len(come) - len(gone)))
-        name = self.room.reach.name
-        add: list[Group | Node] = [Node(node, name(node)) for node in come]
-        remove: list[Group | Node] = [Node(node) for node in gone]
-        add += [Group(*channel) for channel in wanted]
-        remove += [Group(*channel) for channel in unwanted]
-        for message in encode_routes(AddRoute, add) + encode_routes(RemoveRoute, remove):
+        """Tells the peer some of what has changed; gives the steps that it took."""
+        messages, done = self._branch.tell(steps, now)
+        for message in messages:
             self._control(message, now)
-        if self._channels or self._nodes:
-            return steps
-        self._rests = True
-        self._rests_until = now + min(REST_MAX, REST * (1 + len(self.room.by_node) // REST_LINKS))
-        if self._channels.withheld or self._nodes.withheld:
-            self.room.tell(Limit(f"{self.name} has no room for all channels and nodes of this side"))
-        return min(steps, MESSAGE_STEPS + waiting)
+        return done
 
     def _control(self, message: bytes, now: float) -> None:
         self._outlet.write(message)
@@ -948,8 +800,7 @@ class Link:
         if self.phase is not Phase.LEAVING:
             self.why = why
         self.phase = phase
-        self._messages, self._entries = None, iter(())
-        self._chunks.clear()
+        self._intake.clear()
         self.room.turns.forget(self)
         if not was_up:
             return
@@ -964,7 +815,7 @@ class Link:
         if self.neighbour and self.room.mesh:
             self.room.mesh.link_down(self.neighbour)
         elif not self._is_ceded:
-            part(self, (self.room.reach, self.room.router), self.room.turns)
+            self._branch.leaves()
         self.room.down(self, why)
 
     # --- time
@@ -973,12 +824,12 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             return self._due if self.phase is not Phase.GONE else NEVER
         probe_at = min(self.path.deadline(), self._changeover.until) if self.path else NEVER
+        look_at = self._branch.look_at
         if not self._may_speak:
-            return min(self._liveness.dead_at, self._gives_up_at(), probe_at, self._suspect_at)
-        if self._rests and (self._channels or self._nodes):
-            probe_at = min(probe_at, self._rests_until)
+            return min(self._liveness.dead_at, self._gives_up_at(), probe_at, look_at)
         paused_until = NEVER if self._writable else self._gives_up_at()
-        return min(self._liveness.deadline(), probe_at, self._asks_at(), paused_until, self._suspect_at)
+        speak_at = min(self._liveness.deadline(), self._asks_at(), self._branch.tells_at)
+        return min(speak_at, probe_at, paused_until, look_at)
 
     def woke(self, slept: float, now: float) -> None:
         """The host slept for so many seconds that no clock of ours counted."""
@@ -998,14 +849,13 @@ class Link:
         if self._liveness is None or self.phase is not Phase.UP:
             self._tick_unopened(now)
             return
-        if now >= self._suspect_at:
-            self._look_for_cycle(now)
-            if self.phase is not Phase.UP:
+        if now >= self._branch.look_at:
+            try:
+                self._branch.look_for_cycle(now)
+            except PeerError as cycle:
+                self._refuse(cycle, now)
                 return
-        if self._rests and now >= self._rests_until:
-            self._rests = False
-            if self._channels or self._nodes:
-                self.room.turns.add(self)
+        self._branch.rested(now)
         if self.neighbour and self.path and self.path.rtt is not None and now - self._heard_at > UNHEARD:
             self._give_up(f"silent for {UNHEARD:.0f} s")
             return

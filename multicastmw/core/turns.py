@@ -3,7 +3,7 @@
 A peer may say 3,000 channels in one message, and each of them is news for every other link.  Nobody does
 such work in one go: who has more of it than fits one PIECE stands in this queue, and each turn of the reactor
 gives BUDGET steps to those in front; then the sockets are read, and the next turn goes on.  However many have
-however much to do, a turn is no longer for it; who sends faster than that is not read meanwhile (link.py).
+however much to do, a turn is no longer for it; who sends faster than that is not read meanwhile (intake.py).
 
 A worker that raises is a mistake of ours, and has had its last turn: the others have theirs all the same.
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.branch import CHANNELS_MAX, NODES_MAX, REST, TABLE_MAX
 from multicastmw.core.events import DataMoved, Limit, OwnName, PeerDown, PeerRefused, PeerRefuses, PeerUp
-from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, PROBES_MAX, REST, TABLE_MAX, UNREAD_MAX, Phase
+from multicastmw.core.link import PROBES_MAX, UNREAD_MAX, Phase
 from multicastmw.core.trips import AGAIN, EVERY, FIRST, TripsOverTcp
 from multicastmw.core.turns import BUDGET, PIECE
 from multicastmw.wire import data

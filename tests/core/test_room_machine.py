@@ -23,7 +23,8 @@ from hypothesis.stateful import (
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.link import OPEN_WITHIN, REST
+from multicastmw.core.branch import REST
+from multicastmw.core.link import OPEN_WITHIN
 from multicastmw.core.room import UNOPENED_MAX, UNOPENED_MAX_OF_ONE
 from multicastmw.wire import data
 from multicastmw.wire.cops import Op

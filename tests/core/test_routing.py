@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.addressing import ANY, Channel
-from multicastmw.core.link import CYCLE_WAIT
+from multicastmw.core.branch import CYCLE_WAIT
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import part
 from multicastmw.core.routing import EVERY, Router

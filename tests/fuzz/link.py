@@ -14,9 +14,10 @@ anybody's word counts.
 from collections.abc import Iterable
 
 from multicastmw.core.addressing import Channel
+from multicastmw.core.branch import CHANNELS_MAX, NODES_MAX
 from multicastmw.core.dataqueue import PACKETS_MAX
 from multicastmw.core.forwarding import LINK_STREAMS_MAX
-from multicastmw.core.link import CHANNELS_MAX, NODES_MAX, UNREAD_MAX, Link, Phase
+from multicastmw.core.link import UNREAD_MAX, Link, Phase
 from multicastmw.core.room import UNOPENED_MAX
 from multicastmw.wire import cops, data
 from multicastmw.wire.cops import MESSAGE_MAX, Op

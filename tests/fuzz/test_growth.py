@@ -11,9 +11,9 @@ from time import thread_time
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.config import ConfigError, load
+from multicastmw.core.branch import CHANNELS_MAX
 from multicastmw.core.fragments import Reassembler
 from multicastmw.core.igmp import IgmpSettings, Querier
-from multicastmw.core.link import CHANNELS_MAX
 from multicastmw.wire import cops, igmp
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.igmp import Kind, Record, ReportV3

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from multicastmw.cli.lab import Host
-from multicastmw.core.link import CHANNELS_MAX, PROBES_MAX
+from multicastmw.core.branch import CHANNELS_MAX
+from multicastmw.core.link import PROBES_MAX
 from multicastmw.core.room import UNOPENED_MAX
 from multicastmw.wire.cops import CLIENT_TYPE, HEADER_TWIN, Op
 from multicastmw.wire.messages import AddRoute, Group, KeepAlive, Node, Open, encode, encode_routes

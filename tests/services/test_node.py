@@ -28,8 +28,8 @@ class FakeOutlet:
 
     address = local_address = "192.0.2.1"
 
-    def abort(self) -> None:
-        pass
+    def abort(self) -> None: ...
+    def wake(self) -> None: ...
 
 
 ASK = """

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core import datapath, dataqueue, dialling, link, room
+from multicastmw.core import branch, datapath, dataqueue, dialling, link, room
 from multicastmw.wire import cops, mesh, messages, names
 from tests.wire.golden import FOLDER
 
@@ -58,7 +58,7 @@ class ProtocolPageTests(SynchronousTestCase):
             ("Open after the connection", f"{link.OPEN_WITHIN:.0f} s"),
             ("dial", f"{dialling.DIAL_TIMEOUT:.0f} s"),
             ("connections without Open", f"{room.UNOPENED_MAX}; {room.UNOPENED_MAX_OF_ONE} an address"),
-            ("channels, nodes of one peer", f"{link.CHANNELS_MAX:,}; {link.NODES_MAX:,}"),
+            ("channels, nodes of one peer", f"{branch.CHANNELS_MAX:,}; {branch.NODES_MAX:,}"),
             ("probe", f"every {datapath.RETRY} s; {datapath.PACE:.0f} s after an answered one"),
             (
                 "to TCP after, back to UDP after",
