@@ -92,7 +92,7 @@ class Bench:
     def burst(self, way: str, repaired: bool) -> float:
         """Microseconds of processor time a packet."""
         fills, work, expected = self.ways[way]
-        self.node.forwarder.mender = self.recovery if repaired else None  # asked at the first packet
+        self.node.forwarder.streams.mender = self.recovery if repaired else None  # asked at the first packet
         self.sinks.drain()  # a Have of a round
         fills[repaired]()
         began = time.thread_time()

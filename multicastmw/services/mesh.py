@@ -134,7 +134,7 @@ class MeshService(Service):
                 self._lans[seed] = LanSeeds(self, seed[len(LAN) :])
         self._clockwork = Clockwork(node.reactor, self)
         node.room.mesh = self.destination
-        node.forwarder.feeder = self.destination
+        node.forwarder.streams.feeder = self.destination
 
     def _settings(self, port: int | None) -> Settings:
         overlay, recovery = self.node.config.overlay, self.node.config.recovery
@@ -200,7 +200,7 @@ class MeshService(Service):
         return any(link.neighbour is None for link in self.room.by_node.values())
 
     def forgot(self, key: StreamKey) -> None:
-        self.node.forwarder.unfeed(*key)
+        self.node.forwarder.streams.unfeed(*key)
 
     def dial(self, sample: Sample, now: float) -> None:
         """One address after the other; none where that node has a link of a tree by now.

@@ -250,7 +250,7 @@ class NodeService(MultiService):
 
     def _make_clocks(self) -> None:
         """What is wound by the reactor's clock, but for what a service of its own winds."""
-        self._sweeper = Clockwork(self.reactor, self.forwarder)
+        self._sweeper = Clockwork(self.reactor, self.forwarder.streams)
         self._turns = Clockwork(self.reactor, self.room.turns)
         self.room.turns.wake = self._turns.wind
         self.room.turns.failed = self._failed

@@ -23,7 +23,7 @@ class RecoveryService(Service):
         if node.mesh:
             self.recovery.shared = node.mesh.mesh.may_resend
         self._clockwork = Clockwork(node.reactor, self.recovery)
-        node.room.recovery = node.forwarder.mender = self.recovery
+        node.room.recovery = node.forwarder.streams.mender = self.recovery
 
     def startService(self) -> None:
         super().startService()

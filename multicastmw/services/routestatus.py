@@ -134,7 +134,7 @@ class Routes:
 
     def _sent(self) -> dict[Route, int]:
         """Packets that this node has numbered itself."""
-        return {sending.route: sending.numbered for sending in self._node.forwarder.sendings()}
+        return {sending.route: sending.numbered for sending in self._node.forwarder.streams.starting.values()}
 
     def _look(self, route: Route, sent: int | None) -> Look:
         """Without calls where it can be: most of a large node's routes are idle."""

@@ -214,5 +214,5 @@ def _querier(node: "NodeService", status: QuerierStatus) -> QuerierView:
 
 def _totals(node: "NodeService", along: list[Route]) -> TotalsStatus:
     routes = node.router.totals(along)
-    streams = node.forwarder.totals().add(node.fastpath.mirror.flows.totals())
+    streams = node.forwarder.streams.totals().add(node.fastpath.mirror.flows.totals())
     return TotalsStatus(**routes.as_dict(), **streams.as_dict())

@@ -215,7 +215,7 @@ class Node:
     def recovers(self, deadline: float, hold: float = 0.0) -> None:
         """[recovery] deadline and hold, as services/recovery.py takes them."""
         recovery = Recovery(deadline, hold, None, self.world.now)
-        self.room.recovery = self.forwarder.mender = recovery
+        self.room.recovery = self.forwarder.streams.mender = recovery
         recovery.wake = Clockwork(self.clock, recovery).wind
 
     def corrects(self, always: bool, deadline: float) -> None:

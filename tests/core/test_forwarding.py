@@ -7,12 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core import forwarding
+from multicastmw.core import streams
 from multicastmw.core.addressing import ANY, Channel
-from multicastmw.core.forwarding import FORGET, LINK_STREAMS_MAX, SENDINGS_MAX, STREAMS_MAX, Forwarder
+from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.packet import Packet
 from multicastmw.core.parting import part
 from multicastmw.core.routing import Router
+from multicastmw.core.streams import FORGET, LINK_STREAMS_MAX, SENDINGS_MAX, STREAMS_MAX
 from multicastmw.core.turns import Turns
 from multicastmw.wire import data
 from multicastmw.wire.data import HEADER_SIZE, HOP_LIMIT_OFFSET, DataHeader
@@ -139,7 +140,7 @@ class FromHere(Case):
     def test_numbers_wrap_at_32_bits(self) -> None:
         self.left.wants()
         self.sends()
-        self.forwarder.sendings()[0].sequence = 0xFFFFFFFF
+        next(iter(self.forwarder.streams.starting.values())).sequence = 0xFFFFFFFF
         self.sends()
         self.sends()
         self.assertEqual(self.left.sequences, [0, 0xFFFFFFFF, 0])
@@ -207,14 +208,14 @@ class FromALink(Case):
             self.relays(sequence)
             self.relays(sequence, self.right)
         self.assertEqual(self.tap.sequences, [1, 2, 3])
-        (stream,) = self.forwarder.streams()
+        (stream,) = self.forwarder.streams.coming.values()
         self.assertEqual((stream.window.received, stream.window.duplicates), (3, 7))
 
     def test_our_own_origin_coming_back_is_dropped_and_makes_no_stream(self) -> None:
         self.tap.wants()
         for sequence in range(5):
             self.relays(sequence, origin=OURS)
-        self.assertEqual((self.tap.messages, self.forwarder.streams()), ([], []))
+        self.assertEqual((self.tap.messages, self.forwarder.streams.coming), ([], {}))
         self.assertEqual(self.forwarder.drops.from_ourselves, 5)
 
     def test_what_the_kernel_numbered_is_a_second_count(self) -> None:
@@ -225,8 +226,8 @@ class FromALink(Case):
         self.assertEqual(self.tap.sequences, [5, 6, 5, 6])
         self.relays(6, flags=0x82)  # other bits mean nothing yet
         self.assertEqual(len(self.tap.messages), 4)
-        self.assertEqual(len(self.forwarder.streams()), 2)
-        self.assertEqual(len({id(stream.route) for stream in self.forwarder.streams()}), 1)
+        self.assertEqual(len(self.forwarder.streams.coming), 2)
+        self.assertEqual(len({id(stream.route) for stream in self.forwarder.streams.coming.values()}), 1)
 
     def test_a_restarted_node_is_a_new_count(self) -> None:
         self.tap.wants()
@@ -244,7 +245,7 @@ class FromALink(Case):
         self.tap.wants()
         for sequence in range(500, 510):
             self.relays(sequence)
-        (stream,) = self.forwarder.streams()
+        (stream,) = self.forwarder.streams.coming.values()
         self.assertEqual((stream.window.received, stream.window.lost), (20, 0))
 
     def test_nor_what_passed_while_only_the_link_wanted_it_that_it_comes_from(self) -> None:
@@ -258,7 +259,7 @@ class FromALink(Case):
         self.tap.wants()
         for sequence in range(500, 510):
             self.relays(sequence)
-        (stream,) = self.forwarder.streams()
+        (stream,) = self.forwarder.streams.coming.values()
         self.assertEqual((stream.window.received, stream.window.lost), (20, 0))
 
     def test_a_listener_more_or_less_changes_no_count(self) -> None:
@@ -268,14 +269,14 @@ class FromALink(Case):
             (self.right.wants if sequence % 4 else self.right.unwants)()
             self.relays(sequence)
             self.relays(sequence)
-        (stream,) = self.forwarder.streams()
+        (stream,) = self.forwarder.streams.coming.values()
         self.assertEqual((stream.window.lost, stream.window.duplicates), (19, 20))
 
     def test_a_true_loss_is_counted(self) -> None:
         self.tap.wants()
         for sequence in (1, 2, 5, 6):
             self.relays(sequence)
-        self.assertEqual(self.forwarder.streams()[0].window.lost, 2)
+        self.assertEqual(next(iter(self.forwarder.streams.coming.values())).window.lost, 2)
 
     def test_any_lie_is_malformed(self) -> None:
         self.tap.wants()
@@ -341,7 +342,7 @@ class Chains(SynchronousTestCase):
 
 class Floods(Case):
     def entries(self) -> int:
-        return len(self.forwarder.streams()) + len(self.forwarder.sendings())
+        return len(self.forwarder.streams.coming) + len(self.forwarder.streams.starting)
 
     def test_of_invented_streams_take_no_more_than_their_bound(self) -> None:
         self.tap.wants()
@@ -352,7 +353,7 @@ class Floods(Case):
         for i in range(STREAMS_MAX, 2 * STREAMS_MAX):
             self.relays(i, self.right, origin=i << 16)
         self.assertEqual(self.entries(), STREAMS_MAX)
-        self.assertLessEqual(self.forwarder._budget.used, forwarding.WINDOW_BYTES)
+        self.assertLessEqual(self.forwarder.streams._budget.used, streams.WINDOW_BYTES)
 
     def test_of_what_nobody_wants_nothing_is_kept(self) -> None:
         for i in range(100):
@@ -367,8 +368,8 @@ class Floods(Case):
             self.relays(i, origin=i << 16)
         self.relays(1, self.right)
         self.sends()
-        self.assertEqual(len(self.forwarder.sendings()), 1)
-        self.assertIn(THEIRS, [stream.origin for stream in self.forwarder.streams()])
+        self.assertEqual(len(self.forwarder.streams.starting), 1)
+        self.assertIn(THEIRS, [stream.origin for stream in self.forwarder.streams.coming.values()])
 
     def test_a_link_that_is_gone_is_not_kept_by_its_streams(self) -> None:
         self.tap.wants()
@@ -377,7 +378,7 @@ class Floods(Case):
         part(gone, (self.router,), Turns())
         seen = ref(gone)
         del gone
-        self.assertEqual(len(self.forwarder.streams()), 1)
+        self.assertEqual(len(self.forwarder.streams.coming), 1)
         self.assertIsNone(seen())
 
     def test_established_streams_live_through_one(self) -> None:
@@ -407,8 +408,8 @@ class Floods(Case):
 
     def test_one_does_not_sweep_with_each_packet(self) -> None:
         sweeps = []
-        sweep = self.forwarder.sweep
-        self.forwarder.sweep = lambda now, unheard: (sweeps.append(now), sweep(now, unheard))
+        sweep = self.forwarder.streams.sweep
+        self.forwarder.streams.sweep = lambda now, unheard: (sweeps.append(now), sweep(now, unheard))
         self.tap.wants()
         for i in range(STREAMS_MAX + 2000):
             self.now = i * 0.0002
@@ -430,46 +431,46 @@ class Sweeps(Case):
         self.now = FORGET - 20
         self.tap.wants(GROUP + 1)
         self.relays(1, group=GROUP + 1)
-        self.forwarder.tick(FORGET)
+        self.forwarder.streams.tick(FORGET)
         self.assertEqual(len(self.router.routes()), 2)
-        self.forwarder.tick(FORGET + 11)
+        self.forwarder.streams.tick(FORGET + 11)
         self.assertEqual([r.channel for r in self.router.routes()], [Channel(GROUP + 1, SOURCE)])
-        self.assertEqual((len(self.forwarder.streams()), self.forwarder.sendings()), (1, []))
-        self.forwarder.tick(3 * FORGET)
-        self.assertEqual((self.router.routes(), self.forwarder._budget.used), ([], 0))
+        self.assertEqual((len(self.forwarder.streams.coming), self.forwarder.streams.starting), (1, {}))
+        self.forwarder.streams.tick(3 * FORGET)
+        self.assertEqual((self.router.routes(), self.forwarder.streams._budget.used), ([], 0))
 
     def test_what_starts_here_goes_on_with_its_count_when_it_begins_again(self) -> None:
         self.right.wants()
         for _ in range(3):
             self.sends()
-        self.forwarder.tick(self.now + FORGET + 11)
+        self.forwarder.streams.tick(self.now + FORGET + 11)
         self.now += FORGET + 20
         self.sends()
         self.assertEqual(self.right.sequences, [0, 1, 2, 3])
 
     def test_of_the_counts_that_are_kept_the_oldest_goes(self) -> None:
-        self.patch(forwarding, "COUNTS_MAX", 10)
+        self.patch(streams, "COUNTS_MAX", 10)
         for i in range(100):
             self.right.wants(GROUP + i)
             self.sends(group=GROUP + i)
-        self.forwarder.tick(self.now + FORGET + 11)
-        self.assertEqual(list(self.forwarder._counts), [(GROUP + i, SOURCE) for i in range(90, 100)])
+        self.forwarder.streams.tick(self.now + FORGET + 11)
+        self.assertEqual(list(self.forwarder.streams._counts), [(GROUP + i, SOURCE) for i in range(90, 100)])
 
     def test_come_each_10_s_and_not_before(self) -> None:
-        self.assertEqual(self.forwarder.deadline(), 10.0)
-        self.forwarder.tick(9.0)
-        self.assertEqual(self.forwarder.deadline(), 10.0)
-        self.forwarder.tick(10.5)
-        self.assertEqual(self.forwarder.deadline(), 20.5)
+        self.assertEqual(self.forwarder.streams.deadline(), 10.0)
+        self.forwarder.streams.tick(9.0)
+        self.assertEqual(self.forwarder.streams.deadline(), 10.0)
+        self.forwarder.streams.tick(10.5)
+        self.assertEqual(self.forwarder.streams.deadline(), 20.5)
 
     def test_a_stream_that_is_heard_is_kept_however_old(self) -> None:
         self.tap.wants()
         for i in range(200):
             self.now = i * 5.0
-            self.forwarder.tick(self.now)
+            self.forwarder.streams.tick(self.now)
             self.relays(i)
         self.assertEqual(self.tap.sequences, list(range(200)))
-        self.assertEqual(self.forwarder.streams()[0].window.received, 200)
+        self.assertEqual(next(iter(self.forwarder.streams.coming.values())).window.received, 200)
 
 
 class Totals(Case):
@@ -481,7 +482,7 @@ class Totals(Case):
             self.relays(sequence)
         for ttl in (16, 1):
             self.sends(ttl, group=GROUP + 1)
-        before = self.router.totals().as_dict(), self.forwarder.totals().as_dict()
+        before = self.router.totals().as_dict(), self.forwarder.streams.totals().as_dict()
         self.assertEqual(
             (
                 {"bytes": 180, "died_of_ttl": 1, "packets": 6, "to_nobody": 1},
@@ -489,10 +490,10 @@ class Totals(Case):
             ),
             before,
         )
-        self.forwarder.sweep(FORGET + 1, FORGET)
-        self.assertEqual(([], []), (self.router.routes(), self.forwarder.streams()))
-        self.assertEqual(before, (self.router.totals().as_dict(), self.forwarder.totals().as_dict()))
+        self.forwarder.streams.sweep(FORGET + 1, FORGET)
+        self.assertEqual(([], {}), (self.router.routes(), self.forwarder.streams.coming))
+        self.assertEqual(before, (self.router.totals().as_dict(), self.forwarder.streams.totals().as_dict()))
         self.now = FORGET + 2
         self.relays(7)
         self.assertEqual(7, self.router.totals().packets)
-        self.assertEqual(5, self.forwarder.totals().received)
+        self.assertEqual(5, self.forwarder.streams.totals().received)

@@ -9,10 +9,11 @@ import socket
 from collections.abc import Iterable, Iterator
 
 from multicastmw.core.addressing import Channel
-from multicastmw.core.forwarding import LINK_STREAMS_MAX, Forwarder
+from multicastmw.core.forwarding import Forwarder
 from multicastmw.core.packet import Packet
 from multicastmw.core.room import RoomCounters
 from multicastmw.core.routing import Router
+from multicastmw.core.streams import LINK_STREAMS_MAX
 from multicastmw.net.udp import BATCH, SHORTEST, DataPort, DataReader
 from multicastmw.wire import data
 from multicastmw.wire.data import HEADER_SIZE, HOP_LIMIT_OFFSET, TOKEN_OFFSET, DataHeader
@@ -153,7 +154,7 @@ class Data(Target):
             self.senders[which].send(datagram)
         self.readers[which].doRead()
         self.check(datagrams, door, near, far)
-        assert len(forwarder.streams()) <= LINK_STREAMS_MAX
+        assert len(forwarder.streams.coming) <= LINK_STREAMS_MAX
 
     def check(self, datagrams: list[bytes], door: Door, near: Taker, far: Taker) -> None:
         token = TOKEN.to_bytes(8, "big")
@@ -162,7 +163,9 @@ class Data(Target):
         sent = {d[:HOP_LIMIT_OFFSET] + d[HOP_LIMIT_OFFSET + 1 :] for d in for_us}
         for message in near.got + far.got:
             assert message[:HOP_LIMIT_OFFSET] + message[HOP_LIMIT_OFFSET + 1 :] in sent
-        if any(stream.window.far or stream.window.restarts for stream in door.forwarder.streams()):
+        if any(
+            stream.window.far or stream.window.restarts for stream in door.forwarder.streams.coming.values()
+        ):
             return  # the window is no seal; see core/window.py
         for taker in (near, far):
             numbers = [

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 from multicastmw.core.addressing import Channel
 from multicastmw.core.branch import CHANNELS_MAX, NODES_MAX
 from multicastmw.core.dataqueue import PACKETS_MAX
-from multicastmw.core.forwarding import LINK_STREAMS_MAX
 from multicastmw.core.link import UNREAD_MAX, Link, Phase
 from multicastmw.core.room import UNOPENED_MAX
+from multicastmw.core.streams import LINK_STREAMS_MAX
 from multicastmw.wire import cops, data
 from multicastmw.wire.cops import MESSAGE_MAX, Op
 from multicastmw.wire.data import TOKEN_OFFSET
@@ -244,7 +244,7 @@ class Links(Target):
     def check_bounds(self) -> None:
         room = self.a.room
         assert len(room.links) <= len(self.calls) + 1 <= UNOPENED_MAX
-        assert len(self.a.forwarder.streams()) <= LINK_STREAMS_MAX
+        assert len(self.a.forwarder.streams.coming) <= LINK_STREAMS_MAX
         for cable in self.calls:
             link = cable.accepting.link
             if link:
@@ -295,7 +295,7 @@ class Links(Target):
         del self.world.cables[1:]
         self.world.air.sent.clear()
         for node in (self.a, self.b):
-            node.forwarder.sweep(self.world.now, 0)
+            node.forwarder.streams.sweep(self.world.now, 0)
             for kept in (node.events, node.ups, node.downs, node.host.got, node.host.told):
                 kept.clear()
         for end in self.cable.ends:

@@ -6,8 +6,8 @@ So nobody who reads a counter has to know who forwarded.
 from multicastmw.core.fastpath.flows import Flow
 from multicastmw.core.fastpath.peers import Served
 from multicastmw.core.fastpath.tables import REASONS_MAX, RECEIVED, Count, Reason, RouteCount
-from multicastmw.core.forwarding import Drops
 from multicastmw.core.room import RoomCounters
+from multicastmw.core.streams import Drops
 from multicastmw.core.tap import TapCounters
 from multicastmw.wire.data import HEADER_SIZE
 

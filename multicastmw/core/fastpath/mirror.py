@@ -95,7 +95,7 @@ class Mirror:
         room.moved = self._link_moved
         room.reach.moved = self._node_moved
         room.router.mended = self._route_mended
-        room.forwarder.watcher = self
+        room.forwarder.streams.watcher = self
 
     # --- on and off
 

@@ -32,7 +32,7 @@ from multicastmw.core.fastpath.tables import (
     RouteKey,
     RouteValue,
 )
-from multicastmw.core.forwarding import STALE
+from multicastmw.core.streams import STALE
 from multicastmw.core.tap import TapDestination
 from multicastmw.core.window import KNOWN, Numbers, Window
 from multicastmw.net.clockwork import Clockwork

@@ -69,7 +69,7 @@ class Case(SynchronousTestCase):
             self.mesh.circles[GROUP].enter(link.neighbour, self.world.now)
         carrier: Destination = Carrier()
         self.hub.node.router.carry(carrier)
-        self.hub.node.forwarder.feeder = self
+        self.hub.node.forwarder.streams.feeder = self
         self.mesh.rerouted = self.hub.mirror.feed_moved
         self.hub.tap.want(GROUP, 0)
         self.world.run(0.1)
@@ -90,7 +90,7 @@ class Case(SynchronousTestCase):
         peer = self.peers[name]
         for _ in range(packets):
             if skips:
-                (sending,) = peer.forwarder.sendings()
+                (sending,) = peer.forwarder.streams.starting.values()
                 sending.sequence += skips
                 skips = 0
             peer.send(GROUP, FAR)
@@ -110,7 +110,7 @@ class Case(SynchronousTestCase):
 
     def forwards(self, packets: int = 1) -> None:
         """The kernel does, the next ones."""
-        (sending,) = self.peers["b"].forwarder.sendings()
+        (sending,) = self.peers["b"].forwarder.streams.starting.values()
         for _ in range(packets):
             assert self.tables.judge(self.flow.key, sending.sequence)
             sending.sequence += 1
@@ -172,7 +172,7 @@ class Given(Case):
     def test_without_a_parent_it_is_ours(self) -> None:
         self.established()
         self.forwards(5)
-        (sending,) = self.peers["b"].forwarder.sendings()
+        (sending,) = self.peers["b"].forwarder.streams.starting.values()
         self.feed.gone(self.neighbours["b"], self.world.now)
         self.hub.settle()
         self.assertEqual((None, NO_PARENT), (self.flow.value, self.flow.why))

@@ -34,7 +34,7 @@ class Life:
         self.c.host.wants(GROUP)
         self.world.run(0.1)
         self.b.send(GROUP, FAR)
-        self.sending = next(iter(self.b.forwarder.sendings()))
+        self.sending = next(iter(self.b.forwarder.streams.starting.values()))
         self.world.run(0.1)
         (self.flow,) = self.hub.mirror.flows
         (self.stream,) = self.flow.streams

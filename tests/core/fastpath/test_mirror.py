@@ -147,7 +147,7 @@ class TheMaps(Case):
 
     def test_a_stream_that_was_forgotten_leaves_the_maps(self) -> None:
         self.hub.send()
-        self.hub.node.forwarder.sweep(self.world.now + 301, 300)
+        self.hub.node.forwarder.streams.sweep(self.world.now + 301, 300)
         self.hub.settle()
         self.assertEqual({}, self.tables.routes)
         self.world.run(3)
@@ -278,10 +278,10 @@ class WhatStaysSlow(Case):
         self.assertEqual(f"{ROUTES} routes are in the kernel already", waiting.why)
         self.wants("c", OTHER)
         forwarder = self.hub.node.forwarder
-        gone = next(s for s in forwarder.sendings() if s.route.channel.group == GROUP + 10)
-        for stream in (*forwarder.sendings(), *forwarder.streams()):
+        gone = next(s for s in forwarder.streams.starting.values() if s.route.channel.group == GROUP + 10)
+        for stream in (*forwarder.streams.starting.values(), *forwarder.streams.coming.values()):
             stream.heard = self.world.now + (0 if stream is gone else 400)
-        forwarder.sweep(self.world.now + 301, 300)
+        forwarder.streams.sweep(self.world.now + 301, 300)
         self.world.run(1.5)
         self.assertEqual("", waiting.why)
         self.assertEqual(3, len(self.tables.routes))
@@ -381,7 +381,7 @@ class WhatTheKernelLeaves(Case):
         self.leaves(STRAYS + 5, 3)
         key = self.stream().key
         self.world.run(400)
-        self.hub.node.forwarder.tick(self.world.now)
+        self.hub.node.forwarder.streams.tick(self.world.now)
         self.hub.settle()
         self.assertNotIn(key, [flow.key for flow in self.hub.mirror.flows])
 
@@ -599,7 +599,7 @@ class WhatTheKernelCounts(Case):
         for _ in range(400):
             self.tables.forward(flow.key, 1)
             self.world.run(1)
-            self.hub.node.forwarder.tick(self.world.now)
+            self.hub.node.forwarder.streams.tick(self.world.now)
         self.assertIn(flow.key, self.tables.routes)
         self.assertNotIn(self.hub.key(), self.tables.routes, "that nothing came of for 400 s")
 
@@ -632,7 +632,7 @@ class WhatTheKernelCounts(Case):
 
     def sending(self) -> Sending:
         """b's count."""
-        return next(s for s in self.peers["b"].forwarder.sendings())
+        return next(s for s in self.peers["b"].forwarder.streams.starting.values())
 
     def test_what_the_kernel_has_taken_is_refused_here_and_the_other_way_round(self) -> None:
         flow = self.stream()
@@ -772,7 +772,7 @@ class WhatTheKernelCounts(Case):
         self.hub.mirror.stop(self.world.now)
         self.sends("b")
         self.sends("b")
-        sending = next(s for s in self.peers["b"].forwarder.sendings())
+        sending = next(s for s in self.peers["b"].forwarder.streams.starting.values())
         sending.sequence -= 2
         self.sends("b")
         self.sends("b")

@@ -22,10 +22,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import Channel
 from multicastmw.core.fastpath.peers import Uplink
 from multicastmw.core.fastpath.tables import GATE_OF_LINK, INDEX, LINK_TAP, RouteFlag, RouteKey
-from multicastmw.core.forwarding import STALE
 from multicastmw.core.identity import node_of
 from multicastmw.core.link import Link
 from multicastmw.core.routing import EVERY
+from multicastmw.core.streams import STALE
 from multicastmw.net.bpf.loading import load, shipped_object
 from multicastmw.net.bpf.tables import Tables
 from tests.core.cable import Node, World
@@ -178,7 +178,7 @@ class Machine(RuleBasedStateMachine):
     @rule(waits=st.booleans())
     def streams_are_forgotten(self, waits: bool) -> None:
         self.world.run(STALE + 1 if waits else 0)
-        self.hub.node.forwarder.sweep(self.world.now, STALE)
+        self.hub.node.forwarder.streams.sweep(self.world.now, STALE)
         keys = {RouteKey(*route.channel, origin) for route, origin in self.streams()}
         self.passed = Counter({key: count for key, count in self.passed.items() if key in keys})
 
@@ -186,8 +186,8 @@ class Machine(RuleBasedStateMachine):
 
     def streams(self) -> set[tuple[Any, int]]:
         forwarder = self.hub.node.forwarder
-        return {(s.route, s.origin) for s in forwarder.streams()} | {
-            (s.route, forwarder.origin) for s in forwarder.sendings()
+        return {(s.route, s.origin) for s in forwarder.streams.coming.values()} | {
+            (s.route, forwarder.origin) for s in forwarder.streams.starting.values()
         }
 
     def serves(self, link: Link) -> Uplink | None:

@@ -24,7 +24,7 @@ class MeshNode(Node):
             self.router, self.forwarder, self.mesh, port, self._has_static_links, self.clock.seconds
         )
         self.room.mesh = self.destination
-        self.forwarder.feeder = self.destination
+        self.forwarder.streams.feeder = self.destination
         if self.room.recovery:
             self.room.recovery.shared = self.mesh.may_resend
         self.clockwork = Clockwork(self.clock, self)
@@ -55,7 +55,7 @@ class MeshNode(Node):
             self.clockwork.wind()
 
     def forgot(self, key: StreamKey) -> None:
-        self.forwarder.unfeed(*key)
+        self.forwarder.streams.unfeed(*key)
 
     def _has_static_links(self) -> bool:
         return any(link.neighbour is None for link in self.room.by_node.values())

@@ -175,7 +175,7 @@ class Streams(Case):
         self.world.run(3)
         sent = self.sends(800)
         (feed,) = [each for each in e.mesh.feeds.values() if not each.is_shared]
-        (stream,) = [each for each in e.forwarder.streams() if each.feed is feed]
+        (stream,) = [each for each in e.forwarder.streams.coming.values() if each.feed is feed]
         assert feed.parent and feed.second
         self.assertGreater(feed.counters.copies, 200)
         self.assertLessEqual(stream.window.duplicates, 1)  # the first packet went by the shared tree, too
@@ -197,7 +197,7 @@ class Streams(Case):
         self.assertEqual(3, len(b.host.packets))
         self.world.run(FORGET + 2)
         self.a.send(GROUP, source=4)
-        self.a.forwarder.tick(self.world.now)
+        self.a.forwarder.streams.tick(self.world.now)
         for _ in range(5):
             self.a.send(GROUP, source=4)
             self.world.run(0.1)
@@ -393,7 +393,7 @@ class Border(Case):
         self.world.run(1)
         self.assertEqual([], self.c.host.packets)
         self.patch(mesh, "FEEDS_MAX", 10)
-        self.b.forwarder.tick(self.b.forwarder.deadline())
+        self.b.forwarder.streams.tick(self.b.forwarder.streams.deadline())
         for number in range(5):
             self.s.send(GROUP, inner=b"%d" % number)
             self.world.run(0.1)

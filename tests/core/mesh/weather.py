@@ -79,13 +79,13 @@ class Resident(MeshNode):
         self.clockwork.wind()
 
     def deadline(self) -> float:
-        return min(super().deadline(), self._seed_times.due, self.forwarder.deadline())
+        return min(super().deadline(), self._seed_times.due, self.forwarder.streams.deadline())
 
     def tick(self, now: float) -> None:
         if self._seed_times.tick(not self.mesh.circles[BASE].active, now):
             self._ask_seed()
         super().tick(now)
-        self.forwarder.tick(now)
+        self.forwarder.streams.tick(now)
 
     def _ask_seed(self) -> None:
         seed = self.world.homes[self.world.random.choice(RELAYS)]

@@ -52,8 +52,8 @@ class End:
         forwarder = self.node.forwarder
         found = []
         for route in self.node.router.routes_of(group):
-            streams = [each for each in forwarder.streams() if each.route is route]
-            sent = [each.numbered for each in forwarder.sendings() if each.route is route]
+            streams = [each for each in forwarder.streams.coming.values() if each.route is route]
+            sent = [each.numbered for each in forwarder.streams.starting.values() if each.route is route]
             found.append(TraceAnswer(
                 0, route.channel.source, Flag.SEEN | (Flag.BEGINS_HERE if sent else 0),
                 route.packets, route.bytes,

@@ -149,7 +149,7 @@ class OutOfTheMesh(Border):
         self.want(self.m)
         self.send(self.b, 20)
         self.world.run(1)
-        (stream,) = self.m.forwarder.streams()
+        (stream,) = self.m.forwarder.streams.coming.values()
         self.assertIsNone(stream.repair)
         self.assertEqual([], [have for have in self.said(self.b, self.s, Have) if have])
 

@@ -150,7 +150,7 @@ class RepairTests(Chain):
     def test_numbers_go_on_from_zero(self) -> None:
         a, b, c = self.make()
         self.send(1)
-        (sending,) = a.forwarder.sendings()
+        (sending,) = a.forwarder.streams.starting.values()
         sending.sequence = (1 << 32) - 100
         self.world.run(11)
         for way in ((a, b), (b, c)):
@@ -162,7 +162,7 @@ class RepairTests(Chain):
     def test_a_jump_that_is_no_loss_is_not_asked_for(self) -> None:
         a, _, c = self.make()
         self.send(100)
-        (sending,) = a.forwarder.sendings()
+        (sending,) = a.forwarder.streams.starting.values()
         sending.sequence += 100_000
         self.send(100, first=100)
         self.world.run(1)
@@ -275,7 +275,8 @@ class QuietTests(Chain):
         for _ in range(15):
             self.send(20)
             (repair,) = a.room.recovery.repairs.values()
-            self.assertEqual(len(repair.kept.packets), min(a.forwarder.sendings()[0].numbered, 300))
+            (sending,) = a.forwarder.streams.starting.values()
+            self.assertEqual(len(repair.kept.packets), min(sending.numbered, 300))
 
     def test_an_idle_node_has_no_deadline(self) -> None:
         a, *_ = self.make()
