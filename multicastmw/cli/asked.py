@@ -1,6 +1,5 @@
 """What the commands that ask other nodes share: an answer's lines, Ctrl-C, and how far it is."""
 
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,9 +7,9 @@ from typing import Any
 import click
 
 from multicastmw import literals
-from multicastmw.cli.client import ControlError, NodeRefuses
 from multicastmw.cli.main import Failure, Target
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.signals import Stop, go_to
+from multicastmw.cli.which import asking, control_of
 
 Line = dict[str, Any]
 
@@ -19,14 +18,12 @@ class Interrupted(Exception):
     """Ctrl-C, or SIGTERM, while an answer is waited for."""
 
 
-class Stop:
+class StopWaiting(Stop):
     """Ctrl-C and SIGTERM end the waiting, and nothing else: what is known so far is said."""
 
-    def __init__(self) -> None:
-        self.asked = self.is_waiting = False
-        self._before = {each: signal.signal(each, self._ask) for each in (signal.SIGINT, signal.SIGTERM)}
+    is_waiting = False
 
-    def _ask(self, *_: object) -> None:
+    def ask(self, *_: object) -> None:
         self.asked = True
         if self.is_waiting:
             self.is_waiting = False
@@ -41,10 +38,6 @@ class Stop:
         except Interrupted:
             return None
         return line
-
-    def give_back(self) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
 
 
 class Group(click.ParamType):  # type: ignore[type-arg]
@@ -71,20 +64,14 @@ def name_of(channel: dict[str, str]) -> str:
 def ask(target: Target, resource: str, said: dict[str, Any]) -> Iterator[Line]:
     """The lines of an answer; ends early at Ctrl-C.  Raises Failure."""
     control = control_of(target)
-    stop, is_whole = Stop(), False
-    try:
+    stop, is_whole = StopWaiting(), False
+    with go_to(stop.ask), asking(control):
         lines = control.lines(resource, {name: str(value) for name, value in said.items()})
         while line := stop.next(lines):
             is_whole = "end" in line
             yield line
         if not (is_whole or stop.asked):
             raise Failure(f"{control.path}: the node has ended")
-    except NodeRefuses as error:
-        raise Failure(error.why) from None
-    except ControlError as error:
-        raise unanswered(control, error) from None
-    finally:
-        stop.give_back()
 
 
 class Progress:

@@ -1,7 +1,6 @@
 """`mcmw capture [GROUP] -w FILE.pcapng`: what passes a node, as Wireshark reads it."""
 
 import json
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -12,10 +11,10 @@ from urllib.parse import urlencode
 import click
 
 from multicastmw.cli.asked import Group, Progress
-from multicastmw.cli.client import ControlError, NodeRefuses
 from multicastmw.cli.main import Failure, Target, exit_codes
+from multicastmw.cli.signals import go_to
 from multicastmw.cli.text import amount
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 from multicastmw.wire.errors import Malformed
 from multicastmw.wire.pcapng import Block, Blocks, Counts, counts_of
 
@@ -146,29 +145,23 @@ def _copy(target: Target, resource: str, written: Written, seconds: float, progr
     def end(*_: object) -> None:
         written.is_ending = True
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        for piece in control.pieces(resource):
-            for kind, block in blocks.feed(piece):
-                written.take(kind, block)
-                if written.is_complete:
-                    return
-            written.flush()
-            now = time.monotonic()
-            if seconds and now - began >= seconds:
-                written.is_ending = True
-            if now - told >= GLANCE:
-                told = now
-                progress.say(f"{amount(written.packets)} packets, {amount(written.bytes)}B")
-        if not written.is_ending:
-            raise Failure(f"{control.path}: the node has ended; what it sent until then is written")
-    except NodeRefuses as error:
-        raise Failure(error.why) from None
-    except ControlError as error:
-        raise unanswered(control, error) from None
+        with go_to(end), asking(control):
+            for piece in control.pieces(resource):
+                for kind, block in blocks.feed(piece):
+                    written.take(kind, block)
+                    if written.is_complete:
+                        return
+                written.flush()
+                now = time.monotonic()
+                if seconds and now - began >= seconds:
+                    written.is_ending = True
+                if now - told >= GLANCE:
+                    told = now
+                    progress.say(f"{amount(written.packets)} packets, {amount(written.bytes)}B")
+            if not written.is_ending:
+                raise Failure(f"{control.path}: the node has ended; what it sent until then is written")
     except Malformed as error:
         raise Failure(f"what the node sends is no capture: {error}") from None
     finally:
         progress.done()
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -6,10 +6,9 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.client import ControlError, NodeRefuses
-from multicastmw.cli.main import Failure, Target, exit_codes
+from multicastmw.cli.main import Target, exit_codes
 from multicastmw.cli.text import amount, wrapped
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 
 PATIENCE = 10.0  # seconds; loading the program takes a fraction of one
 
@@ -32,14 +31,10 @@ def fastpath(target: Target, switch: str | None, as_json: bool) -> None:
     ends; [fastpath] mode in node.ini says how it starts.
     """
     control = control_of(target, PATIENCE)
-    try:
+    with asking(control):
         if switch:
             control.post(f"/fastpath/{switch}")
         found = control.get("/status")["fastpath"]
-    except NodeRefuses as error:
-        raise Failure(error.why) from None
-    except ControlError as error:
-        raise unanswered(control, error) from None
     click.echo(json.dumps(found) if as_json else "\n".join(report(found)))
 
 

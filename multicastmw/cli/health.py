@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import plain
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 
 Status = dict[str, Any]
 
@@ -37,10 +36,8 @@ def health(ctx: click.Context, /, *, peers: int, within: float, as_json: bool) -
     """
     target: Target = ctx.obj
     control = control_of(target, within)
-    try:
+    with asking(control):
         status = control.get("/status")
-    except ControlError as error:
-        raise unanswered(control, error) from None
     why = ailments(status, peers)
     if as_json:
         click.echo(json.dumps({"healthy": not why, "why": why}))

@@ -4,9 +4,8 @@ import json
 
 import click
 
-from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Target, exit_codes
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 from multicastmw.sections import LOG_LEVELS
 
 CODES = {0: "it is as was asked for", 1: "the node was not reached, and one line says why"}
@@ -23,10 +22,8 @@ def log(target: Target, level: str | None, as_json: bool) -> None:
     [log] level there says how it starts.  What happened, written or not: mcmw show events.
     """
     control = control_of(target)
-    try:
+    with asking(control):
         if level:
             control.post("/log", {"level": level})
         found = control.get("/status")["node"]["log_level"]
-    except ControlError as error:
-        raise unanswered(control, error) from None
     click.echo(json.dumps({"level": found}) if as_json else f"{found} and above")

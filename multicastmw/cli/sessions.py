@@ -2,10 +2,9 @@
 
 import click
 
-from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import plain
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 from multicastmw.web import exports
 
 FORMATS = ("m3u", "xspf", "sdp", "json")
@@ -35,10 +34,8 @@ def sessions(target: Target, name: str | None, kind: str, as_json: bool) -> None
     """
     kind = "json" if as_json else kind
     control = control_of(target)
-    try:
+    with asking(control):
         found = control.get("/status")["sessions"]
-    except ControlError as error:
-        raise unanswered(control, error) from None
     if name is not None:
         found = exports.find(found, name)
         if not found:

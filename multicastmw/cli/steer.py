@@ -4,9 +4,8 @@ import json
 
 import click
 
-from multicastmw.cli.client import ControlError, NodeRefuses
-from multicastmw.cli.main import Failure, Target, exit_codes
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.main import Target, exit_codes
+from multicastmw.cli.which import asking, control_of
 
 CODES = {0: "it is done", 1: "it is not, and one line says why"}
 as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document instead of a line.")
@@ -72,10 +71,6 @@ def unpin(target: Target, channel: str, as_json: bool) -> None:
 
 def _ask(target: Target, resource: str, said: dict[str, str], as_json: bool) -> None:
     control = control_of(target)
-    try:
+    with asking(control):
         done = control.post(resource, said)
-    except NodeRefuses as error:
-        raise Failure(error.why) from None
-    except ControlError as error:
-        raise unanswered(control, error) from None
     click.echo(json.dumps(done) if as_json else done["what"])

@@ -2,7 +2,6 @@
 
 import json
 import secrets
-import signal
 import socket
 import sys
 import time
@@ -19,6 +18,7 @@ from multicastmw.cli.measured import Measured
 from multicastmw.cli.multicast import close_all, open_receiver, open_sender
 from multicastmw.cli.rtp import Farewell, NotRtp, Packet
 from multicastmw.cli.rtpsockets import GLANCE, LINGER, Heard, RtpSockets
+from multicastmw.cli.signals import Stop, stoppable
 from multicastmw.cli.streamer import GOODBYES, MAX_DEBT
 from multicastmw.cli.text import amount, say, screen
 from multicastmw.cli.which import control_of, programs_device, unanswered
@@ -27,18 +27,6 @@ from multicastmw.wire.rtp import CLOCK
 PORT = 5004
 NULL_PACKET = bytes.fromhex("471fff10") + bytes([0xFF]) * 184  # of a transport stream, which players skip
 HEADERS = 36  # RTP and our extension
-
-
-class Stop:
-    """Ctrl-C and SIGTERM end a stream, and what was measured is said."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
 
 
 class Where(click.ParamType):  # type: ignore[type-arg]
@@ -94,11 +82,12 @@ def send(target: Target, where: tuple[str, int], rate: float, size: int, seconds
     except OSError as error:
         raise Failure(f"{device}: {error.strerror or error}") from None
     stream = Stream(sock, where, size)
-    for number in paced(rate, seconds, Stop()):
-        if number % max(1, round(rate)) == 0 and not as_json and sys.stderr.isatty():
-            click.echo(f"\r{amount(stream.sent)} packets ", nl=False, err=True)
-        stream.send()
-    stream.bye()
+    with stoppable() as stop:
+        for number in paced(rate, seconds, stop):
+            if number % max(1, round(rate)) == 0 and not as_json and sys.stderr.isatty():
+                click.echo(f"\r{amount(stream.sent)} packets ", nl=False, err=True)
+            stream.send()
+        stream.bye()
     close_all(sock)
     found = {"sent": stream.sent, "errors": stream.errors, "group": where[0], "port": where[1]}
     click.echo(
@@ -184,7 +173,10 @@ def recv(target: Target, where: tuple[str, int], source: str, seconds: float, pa
     except OSError as error:
         raise Failure(f"{group} on {device}: {error.strerror or error}") from None
     receiver = Receiver(data, control)
-    receiver.run(patience, seconds, Stop(), teller=None if as_json or not sys.stderr.isatty() else _progress)
+    with stoppable() as stop:
+        receiver.run(
+            patience, seconds, stop, teller=None if as_json or not sys.stderr.isatty() else _progress
+        )
     close_all(data, control)
     found = receiver.report()
     if not found["received"]:

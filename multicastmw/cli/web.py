@@ -5,10 +5,9 @@ from typing import Any
 
 import click
 
-from multicastmw.cli.client import ControlError
 from multicastmw.cli.main import Failure, Target, exit_codes
 from multicastmw.cli.text import plain
-from multicastmw.cli.which import control_of, unanswered
+from multicastmw.cli.which import asking, control_of
 
 CODES = {0: "it is served, and a line says where", 1: "it is not, or the node was not reached"}
 HINT = "[web] endpoint = tcp:8080:interface=127.0.0.1 and `mcmw reload` have it served to this host"
@@ -28,10 +27,8 @@ def web(target: Target, as_json: bool) -> None:
     multicast.
     """
     control = control_of(target)
-    try:
+    with asking(control):
         found = control.get("/web")
-    except ControlError as error:
-        raise unanswered(control, error) from None
     if not found["url"] and not found.get("socket"):
         raise Failure(found["why"] or f"[web] endpoint is empty, so nothing is served; {HINT}")
     click.echo(json.dumps(found) if as_json else plain(_line(found)))

@@ -1,10 +1,12 @@
 """Which node a command is for: the one that is named, else the only one that runs here."""
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from multicastmw.cli.client import PATIENCE, ControlClient, ControlError
+from multicastmw.cli.client import PATIENCE, ControlClient, ControlError, NodeRefuses
 from multicastmw.cli.main import BadConfig, Failure, Target
 
 RUN = Path("/run/mcmw")
@@ -48,6 +50,17 @@ def programs_device(status: dict[str, Any]) -> str:
 def unanswered(node: ControlClient, error: ControlError, more: str = "") -> Failure:
     """What is to be said where the node was not reached: first of all a mistake in the file that names it."""
     return BadConfig(f"{node.mistake}; and {error}") if node.mistake else Failure(f"{error}{more}")
+
+
+@contextmanager
+def asking(node: ControlClient) -> Iterator[None]:
+    """What goes wrong meanwhile is one line for people.  Raises Failure."""
+    try:
+        yield
+    except NodeRefuses as error:
+        raise Failure(error.why) from None
+    except ControlError as error:
+        raise unanswered(node, error) from None
 
 
 def _only_one() -> Path:

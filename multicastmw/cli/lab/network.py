@@ -17,6 +17,7 @@ from multicastmw.cli.lab import registry
 from multicastmw.cli.lab.host import UPLINK, Host, Namespace
 from multicastmw.cli.lab.process import Process
 from multicastmw.cli.lab.tools import LabError, NotPossibleHere, find_tool, run_tool
+from multicastmw.cli.signals import go_to
 
 MAX_HOSTS = 254
 ENDINGS = (signal.SIGTERM, signal.SIGHUP)
@@ -266,33 +267,18 @@ def _signals_end() -> Iterator[None]:
     def leave(number: int, _frame: FrameType | None) -> None:
         raise Ended(128 + number)
 
-    try:
-        before = {number: signal.signal(number, leave) for number in ENDINGS}
-    except ValueError:  # not the main thread: whoever owns it ends it
+    with go_to(leave, ENDINGS):  # not in another thread: whoever owns the main one ends it
         yield
-        return
-    try:
-        yield
-    finally:
-        for number, what in before.items():
-            signal.signal(number, what)
 
 
 @contextlib.contextmanager
 def _deaf() -> Iterator[None]:
     """A second Ctrl-C waits until everything is removed, which is a matter of a few seconds."""
     heard: list[int] = []
-    numbers = (signal.SIGINT, *ENDINGS)
     try:
-        before = {number: signal.signal(number, lambda number, _: heard.append(number)) for number in numbers}
-    except ValueError:  # not the main thread: signals do not arrive here
-        yield
-        return
-    try:
-        yield
+        with go_to(lambda number, _: heard.append(number), (signal.SIGINT, *ENDINGS)):
+            yield
     finally:
-        for number, what in before.items():
-            signal.signal(number, what)
         if heard:
             signal.raise_signal(heard[0])
 
