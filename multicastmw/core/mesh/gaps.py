@@ -11,6 +11,7 @@ from multicastmw.core.mesh.conduct import DELIVERED, PROMISED
 from multicastmw.core.mesh.numbers import HALF, MASK, ahead, among, ranges
 from multicastmw.core.mesh.reordering import Reordering
 from multicastmw.core.mesh.settings import (
+    AT_ONCE,
     GAP_WAIT,
     MISSING_MAX,
     NACK_EXTRA,
@@ -102,20 +103,25 @@ class Miss:
 
 
 class Request:
-    """Numbers that are asked for in one message, which has so many ranges at most."""
+    """Numbers that are asked for in one message: not more ranges than it has, nor packets than it brings.
 
-    __slots__ = ("_most", "count", "ranges")
+    `besides`: others that it asks for, with a range each.
+    """
 
-    def __init__(self, most: int) -> None:
+    __slots__ = ("_besides", "count", "ranges")
+
+    def __init__(self, besides: int = 0) -> None:
         self.ranges: list[Range] = []
         self.count = 0
-        self._most = most
+        self._besides = besides
 
     def takes(self, number: int) -> bool:
         """A later number than the ones before, if there is room for it."""
+        if self.count >= AT_ONCE - self._besides:
+            return False
         if self.ranges and number == (self.ranges[-1].last + 1) & MASK:
             self.ranges[-1] = Range(self.ranges[-1].first, number)
-        elif len(self.ranges) < self._most:
+        elif len(self.ranges) < ASKED_MAX - self._besides:
             self.ranges.append(Range(number, number))
         else:
             return False
@@ -239,9 +245,9 @@ class Gaps:
     # --- asking
 
     def go_with(self, neighbour: Source, now: float) -> tuple[Range, ...]:
-        """They are asked for in a graft, which has one more range than these; the rest is as it was."""
+        """They are asked for in a graft, which asks for the next packet as well; the rest is as it was."""
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA + self.late
-        request = Request(ASKED_MAX - 1)
+        request = Request(besides=1)
         for number, miss in self.numbers.items():
             if not request.takes(number):
                 break
@@ -277,7 +283,7 @@ class Gaps:
             return
         request = asks.get(whom)
         if request is None and self._feed.may_ask(whom, now):
-            request = asks[whom] = Request(ASKED_MAX)
+            request = asks[whom] = Request()
         if request is None or not request.takes(number):
             miss.ask_at = now + NACK_REST
             return

@@ -10,6 +10,7 @@ from multicastmw.core.mesh.gaps import SKIPPED_LEAST
 from multicastmw.core.mesh.neighbour import SCORE_LEAST
 from multicastmw.core.mesh.numbers import each
 from multicastmw.core.mesh.settings import (
+    AT_ONCE,
     GAP_WAIT,
     GUARD,
     KEPT_SECONDS,
@@ -99,6 +100,12 @@ class GapsTest(TestCase):
         self.assertEqual(lost, [number for nack in nacks for number in each(nack, MISSING_MAX)])
         self.assertEqual(len(lost), self.feed.counters.asked)
         self.assertEqual({1}, {miss.tries for miss in self.feed.missing.values()})
+
+    def test_no_more_is_asked_for_in_one_nack_than_it_brings(self) -> None:
+        self.lone.data(self.parent, 401, 602)
+        self.lone.pass_time(GUARD + 2 * NACK_REST + 0.02)
+        brought = [len(list(each(nack, MISSING_MAX))) for nack in self.asked()]
+        self.assertEqual([AT_ONCE, 400 - AT_ONCE], brought)
 
     def test_what_does_not_fit_into_a_graft_is_asked_for_in_a_nack(self) -> None:
         self.lone.accept(self.other, have(500))
