@@ -9,6 +9,7 @@ from array import array
 from random import Random
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from multicastmw.core.haunts import Telling
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
@@ -22,6 +23,8 @@ from multicastmw.wire.mesh import (
     Have,
     MeshMessage,
     Nack,
+    Named,
+    Peers,
     Prune,
     Register,
     Registered,
@@ -29,6 +32,7 @@ from multicastmw.wire.mesh import (
     StreamKey,
 )
 from multicastmw.wire.messages import size
+from multicastmw.wire.names import named_size
 
 if TYPE_CHECKING:
     from simulator.world import World
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 TOKEN = 1  # any: a datagram carries one
 FORGED = 1  # bytes of a packet that is none of the origin's: what tells it from others here
 HEADER = 60  # bytes of an IP Data message in front of the packet
+NAMED = named_size((Named(0, "relay-2-fra"),))  # bytes of one in a Peers
 BEGAN = 24  # and of one on a shared tree behind it
 DATAGRAMS = (Have, Nack, Graft, Prune, Register, Registered)
 DIAL_TIMEOUT = 4.0
@@ -80,7 +85,7 @@ class Link:
 class Wire:
     """One end of a link."""
 
-    __slots__ = ("far", "link", "near", "rtt", "way")
+    __slots__ = ("_telling", "far", "link", "near", "rtt", "way")
     is_seed = False
     is_named = False
     name = "simulated"
@@ -90,6 +95,7 @@ class Wire:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
         self.way = far.index, far.data, link
+        self._telling = Telling(near.world.loop.now)
 
     def say(self, message: MeshMessage, now: float) -> None:
         far = self.far
@@ -99,7 +105,11 @@ class Wire:
                 self.near.index, far.index, size(message, TOKEN), True, far.message, self.link, message
             )
         else:
-            network.stream(self.near.index, far.index, size(message), True, far.message, self.link, message)
+            bytes_ = size(message)
+            if isinstance(message, Peers):
+                named = (each.node for each in message.samples if each.node not in (self.near.id, far.id))
+                bytes_ += NAMED * len(self._telling.of(named, now))
+            network.stream(self.near.index, far.index, bytes_, True, far.message, self.link, message)
 
     def resend(self, stored: Stored, low_water: int, now: float) -> int:
         self.near.resent += 1

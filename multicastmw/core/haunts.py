@@ -11,6 +11,8 @@ from multicastmw.core.identity import node_id
 # What we chose.
 NODES_MAX = 1_024  # as many as may have links; who was seen longest ago goes first
 ADDRESSES_MAX = 4  # of one
+TOLD_AFTER = 10.0  # seconds: most links that are opened for a look are closed before
+TOLD_AT_ONCE = 2  # names in one message
 
 
 class Called:
@@ -46,9 +48,31 @@ class Called:
             del self.names[next(iter(self.names))]
         self.names[node] = name
 
+    def known(self, node: int) -> str | None:
+        return self.names.get(node) or self.heard.get(node)
+
     def name(self, node: int) -> str:
         """As people read it: by its id, where no name is known."""
-        return self.names.get(node) or self.heard.get(node) or f"{node:016x}"
+        return self.known(node) or f"{node:016x}"
+
+
+class Telling:
+    """Whose names one link has told: each once and few at a time, as they are for people alone."""
+
+    def __init__(self, now: float) -> None:
+        self._begins = now + TOLD_AFTER
+        self._told: dict[int, None] = {}
+
+    def of(self, nodes: Iterable[int], now: float) -> list[int]:
+        """Those of these that it tells now."""
+        if now < self._begins:
+            return []
+        new = [node for node in nodes if node not in self._told][:TOLD_AT_ONCE]
+        for node in new:
+            self._told[node] = None
+            if len(self._told) > NODES_MAX:
+                del self._told[next(iter(self._told))]
+        return new
 
 
 class Haunts:

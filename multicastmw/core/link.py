@@ -24,6 +24,7 @@ from multicastmw.core.dataqueue import DataQueue
 from multicastmw.core.events import DataMoved
 from multicastmw.core.fec.coder import Coder
 from multicastmw.core.fec.protection import Protection
+from multicastmw.core.haunts import Telling
 from multicastmw.core.intake import Intake
 from multicastmw.core.liveness import Duty, Liveness
 from multicastmw.core.mesh.neighbour import Neighbour, sample_of
@@ -550,8 +551,9 @@ class Link:
             self._send_datagram(encode(message, self._peers_token))
         elif self._may_speak:
             self.counters.said += 1
-            named = self.room.named(message) if isinstance(message, Peers) else message
-            self._control(encode(named), now)
+            if isinstance(message, Peers):
+                message = self.room.named(message, self._telling, self.node, now)
+            self._control(encode(message), now)
 
     def resend(self, stored: bytes, low_water: int, now: float) -> int:
         """A packet that was kept goes out again, marked; gives its bytes."""
@@ -595,6 +597,7 @@ class Link:
         self._intake.longest_is(self.room.message_max)
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
         self._trips = TripsOverTcp(now)
+        self._telling = Telling(now)
         self.longest_patience = max(self._patience, opened.keep_alive)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token

@@ -27,7 +27,7 @@ from multicastmw.core.events import (
     own_name_elsewhere,
     same_node_twice,
 )
-from multicastmw.core.haunts import Called, Haunts
+from multicastmw.core.haunts import Called, Haunts, Telling
 from multicastmw.core.liveness import Pick
 from multicastmw.core.namesakes import Namesakes
 from multicastmw.core.packet import Packet
@@ -170,15 +170,14 @@ class Room:
             capabilities=self.mesh.capabilities(), addresses=self.mesh.addresses_at(address)
         )
 
-    def named(self, peers: Peers) -> Peers:
-        """The same with the names of those whom it tells of, as far as they are known."""
-        known, own = self.called, self.here.node
-        names = [
-            Named(node, name)
+    def named(self, peers: Peers, telling: Telling, far: int, now: float) -> Peers:
+        """The same with names of those whom it tells of, as far as they are known, but of its own two ends."""
+        known = {
+            node: name
             for node in (each.node for each in peers.samples)
-            if (name := self.here.name if node == own else known.names.get(node) or known.heard.get(node))
-        ]
-        return peers._replace(names=tuple(names))
+            if node not in (far, self.here.node) and (name := self.called.known(node))
+        }
+        return peers._replace(names=tuple(Named(node, known[node]) for node in telling.of(known, now)))
 
     def new_token(self) -> int:
         """One that no other link has; never 0, which says TCP."""

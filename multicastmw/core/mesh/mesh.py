@@ -427,8 +427,10 @@ class Mesh:
             self.counters.not_listened_to += 1
             return
         self.contacts.teller = by.node
-        self._accepts[type(message)](by, message, now)
-        self.contacts.teller = 0
+        try:
+            self._accepts[type(message)](by, message, now)
+        finally:
+            self.contacts.teller = 0
 
     def _accept_have(self, by: Neighbour, have: Have, now: float) -> None:
         self.counters.haves += 1

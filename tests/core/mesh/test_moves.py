@@ -3,7 +3,15 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.events import Limit, NeighbourMoved, OwnName, SameNodeTwice
-from multicastmw.core.haunts import ADDRESSES_MAX, NODES_MAX, Called, Haunts
+from multicastmw.core.haunts import (
+    ADDRESSES_MAX,
+    NODES_MAX,
+    TOLD_AFTER,
+    TOLD_AT_ONCE,
+    Called,
+    Haunts,
+    Telling,
+)
 from multicastmw.core.identity import node_id
 from multicastmw.core.mesh import mesh
 from multicastmw.core.mesh.destination import ASK_GROUPS, LEAVE_AFTER
@@ -88,7 +96,7 @@ class Names(Case):
         super().setUp()
         self.near = MeshNode(self.world, "near", Settings(uplink=20_000))
         self.world.connect(self.near, self.hub)
-        self.world.run(1)
+        self.world.run(TOLD_AFTER + 1)
         self.sample = Sample(self.node, (Address("192.0.2.9", 4600),), 0, 10, 0)
 
     def says(self, *samples: Sample) -> None:
@@ -99,10 +107,23 @@ class Names(Case):
         self.near.room.called.saw(self.node, self.far)
         self.says(self.sample)
         self.assertEqual(self.far, self.hub.room.called.name(self.node))
-        self.assertEqual(
-            (Named(self.node, self.far),), self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,))).names
-        )
         self.assertNotIn(self.node, self.hub.room.called.names)
+        telling = Telling(0.0)
+        told = self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,)), telling, 1, TOLD_AFTER)
+        self.assertEqual((Named(self.node, self.far),), told.names)
+
+    def test_each_is_told_once_few_at_a_time_and_over_links_that_last(self) -> None:
+        telling = Telling(100.0)
+        nodes = range(2 * TOLD_AT_ONCE)
+        self.assertEqual([], telling.of(nodes, 100.0 + TOLD_AFTER - 1))
+        found = [telling.of(nodes, 100.0 + TOLD_AFTER + again) for again in range(3)]
+        self.assertEqual([[0, 1], [2, 3], []], found)
+
+    def test_both_ends_know_their_own(self) -> None:
+        hub, near = self.hub, self.near
+        samples = tuple(self.sample._replace(node=node.id) for node in (hub, near))
+        told = hub.room.named(Peers(GROUP, 1, 0, samples), Telling(0.0), near.id, TOLD_AFTER)
+        self.assertEqual((), told.names)
 
     def test_nobody_is_named_who_is_not_in_the_samples_or_not_known(self) -> None:
         self.says(self.sample)
@@ -126,6 +147,12 @@ class Names(Case):
         called.saw(1, "lima")
         called.hears([(1, "oslo")], True)
         self.assertEqual({1: "lima", 2: "rome"}, called.all())
+
+    def test_what_was_told_is_bounded(self) -> None:
+        telling = Telling(0.0)
+        for node in range(2 * NODES_MAX):
+            telling.of([node], TOLD_AFTER)
+        self.assertEqual(len(telling._told), NODES_MAX)
 
     def test_what_is_heard_is_bounded(self) -> None:
         called = Called()
