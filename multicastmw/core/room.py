@@ -171,7 +171,7 @@ class Room:
         )
 
     def named(self, peers: Peers, telling: Telling, far: int, now: float) -> Peers:
-        """The same with names of those whom it tells of, as far as they are known, but of its own two ends."""
+        """The same with names of those whom it tells of, as far as they are known; not of its two ends."""
         known = {
             node: name
             for node in (each.node for each in peers.samples)
