@@ -33,6 +33,7 @@ class Rotation:
         self._upstream = upstream
         self._feed = feed
         self._due = NEVER  # when the parent is to be another one
+        self._every = 0.0  # seconds, of which that was drawn
         self._asked: Neighbour | None = None  # whose turn it is
         self._has_turned = False
 
@@ -42,7 +43,10 @@ class Rotation:
             self._has_turned = True
             self._feed.counters.rotated += 1
         self._asked = None
-        every = self._feed.rotate
+        self._wind(now)
+
+    def _wind(self, now: float) -> None:
+        every = self._every = self._feed.rotate
         self._due = now + every * self._feed.rng.uniform(*SPREAD) if every else NEVER
 
     def tick(self, now: float) -> None:
@@ -52,6 +56,8 @@ class Rotation:
             return
         if self._due == NEVER:
             self.another(now)
+        elif self._every != feed.rotate:
+            self._wind(now)
         if now < self._due:
             feed.wake(self._due)
         elif not upstream.joining and now - upstream.fed_at <= upstream.silent_after():

@@ -14,7 +14,10 @@ class RotationTest(TestCase):
     """Fed by one neighbour, and others have the stream, too."""
 
     def setUp(self) -> None:
-        self.lone = Lone(Settings(uplink=UPLINK, rotate=EVERY))
+        self.begin(EVERY)
+
+    def begin(self, every: float) -> None:
+        self.lone = Lone(Settings(uplink=UPLINK, rotate=every))
         self.costs: dict[Neighbour, int] = {}
         self.free: dict[Neighbour, int] = {}
         self.parent, self.pen = self.lone.fed_by(2)
@@ -91,6 +94,15 @@ class RotationTest(TestCase):
         _, pen = self.knows(3)
         self.flows(3 * EVERY)
         self.assertEqual(pen.of(Graft), [])
+
+    def test_another_time_counts_from_when_it_is_said(self) -> None:
+        for before, after in ((3_600.0, EVERY), (EVERY, 3_600.0)):
+            self.begin(before)
+            _, pen = self.knows(3)
+            self.flows(1.0)
+            self.lone.mesh.reconfigure(self.lone.settings._replace(rotate=after), self.lone.now)
+            self.flows(2 * EVERY)
+            self.assertEqual(after == EVERY, bool(pen.of(Graft)), after)
 
 
 class HallTest(TestCase):
