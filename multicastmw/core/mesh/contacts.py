@@ -166,13 +166,13 @@ class Contacts:
         return True
 
     def _begin(self, sample: Sample, group: int, purpose: str, now: float) -> bool:
-        """It is dialled, or asked to dial."""
+        """It is dialled, or asked to dial.  False: there is no way to it, which may be known at once."""
         if sample.flags & NAT and not self._mesh.call_back.ask(sample, group, now):
             return False
         self._reaching[sample.node] = {group: purpose}
         if not sample.flags & NAT:
             self._mesh.around.dial(sample, now)
-        return True
+        return sample.node in self._reaching
 
     def _reached(self, neighbour: Neighbour, group: int, purpose: str, now: float) -> None:
         neighbour.idle_since = now

@@ -226,6 +226,8 @@ class Registering:
             if neighbour is None and mesh.contacts.reach(point, BASE, "tell", now):
                 self._wind(pending, now + DIALLED)
                 return True
+            if not self._is_waiting(pending) or pending.point != point.node:
+                return True  # it cannot be dialled, and so the packet went another way already
             self._resting[point.node] = now + REST
         return False
 

@@ -383,6 +383,14 @@ class ExcludedTest(TestCase):
         self.assertEqual(len(self.lone.dialled), REACHING_MAX)
         self.assertEqual({len(waiting) for waiting in self.contacts._messages.values()}, {MESSAGES_MAX})
 
+    def test_nothing_waits_for_who_cannot_be_dialled(self) -> None:
+        mesh = self.lone.mesh
+        self.lone.dial = lambda sample, now: mesh.not_reached(sample.node, now)  # type: ignore[method-assign]
+        nowhere = sample_of(9)._replace(addresses=())
+        self.assertFalse(self.contacts.reach(nowhere, GROUP, "neighbour", self.lone.now))
+        self.contacts.tell(nowhere, GROUP, Find(GROUP, Meeting.QUERY), self.lone.now)
+        self.assertEqual(({}, {}), (self.contacts._messages, self.contacts._reaching))
+
     def test_a_link_that_comes_up_is_told_what_waited_for_it(self) -> None:
         self.contacts.tell(sample_of(9), GROUP, Find(GROUP, Meeting.QUERY), self.lone.now)
         _, pen = self.lone.neighbour(9, enters=False)

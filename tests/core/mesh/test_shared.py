@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from multicastmw.core.addressing import Channel
 from multicastmw.core.mesh import mesh, rendezvous
 from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.meeting import weight
 from multicastmw.core.mesh.registering import ALONE, LONGEST, LOOK
 from multicastmw.core.mesh.rendezvous import ENDS, TALKER_BURST, TALKERS_OF_ONE
 from multicastmw.core.mesh.settings import Settings
@@ -461,6 +462,21 @@ class Busy(SynchronousTestCase):
         self.assertEqual(8, len(self.alone))  # two of each of four
         self.assertEqual(0, self.speaker.mesh.counters.points_silent)
         self.assertEqual(20, sum(not feed.is_alone for feed in self.speaker.mesh.feeds.values()))
+
+    def test_a_point_that_cannot_be_dialled_is_passed_over_at_once_and_each_packet_is_said_once(self) -> None:
+        here = self.speaker.mesh
+        self.speaker.dial = lambda sample, now: here.not_reached(sample.node, now)  # type: ignore[method-assign]
+        first = max(range(3, 30), key=lambda number: weight(node_of(number), PENS_GROUP))
+        nowhere = sample_of(first, flags=int(About.RELAY | About.SHARED))._replace(addresses=())
+        here.contacts.heard_of(nowhere)
+        self.assertEqual(nowhere, here.registering.point(PENS_GROUP, self.speaker.now))
+        self.link_up()
+        said = self.speak(1)
+        self.assertEqual([said], [each.message for each in self.pens[0].of(Register)])
+        here.link_down(self.there, self.speaker.now)
+        here.contacts.not_reached(node_of(2))
+        here.contacts.heard_of(nowhere)
+        self.assertEqual({said, self.speak(2)}, self.alone)
 
     def test_who_has_what_was_registered_has_not_stolen_it(self) -> None:
         self.link_up()
