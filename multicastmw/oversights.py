@@ -102,7 +102,8 @@ def _is_kept_out(prefix: IPv4Network, groups: "GroupsConfig") -> bool:
     """All of it; where only some of it is, that may be meant."""
     if any(allowed.subnet_of(prefix) for allowed in groups.allow):
         return False
-    return not Admission(groups.allow, groups.deny).admits(int(prefix.network_address))
+    denied = [each for each in groups.deny if prefix.subnet_of(each)]
+    return not Admission(groups.allow, denied).admits(int(prefix.network_address))
 
 
 def _wrong_with(seed: str, config: "Config") -> str:

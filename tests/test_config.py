@@ -269,6 +269,8 @@ class WarningTests(ConfigCase):
             (mesh + seeds + "feeds = 2\nfeeds-groups = 239.1.1.1, 239.0.0.0/8, 239.2.2.0/25\n"
              "[groups]\nallow = 239.2.2.0/24\n",
              "[overlay] feeds-groups: 239.1.1.1/32 is kept out by [groups] allow and deny"),
+            (mesh + seeds + "feeds = 2\nfeeds-groups = 239.1.2.0/24\n[groups]\ndeny = 239.1.0.0/16\n",
+             "[overlay] feeds-groups: 239.1.2.0/24 is kept out by [groups] allow and deny"),
             (mesh + seeds + "uplink = 20\n",
              "[overlay] uplink = 20: kbit/s are meant, and few streams need so little"),
             (mesh + "seeds = tcp:239.1.1.1:4600\n",
@@ -293,6 +295,7 @@ class WarningTests(ConfigCase):
             mesh + "seeds = lan:, srv:example.net\nuplink = 0\n[listen]\nendpoint =\n",
             mesh + "[peer:b]\nendpoint = tcp:b:4600\n[listen]\nendpoint =\n",
             mesh + "seeds = tcp:host=fd00\\:\\:1:port=4600\nuplink = 64\n",
+            mesh + "role = relay\nfeeds = 2\nfeeds-groups = 239.1.0.0/16\n[groups]\ndeny = 239.1.0.0/24\n",
             "[recovery]\ndeadline = 0\n",
         ):
             self.assertEqual(self.read(A_NODE + text).warnings, (), text)
