@@ -106,7 +106,10 @@ class Harm(Case):
 
     def test_an_address_that_two_nodes_have(self) -> None:
         said = "[tap] address: 10.88.0.2/24 is in use at c, too, whose packets no program here gets: ..."
-        self.is_bad(Verdict.FAIL, found("identity", of=status(warnings=[said])), said, "[tap] address = ")
+        name = "the node name b is in use at 192.0.2.2 and at 192.0.2.4: give one of them another name"
+        for warnings in ([said], [name, said]):
+            check = found("identity", of=status(warnings=warnings))
+            self.is_bad(Verdict.FAIL, check, said, "[tap] address = ")
 
     def test_a_network_that_another_interface_has(self) -> None:
         podman = ("podman0", IPv4Network("10.88.0.0/16"))

@@ -42,9 +42,9 @@ def identity(status: Status, facts: Facts) -> Check:
     in_use = [text for text in status["warnings"] if " is in use " in text]
     if not in_use:
         return ok("identity", "no other node is seen with this name, or this address on its TAP")
-    if in_use[0].startswith("[tap] address"):
+    if addresses := [text for text in in_use if text.startswith("[tap] address")]:
         return fail(
-            "identity", in_use[0], "the kernel drops packets that claim to come from itself",
+            "identity", addresses[0], "the kernel drops packets that claim to come from itself",
             "[tap] address = one that no other node has",
         )  # fmt: skip
     return warn(
