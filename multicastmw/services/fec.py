@@ -31,10 +31,10 @@ class FecService(Service):
         """off, auto or on from now on: every peer is told, and the kernel takes the links that it may."""
         now = self._reactor.seconds()
         self.mode = mode
-        self.fec.always_is(mode == "on", now)
         self._room.fec = None if mode == "off" else self.fec
         for link in list(self._room.links):
             link.settle_correction(now)
+        self.fec.always_is(mode == "on", now)  # of links that have it still
 
     def startService(self) -> None:
         super().startService()
