@@ -501,12 +501,13 @@ class Link:
         if self.room.fec and both:
             self.protection = self.room.fec.link_up(self)
         else:
-            self._end_protection()
+            self._end_protection("it rebuilds nothing any more" if ours else "")
         self.room.moved(self)
 
-    def _end_protection(self) -> None:
+    def _end_protection(self, why: str = "") -> None:
+        """`why` is empty where that is no news."""
         if self.protection:
-            self.protection.fec.link_down(self)
+            self.protection.fec.link_down(self, why)
             self.protection = None
 
     def protect(self, coder: Coder | None) -> None:

@@ -44,10 +44,11 @@ class Fec:
             protection.moved(True)
         return protection
 
-    def link_down(self, link: Protected) -> None:
+    def link_down(self, link: Protected, why: str = "") -> None:
+        """It is gone, or its other end rebuilds no more; `why` is empty where that is no news."""
         protection = self.protections.pop(link, None)
         if protection:
-            protection.ended()
+            protection.ended(why)
             self._forgotten.add(protection.counters)
 
     def always_is(self, always: bool, now: float) -> None:

@@ -197,7 +197,7 @@ class Protection:
             if other is not None:
                 other.rebuilds_within = SPAN + MARGIN if rebuilder else 0.0
 
-    def ended(self) -> None:
-        """The link is no more, or another has its place."""
-        self._end("")
+    def ended(self, why: str = "") -> None:
+        """The link is no more, another has its place, or it is not wanted there any more."""
+        self._end(why)
         self._rebuilds(None)

@@ -187,6 +187,15 @@ class AutoTests(Chain):
         self.assertEqual(self.told(a), ["CorrectionBegins", "CorrectionEnds"])
         self.assertEqual(self.told(b), [], "it sends none")
 
+    def test_a_peer_that_gives_it_up_ends_it_and_that_is_told(self):
+        a, b = self.make(recovery=1.0, fec="auto")
+        self.spoil(loss=0.03)
+        self.rows()
+        b.fec_is("off")
+        self.world.run(1)
+        (ended,) = a.told(CorrectionEnds)
+        self.assertEqual(("b", "it rebuilds nothing any more"), (ended.peer, ended.why))
+
     def test_data_that_go_over_tcp_end_it_and_that_is_told(self):
         a, b = self.make(recovery=1.0, fec="auto")
         self.spoil(loss=0.03)
