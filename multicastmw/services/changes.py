@@ -163,6 +163,8 @@ def _effect(title: str, name: str, about: Option, running: Config, wanted: Confi
         return Effect.RESTART, "it goes with [node] name"
     if name == "querier-address" and running.tap.address != wanted.tap.address:
         return Effect.RESTART, "it goes with [tap] address"
+    if (title, name) == ("listen", "endpoint") and running.overlay.engine == "mesh":
+        return Effect.APPLIED, "neighbours hear of it over links made from now on"
     return Effect.APPLIED, NOTES.get((title, name), "")
 
 

@@ -152,6 +152,7 @@ class MeshService(Service):
 
     def reconfigure(self) -> None:
         """As node.ini is now, in what a reload may change under way."""
+        self._port = self.destination.port = _port(self.node.config.listen.endpoint)
         self.mesh.reconfigure(self._settings(self._port), self.reactor.seconds())
 
     # --- life

@@ -242,7 +242,7 @@ class ReloadService(Service):
             node.sessions.announce(config.sessions)
         if plan.touches("fastpath"):
             node.fastpath.run_as(config.fastpath.mode)
-        if plan.touches("overlay") and node.mesh:
+        if node.mesh and (plan.touches("overlay") or plan.touches("listen", "endpoint")):
             node.mesh.reconfigure()
         if plan.touches("recovery"):
             node.fec.run_as(config.recovery.fec)

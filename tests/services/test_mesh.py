@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,7 @@ from multicastmw.core.events import Event, SeedUnreachable
 from multicastmw.services.mesh import MeshService
 from multicastmw.services.node import NodeService
 from multicastmw.services.seeds import Target
-from multicastmw.wire.mesh import BASE, Address, Sample
+from multicastmw.wire.mesh import BASE, About, Address, Sample
 
 INI = """[node]
 name = a
@@ -61,6 +62,16 @@ class Dials(SynchronousTestCase):
         self.assertEqual(([], False), (dialled, renamed.node in mesh.contacts._reaching))
         mesh.contacts.reach(Sample(2 << 48, places, 0, 13, 0), BASE, "neighbour", 0.0)
         self.assertEqual(["192.0.2.2"], dialled)
+
+    def test_where_it_can_be_dialled_follows_a_reload(self) -> None:
+        node, mesh, there = self.service.node, self.service.mesh, self.service.destination.addresses_at
+        self.assertEqual((Address("192.0.2.9", 4600),), there("192.0.2.9"))
+        for endpoint, addresses in (("tcp:4700", (Address("192.0.2.9", 4700),)), (None, ())):
+            listen = replace(node.config.listen, endpoint=endpoint)
+            node.config = replace(node.config, listen=listen)
+            self.service.reconfigure()
+            self.assertEqual(addresses, there("192.0.2.9"))
+            self.assertEqual(endpoint is None, bool(mesh.sample().flags & About.NAT))
 
     def test_a_node_that_is_of_a_static_tree_by_now_keeps_the_link_that_it_has(self) -> None:
         dialled: list[str] = []

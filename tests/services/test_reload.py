@@ -124,6 +124,16 @@ class Parts(Case):
         self.assertEqual("[overlay] uplink", waits.what)
 
     @inlineCallbacks
+    def test_a_node_of_the_mesh_that_listens_no_more_says_that_it_cannot_be_dialled(self) -> Any:
+        mesh = "[overlay]\nengine = mesh\nseeds = tcp:b:4600\n"
+        node = self.makes(mesh)
+        outcome = yield self.reloads(mesh + "[listen]\nendpoint =\n")
+        (change,) = outcome.changes
+        self.assertIn("neighbours hear of it over links made from now on", change.sentence())
+        status = node.status().mesh
+        self.assertEqual(False, status.dialable if status else None)
+
+    @inlineCallbacks
     def test_what_the_kernel_does_not_let_us_do_waits_and_the_rest_is_done(self) -> Any:
         """A node that gave up root may not change routes."""
         node = self.makes()

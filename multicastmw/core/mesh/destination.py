@@ -49,11 +49,11 @@ class MeshDestination:
         has_static_links: Callable[[], bool],
         now: Callable[[], float],
     ) -> None:
-        """`port` is the TCP port where this node is dialled."""
+        """`port` is the TCP port where this node is dialled, as it is said over links from now on."""
         self._has_static_links = has_static_links
         self._live: dict[int, float] = {}  # groups with members in the mesh, and when a relay said so
         self._ask_at = now()
-        self._port = port
+        self.port = port
         self._router = router
         self._forwarder = forwarder
         self._mesh = mesh
@@ -144,9 +144,9 @@ class MeshDestination:
 
     def addresses_at(self, local: str) -> tuple[Address, ...]:
         """Where this node can be dialled, as a peer is told that sees it at the local address of its link."""
-        if self._port is None or not local or self._mesh.settings.nat:
+        if self.port is None or not local or self._mesh.settings.nat:
             return ()
-        return (Address(local, self._port),)
+        return (Address(local, self.port),)
 
     def link_up(
         self, wire: Wire, sample: Sample, capabilities: Capabilities, dialled: bool, now: float

@@ -653,9 +653,10 @@ class Mesh:
     # --- time
 
     def reconfigure(self, settings: Settings, now: float) -> None:
-        """How many parents streams have from now on, and for how long; all else is as it was."""
-        feeds, groups, rotate = settings.feeds, settings.feeds_groups, settings.rotate
-        self.settings = self.settings._replace(feeds=feeds, feeds_groups=groups, rotate=rotate)
+        """How many parents streams have from now on, and for how long, and whether this node can be dialled;
+        all else is as it was."""
+        feeds, groups, rotate, nat = settings.feeds, settings.feeds_groups, settings.rotate, settings.nat
+        self.settings = self.settings._replace(feeds=feeds, feeds_groups=groups, rotate=rotate, nat=nat)
         for feed in self.feeds.values():
             feed.wake(now)
 
