@@ -379,6 +379,8 @@ class Feed:
         if (self.top - sequence) & MASK > self._near:
             gaps.clear()
             self.top = gaps.mark = sequence
+            for theirs in self.theirs.values():
+                theirs.highest = -1  # or what they said last would be more than they say from now on
         elif gaps.numbers:
             is_resent = flags & RETRANSMITTED
             self.counters.filled += sequence in gaps.numbers and not is_resent and self.second is not None

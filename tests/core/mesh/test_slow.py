@@ -129,6 +129,19 @@ class Led(SynchronousTestCase):
         self.assertEqual(39, self.lone.feed().top)
         self.assertGreater(self.taken, 20 + 14)  # all since nothing had come for three seconds
 
+    def test_what_others_said_of_numbers_that_are_no_more_does_not_count(self) -> None:
+        other, pen = self.lone.neighbour(3)
+        for step in range(1, 4):
+            self.lone.feed().came_otherwise(20 + step * NEAR_NUMBERS, self.lone.now)
+        self.lone.accept(other, have(self.lone.feed().top, path=(7, 3)))  # it was led there, too
+        for _ in range(3):
+            self.go_on(5)
+            self.lone.accept(other, have(self.next - 1, path=(7, 3)))
+        self.next += 3  # lost, and the other has not sent them either
+        self.go_on(1)
+        self.lone.pass_time(1.0)
+        self.assertEqual((self.next - 1, []), (self.lone.feed().top, pen.of(Nack)))
+
 
 class Unanswered(SynchronousTestCase):
     """A graft that brings nothing."""
