@@ -31,6 +31,7 @@ DEFERRED_MOST = 1.0  # seconds of silence for which a parent may keep us waiting
 SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
 SLOW_PATIENCE = 0.3  # seconds in which a packet that others have comes from the parent, too
 LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
+FAR = 0.2  # seconds of round trip: until such a one has answered, somebody else may have been found
 ALONE_REST = 10.0  # seconds between two searches for somebody beside the silent one, for the same reason
 NEVER = float("inf")
 
@@ -104,7 +105,7 @@ class Silence:
         """Nobody has said that there is more: one whose way is not over who is lost is grafted all the same.
 
         It becomes the parent by sending data, so that no loop comes of it; if it does not, it is pruned.
-        Where there is nobody beside who is lost, others are looked for at once.
+        Where there is nobody beside who is lost, or only one far away, others are looked for at once.
         """
         if now >= self._leap_at:
             self._leaps = 0
@@ -125,7 +126,12 @@ class Silence:
         if best is not None:
             self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
             upstream.graft(best, now)
-        elif now >= self._alone_until and not self._feed.is_shared:  # which pauses as many senders happen to
+        if best is None or best.rtt > FAR:
+            self._look_besides(now)
+
+    def _look_besides(self, now: float) -> None:
+        """Nobody who is known, or is near, could help; but the streams that many senders share just pause."""
+        if now >= self._alone_until and not self._feed.is_shared:
             self._alone_until = now + ALONE_REST
             self._feed.search(now)
 

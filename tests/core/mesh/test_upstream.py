@@ -137,6 +137,18 @@ class FedTest(TestCase):
                 lone.accept(self.other, have(number, path=path))
         self.assertEqual(lone.mesh.counters.searches, 1)
 
+    def test_who_leaps_to_one_far_away_looks_for_others_meanwhile(self) -> None:
+        lone = self.lone
+        self.lone.mesh.link_down(self.other, lone.now)
+        for rtt, searches in (0.15, 0), (0.5, 1):
+            far, pen = lone.neighbour(int(rtt * 100), rtt)
+            lone.accept(far, have(lone.feed().top, path=(7, 9)))
+            lone.pass_time(0.15)
+            self.assertEqual((len(pen.of(Graft)), lone.mesh.counters.searches), (1, searches))
+            lone.mesh.link_down(far, lone.now)
+            lone.data(self.parent, lone.feed().top + 1)
+            lone.pass_time(0.01)
+
     def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
         third, third_pen = self.lone.neighbour(5, 0.03)
         self.lone.accept(self.other, have(200, path=(7, 3)))
