@@ -11,8 +11,9 @@ from multicastmw.core.identity import node_id
 # What we chose.
 NODES_MAX = 1_024  # as many as may have links; who was seen longest ago goes first
 ADDRESSES_MAX = 4  # of one
-TOLD_AFTER = 10.0  # seconds: most links that are opened for a look are closed before
-TOLD_AT_ONCE = 2  # names in one message
+TOLD_EVERY = (
+    10.0  # seconds between two names over one link; most that are opened for a look are closed before
+)
 
 
 class Called:
@@ -57,18 +58,19 @@ class Called:
 
 
 class Telling:
-    """Whose names one link has told: each once and few at a time, as they are for people alone."""
+    """Whose names one link has told: each once and one at a time, as they are for people alone."""
 
     def __init__(self, now: float) -> None:
-        self._begins = now + TOLD_AFTER
+        self._rests_until = now + TOLD_EVERY
         self._told: dict[int, None] = {}
 
     def of(self, nodes: Iterable[int], now: float) -> list[int]:
-        """Those of these that it tells now."""
-        if now < self._begins:
+        """The one of these that it tells now, if any."""
+        if now < self._rests_until:
             return []
-        new = [node for node in nodes if node not in self._told][:TOLD_AT_ONCE]
+        new = [node for node in nodes if node not in self._told][:1]
         for node in new:
+            self._rests_until = now + TOLD_EVERY
             self._told[node] = None
             if len(self._told) > NODES_MAX:
                 del self._told[next(iter(self._told))]

@@ -6,8 +6,7 @@ from multicastmw.core.events import Limit, NeighbourMoved, OwnName, SameNodeTwic
 from multicastmw.core.haunts import (
     ADDRESSES_MAX,
     NODES_MAX,
-    TOLD_AFTER,
-    TOLD_AT_ONCE,
+    TOLD_EVERY,
     Called,
     Haunts,
     Telling,
@@ -96,7 +95,7 @@ class Names(Case):
         super().setUp()
         self.near = MeshNode(self.world, "near", Settings(uplink=20_000))
         self.world.connect(self.near, self.hub)
-        self.world.run(TOLD_AFTER + 1)
+        self.world.run(TOLD_EVERY + 1)
         self.sample = Sample(self.node, (Address("192.0.2.9", 4600),), 0, 10, 0)
 
     def says(self, *samples: Sample) -> None:
@@ -109,20 +108,19 @@ class Names(Case):
         self.assertEqual(self.far, self.hub.room.called.name(self.node))
         self.assertNotIn(self.node, self.hub.room.called.names)
         telling = Telling(0.0)
-        told = self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,)), telling, 1, TOLD_AFTER)
+        told = self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,)), telling, 1, TOLD_EVERY)
         self.assertEqual((Named(self.node, self.far),), told.names)
 
-    def test_each_is_told_once_few_at_a_time_and_over_links_that_last(self) -> None:
+    def test_each_is_told_once_one_at_a_time_and_over_links_that_last(self) -> None:
         telling = Telling(100.0)
-        nodes = range(2 * TOLD_AT_ONCE)
-        self.assertEqual([], telling.of(nodes, 100.0 + TOLD_AFTER - 1))
-        found = [telling.of(nodes, 100.0 + TOLD_AFTER + again) for again in range(3)]
-        self.assertEqual([[0, 1], [2, 3], []], found)
+        self.assertEqual([], telling.of([0, 1], 99.0 + TOLD_EVERY))
+        found = [telling.of([0, 1], 100.0 + TOLD_EVERY * times / 2) for times in range(2, 8)]
+        self.assertEqual([[0], [], [1], [], [], []], found)
 
     def test_both_ends_know_their_own(self) -> None:
         hub, near = self.hub, self.near
         samples = tuple(self.sample._replace(node=node.id) for node in (hub, near))
-        told = hub.room.named(Peers(GROUP, 1, 0, samples), Telling(0.0), near.id, TOLD_AFTER)
+        told = hub.room.named(Peers(GROUP, 1, 0, samples), Telling(0.0), near.id, TOLD_EVERY)
         self.assertEqual((), told.names)
 
     def test_nobody_is_named_who_is_not_in_the_samples_or_not_known(self) -> None:
@@ -151,7 +149,7 @@ class Names(Case):
     def test_what_was_told_is_bounded(self) -> None:
         telling = Telling(0.0)
         for node in range(2 * NODES_MAX):
-            telling.of([node], TOLD_AFTER)
+            telling.of([node], TOLD_EVERY * (node + 1))
         self.assertEqual(len(telling._told), NODES_MAX)
 
     def test_what_is_heard_is_bounded(self) -> None:
