@@ -217,7 +217,9 @@ class Silence:
         best, rank_of_best = None, (2, 2, NEVER)
         horizon = now - self._feed.fresh_within
         for neighbour, theirs in self._feed.theirs.items():
-            if self._feed.is_upstream(neighbour) or theirs.at < horizon or now < theirs.refused_until:
+            if self._feed.is_upstream(neighbour) or theirs.at < horizon:
+                continue
+            if now < theirs.refused_until and not theirs.may_have_lost_it():
                 continue
             if not self._is_ahead(neighbour, theirs):
                 continue

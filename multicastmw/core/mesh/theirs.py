@@ -100,5 +100,9 @@ class Theirs:
         self.refused(0, min(MUTE_REST_MOST, MUTE_REST * 2**self.mutes), now)
         self.mutes = min(self.mutes + 1, 8)
 
+    def may_have_lost_it(self) -> bool:
+        """It did not answer one graft, and has spoken since: the graft may not have come there."""
+        return self.mutes == 1 and self.refused_for == 0 and self.at > self.refused_at
+
     def refused(self, refusal: int, back_off: float, now: float) -> None:
         self.refused_at, self.refused_for, self.refused_until = now, refusal, now + back_off

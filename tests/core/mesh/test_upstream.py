@@ -93,6 +93,13 @@ class FedTest(TestCase):
         self.assertEqual(graft.sequence, 204)
         self.assertEqual(graft.missing, (Range(201, 202), Range(204, 204)))  # the next one too: urgent
 
+    def test_of_who_does_not_answer_and_speaks_the_graft_may_be_lost_and_it_is_asked_once_more(self) -> None:
+        self.lone.pass_time(0.15)
+        for highest in 205, 215, 225, 235:
+            self.lone.accept(self.other, have(highest))
+            self.lone.pass_time(0.1)
+        self.assertEqual(len(self.other_pen.of(Graft)), 2)
+
     def test_silence_of_which_nobody_says_anything_is_polled(self) -> None:
         self.lone.accept(self.other, have(200))
         self.lone.pass_time(0.25)
