@@ -95,7 +95,7 @@ class Wire:
         self.link, self.near, self.far = link, near, far
         self.rtt: float | None = rtt
         self.way = far.index, far.data, link
-        self._telling = Telling(near.world.loop.now)
+        self._telling = Telling((near.id, far.id), near.world.loop.now)
 
     def say(self, message: MeshMessage, now: float) -> None:
         far = self.far
@@ -107,8 +107,7 @@ class Wire:
         else:
             bytes_ = size(message)
             if isinstance(message, Peers):
-                named = (each.node for each in message.samples if each.node not in (self.near.id, far.id))
-                bytes_ += NAMED * len(self._telling.of(named, now))
+                bytes_ += NAMED * len(self._telling.of((each.node for each in message.samples), now))
             network.stream(self.near.index, far.index, bytes_, True, far.message, self.link, message)
 
     def resend(self, stored: Stored, low_water: int, now: float) -> int:

@@ -11,9 +11,7 @@ from multicastmw.core.identity import node_id
 # What we chose.
 NODES_MAX = 1_024  # as many as may have links; who was seen longest ago goes first
 ADDRESSES_MAX = 4  # of one
-TOLD_EVERY = (
-    10.0  # seconds between two names over one link; most that are opened for a look are closed before
-)
+TOLD_EVERY = 10.0  # seconds between two names over one link: those that are opened for a look have none
 
 
 class Called:
@@ -58,9 +56,13 @@ class Called:
 
 
 class Telling:
-    """Whose names one link has told: each once and one at a time, as they are for people alone."""
+    """Whose names one link has told: each once and one at a time, as they are for people alone.
 
-    def __init__(self, now: float) -> None:
+    Its two `ends` know their own.
+    """
+
+    def __init__(self, ends: tuple[int, int], now: float) -> None:
+        self._ends = ends
         self._rests_until = now + TOLD_EVERY
         self._told: dict[int, None] = {}
 
@@ -68,7 +70,7 @@ class Telling:
         """The one of these that it tells now, if any."""
         if now < self._rests_until:
             return []
-        new = [node for node in nodes if node not in self._told][:1]
+        new = [node for node in nodes if node not in self._told and node not in self._ends][:1]
         for node in new:
             self._rests_until = now + TOLD_EVERY
             self._told[node] = None

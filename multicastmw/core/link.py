@@ -553,7 +553,7 @@ class Link:
         elif self._may_speak:
             self.counters.said += 1
             if isinstance(message, Peers):
-                message = self.room.named(message, self._telling, self.node, now)
+                message = self.room.named(message, self._telling, now)
             self._control(encode(message), now)
 
     def resend(self, stored: bytes, low_water: int, now: float) -> int:
@@ -598,7 +598,7 @@ class Link:
         self._intake.longest_is(self.room.message_max)
         self._liveness = Liveness(self._patience, opened.keep_alive, now, self.room.pick)
         self._trips = TripsOverTcp(now)
-        self._telling = Telling(now)
+        self._telling = Telling((self.room.here.node, opened.node), now)
         self.longest_patience = max(self._patience, opened.keep_alive)
         if opened.data_port and self.room.here.data_port:
             self._peers_token = opened.data_port.token

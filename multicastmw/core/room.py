@@ -170,12 +170,10 @@ class Room:
             capabilities=self.mesh.capabilities(), addresses=self.mesh.addresses_at(address)
         )
 
-    def named(self, peers: Peers, telling: Telling, far: int, now: float) -> Peers:
-        """The same with names of those whom it tells of, as far as they are known; not of its two ends."""
+    def named(self, peers: Peers, telling: Telling, now: float) -> Peers:
+        """The same with names of those whom it tells of, as far as they are known."""
         known = {
-            node: name
-            for node in (each.node for each in peers.samples)
-            if node not in (far, self.here.node) and (name := self.called.known(node))
+            node: name for node in (each.node for each in peers.samples) if (name := self.called.known(node))
         }
         return peers._replace(names=tuple(Named(node, known[node]) for node in telling.of(known, now)))
 

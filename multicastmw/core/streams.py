@@ -178,9 +178,13 @@ class Streams:
         origin, _, _, count = key
         stream = self.coming[key] = Stream(origin, count, route, Window(self._budget), share, feed)
         share.streams += 1
-        if feed is not None:
-            feed.order.give = partial(self._give, route)
+        self._gives(stream)
         return stream
+
+    def _gives(self, stream: Stream) -> None:
+        """What waits in its feed for earlier packets goes on by its route."""
+        if stream.feed is not None:
+            stream.feed.order.give = partial(self._give, stream.route)
 
     def _began(self, stream: Stream, now: float) -> None:
         """Others are told of it; not of a shared tree's, which no kernel forwards and no static link gets."""
@@ -204,8 +208,8 @@ class Streams:
             stream.epoch = stream.left_epoch
             group, source = stream.route.channel
             stream.feed = self._feed(stream.origin, group, source, ingress, now) if self.feeder else None
+            self._gives(stream)
             if stream.feed is not None:
-                stream.feed.order.give = partial(self._give, stream.route)
                 known = stream.window.numbers()
                 if known and now - known.heard < STALE:
                     stream.feed.follows(known.top, ingress.neighbour, now)
@@ -270,8 +274,7 @@ class Streams:
                 if not self.feeder.has_room():
                     return
                 stream.feed = self.feeder.begins(origin ^ count, group, source, now)
-                if stream.feed is not None:
-                    stream.feed.order.give = partial(self._give, stream.route)
+                self._gives(stream)
 
     def sweep(self, now: float, unheard: float) -> None:
         """Forgets the streams that were unheard for so many seconds, and routes that have none left."""

@@ -22,19 +22,7 @@ IP_HEADER, ICMP_HEADER = 20, struct.Struct("!BBHHH")  # type, code, checksum, id
 IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2  # linux/in.h: do not cut
 
 # What we chose.
-LENGTHS = (
-    1492,
-    1480,
-    1460,
-    1440,
-    1420,
-    1400,
-    1380,
-    1340,
-    1280,
-    1000,
-    700,
-)  # of IP packets, as tunnels have them
+LENGTHS = 1492, 1480, 1460, 1440, 1420, 1400, 1380, 1340, 1280, 1000, 700  # of IP packets, as tunnels have
 SHORT = 100  # passes everywhere
 ROUNDS, ROUND = 4, 0.5  # seconds
 PEERS_MAX = 16

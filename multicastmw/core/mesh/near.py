@@ -245,17 +245,18 @@ class Near:
                 self.distances[each.node] = known._replace(before=circle.ways.told_before(each))
         self._judge_at = min(self._trials.values(), default=NEVER)
         merit, spares = circle.ways.merits(), circle.ways.spares()
+
+        def stays(each: Neighbour) -> bool:
+            return each in spares or circle.ways.in_use(each)
+
         near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)
         besides = near[NEAR + len(self._trials) :]
         for worst in besides:
-            if worst not in self._trials and worst not in spares and not circle.ways.in_use(worst):
+            if worst not in self._trials and not stays(worst):
                 circle.part(worst, now)
         others = [each for each, is_near in circle.active.items() if not is_near]
         others += [each for each in besides if each in spares]  # which are as good as random ones
         if len(others) > circle.wants - NEAR and len(circle.active) > circle.wants:
-            idle = [
-                each for each in others
-                if each.dialled and each not in spares and not circle.ways.in_use(each)
-            ]  # fmt: skip
+            idle = [each for each in others if each.dialled and not stays(each)]
             if idle:
                 circle.part(max(idle, key=merit), now)

@@ -6,6 +6,8 @@ dead, or far: one who has spoken since and would answer sooner takes its place. 
 told (STALL), so that they wait for their head.
 """
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.neighbour import Neighbour
@@ -112,17 +114,9 @@ class Silence:
         upstream = self._upstream
         if upstream.joining or now < self._deferred_until or self._leaps >= LEAPS:
             return
-        best, rank_of_best = None, (2, 2, NEVER)
-        for neighbour, theirs in self._feed.theirs.items():
-            if not self._is_beside(lost, neighbour, theirs, now):
-                continue
-            rank = (
-                int(not upstream.has_room(neighbour, theirs)),
-                int(theirs.at <= upstream.fed_at),
-                neighbour.rtt / (1 + min(theirs.free, 3)),
-            )
-            if rank < rank_of_best:
-                best, rank_of_best = neighbour, rank
+        best = self._best(
+            lambda neighbour, theirs: self._is_beside(lost, neighbour, theirs, now), upstream.fed_at
+        )
         if best is not None:
             self._leaps, self._leap_at = self._leaps + 1, now + LEAP_REST
             upstream.graft(best, now)
@@ -213,24 +207,34 @@ class Silence:
 
     def _best_ahead(self, now: float) -> Neighbour | None:
         """Of those who have more than we do."""
-        upstream = self._upstream
-        best, rank_of_best = None, (2, 2, NEVER)
-        horizon = now - self._feed.fresh_within
-        for neighbour, theirs in self._feed.theirs.items():
-            if self._feed.is_upstream(neighbour) or theirs.at < horizon:
-                continue
-            if now < theirs.refused_until and not theirs.may_have_lost_it():
-                continue
-            if not self._is_ahead(neighbour, theirs):
-                continue
-            rank = (
-                int(not upstream.has_room(neighbour, theirs)),
-                int(theirs.at <= upstream.fed_at + GUARD),  # who has spoken since is alive
+        return self._best(
+            lambda neighbour, theirs: self._may_repair(neighbour, theirs, now),
+            self._upstream.fed_at + GUARD,
+        )
+
+    def _may_repair(self, neighbour: Neighbour, theirs: Theirs, now: float) -> bool:
+        """Has it more, as it has said lately, and has it not just refused?"""
+        return (
+            not self._feed.is_upstream(neighbour)
+            and theirs.at >= now - self._feed.fresh_within
+            and (now >= theirs.refused_until or theirs.may_have_lost_it())
+            and self._is_ahead(neighbour, theirs)
+        )
+
+    def _best(self, may: Callable[[Neighbour, Theirs], bool], since: float) -> Neighbour | None:
+        """Of those who may: who has room, then who has spoken since then, and so is alive, then who is near
+        and has places."""
+        ranked = [
+            (
+                int(not self._upstream.has_room(neighbour, theirs)),
+                int(theirs.at <= since),
                 neighbour.rtt / (1 + min(theirs.free, 3)),
+                neighbour,
             )
-            if rank < rank_of_best:
-                best, rank_of_best = neighbour, rank
-        return best
+            for neighbour, theirs in self._feed.theirs.items()
+            if may(neighbour, theirs)
+        ]
+        return min(ranked, key=itemgetter(0, 1, 2))[-1] if ranked else None
 
     def _hasten(self, now: float) -> None:
         """Who is asked already may be dead, or far: one who would answer sooner is asked instead."""

@@ -13,6 +13,7 @@ parent (second.py), and the first may change by the clock (rotation.py).
 """
 
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.better import Better
@@ -20,7 +21,7 @@ from multicastmw.core.mesh.conduct import DROPPED, LOST, UNANSWERED
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.numbers import MASK, ahead
 from multicastmw.core.mesh.rotation import Rotation
-from multicastmw.core.mesh.second import Second
+from multicastmw.core.mesh.second import Second, shared
 from multicastmw.core.mesh.settings import (
     EARLY,
     GRAFT_PATIENCE,
@@ -107,17 +108,15 @@ class Upstream:
 
     def spare(self) -> Neighbour | None:
         """The nearest to the origin of those whose way passes no node that is between the origin and here."""
-        between = set(self.path()[1:-1])
-        best, way_of_best = None, NEVER
-        if not between:
+        feed, here = self._feed, self.path()
+        if len(here) < 3:
             return None
-        for neighbour, theirs in self._feed.theirs.items():
-            way = theirs.way(neighbour.rtt)
-            if way >= way_of_best or not theirs.path or neighbour in self._feed.children:
-                continue
-            if between.isdisjoint(theirs.path[1:]) and self._feed.short not in theirs.path:
-                best, way_of_best = neighbour, way
-        return best
+        apart = (
+            (theirs.way(neighbour.rtt), neighbour)
+            for neighbour, theirs in feed.theirs.items()
+            if theirs.path and neighbour not in feed.children and not shared(here, theirs.path)
+        )
+        return min(apart, key=itemgetter(0), default=(NEVER, None))[1]
 
     def is_straight(self, direct: float) -> bool:
         """Is the way about as short as it can be, where the origin is so many seconds of round trip away?"""

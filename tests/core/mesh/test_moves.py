@@ -107,12 +107,12 @@ class Names(Case):
         self.says(self.sample)
         self.assertEqual(self.far, self.hub.room.called.name(self.node))
         self.assertNotIn(self.node, self.hub.room.called.names)
-        telling = Telling(0.0)
-        told = self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,)), telling, 1, TOLD_EVERY)
+        telling = Telling((1, 2), 0.0)
+        told = self.hub.room.named(Peers(GROUP, 1, 0, (self.sample,)), telling, TOLD_EVERY)
         self.assertEqual((Named(self.node, self.far),), told.names)
 
     def test_each_is_told_once_one_at_a_time_and_over_links_that_last(self) -> None:
-        telling = Telling(100.0)
+        telling = Telling((8, 9), 100.0)
         self.assertEqual([], telling.of([0, 1], 99.0 + TOLD_EVERY))
         found = [telling.of([0, 1], 100.0 + TOLD_EVERY * times / 2) for times in range(2, 8)]
         self.assertEqual([[0], [], [1], [], [], []], found)
@@ -120,7 +120,7 @@ class Names(Case):
     def test_both_ends_know_their_own(self) -> None:
         hub, near = self.hub, self.near
         samples = tuple(self.sample._replace(node=node.id) for node in (hub, near))
-        told = hub.room.named(Peers(GROUP, 1, 0, samples), Telling(0.0), near.id, TOLD_EVERY)
+        told = hub.room.named(Peers(GROUP, 1, 0, samples), Telling((hub.id, near.id), 0.0), TOLD_EVERY)
         self.assertEqual((), told.names)
 
     def test_nobody_is_named_who_is_not_in_the_samples_or_not_known(self) -> None:
@@ -147,7 +147,7 @@ class Names(Case):
         self.assertEqual({1: "lima", 2: "rome"}, called.all())
 
     def test_what_was_told_is_bounded(self) -> None:
-        telling = Telling(0.0)
+        telling = Telling((1, 2), 0.0)
         for node in range(2 * NODES_MAX):
             telling.of([node], TOLD_EVERY * (node + 1))
         self.assertEqual(len(telling._told), NODES_MAX)
