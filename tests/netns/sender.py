@@ -3,7 +3,8 @@
 Started by kit.py in a namespace as `python -IS sender.py JSON`; needs the standard library alone.
 Keys: device, state (the file that its JSON goes to), rate (rounds a second; 0: all at once), count (rounds;
 0: until SIGTERM), streams: [{group, port, ttl, size (of the payload), source ("": the kernel's choice)}].  A
-round is one datagram of each stream.
+round is one datagram of each stream.  A sender that was held up goes on at its rate: what the machine did to
+it would else come at once, and no queue has room for seconds of it.
 """
 
 import json
@@ -18,6 +19,7 @@ import zlib
 HEAD = struct.Struct("!4sIIIQ")  # magic, sequence, size, CRC-32 of what follows the head, sent at (ns)
 MAGIC = b"MCMW"
 TOLD_EVERY = 0.05
+CAUGHT_UP = 0.1  # seconds of datagrams that are sent at once after a pause, and no more
 
 
 def payload(sequence: int, size: int) -> bytes:
@@ -50,15 +52,16 @@ def main() -> None:
     streams = [(opened(told["device"], stream), stream["size"]) for stream in told["streams"]]
     state = {"sent": 0, "errors": 0, "done": False, "began": time.monotonic()}
     rate, count = told["rate"], told["count"]
-    tell_at = 0.0
+    tell_at, late = 0.0, 0.0
     while not ended and (not count or state["sent"] < count):
         now = time.monotonic()
         if now >= tell_at:
             tell(told["state"], state)
             tell_at = now + TOLD_EVERY
-        due = state["began"] + state["sent"] / rate if rate else now
+        due = state["began"] + late + state["sent"] / rate if rate else now
         if due > now:
             time.sleep(due - now)
+        late += max(0.0, now - due - CAUGHT_UP)
         for sock, size in streams:
             try:
                 sock.send(payload(state["sent"], size))

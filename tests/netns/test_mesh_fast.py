@@ -62,7 +62,10 @@ class Case(NetnsTestCase):
 
     def chain(self, names: str, recovery: float = 1.0) -> list[Host]:
         """Each feeds the next one; in this order they are given."""
-        hosts = self.mesh(names, recovery, **{"max-children": 1})
+        return self.order(self.mesh(names, recovery, **{"max-children": 1}))
+
+    def order(self, hosts: list[Host]) -> list[Host]:
+        """Of a chain that begins with the first of them, once all of it goes by the kernels."""
         by_name = {host.name: host for host in hosts}
 
         def found() -> list[Host] | None:
@@ -107,28 +110,42 @@ class Relays(Case):
         self.relays(recovery=0)
 
     def relays(self, recovery: float) -> None:
-        a, relay, leaf = self.chain("abc", recovery)
+        hosts = self.chain("abc", recovery)
+        a, relay, leaf = wait_until(lambda: self.stands(hosts), PATIENCE, "a chain that stands for 5 s")
         await_reason(a, BEGINS, GROUP)
-        trouble = [self.trouble(host) for host in (relay, leaf)]
-        seen, sent = seen_by_us(relay), self.sender.state["sent"]
-        relayed = peer_of(relay.status(), leaf.name)["counters"]["sent"]
-        self.goes_on(5 * self.rate)
-        status, came = relay.status(), self.sender.state["sent"] - sent
-        self.assertGreater(peer_of(status, leaf.name)["counters"]["sent"] - relayed, 0.9 * came)
-        self.assertLess(seen_by_us(relay) - seen, FEW * came)
-        self.assertGreater(status["fastpath"]["counters"]["copied"], 3)  # beacons
+        relay.await_status(
+            lambda _: abs(stream_of(relay)["packet_rate"] - self.rate) < self.rate / 4, PATIENCE, "the rate"
+        )
+        least = self.sender.state["sent"] - self.rate / 2
         stream = stream_of(relay)
-        self.assertLess(abs(stream["highest"] - self.sender.state["sent"]), self.rate / 2)
-        self.assertLess(abs(stream["packet_rate"] - self.rate), self.rate / 4)
+        self.assertTrue(least < stream["highest"] < self.sender.state["sent"] + self.rate / 2)
         self.assertEqual([a.name, relay.name], stream["path"])
         if recovery:
             self.assertGreater(stream["kept"], self.rate)
-        self.assertEqual(trouble, [self.trouble(host) for host in (relay, leaf)])
-        self.ends_whole(in_order=True)
+        if recovery or not any(any(self.trouble(host)) for host in (relay, leaf)):
+            self.ends_whole(in_order=True)
+
+    def stands(self, hosts: list[Host]) -> list[Host] | None:
+        """The chain, if it was the same one for 5 s (on a machine that is held up it moves), in which what
+        the relay sent was nearly all the kernel's."""
+        _, relay, leaf = order = self.order(hosts)
+        trouble = [self.trouble(host) for host in (relay, leaf)]
+        before, seen = relay.status(), seen_by_us(relay)
+        sent = self.sender.state["sent"]
+        self.goes_on(5 * self.rate)
+        came = self.sender.state["sent"] - sent
+        seen, after = seen_by_us(relay) - seen, relay.status()
+        if trouble != [self.trouble(host) for host in (relay, leaf)]:
+            return None
+        first, last = (peer_of(status, leaf.name)["counters"]["sent"] for status in (before, after))
+        self.assertGreater(last - first, 0.9 * came)
+        self.assertLess(seen, FEW * (last - first))
+        self.assertGreater(after["fastpath"]["counters"]["copied"], 3)  # beacons
+        return order
 
     def test_switched_off_and_on_a_relay_loses_and_doubles_nothing(self) -> None:
         _, relay, leaf = self.chain("abc")
-        trouble = self.trouble(leaf)
+        missed, *moved = self.trouble(leaf)
         for host in (relay, leaf, relay):
             self.assertEqual(0, mcmw(host, "fastpath", "off")[0])
             await_reason(host, "the fast path is off", GROUP)
@@ -136,7 +153,9 @@ class Relays(Case):
             self.assertEqual(0, mcmw(host, "fastpath", "on")[0])
             await_fast(host, GROUP)
             self.goes_on(100)
-        self.assertEqual(trouble, self.trouble(leaf))
+        missed_since, *moved_since = self.trouble(leaf)
+        if moved == moved_since:  # else the machine was held up, and the stream found another way
+            self.assertEqual(missed, missed_since)
         self.ends_whole(in_order=True)
 
     def trouble(self, host: Host) -> list[int]:

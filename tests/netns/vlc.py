@@ -91,7 +91,7 @@ class Watcher:
         return str(wait_until(lambda: self._sessions().get(name), PATIENCE, where))
 
     def play(self, number: str) -> None:
-        self._ask("status", command="pl_play", id=number)
+        self._tell("pl_play", id=number)
 
     def overflows(self) -> int:
         """Datagrams for which the kernel found a program's socket full, on this host."""
@@ -100,7 +100,7 @@ class Watcher:
         return int(dict(zip(names, values, strict=True))["RcvbufErrors"])
 
     def stop(self) -> None:
-        self._ask("status", command="pl_stop")
+        self._tell("pl_stop")
 
     def terminate(self) -> None:
         self.process.terminate()
@@ -124,11 +124,23 @@ class Watcher:
             raise LabError(f"{self.process.title} ended with code {code}: {self.process.last_words()}")
         let_pass(max(0.0, self._looked_at + LOOK_EVERY - time.monotonic()))
         self._looked_at = time.monotonic()
+        playlist = self._answer("playlist")
+        return next((node for node in tree(playlist) if node["name"] == SAP), None) if playlist else None
+
+    def _tell(self, command: str, **query: str) -> None:
+        """Said until it is answered: a busy VLC closes connections; what is said twice does no harm."""
+        wait_until(
+            lambda: self._answer("status", command=command, **query) is not None,
+            PATIENCE,
+            f"VLC on {self.host.name} answers {command}",
+        )
+
+    def _answer(self, what: str, **query: str) -> dict[str, Any] | None:
+        """None: it is not listening yet, or its interface is not ready."""
         try:
-            playlist = self._ask("playlist")
+            return self._ask(what, **query)
         except (OSError, http.client.HTTPException, json.JSONDecodeError):
-            return None  # not yet listening, or its interface is not ready
-        return next((node for node in tree(playlist) if node["name"] == SAP), None)
+            return None
 
     def _ask(self, what: str, **query: str) -> dict[str, Any]:
         connection = http.client.HTTPConnection("127.0.0.1", HTTP, timeout=PATIENCE)
