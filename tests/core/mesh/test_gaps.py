@@ -20,8 +20,8 @@ from multicastmw.core.mesh.settings import (
     Settings,
 )
 from multicastmw.wire.data import RETRANSMITTED
-from multicastmw.wire.mesh import ASKED_MAX, Graft, Have, Nack, Range
-from tests.core.mesh.kit import KEY, RATE, UPLINK, Hall, Lone, have
+from multicastmw.wire.mesh import ASKED_MAX, Graft, Have, Nack, Range, StreamKey
+from tests.core.mesh.kit import GROUP, KEY, ORIGIN, RATE, SIZE, UPLINK, Hall, Lone, have
 
 
 class GapsTest(TestCase):
@@ -255,6 +255,20 @@ class GapsTest(TestCase):
     def test_a_nack_for_everything_brings_what_the_bound_and_the_uplink_allow(self) -> None:
         self.lone.accept(self.other, Nack(KEY, (Range(0, 0xFFFFFFFF),)))
         self.assertLessEqual(len(self.other_pen.resent), 256)
+
+    def test_what_is_sent_again_is_a_quarter_of_the_uplink(self) -> None:
+        mesh, seconds = Lone(Settings(uplink=8_000)).mesh, 10
+        ticks = (100.0 + tick / 1_000 for tick in range(seconds * 1_000))
+        kbits = sum(mesh.may_resend(SIZE, now) for now in ticks) * SIZE * 8 / 1_000
+        self.assertTrue(2_000 * seconds < kbits < 2_000 * (seconds + 1.5), kbits)  # and what may go at once
+
+    def test_all_streams_together_keep_no_more_than_64_mib(self) -> None:
+        mesh = self.lone.mesh
+        self.assertEqual((8 << 20) // SIZE, mesh.kept_most(SIZE))
+        for number in range(1, 128):
+            mesh.begin(StreamKey(ORIGIN, GROUP, number), self.lone.now)
+        self.assertEqual(128, len(mesh.feeds))
+        self.assertLessEqual(128 * mesh.kept_most(SIZE) * SIZE, 64 << 20)
 
 
 class WrapTest(TestCase):
