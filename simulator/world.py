@@ -11,7 +11,8 @@ from simulator.loop import Loop
 from simulator.network import Network
 from simulator.node import DIAL_TIMEOUT, IDLE_BYTES, Link, Node
 
-# Seconds until a link whose peer is dead is down: with a timeout of 10 s a real one takes 2.5 to 10, 7.3 in the mean.
+# Seconds until a link whose peer is dead is down.  A real one takes 2.5 to 10 (keepalive-timeout = 10), 7.3
+# in the mean.
 SILENT = 5.5, 8.0
 
 
