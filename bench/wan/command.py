@@ -113,6 +113,10 @@ def film(*, nodes: int, seconds: float, every: float, back: float, loss: float, 
     show(found)
     if rows:
         _show_beside(rows)
+    if wrong := truth.untrue(rows):
+        raise click.ClickException(
+            f"real nodes differ by more than {truth.WITHIN:.0%} from the simulator: {'; '.join(wrong)}"
+        )
 
 
 def show(film: Film) -> None:

@@ -9,6 +9,8 @@ from bench.wan.report import Film
 from simulator.film import Outcome, Plan, play
 
 RUNS = 5  # simulated films, each with a seed of its own
+WITHIN = 0.5  # of what it says, real outages may be longer or shorter
+OUTAGE = "outage, "
 
 
 class Beside(NamedTuple):
@@ -40,7 +42,7 @@ def simulated(names: Sequence[str], delays: Mapping[tuple[str, str], float], chi
 def beside(film: Film, runs: Sequence[Outcome]) -> list[Beside]:
     """What is to be compared, times in ms."""
     gaps = outages(film)
-    never = [seen for seen in film.seen.values() if not seen.killed]
+    never = [seen for seen in film.seen.values() if not seen.killed] or list(film.seen.values())
     kills = max(1, len(film.kills))
     before = sum(len(kill.cut_off_before) for kill in film.kills)
     counts = [
@@ -48,12 +50,21 @@ def beside(film: Film, runs: Sequence[Outcome]) -> list[Beside]:
         ("in a second before it", before / kills, [run.before / run.kills for run in runs]),
     ]
     times = [
-        ("outage, median", median(gaps or [0.0]), [median(run.gaps or [0.0]) * 1000 for run in runs]),
-        ("outage, worst", max(gaps, default=0.0), [max(run.gaps, default=0.0) * 1000 for run in runs]),
+        (f"{OUTAGE}median", median(gaps or [0.0]), [median(run.gaps or [0.0]) * 1000 for run in runs]),
+        (f"{OUTAGE}worst", max(gaps, default=0.0), [max(run.gaps, default=0.0) * 1000 for run in runs]),
         ("delay through the tree", median(s.delay_ms[0] for s in never), [r.delay * 1000 for r in runs]),
     ]
     return [
         Beside(name, real, middle(found), min(found), max(found))
         for middle, rows in ((mean, counts), (median, times))
         for name, real, found in rows
+    ]
+
+
+def untrue(rows: Sequence[Beside]) -> list[str]:
+    """The outages of which the simulator says too much or too little."""
+    return [
+        row.name
+        for row in rows
+        if row.name.startswith(OUTAGE) and abs(row.real - row.simulated) > WITHIN * row.simulated
     ]
