@@ -251,8 +251,11 @@ class Recovery:
         self._pace(sent)
 
     def _pace(self, sent: float) -> None:
-        """A quarter of the uplink; where that is not known, of what is sent (bytes/s) or of a usual one."""
-        whole = max(UPLINK_USUAL * 125, sent) if self._uplink is None else self._uplink * 125
+        """A quarter of the uplink; where that is not known, of what is sent (bytes/s) or of a usual one.
+
+        Nor is it where it is 0: a node that carries nothing for others sends on static links all the same.
+        """
+        whole = self._uplink * 125 if self._uplink else max(UPLINK_USUAL * 125, sent)
         rate = whole * RESENT_SHARE
         self._resends.fills_by(rate, max(BURST_LEAST, rate * BURST) if rate else 0.0)
 

@@ -449,5 +449,14 @@ class BoundTests(Chain):
         self.assertLess(self.resent_bytes(b) - began, 32_000 + 1.2 * 25_000)
         self.assertGreater(self.resent_bytes(b) - began, 32_000)
 
+    def test_who_carries_nothing_for_others_sends_its_own_again_all_the_same(self) -> None:
+        _, b, c = self.make()
+        b.room.recovery._uplink = 0
+        b.room.recovery._pace(0.0)
+        self.send(100)
+        self.nack(c, b, Range(60, 69))
+        self.world.run(1)
+        self.assertEqual(self.resent(b), 10)
+
     def resent_bytes(self, node: Node) -> int:
         return node.room.recovery.totals().resent_bytes
