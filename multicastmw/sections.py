@@ -157,7 +157,10 @@ class OverlayConfig:
         "A relay is also a place where members of groups find each other.",
     )
     max_children: int | None = option(
-        unless("", whole(0, 65_535)), "", "How many nodes this one feeds at most; empty: as its uplink can."
+        unless("", whole(0, 65_535)),
+        "",
+        "How many nodes this one feeds at most, each counted once for every stream that it gets;"
+        " empty: as its uplink can.",
     )
     feeds: int = option(
         whole(1, 2),

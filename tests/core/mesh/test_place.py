@@ -8,7 +8,7 @@ from multicastmw.core.mesh.place import Whereabouts, between
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.mesh.slots import Slots
 from multicastmw.wire.mesh import NOWHERE, Place
-from tests.core.mesh.kit import Lone
+from tests.core.mesh.kit import KEY, Lone
 
 PLACES = st.builds(
     Place,
@@ -62,6 +62,16 @@ class SlotsTest(TestCase):
         self.assertFalse(lone.mesh.slots.is_over(feed))
         feed.adopt(lone.neighbour(15)[0])
         self.assertTrue(lone.mesh.slots.is_over(feed))
+
+    def test_children_are_counted_once_for_each_stream(self) -> None:
+        lone = Lone(Settings(uplink=20_000, children=3))
+        parent, _ = lone.neighbour(2)
+        child, _ = lone.neighbour(3)
+        feeds = [lone.mesh.feed_for(KEY._replace(source=source), parent, lone.now) for source in (1, 2)]
+        for feed in filter(None, feeds):
+            feed.adopt(child)
+            feed.bits = 100.0
+        self.assertEqual([1, 1], [lone.mesh.slots.free(feed) for feed in feeds if feed])
 
     def test_what_is_not_known_carries_nothing(self) -> None:
         slots = Slots(Settings(uplink=0), list)
