@@ -39,11 +39,11 @@ def of_recovery(config: "Config") -> Iterator[str]:
 
 
 def _said(config: "Config") -> list[str]:
-    """Options that only a mesh has, where they ask for something."""
+    """Options that only a mesh has, where they ask for something: not uplink, which bounds what a static link
+    has sent again, and parity."""
     overlay = config.overlay
     found = {
         "seeds": bool(overlay.seeds),
-        "uplink": overlay.uplink is not None,
         "role": overlay.role != "member",
         "max-children": overlay.max_children is not None,
         "feeds": overlay.feeds != 1,

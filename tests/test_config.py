@@ -241,6 +241,9 @@ class WarningTests(ConfigCase):
         quiet = "[fastpath]\nmode = off\n[recovery]\ndeadline = 0\n[overlay]\nengine = static\n"
         self.assertEqual(self.read(A_NODE + quiet).warnings, ())
 
+    def test_an_uplink_is_heeded_on_static_links_too(self) -> None:
+        self.assertEqual(self.read(A_NODE + "[overlay]\nuplink = 5000\n").warnings, ())
+
     def test_what_a_mesh_cannot_mean_gets_a_line_each(self) -> None:
         mesh = "[overlay]\nengine = mesh\n"
         seeds, nowhere = "seeds = tcp:b:4600\n", "[listen]\nendpoint =\n"
