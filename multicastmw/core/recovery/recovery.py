@@ -257,7 +257,7 @@ class Recovery:
         """
         whole = self._uplink * 125 if self._uplink else max(UPLINK_USUAL * 125, sent)
         rate = whole * RESENT_SHARE
-        self._resends.fills_by(rate, max(BURST_LEAST, rate * BURST) if rate else 0.0)
+        self._resends.fills_by(rate, max(BURST_LEAST, rate * BURST))
 
     def _tell(self, now: float) -> None:
         """A round: what is quiet, to those whom it goes to."""
