@@ -62,9 +62,8 @@ def sample_of(
     if dialled and addresses and not known:
         known = (Address(seen_at, addresses[0].port),)
     others = tuple(address for address in addresses if address not in known)
-    return Sample(
-        node, (known + others)[:ADDRESSES_MAX], flags, capacity_of(capabilities.uplink), 0, capabilities.place
-    )
+    carries = capacity_of(capabilities.uplink if capabilities.children else 0)  # as it says of itself
+    return Sample(node, (known + others)[:ADDRESSES_MAX], flags, carries, 0, capabilities.place)
 
 
 class Wire(Protocol):

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.neighbour import sample_of
 from multicastmw.core.mesh.place import Whereabouts, between
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.mesh.slots import Slots
@@ -48,6 +49,12 @@ class PlaceTest(TestCase):
 
 
 class SlotsTest(TestCase):
+    def test_who_may_have_no_children_is_seen_by_neighbours_as_it_says_of_itself(self) -> None:
+        mesh = Lone(Settings(uplink=20_000, children=0)).mesh
+        said = mesh.sample()
+        seen = sample_of(said.node, said.addresses, mesh.capabilities(), "198.18.0.9", True)
+        self.assertEqual((0, 0), (said.capacity, seen.capacity))
+
     def test_four_fifths_of_the_uplink_are_slots_and_the_rest_is_for_a_moment(self) -> None:
         lone = Lone(Settings(uplink=5_000))
         neighbour, _ = lone.neighbour(2)
