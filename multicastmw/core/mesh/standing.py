@@ -42,10 +42,17 @@ class Standing:
     def is_there(self, member: int, is_there: bool, now: float) -> None:
         """It was dialled: did who told of it tell the truth?"""
         teller = self.records.is_there(member, is_there, now)
-        liar = self._mesh.neighbours.get(teller) if teller is not None else None
+        if teller is None:
+            return
+        mesh, why = self._mesh, "the members that it tells of are not there"
+        mesh.counters.false_samples += 1
+        liar = mesh.neighbours.get(teller)
         if liar is not None:
-            self._mesh.counters.false_samples += 1
-            self._leave_alone(liar, "the members that it tells of are not there", now)
+            self._leave_alone(liar, why, now)
+        else:  # a dial in vain takes seconds, and its link was closed meanwhile: it shall not come back
+            mesh.counters.left_for_conduct += 1
+            self.records.served(teller, now)
+            mesh.contacts.exclude(teller, now, why)
 
     # --- leaving alone
 

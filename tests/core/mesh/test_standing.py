@@ -305,6 +305,17 @@ class FalseSampleTest(Case):
         self.assertIn("the members that it tells of are not there", self.events[0].sentence())
         self.assertEqual(self.lone.mesh.counters.false_samples, 1)
 
+    def test_also_one_whose_link_is_gone_when_that_is_found_out(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.tell(bad, FALSE_LEAST, lambda each: (each + 1000) << 20)
+        self.lone.mesh.link_down(bad, self.lone.now)
+        for each in range(FALSE_LEAST):
+            self.lone.mesh.not_reached((each + 1000) << 20, self.lone.now)
+        self.assertTrue(self.lone.mesh.contacts.is_excluded(bad.node, self.lone.now))
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+        _, pen = self.lone.neighbour(9, enters=False)
+        self.assertTrue(pen.hung_up)
+
     def test_who_tells_also_of_some_who_are_is_not(self) -> None:
         good, pen = self.lone.neighbour(9)
         self.tell(good, FALSE_LEAST, lambda each: node_of(20 + each))
