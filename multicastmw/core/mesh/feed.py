@@ -295,7 +295,7 @@ class Feed:
         return neighbour.allowance.may_be_asked(now, neighbour.shared)
 
     def may_resend(self, now: float) -> bool:
-        return self._mesh.may_resend(self._mean, now)
+        return self._mesh.may_resend(self._mean, now, self.ours)
 
     def search(self, now: float) -> None:
         self._mesh.search(self.key.group, now)

@@ -68,7 +68,8 @@ FEW, REST_EACH, REST_MOST = 16, 2e-5, 0.01  # feeds and groups; seconds between 
 LIVE_TOLD = 16  # streams that a rendezvous is told of
 FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for what our own stream never had
 UNKNOWN_BACK_OFF, BUSY_BACK_OFF = 2_000, 200  # ms
-RESENT_LEAST, UPLINK_USUAL = 20_000.0, 10_000  # bytes/s; kbit/s
+RESENT_LEAST, UPLINK_USUAL = 20_000.0, 20_000  # bytes/s; kbit/s, for own streams where uplink is 0
+FIND_ELSEWHERE = 5.0  # what a Find counts at who is no relay: the answer is many times as long
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
 SERVED = 150.0  # seconds that a relay stays in a group after a member that cannot be dialled was heard of
@@ -169,8 +170,9 @@ class Mesh:
         self.announcer = Announcer(self, now)
         self.rerouted: Callable[[Feed], None] = lambda feed: None  # told of each that goes another way
         self._tidy_at = now + TIDY
-        rate = max(RESENT_LEAST, (settings.uplink or UPLINK_USUAL) * 125 * RESENT_SHARE)
-        self._resends = Bucket(rate, rate)
+        self._resends = self._own_resends = self._resends_of(settings.uplink)
+        if not settings.uplink:  # that says what it carries for others
+            self._own_resends = self._resends_of(UPLINK_USUAL)
         self._is_full = False  # of groups, and that was told
         self._deadline = NEVER
         self._rests_until = now  # a tick looks at all there is, so that there are fewer where there is much
@@ -541,7 +543,8 @@ class Mesh:
 
     def _accept_find(self, by: Neighbour, find: Find, now: float) -> None:
         self.counters.finds += 1
-        if not self.meeting.is_awaited(by, find, now) and not self._may_say(by, by.finds, 1, now):
+        counts = 1.0 if self.settings.relay else FIND_ELSEWHERE
+        if not self.meeting.is_awaited(by, find, now) and not self._may_say(by, by.finds, counts, now):
             return
         by.idle_since = now
         self.meeting.accept(by, find, now)
@@ -642,8 +645,14 @@ class Mesh:
             self.counters.searches += 1
             circle.search(now)
 
-    def may_resend(self, size: float, now: float) -> bool:
-        return self._resends.allows(now, size)
+    @staticmethod
+    def _resends_of(uplink: float) -> Bucket:
+        rate = max(RESENT_LEAST, uplink * 125 * RESENT_SHARE)
+        return Bucket(rate, rate)
+
+    def may_resend(self, size: float, now: float, ours: bool = True) -> bool:
+        """`ours`: of what comes into the mesh at this node."""
+        return (self._own_resends if ours else self._resends).allows(now, size)
 
     def kept_most(self, mean: float) -> int:
         """Packets of this mean size that one stream may keep."""

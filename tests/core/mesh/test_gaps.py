@@ -262,6 +262,16 @@ class GapsTest(TestCase):
         kbits = sum(mesh.may_resend(SIZE, now) for now in ticks) * SIZE * 8 / 1_000
         self.assertTrue(2_000 * seconds < kbits < 2_000 * (seconds + 1.5), kbits)  # and what may go at once
 
+    def test_who_carries_nothing_for_others_sends_little_of_theirs_again_and_its_own_as_usual(self) -> None:
+        mesh, seconds = Lone(Settings(uplink=0)).mesh, 10
+        ticks = [100.0 + tick / 1_000 for tick in range(seconds * 1_000)]
+        theirs, own = (
+            sum(mesh.may_resend(SIZE, now, ours) for now in ticks) * SIZE * 8 / 1_000
+            for ours in (False, True)
+        )
+        self.assertLess(theirs, 160 * (seconds + 1.5))
+        self.assertTrue(5_000 * seconds < own < 5_000 * (seconds + 1.5), own)
+
     def test_all_streams_together_keep_no_more_than_64_mib(self) -> None:
         mesh = self.lone.mesh
         self.assertEqual((8 << 20) // SIZE, mesh.kept_most(SIZE))

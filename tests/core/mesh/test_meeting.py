@@ -12,7 +12,7 @@ from multicastmw.core.mesh.meeting import (
     MeetingPlace,
 )
 from multicastmw.core.mesh.mesh import SERVED_FOR_ONE, SERVED_MOST
-from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.neighbour import FINDS, Neighbour
 from multicastmw.core.mesh.settings import REPLICAS, REPLY_SAMPLES, SAMPLES_AGE, SAMPLES_KEPT, Settings
 from multicastmw.wire.mesh import (
     BASE,
@@ -101,6 +101,18 @@ class RelayTest(TestCase):
         self.assertEqual(served[0], SERVED_FOR_ONE)
         self.assertEqual(served[-1], SERVED_MOST)
         self.assertTrue(self.lone.mesh.join(77, self.lone.now))
+
+    def test_who_is_no_relay_answers_a_fifth_of_what_a_relay_does(self) -> None:
+        answered = {}
+        for is_relay in (True, False):
+            lone = Lone(Settings(uplink=UPLINK, relay=is_relay))
+            asker, pen = lone.neighbour(2)
+            for _ in range(10 * FINDS):  # for ten seconds
+                lone.accept(asker, Find(77, Meeting.QUERY, (asker.sample,)))
+                lone.now += 1 / FINDS
+            answered[is_relay] = len(pen.of(Find))
+        self.assertEqual(answered[True], 10 * FINDS)
+        self.assertLess(abs(answered[False] - (10 + 2) * FINDS / 5), 5)
 
     def test_every_border_is_told_of_all_groups_in_turn(self) -> None:
         groups = set(range(1_000, 1_000 + 5 * GROUPS_TOLD))
