@@ -139,11 +139,15 @@ class Circle:
 
     def _makes_room(self, by: Neighbour, now: float) -> bool:
         """For one who may be fed from here: of those who chose us, and over whom nothing goes, the one that
-        needs us least has to go.  Our own choice stays, whoever asks."""
+        needs us least has to go.  Our own choice stays, whoever asks, and so does who is there in case that a
+        parent dies."""
         ways = self.ways
         if now < self._room_at or by.is_nat or not ways.may_feed(by):
             return False
         idle = [each for each, near in self.active.items() if not near and self._is_idle_guest(each)]
+        if idle:
+            spares = ways.spares()
+            idle = [each for each in idle if each not in spares]
         if not idle:
             return False
         self._room_at = now + ROOM_REST

@@ -153,7 +153,7 @@ class Silence:
         """Nobody who could help is near: others are asked."""
         horizon = now - self._feed.fresh_within
         is_somebody_there = any(theirs.at >= horizon for theirs in self._feed.theirs.values())
-        if self._upstream.parent is not None and is_somebody_there:
+        if self._upstream.parent is not None and is_somebody_there and not self._others_have_more(now):
             return  # they live, and have no more than we do
         self._feed.search(now)
         self._feed.wake(now + TOTAL_SILENCE)
@@ -192,6 +192,8 @@ class Silence:
             if self._upstream.parent is not None and not self._feed.is_slow:
                 self._feed.suspicion.silent(self._upstream.parent, now)
             self.repair(now)
+            if not self._upstream.joining:  # they have more, and have no room
+                self._look_besides(now)
             self._poll(now)  # one who is nearer may have it as well, and has only not said so yet
 
     def repair(self, now: float) -> None:

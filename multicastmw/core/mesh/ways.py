@@ -90,8 +90,12 @@ class Ways:
         return True
 
     def may_feed(self, asker: Neighbour) -> bool:
-        """Has one of the streams a place for it here?"""
-        return any(feed.brood.has_place(asker) for feed in self._feeds() if feed.is_live)
+        """Has one of the streams a place for it here?  Not one that looks for a parent itself."""
+        return any(
+            feed.brood.has_place(asker)
+            for feed in self._feeds()
+            if feed.is_live and not feed.upstream.stalled
+        )
 
     def spares(self) -> set[Neighbour]:
         """For each stream the best neighbour whose way passes no node that it passes on its way here, where

@@ -83,6 +83,31 @@ class AskedTest(TestCase):
         lone.accept(late, Peers(GROUP, Kind.NEIGHBOUR, 0, (late.sample,)))
         self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
 
+    def test_nor_does_a_guest_go_that_is_the_only_one_whose_way_is_another_than_the_parents(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        parent, _ = lone.fed_by(2)
+        path = 7, parent.node >> 32
+        lone.accept(parent, have(200, path=path))
+        guests = []
+        for number in range(10, 10 + links_most(lone.mesh.capacity) - len(circle.active)):
+            guests.append(lone.neighbour(number, dialled=False)[0])
+            lone.accept(guests[-1], have(200, path=(9, number) if number == 10 else (*path, number), cost=1))
+        asker, _ = lone.neighbour(90, enters=False)
+        lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
+        self.assertEqual((True, True), (asker in circle.active, guests[0] in circle.active))
+
+    def test_nobody_has_to_go_for_one_whom_nothing_would_feed_as_the_stream_is_silent(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        lone.fed_by(2)
+        while len(circle.active) < links_most(lone.mesh.capacity):
+            lone.neighbour(10 + len(circle.active), dialled=False)
+        lone.feed().upstream.silence.stall(lone.now)
+        asker, pen = lone.neighbour(90, enters=False)
+        lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
+        self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
+
     def test_our_own_choice_and_those_whom_we_feed_stay_whoever_asks(self) -> None:
         lone = Lone()
         circle = lone.mesh.circles[GROUP]

@@ -156,6 +156,23 @@ class FedTest(TestCase):
             lone.data(self.parent, lone.feed().top + 1)
             lone.pass_time(0.01)
 
+    def test_where_all_who_have_more_have_no_room_others_are_dialled_again_and_again(self) -> None:
+        lone = self.lone
+        for number in 5, 6, 7:  # so that none is missing; they are dead, too
+            lone.neighbour(number)
+        lone.pass_time(0.15)
+        lone.accept(self.other, have(205))
+        lone.accept(self.other, Prune(KEY, Refusal.FULL, (), 2_000))
+        for members in (20, 21, 22), (30, 31, 32):
+            lone.dialled.clear()
+            lone.mesh.circles[GROUP].learn([sample_of(number) for number in members], lone.now)
+            for tick in range(10):
+                lone.accept(self.other, have(205 + members[0] + tick))
+                lone.pass_time(0.1)
+            self.assertTrue(
+                {sample.node for sample in lone.dialled} & {sample_of(each).node for each in members}
+            )
+
     def test_who_answers_a_poll_is_taken_instead_of_one_that_has_not_spoken_since(self) -> None:
         third, third_pen = self.lone.neighbour(5, 0.03)
         self.lone.accept(self.other, have(200, path=(7, 3)))
