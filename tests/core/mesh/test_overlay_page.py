@@ -72,7 +72,8 @@ SAID = (
     f"ask the {word(settings.POLLED)} nearest for the next packet",
     f"more than {ms(silence.FAR)} away there and back",
     f"every {word(silence.ALONE_REST)} seconds at most",
-    f"does so after {ms(settings.TOTAL_SILENCE)}",
+    f"After {ms(settings.TOTAL_SILENCE)} who hears nothing from anybody",
+    f"dials {word(circle.SEARCHED)} more",
     # recovery
     f"(**Nack**) {ms(settings.GUARD)} after",
     f"as long as they do, {ms(settings.GUARD_MOST)} at most",
