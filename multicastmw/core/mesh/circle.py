@@ -24,7 +24,6 @@ NAT = int(About.NAT)
 
 # What we chose.
 JOINS = 2  # neighbours that a newcomer asks to spread the news of it
-OWN_LEAST = 2  # neighbours that it has dialled itself (gossipsub's D_out)
 SPARE = 4  # links that are taken beyond the most, from who asks urgently
 BASE_ACTIVE = 3  # links of the overlay of all nodes, which are mostly those of groups
 SHARE = 10.0  # seconds between two looks whether the overlay of all nodes needs links of its own
@@ -184,17 +183,9 @@ class Circle:
         self.leave(neighbour, now)
 
     def _fill_soon(self, now: float) -> None:
-        if self._is_short() and self._fill_at > now:
+        if len(self.active) < self.wants and self._fill_at > now:
             self._fill_at = now
             self.wake(now)
-
-    def _is_short(self) -> bool:
-        """Of neighbours, or of such as it has chosen itself: strangers alone shall not be all that it has."""
-        return len(self.active) < self.wants or self._chosen() < OWN_LEAST
-
-    def _chosen(self) -> int:
-        """Neighbours that it has dialled."""
-        return sum(each.dialled for each in self.active)
 
     def wake(self, at: float) -> None:
         if at < self.due:
@@ -219,7 +210,7 @@ class Circle:
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
         besides = self.whom_it_asked(now)
-        missing = max(self.wants - len(self.active), OWN_LEAST - self._chosen()) - len(self._asked)
+        missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
             return
         urgent = not self.active
@@ -335,8 +326,8 @@ class Circle:
 
     def tick(self, now: float) -> None:
         if now >= self._fill_at:
-            self._fill_at = now + 1.0 if self._is_short() else NEVER
-            if self._is_short():
+            self._fill_at = now + 1.0 if len(self.active) < self.wants else NEVER
+            if len(self.active) < self.wants:
                 self.fill(now)
         if now >= self.walks.due:
             horizon = now - PASSIVE_AGE

@@ -184,15 +184,6 @@ class JoinTest(TestCase):
         lone.pass_time(0.1)
         self.assertEqual(len(lone.dialled), OWN)
 
-    def test_where_all_have_chosen_it_it_chooses_two_itself(self) -> None:
-        lone = Lone()
-        circle = lone.mesh.circles[GROUP]
-        for number in range(50, 50 + OWN):
-            circle.enter(lone.neighbour(number, enters=False, dialled=False)[0], lone.now)
-        circle.learn([sample_of(number) for number in range(2, 20)], lone.now)
-        lone.pass_time(0.1)
-        self.assertEqual(2, len(lone.dialled))
-
     def test_who_is_not_reached_is_forgotten_and_another_one_is_tried(self) -> None:
         lone = Lone()
         circle = lone.mesh.circles[GROUP]
