@@ -8,7 +8,8 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -352,14 +353,16 @@ class Uplinks(Case):
         """a's own uplink gets a smaller MTU, and the way from b to c; both are followed."""
         tree = self.tree()
         _, receivers = self.stream(tree, rate=200)
-        tree.a.ip("link set u0 mtu 1400")
-        self.await_more(tree.a, "user_too_long")
+        with self.more(tree.a, "user_too_long"):
+            tree.a.ip("link set u0 mtu 1400")
         self.assertLess(tree.a.status()["fastpath"]["counters"]["too_long_for_peer"], 100, "not noticed")
-        tree.a.ip("link set u0 mtu 1500")
-        self.await_more(tree.a, "from_tap")
-        for where, device in ((tree.lab.internet, "to-c"), (tree.c, "u0")):
-            where.ip(f"link set {device} mtu 1400")
-        self.await_more(tree.b, "user_too_long")
+        with self.more(tree.a, "from_tap"):
+            tree.a.ip("link set u0 mtu 1500")
+        for host in (tree.a, tree.b):  # what was lost meanwhile may have come to them
+            await_fast(host, GROUP)
+        with self.more(tree.b, "user_too_long"):
+            for where, device in ((tree.lab.internet, "to-c"), (tree.c, "u0")):
+                where.ip(f"link set {device} mtu 1400")
         receivers["c"].await_state(
             lambda _: receivers["c"].report(GROUP, S)["ttls"] and self.goes_on(receivers["c"]), "c's packets"
         )
@@ -367,9 +370,11 @@ class Uplinks(Case):
     def goes_on(self, receiver: Receiver) -> bool:
         return time.monotonic() - receiver.report(GROUP, S)["last_at"] < 0.5
 
-    def await_more(self, host: Host, counter: str) -> None:
-        """Returns when the kernel has counted 50 more of these."""
+    @contextmanager
+    def more(self, host: Host, counter: str) -> Iterator[None]:
+        """Returns when the kernel has counted 50 more of these since before what is done within."""
         before = host.status()["fastpath"]["counters"][counter]
+        yield
         host.await_status(
             lambda s: s["fastpath"]["counters"][counter] > before + 50, PATIENCE, f"more {counter}"
         )
