@@ -21,7 +21,7 @@ from multicastmw.core.mesh.destination import MeshDestination
 from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.onlan import LanCounters
 from multicastmw.core.mesh.seedtimes import SeedTimes
-from multicastmw.core.mesh.settings import Settings
+from multicastmw.core.mesh.settings import UPLINK_USUAL, Settings
 from multicastmw.endpoints import LAN, SRV, dialled, listened
 from multicastmw.net.clockwork import Clockwork
 from multicastmw.net.tcp import PeerConnection
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from multicastmw.services.node import NodeService
 
 # What we chose.
-UPLINK = 20_000  # kbit/s, where node.ini does not say it
 LED_MOST = 64  # seeds by name, whose nodes are remembered
 MANY = 0xFFFF
 
@@ -139,7 +138,7 @@ class MeshService(Service):
     def _settings(self, port: int | None) -> Settings:
         overlay, recovery = self.node.config.overlay, self.node.config.recovery
         return Settings(
-            uplink=UPLINK if overlay.uplink is None else overlay.uplink,
+            uplink=UPLINK_USUAL if overlay.uplink is None else overlay.uplink,
             children=MANY if overlay.max_children is None else overlay.max_children,
             relay=overlay.role == "relay",
             nat=port is None,

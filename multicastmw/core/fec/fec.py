@@ -7,11 +7,11 @@ from multicastmw.core.events import Tell
 from multicastmw.core.fec.coder import Block, Coder
 from multicastmw.core.fec.counters import FecCounters
 from multicastmw.core.fec.protection import Protected, Protection
+from multicastmw.core.mesh.settings import UPLINK_USUAL
 from multicastmw.wire.parity import PLACES
 
 # What we chose.
 SHARE = 0.25  # of the uplink
-UPLINK_USUAL = 20_000  # kbit/s, where node.ini does not say it
 BURST = 0.1  # seconds of it that may be sent at once
 BURST_LEAST = 32_000.0  # bytes
 AROUND = 76  # bytes of a row that are not its sum, with UDP and IPv4

@@ -143,10 +143,12 @@ class Circle:
         ways = self.ways
         if now < self._room_at or by.is_nat or not ways.may_feed(by):
             return False
-        idle = [each for each, near in self.active.items() if not near and self._is_idle_guest(each)]
-        if idle:
-            spares = ways.spares()
-            idle = [each for each in idle if each not in spares]
+        spares = ways.spares()
+        idle = [
+            each
+            for each, near in self.active.items()
+            if not near and self._is_idle_guest(each) and each not in spares
+        ]
         if not idle:
             return False
         self._room_at = now + ROOM_REST

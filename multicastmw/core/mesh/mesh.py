@@ -25,6 +25,7 @@ from multicastmw.core.mesh.settings import (
     LIVE,
     PACKET_BYTES,
     RESENT_SHARE,
+    UPLINK_USUAL,
     Settings,
 )
 from multicastmw.core.mesh.slots import Slots
@@ -68,7 +69,7 @@ FEW, REST_EACH, REST_MOST = 16, 2e-5, 0.01  # feeds and groups; seconds between 
 LIVE_TOLD = 16  # streams that a rendezvous is told of
 FLOOD, STOLEN = -0.5, -5.0  # points for each message over the bound, and for what our own stream never had
 UNKNOWN_BACK_OFF, BUSY_BACK_OFF = 2_000, 200  # ms
-RESENT_LEAST, UPLINK_USUAL = 20_000.0, 20_000  # bytes/s; kbit/s, for own streams where uplink is 0
+RESENT_LEAST = 20_000.0  # bytes/s
 FIND_ELSEWHERE = 5.0  # what a Find counts at who is no relay: the answer is many times as long
 NEVER = float("inf")
 ORIGIN_BITS = 16  # of an origin that are drawn at each start
@@ -189,7 +190,7 @@ class Mesh:
 
     @property
     def capacity(self) -> int:
-        return capacity_of(self.settings.uplink if self.settings.children else 0)
+        return capacity_of(self.settings.uplink, self.settings.children)
 
     @property
     def own_slots(self) -> int:

@@ -31,9 +31,9 @@ def slots_of(capacity: int) -> float:
     return min(SLOTS_MOST, (1 << capacity) / USUAL_RATE * 0.8) if capacity else 0.0
 
 
-def capacity_of(uplink: int) -> int:
-    """The class of an uplink of so many kbit/s."""
-    return uplink.bit_length() - 1 if uplink > 1 else 0
+def capacity_of(uplink: int, children: int) -> int:
+    """The class of an uplink of so many kbit/s; who may have no children gives nothing."""
+    return uplink.bit_length() - 1 if uplink > 1 and children else 0
 
 
 def weight_of(sample: Sample) -> float:
@@ -62,7 +62,7 @@ def sample_of(
     if dialled and addresses and not known:
         known = (Address(seen_at, addresses[0].port),)
     others = tuple(address for address in addresses if address not in known)
-    carries = capacity_of(capabilities.uplink if capabilities.children else 0)  # as it says of itself
+    carries = capacity_of(capabilities.uplink, capabilities.children)
     return Sample(node, (known + others)[:ADDRESSES_MAX], flags, carries, 0, capabilities.place)
 
 

@@ -68,6 +68,7 @@ NACK_SOON = 3  # tries that are made as soon as an answer could be there; the ot
 MISSING_MAX = 2_048  # numbers that one stream looks for
 AT_ONCE = 256  # packets that one Nack brings
 RESENT_SHARE = 0.25  # of the uplink
+UPLINK_USUAL = 20_000  # kbit/s, where node.ini does not say it, and for own streams where it says 0
 KEPT_SECONDS = 2.0
 KEPT_BYTES, KEPT_BYTES_ALL = 8 << 20, 64 << 20
 PACKET_BYTES = 1_400  # that a kept packet is taken to have

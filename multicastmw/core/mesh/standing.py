@@ -50,19 +50,21 @@ class Standing:
         if liar is not None:
             self._leave_alone(liar, why, now)
         else:  # a dial in vain takes seconds, and its link was closed meanwhile: it shall not come back
-            mesh.counters.left_for_conduct += 1
-            self.records.served(teller, now)
-            mesh.contacts.exclude(teller, now, why)
+            self._exclude(teller, why, now)
 
     # --- leaving alone
+
+    def _exclude(self, node: int, why: str, now: float, name: str = "", address: str = "") -> float:
+        """For so many seconds, and its next offence counts from there."""
+        self._mesh.counters.left_for_conduct += 1
+        self.records.served(node, now)
+        return self._mesh.contacts.exclude(node, now, why, name, address)
 
     def _leave_alone(self, by: Neighbour, why: str, now: float) -> None:
         mesh = self._mesh
         if mesh.neighbours.get(by.node) is not by:
             return
-        mesh.counters.left_for_conduct += 1
-        self.records.served(by.node, now)
-        back_off = mesh.contacts.exclude(by.node, now, why, by.wire.name, by.wire.address)
+        back_off = self._exclude(by.node, why, now, by.wire.name, by.wire.address)
         mesh.tell(LeftAlone(by.wire.name, by.wire.address, why, round(back_off)))
         if by.wire.is_named:
             self._aside[by.node] = by

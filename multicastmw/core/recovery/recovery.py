@@ -12,6 +12,7 @@ from multicastmw.core.mesh.settings import (
     KEPT_SECONDS,
     PACKET_BYTES,
     RESENT_SHARE,
+    UPLINK_USUAL,
 )
 from multicastmw.core.recovery.fed import Fed
 from multicastmw.core.recovery.partner import Partner
@@ -31,7 +32,6 @@ HAVE_EVERY = 0.2  # seconds between two rounds of announcements
 HELD_MAX = 32  # streams of one Have: so it fits a datagram
 MEASURE_EVERY = 1.0
 STREAMS_PER_HAVE = 8  # so many more streams allow as many Haves again
-UPLINK_USUAL = 20_000  # kbit/s, where node.ini does not say it and not much is sent
 BURST = 0.1  # seconds of what may be sent again, that may be sent at once
 BURST_LEAST = 32_000.0  # bytes
 NEVER = float("inf")

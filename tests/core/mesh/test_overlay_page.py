@@ -23,7 +23,6 @@ from multicastmw.core.mesh import (
     tail,
 )
 from multicastmw.sections import OverlayConfig, options
-from multicastmw.services.mesh import UPLINK
 from tests.wire.golden import FOLDER
 
 PAGE = " ".join((FOLDER.parent.parent / "docs" / "overlay.rst").read_text(encoding="utf-8").split())
@@ -40,7 +39,7 @@ def word(number: float) -> str:
 
 SAID = (
     # for operators
-    f"without it {UPLINK:,} are taken for granted",
+    f"without it {settings.UPLINK_USUAL:,} are taken for granted",
     f"the node leaves {word(destination.LEAVE_AFTER)} seconds later",
     f"again after half a second, and then ever later, up to {seedtimes.ALONE_MOST:.0f} s",
     # announcements
@@ -84,7 +83,7 @@ SAID = (
     f"keeps {word(settings.KEPT_SECONDS)} seconds of each stream ({settings.KEPT_BYTES >> 20} MiB at most, "
     f"{settings.KEPT_BYTES_ALL >> 20} MiB over all)",
     f"or {mesh.RESENT_LEAST * 8 / 1000:.0f} kbit/s where that is more",
-    f"a quarter of {mesh.UPLINK_USUAL // 1000} Mbit/s for its own streams, "
+    f"a quarter of {settings.UPLINK_USUAL // 1000} Mbit/s for its own streams, "
     f"and {mesh.RESENT_LEAST * 8 / 1000:.0f} kbit/s for those of others",
     # rendezvous
     f"with probability {settings.REGISTRATIONS}/N",
