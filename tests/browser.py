@@ -22,7 +22,7 @@ from typing import Any
 from multicastmw.cli.lab import Host
 from multicastmw.cli.lab.process import Process
 
-PATIENCE = 30.0
+PATIENCE = 60.0  # seconds for what takes a fraction of one on an idle machine
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FIRST_FREE = 10  # descriptors below are those of the pipes' other ends
 EXEC = (

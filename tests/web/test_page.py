@@ -14,8 +14,9 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.cli.film import find_ffmpeg
+from multicastmw.cli.lab import wait_until
 from multicastmw.web.changes import difference
-from tests.browser import shared, why_not
+from tests.browser import PATIENCE, shared, why_not
 from tests.web.sites import Served
 from tests.web.synthetic import BITS, NASTY, Node
 
@@ -356,6 +357,30 @@ class Previews(PageCase):
             "blob:http://127",
         )  # data: pictures of the browser's player
         self.assertEqual([], [url for url in self.browser.requests if not url.startswith(ours)])
+
+    def test_a_film_that_comes_and_does_not_move_is_begun_anew(self) -> None:
+        self.tab("sessions")
+        self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
+        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+        self.browser.ask(
+            "Object.defineProperty(document.querySelector('#preview-video'), 'currentTime',"
+            " {get: () => 1.5, set() {}, configurable: true}) && 0"
+        )  # neither the player's seeks nor time move it
+        wait_until(
+            lambda: sum("/udp/" in url for url in self.browser.requests) == 3, PATIENCE, "another player"
+        )
+        self.browser.ask("delete document.querySelector('#preview-video').currentTime")
+        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "that it runs again")
+        self.assertEqual([], self.browser.complaints)
+
+    def test_a_film_that_stands_still_says_how_it_goes_on(self) -> None:
+        self.tab("sessions")
+        self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
+        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+        self.browser.ask("document.querySelector('#preview-video').pause()")
+        self.browser.until(
+            "document.querySelector('#preview-say').innerText === 'H.264 and AAC: press play'", "what to do"
+        )
 
     def test_a_film_that_it_cannot_show_is_said_to_be_one(self) -> None:
         self.tab("sessions")

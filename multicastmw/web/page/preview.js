@@ -19,6 +19,7 @@ const VIDEO = new Set([0x01, 0x02, 0x10, 0x1b, 0x24]);
 
 const LOOK_MOST = 4 << 20; // bytes until the table must have come
 const LOOK_TIME = 12_000; // ms; the node itself gives up after 10 s, and says why
+const STUCK = 6_000; // ms without a new picture, and more than a player's own remedies take
 const SCRIPT = new URL("mpegts.js", import.meta.url).href;
 
 /** The stream types in a transport stream's first PMT, null while there is none in these bytes. */
@@ -150,21 +151,47 @@ export class Preview {
       return;
     }
     this.video.hidden = false;
-    const player = (this.player = mpegts.createPlayer(
-      { type: "mpegts", isLive: true, url: new URL(url, location.href).href },
-      { enableWorker: false, liveBufferLatencyChasing: true, lazyLoad: false, autoCleanupSourceBuffer: true },
-    ));
-    player.on(mpegts.Events.ERROR, (kind, detail) => this.tell(`It stopped: ${plain(kind)}, ${plain(detail)}`));
-    player.on(mpegts.Events.STATISTICS_INFO, (info) => this.tell(`${what}, ${bitrate(info.speed * 8192)}`));
+    this.watch(
+      mpegts.createPlayer(
+        { type: "mpegts", isLive: true, url: new URL(url, location.href).href },
+        { enableWorker: false, liveBufferLatencyChasing: true, lazyLoad: false, autoCleanupSourceBuffer: true },
+      ),
+      mpegts.Events,
+      what,
+      () => this.play(url, what, signal),
+    );
+  }
+
+  /** Plays, and says how it goes; one that comes and is not shown for a while is begun anew. */
+  watch(player, events, what, again) {
+    this.player = player;
+    let [at, since] = [-1, performance.now()];
+    player.on(events.ERROR, (kind, detail) => {
+      this.end();
+      this.tell(`It stopped: ${plain(kind)}, ${plain(detail)}`);
+    });
+    player.on(events.STATISTICS_INFO, (info) => {
+      const now = performance.now();
+      const rate = info.speed * 8192;
+      if (this.video.currentTime !== at || this.video.paused || !rate) [at, since] = [this.video.currentTime, now];
+      if (now - since > STUCK) {
+        this.end();
+        again();
+      } else this.tell(this.video.paused ? `${what}: press play` : `${what}, ${bitrate(rate)}`);
+    });
     player.attachMediaElement(this.video);
     player.load();
-    await this.video.play().catch(() => this.tell(`${what}: press play`));
+    this.video.play().catch(() => {}); // where a browser wants a click first it stays paused, and that is said
+  }
+
+  end() {
+    this.player?.destroy();
+    this.player = null;
   }
 
   stop() {
     this.looking?.abort();
-    this.player?.destroy();
-    this.player = null;
+    this.end();
   }
 }
 
