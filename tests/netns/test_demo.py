@@ -122,7 +122,7 @@ class DemoTests(DemoCase):
         gone = subprocess.run(down, capture_output=True, text=True, check=True)
         name = kept["namespaces"]["a"].removesuffix("-a")
         self.assertIn(name, json.loads(gone.stdout)["removed"])
-        wait_until(lambda: not list(NAMESPACES.glob(f"{name}*")), 5, "no namespaces")
+        wait_until(lambda: not list(NAMESPACES.glob(f"{name}*")), PATIENCE, "no namespaces")
 
 
 class RootlessTests(DemoCase):

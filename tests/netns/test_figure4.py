@@ -3,6 +3,7 @@
 from multicastmw.cli.lab import Host
 from tests.netns.kit import (
     DEVICE,
+    PATIENCE,
     TTL,
     Figure4,
     NetnsTestCase,
@@ -75,7 +76,8 @@ class DeliveryTests(NetnsTestCase):
 
     def test_every_node_knows_the_tree(self) -> None:
         tree = Figure4(self)
-        nodes = tree.d.await_status(lambda status: len(status["nodes"]) == 3, 10, "three nodes")["nodes"]
+        status = tree.d.await_status(lambda status: len(status["nodes"]) == 3, PATIENCE, "three nodes")
+        nodes = status["nodes"]
         self.assertEqual([("a", ["b"]), ("b", ["b"]), ("c", ["b"])], [(n["name"], n["via"]) for n in nodes])
 
 
@@ -103,7 +105,9 @@ class DemandTests(NetnsTestCase):
         before_a = uplink(tree.a)
         Sender(tree.a, GROUP, count=PACKETS, rate=500).finish()
         status = tree.a.await_status(
-            lambda status: route_of(status, GROUP)["packets"] == 2 * PACKETS, 10, "all read from the TAP"
+            lambda status: route_of(status, GROUP)["packets"] == 2 * PACKETS,
+            PATIENCE,
+            "all read from the TAP",
         )
         grown_a = uplink(tree.a) - before_a
         self.assertLess(grown_a, QUIET)
@@ -121,10 +125,12 @@ class HopLimitTests(NetnsTestCase):
         near, far = Receiver(tree.b, GROUP), Receiver(tree.c, GROUP)
         tree.await_demand(GROUP, "c")
         Sender(tree.a, GROUP, count=50, ttl=1).finish()
-        tree.a.await_status(lambda s: route_of(s, GROUP)["died_of_ttl"] == 50, 10, "50 died of their TTL")
+        tree.a.await_status(
+            lambda s: route_of(s, GROUP)["died_of_ttl"] == 50, PATIENCE, "50 died of their TTL"
+        )
         Sender(tree.a, GROUP, count=50, ttl=2).finish()
         near.await_last(GROUP, S, 49)
-        tree.b.await_status(lambda s: route_of(s, GROUP)["died_of_ttl"] == 50, 10, "50 died at b")
+        tree.b.await_status(lambda s: route_of(s, GROUP)["died_of_ttl"] == 50, PATIENCE, "50 died at b")
         self.assert_perfect(near.report(GROUP, S), 50, 1)
         Sender(tree.a, GROUP, count=50, ttl=3).finish()
         self.assert_perfect(far.await_last(GROUP, S, 49), 50, 1)
@@ -149,12 +155,14 @@ class ListTests(NetnsTestCase):
             "d": {"groups": {"pin": pinned}},
         })  # fmt: skip
         kept_out, listener = Receiver(tree.c, GROUP), Receiver(tree.b, GROUP, denied, "239.16.1.1", unlisted)
-        tree.c.await_status(lambda status: status["tap"]["counters"]["denied"] > 0, 10, "a join denied")
+        tree.c.await_status(lambda status: status["tap"]["counters"]["denied"] > 0, PATIENCE, "a join denied")
         await_wanted(tree.b, {DEVICE}, GROUP, denied, unlisted)
         await_wanted(tree.a, {"b"}, GROUP, pinned)
         Sender(tree.a, GROUP, denied, "239.16.1.1", unlisted, pinned, count=50).finish()
         listener.await_last(GROUP, S, 49)
-        tree.d.await_status(lambda s: s["tap"]["counters"]["delivered"] == 50, 10, "the pinned group at d")
+        tree.d.await_status(
+            lambda s: s["tap"]["counters"]["delivered"] == 50, PATIENCE, "the pinned group at d"
+        )
         self.assertEqual({f"{GROUP} {S}", f"{unlisted} {S}"}, set(listener.streams()))
         self.assertEqual({}, kept_out.streams())
         self.assertEqual(100, tree.a.status()["tap"]["counters"]["denied"])

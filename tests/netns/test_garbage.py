@@ -96,14 +96,16 @@ class GarbageTests(NetnsTestCase):
             caller = self.dial()
             callers.append(caller)
             caller.sendall(OPEN[: number % (len(OPEN) - 1)])
-        status = self.tree.b.await_status(lambda s: s["counters"]["turned_away"] >= 4, 10, "four turned away")
+        status = self.tree.b.await_status(
+            lambda s: s["counters"]["turned_away"] >= 4, PATIENCE, "four turned away"
+        )
         self.assertEqual(4, status["counters"]["turned_away"])
         for caller in callers[:16]:
             self.assertEqual(Code.SILENT, self.close_code(caller))
         # A peer that has said Open may begin long messages; it keeps only its own link waiting.
         with self.stranger() as liar:
             liar.sendall(OPEN + head(32, 60_000) + bytes(1000))
-            self.tree.b.await_status(lambda s: len(s["peers"]) == 4, 10, "the liar is a peer")
+            self.tree.b.await_status(lambda s: len(s["peers"]) == 4, PATIENCE, "the liar is a peer")
             self.sender.await_sent(self.sender.state["sent"] + RATE)
         self.unharmed()
 
@@ -118,10 +120,12 @@ class GarbageTests(NetnsTestCase):
                 data = self.random.randbytes(self.random.randrange(1400)) if number % 3 else probe
                 flood.send(data)
                 if not number % 100:  # what its socket has no room for would be counted by nobody
-                    self.tree.b.await_status(self.all_dropped(number + 1), 10, "so many dropped and counted")
+                    self.tree.b.await_status(
+                        self.all_dropped(number + 1), PATIENCE, "so many dropped and counted"
+                    )
             flood.setblocking(False)
             self.assertRaises(BlockingIOError, flood.recv, 2000)  # no answer
-        status = self.tree.b.await_status(self.all_dropped(count), 10, "all dropped and counted")
+        status = self.tree.b.await_status(self.all_dropped(count), PATIENCE, "all dropped and counted")
         self.assertEqual({"udp"}, {peer["data"] for peer in status["peers"]})
         self.unharmed()
 
@@ -135,11 +139,13 @@ class GarbageTests(NetnsTestCase):
     def test_a_peer_that_lies_in_its_data_is_closed(self) -> None:
         with self.stranger() as liar:
             liar.sendall(OPEN)
-            self.tree.b.await_status(lambda s: len(s["peers"]) == 4, 10, "the liar is a peer")
+            self.tree.b.await_status(lambda s: len(s["peers"]) == 4, PATIENCE, "the liar is a peer")
             header = struct.pack("!HBB8xQQQIIBBBB", 48, 68, 1, 7, 0xEF010101, 0x0A580001, 0, 0, 9, 0, 0, 0)
             whole = header + struct.pack("!HBB", 24, 69, 1) + self.random.randbytes(20)
             liar.sendall(head(34, 8 + len(whole)) + whole)
-            self.tree.b.await_status(lambda s: s["tap"]["counters"]["malformed"] == 1, 10, "no IP packet")
+            self.tree.b.await_status(
+                lambda s: s["tap"]["counters"]["malformed"] == 1, PATIENCE, "no IP packet"
+            )
             liar.sendall(head(34, 8 + len(whole)) + whole[:-22] + b"\xff" + whole[-21:])
             self.assertEqual(Code.BAD_FORMAT, self.close_code(liar))
         self.unharmed()
@@ -193,7 +199,9 @@ class GarbageTests(NetnsTestCase):
             self.inject(host, frames)
         for host in (self.tree.b, self.tree.c):
             counters = host.await_status(
-                lambda s: s["querier"]["counters"]["malformed_checksum"] >= 50, 10, "bad checksums counted"
+                lambda s: s["querier"]["counters"]["malformed_checksum"] >= 50,
+                PATIENCE,
+                "bad checksums counted",
             )["querier"]["counters"]
             self.assertGreaterEqual(counters["malformed_length"], 100)
             self.assertEqual(50, counters["not_groups"])
@@ -212,7 +220,7 @@ class GarbageTests(NetnsTestCase):
         greedy = checked(b"\x22\0\0\0\0\0\0\1" + record(1, 300, "239.1.7.7") + sources)
         self.inject(self.tree.c, [igmp(greedy), *joins])
         status = self.tree.c.await_status(
-            lambda s: s["querier"]["counters"]["groups_over_bound"] > 800, 15, "groups over the bound"
+            lambda s: s["querier"]["counters"]["groups_over_bound"] > 800, PATIENCE, "groups over the bound"
         )
         self.measured(
             "groups held of 5,000 joined", len(status["groups"]) + status["counters"]["groups_not_shown"]
@@ -229,7 +237,9 @@ class GarbageTests(NetnsTestCase):
         pieces = [ethernet(ip(17, bytes(1000), group, n, 0x2000)) for n in range(count)]
         self.inject(self.tree.a, pieces)
         delivered = self.tree.d.await_status(
-            lambda s: sum(r["packets"] for r in s["routes"] if r["group"] == group) == count, 15, "all at d"
+            lambda s: sum(r["packets"] for r in s["routes"] if r["group"] == group) == count,
+            PATIENCE,
+            "all at d",
         )
         self.assertEqual({}, wanted.streams())
         counters = delivered["tap"]["counters"]

@@ -4,6 +4,7 @@ import time
 
 from tests.netns.kit import (
     DEVICE,
+    PATIENCE,
     TTL,
     Figure4,
     NetnsTestCase,
@@ -32,7 +33,9 @@ class SourceTests(NetnsTestCase):
         self.assert_perfect(receiver.await_last(GROUP, S1, 299), 300, TTL - 2)
         for sender in senders:
             sender.finish()
-        tree.c.await_status(lambda s: sum(r["to_nobody"] for r in s["routes"]) == 300, 10, "300 to nobody")
+        tree.c.await_status(
+            lambda s: sum(r["to_nobody"] for r in s["routes"]) == 300, PATIENCE, "300 to nobody"
+        )
         self.assertEqual([f"{GROUP} {S1}"], list(receiver.streams()))
         self.assertEqual(0, peer_of(tree.c.status(), "b")["counters"]["sent"])
         self.assertEqual(300, peer_of(tree.b.status(), "d")["counters"]["sent"])
@@ -65,7 +68,7 @@ class VersionTests(NetnsTestCase):
         receivers = {version: Receiver(host, GROUP, igmp=version) for version, host in hosts.items()}
         tree.await_demand(GROUP, "cd")
         for version, host in hosts.items():
-            status = host.await_status(lambda s: [g for g in s["groups"] if g["version"]], 10, "it")
+            status = host.await_status(lambda s: [g for g in s["groups"] if g["version"]], PATIENCE, "it")
             (group,) = (g for g in status["groups"] if g["group"] == GROUP)
             self.assertEqual(version, group["version"])
         sender = Sender(tree.a, GROUP, rate=500)
@@ -85,13 +88,13 @@ class VersionTests(NetnsTestCase):
         before = receiver.stop()["streams"][f"{GROUP} {S1}"]
         self.assert_perfect(before, before["received"])
         tree.b.await_status(
-            lambda status: name not in wanters(status, GROUP), 10, f"{name} told that it left"
+            lambda status: name not in wanters(status, GROUP), PATIENCE, f"{name} told that it left"
         )
         quiet = time.monotonic()
         sent = peer_of(tree.b.status(), name)["counters"]["sent"]
         over = peer_of(tree.a.status(), "b")["counters"]["sent"]
         tree.a.await_status(
-            lambda s: peer_of(s, "b")["counters"]["sent"] > over + 250, 10, "250 packets more"
+            lambda s: peer_of(s, "b")["counters"]["sent"] > over + 250, PATIENCE, "250 packets more"
         )
         self.assertEqual(sent, peer_of(tree.b.status(), name)["counters"]["sent"])
         return quiet - began

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from multicastmw.cli.lab import Lab, LabError, TimedOut, take_down, wait_until
 from multicastmw.cli.lab.process import is_alive, stat
 from multicastmw.cli.lab.registry import BASE, NAMESPACES
+from tests.netns.kit import PATIENCE
 from tests.netns.machine import no_lab
 
 pytestmark = pytest.mark.netns
@@ -84,7 +85,7 @@ class HostsTests(LabCase):
         self.lab = self.enter()
         for host in self.lab.hosts:
             echo = host.spawn(python(ECHO), log=f"{host.name}-echo")
-            wait_until(echo.read_output, 10, "the echo")
+            wait_until(echo.read_output, PATIENCE, "the echo")
 
     def reaches(self, one: str, address: str, tries: int = 1) -> bool:
         return self.lab.host(one).run(python(PING, address, "0.5", str(tries))).returncode == 0
@@ -134,7 +135,9 @@ class HostsTests(LabCase):
             self.assertFalse(self.reaches("a", host.address))
             back()
             for address in (host.address, host.address6):
-                wait_until(lambda address=address: self.reaches("a", address), 10, f"{address} after {back}")
+                wait_until(
+                    lambda address=address: self.reaches("a", address), PATIENCE, f"{address} after {back}"
+                )
 
     def test_an_ethernet_between_the_hosts_floods_multicast(self) -> None:
         self.lab.lan("lan0")
@@ -166,7 +169,7 @@ class EndTests(LabCase):
     def test_what_a_process_forked_ends_with_it_even_deaf_to_sigterm(self) -> None:
         with Lab(PREFIX, self.state(), "a") as lab:
             parent = lab.host("a").spawn(python(DEAF_PARENT), log="parent")
-            wait_until(lambda: parent.read_output().count("\n") == 2, 10, "both")
+            wait_until(lambda: parent.read_output().count("\n") == 2, PATIENCE, "both")
             parent.kill()
         for pid in parent.read_output().split():
             self.assertIsNone(stat(int(pid)), pid)
@@ -210,7 +213,7 @@ class OwnerTests(LabCase):
         for sign, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             owner, name, pid = self.own("wait")
             owner.send_signal(sign)
-            self.assertEqual(owner.wait(20), code)
+            self.assertEqual(owner.wait(PATIENCE), code)
             self.assert_gone(name)
             self.assertIsNone(stat(pid))
 
@@ -225,7 +228,7 @@ class OwnerTests(LabCase):
 
     def test_a_kept_lab_stays_until_it_is_taken_down(self) -> None:
         owner, name, pid = self.own("keep")
-        self.assertEqual(owner.wait(20), 0)
+        self.assertEqual(owner.wait(PATIENCE), 0)
         with Lab(PREFIX, self.state(), "a"):
             self.assertTrue((NAMESPACES / f"{name}-a").exists())
             self.assertIsNotNone(stat(pid))

@@ -75,11 +75,13 @@ class LanVlcTests(VlcCase):
 
     def await_join(self, host: Host) -> None:
         if host is self.a:
-            self.a.await_status(lambda status: DEVICE in wanters(status, GROUP), 10, "VLC's join")
+            self.a.await_status(lambda status: DEVICE in wanters(status, GROUP), PATIENCE, "VLC's join")
             return
         address = self.lan.address(host)
         self.g.await_status(
-            lambda s: any(address in g["hosts"] for g in s["groups"] if g["group"] == GROUP), 10, "VLC's join"
+            lambda s: any(address in g["hosts"] for g in s["groups"] if g["group"] == GROUP),
+            PATIENCE,
+            "VLC's join",
         )
 
     def shows_its_hosts(self) -> None:

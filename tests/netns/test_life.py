@@ -92,7 +92,7 @@ class CrashTests(NetnsTestCase):
         await_wanted(tree.a, (), GROUP)
         stopped = receiver.report(GROUP, S)["last"]
         tree.start(tree.c)
-        receiver.await_last(GROUP, S, stopped + RATE, 15)
+        receiver.await_last(GROUP, S, stopped + RATE)
         report = receiver.report(GROUP, S)
         self.measured("seconds without the stream while c's node is restarted", f"{report['gap']:.2f}")
         sent = sender.stop()["sent"]
@@ -111,7 +111,7 @@ class EndTests(NetnsTestCase):
         began = time.monotonic()
         self.assertEqual(-signal.SIGTERM, tree.c.stop_node())  # as twistd ends
         took = time.monotonic() - began
-        tree.b.await_status(lambda s: "c" not in [peer["name"] for peer in s["peers"]], 5, "c gone")
+        tree.b.await_status(lambda s: "c" not in [peer["name"] for peer in s["peers"]], PATIENCE, "c gone")
         self.assertIn("closed by the peer: it is shutting down", node_log(tree.b))
         self.assertEqual("", routes(tree.c))
         self.assertTrue(is_there(tree.c))
@@ -167,7 +167,9 @@ class InterfaceTests(NetnsTestCase):
         sender = Sender(tree.a, GROUP, rate=RATE)
         tree.c.ip(f"link del {DEVICE}")
         began = time.monotonic()
-        tree.c.await_status(lambda s: s["tap"]["state"] == "up" and is_there(tree.c), 10, "its TAP again")
+        tree.c.await_status(
+            lambda s: s["tap"]["state"] == "up" and is_there(tree.c), PATIENCE, "its TAP again"
+        )
         self.measured("seconds until a deleted TAP is there again", f"{time.monotonic() - began:.2f}")
         self.assertIn("is pending:", node_log(tree.c))
         self.assertIn("224.0.0.0/4", routes(tree.c))
@@ -184,11 +186,11 @@ class InterfaceTests(NetnsTestCase):
         await_linked(a, "b")
         receiver = Receiver(a, GROUP)
         a.link_down(DEVICE)
-        status = a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        status = a.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "its TAP pending")
         self.assertIn(f"ip link set {DEVICE} up", status["tap"]["why"])
         self.assertFalse(status["node"]["ready"])
         a.link_up(DEVICE)
-        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        a.await_status(lambda s: s["tap"]["state"] == "up", PATIENCE, "its TAP up")
         self.assertIn("224.0.0.0/4", routes(a))
         Sender(b, GROUP, rate=RATE)
         receiver.await_last(GROUP, "10.88.0.2", 50)
@@ -201,7 +203,7 @@ class InterfaceTests(NetnsTestCase):
         status = node.start(node_ini(a, [b], {"log": {"level": "debug"}}))
         self.assertEqual(("pending", False), (status["tap"]["state"], status["node"]["ready"]))
         self.assertIn("may not open /dev/net/tun", status["tap"]["why"])
-        a.await_status(lambda s: s["peers"][0]["state"] == "up", 10, "its link all the same")
+        a.await_status(lambda s: s["peers"][0]["state"] == "up", PATIENCE, "its link all the same")
 
     def test_without_dev_net_tun_it_is_pending_until_that_is_there(self) -> None:
         lab = self.make_lab("a")
@@ -220,7 +222,7 @@ class InterfaceTests(NetnsTestCase):
             timeout=PATIENCE,
         )
         began = time.monotonic()
-        host.await_status(lambda s: s["node"]["ready"], 10, "its TAP")
+        host.await_status(lambda s: s["node"]["ready"], PATIENCE, "its TAP")
         self.measured("seconds until a late /dev/net/tun is used", f"{time.monotonic() - began:.2f}")
 
     def test_a_tap_made_beforehand_is_used_without_any_capability(self) -> None:

@@ -41,7 +41,7 @@ class BlackHoleTests(NetnsTestCase):
         receivers["d"].await_last(GROUP, S, RATE)
         tree.lab.internet.block_udp("b", "d")
         began = time.monotonic()
-        await_linked(tree.b, "d", "tcp", 15)
+        await_linked(tree.b, "d", "tcp")
         fell = receivers["d"].report(GROUP, S)["last"]
         self.measured("seconds until data to d go over TCP", f"{time.monotonic() - began:.2f}")
         receivers["d"].await_last(GROUP, S, fell + RATE)
@@ -49,9 +49,9 @@ class BlackHoleTests(NetnsTestCase):
         self.assertEqual((1, "udp"), (peer_of(status, "d")["falls"], peer_of(status, "c")["data"]))
         tree.lab.internet.heal()
         began = time.monotonic()
-        await_linked(tree.b, "d", "udp", 20)
+        await_linked(tree.b, "d", "udp")
         self.measured("seconds until they are back on UDP", f"{time.monotonic() - began:.2f}")
-        await_linked(tree.d, "b", "udp", 20)
+        await_linked(tree.d, "b", "udp")
         sent = sender.stop()["sent"]
         self.assert_perfect(receivers["c"].await_last(GROUP, S, sent - 1), sent, TTL - 2)
         report = receivers["d"].await_last(GROUP, S, sent - 1)
@@ -70,7 +70,7 @@ class OwnTapTests(NetnsTestCase):
         lab = self.make_lab("a")
         host = lab.host("a")
         host.start_node(node_ini(host, sections={"peer:z": {"endpoint": f"tcp:10.88.0.9:{PORT}"}}))
-        status = host.await_status(lambda s: s["peers"][0]["why"], 10, "why z is not reached")
+        status = host.await_status(lambda s: s["peers"][0]["why"], PATIENCE, "why z is not reached")
         self.assertEqual(
             f"10.88.0.9 is routed through {DEVICE}, this node's own TAP", peer_of(status, "z")["why"]
         )
@@ -153,7 +153,7 @@ class NameTests(NetnsTestCase):
             "[peer:a]", "[peer:other]"), ready=None)  # fmt: skip
         reason = "the node at 10.99.1.2 is named a, as this one is"
         wait_until(lambda: reason in node_log(b), PATIENCE, "the event")
-        status = b.await_status(lambda s: s["peers"][0]["why"], 10, "why")
+        status = b.await_status(lambda s: s["peers"][0]["why"], PATIENCE, "why")
         self.assertEqual("it has our own node id", peer_of(status, "other")["why"])
 
 
@@ -206,7 +206,7 @@ class CopsTests(NetnsTestCase):
         await_wanted(a, (), GROUP)
         let_pass(2)  # keep-alives
         a.stop_node()
-        b.await_status(lambda s: not s["peers"], 10, "a gone")
+        b.await_status(lambda s: not s["peers"], PATIENCE, "a gone")
         wait_until(lambda: self.dissected(b, str(capture))[8] >= 1, PATIENCE, "the Close in the capture")
         tshark.terminate()
         seen = self.dissected(b, str(capture))

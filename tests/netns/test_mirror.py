@@ -437,8 +437,10 @@ class Uplinks(Case):
         tree = self.tree()
         sender, receivers = self.stream(tree, rate=200)
         tree.b.ip(f"link del {DEVICE}")
-        tree.b.await_status(lambda s: not s["fastpath"]["on"] or s["tap"]["state"] == "up", 10, "its TAP")
-        tree.b.await_status(lambda s: s["fastpath"]["on"], 10, "the fast path at the new TAP")
+        tree.b.await_status(
+            lambda s: not s["fastpath"]["on"] or s["tap"]["state"] == "up", PATIENCE, "its TAP"
+        )
+        tree.b.await_status(lambda s: s["fastpath"]["on"], PATIENCE, "the fast path at the new TAP")
         await_fast(tree.b, GROUP)
         for name in "cd":
             receivers[name].await_last(GROUP, S, sender.state["sent"])

@@ -98,15 +98,15 @@ class Page(NetnsTestCase):
             )
 
         wait_until(agrees, PATIENCE, "the page as the command has it")
-        route = next(route for route in self.shown()["routes"] if route["group"] == GROUP)
         self.browser.click("#panel-streams tbody tr")
-        said = self.browser.until(
-            "(text => text.includes('packets') && text)"
-            "(document.querySelector('#inspector-facts').innerText)",
-            "the stream's figures",
-        )
-        self.assertIn(f"packets\n{route['packets']:,}", said)
-        self.assertIn(f"bytes\n{route['bytes']:,}", said)
+
+        def counts() -> bool:
+            """The kernel's counts come to the page with its next message only."""
+            route = next(route for route in self.shown()["routes"] if route["group"] == GROUP)
+            said = self.browser.text("#inspector-facts")
+            return f"packets\n{route['packets']:,}\nbytes\n{route['bytes']:,}\n" in said
+
+        wait_until(counts, PATIENCE, "the stream's figures as the command has them")
         self.assertEqual([], self.browser.complaints)
 
     def test_a_stream_that_is_opened_is_looked_at_and_its_health_is_said(self) -> None:

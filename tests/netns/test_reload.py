@@ -237,18 +237,18 @@ class AnswerTests(NetnsTestCase):
         done = reload(self.a, node_ini(self.a))
         self.assertEqual(({"[peer:b]": "applied"}, 1), (effects(done), done["links_closed"]))
         self.assertEqual([], self.a.status()["peers"])
-        self.b.await_status(lambda s: not s["peers"], 5, "a gone")
+        self.b.await_status(lambda s: not s["peers"], PATIENCE, "a gone")
         self.assertIn("closed by the peer: it is shutting down", node_log(self.b))
         connections = self.a.run(["ss", "-tnH", f"dport = :{PORT}", "state", "established"]).stdout
         self.assertEqual("", connections)
         reload(self.a, node_ini(self.a, sections={"peer:b": {"endpoint": f"tcp:127.0.0.1:{PORT + 9}"}}))
-        self.a.await_status(lambda s: peer_of(s, "b")["why"] == "Connection refused", 5, "b not there")
+        self.a.await_status(lambda s: peer_of(s, "b")["why"] == "Connection refused", PATIENCE, "b not there")
         reload(self.a, self.ini())
         await_linked(self.a, "b")
 
     def test_a_link_that_the_peer_dialled_stays(self) -> None:
         reload(self.b, node_ini(self.b, [self.a]))
-        self.b.await_status(lambda s: peer_of(s, "a")["endpoint"] is not None, 5, "a known as dialled")
+        self.b.await_status(lambda s: peer_of(s, "a")["endpoint"] is not None, PATIENCE, "a known as dialled")
         since = peer_of(self.b.status(), "a")
         done = reload(self.b, node_ini(self.b))
         self.assertEqual(0, done["links_closed"])
@@ -312,11 +312,11 @@ class AnswerTests(NetnsTestCase):
 
     def test_while_the_tap_is_pending_what_changes_is_there_when_it_comes(self) -> None:
         self.a.link_down(DEVICE)
-        self.a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        self.a.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "its TAP pending")
         done = reload(self.a, self.ini(tap={"groups": "232.0.0.0/8", "ttl-floor": 7}, igmp={"version": 1}))
         self.assertEqual({"applied"}, set(effects(done).values()))
         self.a.link_up(DEVICE)
-        status = self.a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        status = self.a.await_status(lambda s: s["tap"]["state"] == "up", PATIENCE, "its TAP up")
         self.assertEqual((7, 1), (status["tap"]["ttl_floor"], status["querier"]["version"]))
         routes = self.a.run(["ip", "route", "show", "proto", "77"]).stdout
         self.assertEqual(["232.0.0.0/8"], [line.split()[0] for line in routes.splitlines()])

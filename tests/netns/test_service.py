@@ -219,13 +219,13 @@ class DroppedTests(NetnsTestCase):
         self.assertNotIn("UDP buffers", node_log(a))
         self.stream(a, b)
         a.link_down(DEVICE)
-        a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        a.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "its TAP pending")
         a.link_up(DEVICE)
-        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        a.await_status(lambda s: s["tap"]["state"] == "up", PATIENCE, "its TAP up")
         self.assertIn("224.0.0.0/4", self.routes(a))
         a.ip(f"link del {DEVICE}")
-        wait_until(lambda: "224.0.0.0/4" in self.routes(a), 10, "a TAP made anew")
-        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        wait_until(lambda: "224.0.0.0/4" in self.routes(a), PATIENCE, "a TAP made anew")
+        a.await_status(lambda s: s["tap"]["state"] == "up", PATIENCE, "its TAP up")
         self.stream(b, a)
         socket_path = a.socket
         self.assertEqual(-signal.SIGTERM, a.stop_node())
@@ -326,11 +326,13 @@ class PremadeTests(NetnsTestCase):
         warned = [line for line in self.log(a).splitlines() if "#warn" in line and "UDP buffers" not in line]
         self.assertEqual([], warned)
         a.link_down(DEVICE)  # and the route goes
-        a.await_status(lambda s: s["tap"]["state"] == "pending", 10, "its TAP pending")
+        a.await_status(lambda s: s["tap"]["state"] == "pending", PATIENCE, "its TAP pending")
         a.link_up(DEVICE)
-        a.await_status(lambda s: s["tap"]["state"] == "up", 10, "its TAP up")
+        a.await_status(lambda s: s["tap"]["state"] == "up", PATIENCE, "its TAP up")
         wait_until(
-            lambda: f"`ip route add 224.0.0.0/4 dev {DEVICE}`" in self.log(a), 10, "a line that mends it"
+            lambda: f"`ip route add 224.0.0.0/4 dev {DEVICE}`" in self.log(a),
+            PATIENCE,
+            "a line that mends it",
         )
 
     def log(self, host: Host) -> str:

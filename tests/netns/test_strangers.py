@@ -181,7 +181,9 @@ class LinkTests(StrangerTestCase):
         self.lines = 2 * LINES  # some dozens of the links last, and each of these is told of
         attacker.await_state(lambda state: state["opened"] == 1_100, "all dialled", 150)
         status = self.b.await_status(
-            lambda s: s["counters"]["links_refused"] >= 1_100 - 1_021, 20, "those above the bound refused"
+            lambda s: s["counters"]["links_refused"] >= 1_100 - 1_021,
+            PATIENCE,
+            "those above the bound refused",
         )
         self.assertEqual(1_024, len(status["peers"]))
         state = attacker.finish()
@@ -194,7 +196,7 @@ class LinkTests(StrangerTestCase):
         state = self.attack("links", count=1_000, same=True, then="hold").finish()
         took = state["ended"] - state["began"]
         self.measured("the same node, links a second", round(state["opened"] / took))
-        self.b.await_status(lambda s: s["counters"]["opened"] >= 950, 20, "replaced")
+        self.b.await_status(lambda s: s["counters"]["opened"] >= 950, PATIENCE, "replaced")
         self.unharmed()
 
     def test_more_channels_than_a_peer_may_have_are_an_error(self) -> None:
@@ -279,11 +281,11 @@ class DatagramTests(StrangerTestCase):
         self.assertGreater(stream["duplicates"] + stream["late"], 2_000)
         self.assertEqual("udp", peer_of(self.b.status(), "a")["data"])
         self.attack("datagrams", pieces=heard, count=1_000).finish()
-        self.b.await_status(lambda s: peer_of(s, "a")["counters"]["repointed"] > 0, 5, "repointed")
+        self.b.await_status(lambda s: peer_of(s, "a")["counters"]["repointed"] > 0, PATIENCE, "repointed")
         self.unharmed_but_for_the_path()
 
     def unharmed_but_for_the_path(self) -> None:
-        self.b.await_status(lambda s: peer_of(s, "a")["data"] == "udp", 20, "back on UDP")
+        self.b.await_status(lambda s: peer_of(s, "a")["data"] == "udp", PATIENCE, "back on UDP")
         sent = self.sender.stop()["sent"]
         for name, receiver in self.receivers.items():
             report = receiver.await_last(GROUP, S, sent - 1)
@@ -321,7 +323,7 @@ class DatagramTests(StrangerTestCase):
         self.attack("datagrams", pieces=[m.hex() for m in bad], count=2_000,
                     spoofed=[self.tree.a.address, PORT]).finish()  # fmt: skip
         counters = self.b.await_status(
-            lambda s: peer_of(s, "a")["counters"]["bad_probes"] > 1_000, 10, "counted"
+            lambda s: peer_of(s, "a")["counters"]["bad_probes"] > 1_000, PATIENCE, "counted"
         )
         self.assertEqual("udp", peer_of(counters, "a")["data"])
         self.unharmed()

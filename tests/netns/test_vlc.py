@@ -128,7 +128,7 @@ class VlcTests(VlcCase):
         joined = {}
         for name, watcher in watchers.items():
             watcher.play(watcher.await_session(NAME))
-            watcher.host.await_status(lambda status: DEVICE in wanters(status, GROUP), 10, "VLC's join")
+            watcher.host.await_status(lambda status: DEVICE in wanters(status, GROUP), PATIENCE, "VLC's join")
             joined[name] = time.monotonic()
         took = time.monotonic() - began
         self.measured("seconds until the last of three has listed and joined", f"{took:.1f}")
