@@ -240,7 +240,7 @@ class Feed:
         return Held(
             self.key if whole else self.digest,
             beacon if is_beacon else self.top,
-            self.gaps.told(),
+            self.gaps.told(self.top),
             self._load(is_beacon),
             self._way() if whole and (is_beacon or way) else None,
         )
@@ -359,11 +359,10 @@ class Feed:
         step = (sequence - self.top) & MASK
         if self.top < 0:
             self._begin(sequence, by, now)
-        elif step == 1:
+        elif step == 1 and not gaps.numbers:
             self.top = sequence
         elif 0 < step < HALF:
-            gaps.skipped(self.top, step, now)
-            self.top = sequence
+            self._goes_on(sequence, by, flags, now)
         else:
             self._came_behind(sequence, by, flags, now)
         self.kept.keep(sequence, stored)
@@ -372,6 +371,13 @@ class Feed:
                 upstream.silence.goes_on(by, sequence, now)
         elif flags & BEACON:
             self._announce(sequence, by, now)
+
+    def _goes_on(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
+        """Some before it are missing; it may itself have been, as the parent has said that it has it."""
+        if sequence != (self.top + 1) & MASK:
+            self.gaps.skipped(self.top, (sequence - self.top) & MASK, now)
+        self.top = sequence
+        self.gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
 
     def _came_behind(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
         """It was missing; or nothing has come for seconds, and the stream goes on far behind where it was."""
@@ -399,6 +405,7 @@ class Feed:
         if self.top >= 0 and 0 < step < HALF:
             self._count += step
             self._bytes += round(step * self._mean)
+            self.gaps.passed(self.top, top)
             self.top = top
             self.moved_at = max(self.moved_at, at)
             self.upstream.fed_at = max(self.upstream.fed_at, at)
@@ -556,6 +563,7 @@ class Feed:
         can send such a one: it leads the stream nowhere, nor makes a liar of who has it from its origin."""
         step = (sequence - self.top) & MASK
         if self.top >= 0 and 0 < step <= self._near:
+            self.gaps.passed(self.top, sequence)
             self.top = sequence
             self._led_at = now
         elif self.gaps.numbers:

@@ -5,6 +5,7 @@ nothing can have overtaken it any more.  Above the mark the parent is fetching i
 """
 
 from collections.abc import Container, Mapping
+from itertools import takewhile
 from typing import Any, Protocol
 
 from multicastmw.core.mesh.conduct import DELIVERED, PROMISED
@@ -135,6 +136,7 @@ class Gaps:
     def __init__(self, feed: Owner) -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
+        self._noted = -1  # all below it that did not come are known to be missing, or were given up
         self.lag = 0.0  # seconds that one of two feeds is behind: what is missing may come by it
         self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
@@ -147,9 +149,11 @@ class Gaps:
             return min(255, behind) if behind < HALF else 0
         return 0
 
-    def told(self) -> tuple[Range, ...]:
-        """For a Have."""
-        return ranges(self.numbers, RANGES_MAX) if self.numbers else ()
+    def told(self, top: int) -> tuple[Range, ...]:
+        """For a Have up to this number."""
+        if not self.numbers:
+            return ()
+        return ranges(takewhile(lambda number: not ahead(number, top), self.numbers), RANGES_MAX)
 
     @property
     def late(self) -> float:
@@ -168,6 +172,12 @@ class Gaps:
             self.clear()  # that is no loss: it began anew elsewhere
             return
         feed = self._feed
+        known = (self._noted - top) & MASK if self._noted >= 0 else 0
+        if 0 < known < HALF:  # the parent has said that it has them
+            if known >= step - 1:
+                return
+            top, step = self._noted, step - known
+        self._noted = (top + step - 1) & MASK
         feed.counters.missed += step - 1
         if not feed.deadline:
             return
@@ -191,6 +201,12 @@ class Gaps:
         """Nothing is missing any more."""
         self._feed.counters.given_up += len(self.numbers)
         self.numbers.clear()
+        self._noted = -1
+
+    def passed(self, before: int, top: int) -> None:
+        """All after the one number up to the other came."""
+        for number in [each for each in self.numbers if ahead(each, before) and not ahead(each, top)]:
+            del self.numbers[number]
 
     def _guard(self) -> float:
         """Seconds until what is missing is asked for: it is late, or is rebuilt, or the other parent's."""

@@ -2,6 +2,7 @@
 
 What the parent says that it has was sent, and is here or will be in a moment, unless it is lost; data that
 the Have has overtaken have that moment.  Of a stream that goes on fast the next packet says the same sooner.
+It may lie: the numbers are asked for, and the stream is where it was until one of them comes.
 """
 
 from typing import TYPE_CHECKING
@@ -52,4 +53,3 @@ class Tail:
             whole = said.missing[0].first if said.missing else said.highest + 1
             feed.gaps.parent_has(whole & MASK, now)
             feed.gaps.skipped(feed.top, step + 1, now)
-            feed.top = said.highest

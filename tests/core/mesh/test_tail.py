@@ -1,7 +1,8 @@
 from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.tail import LEAST, WAIT
-from multicastmw.wire.mesh import Nack, Range
+from multicastmw.wire.data import CAME_AGAIN
+from multicastmw.wire.mesh import Graft, Nack, Range
 from tests.core.mesh.kit import RATE, Lone, have
 
 
@@ -26,7 +27,8 @@ class TailTest(TestCase):
         self.lone.pass_time(0.08)
         self.lone.accept(self.parent, have(203))
         self.assertEqual(self.asked(), [(Range(201, 203),)])
-        self.assertEqual(self.lone.feed().top, 203)
+        self.assertEqual(self.lone.feed().top, 200)
+        self.assertEqual(self.lone.feed().counters.missed, 3)
 
     def test_of_a_stream_that_goes_on_the_next_packet_says_it(self) -> None:
         self.lone.accept(self.parent, have(203))
@@ -58,3 +60,51 @@ class TailTest(TestCase):
             self.lone.accept(self.parent, have(highest))
             self.assertEqual(self.asked(), [])
         self.assertEqual(self.lone.feed().top, 200)
+
+    def test_the_stream_is_where_it_was_until_one_of_them_comes(self) -> None:
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(203))
+        self.assertEqual(self.asked(), [(Range(201, 203),)])
+        feed = self.lone.feed()
+        self.assertEqual((200, ()), feed.held()[1:3])
+        self.lone.data(self.parent, 202, flags=CAME_AGAIN)
+        self.assertEqual((202, (Range(201, 201),)), feed.held()[1:3])
+        self.assertEqual([201, 203], sorted(feed.missing))
+        self.lone.data(self.parent, 201, 203, flags=CAME_AGAIN)
+        self.assertEqual((203, {}, 3), (feed.top, feed.missing, feed.counters.recovered))
+
+    def test_what_was_given_up_is_not_missed_a_second_time(self) -> None:
+        feed = self.lone.feed()
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(203))
+        self.lone.pass_time(feed.deadline + WAIT + 0.1)
+        self.pen.said.clear()
+        self.lone.accept(self.parent, have(203))
+        self.assertEqual(self.asked(), [])
+        self.lone.data(self.parent, 204, 206)
+        self.assertEqual(([205], 4), (sorted(feed.missing), feed.counters.missed))
+
+    def test_what_the_kernel_has_forwarded_meanwhile_is_not_missing(self) -> None:
+        feed = self.lone.feed()
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(205))
+        self.assertEqual(self.asked(), [(Range(201, 205),)])
+        feed.passed(203, self.lone.now)
+        self.assertEqual((203, [204, 205]), (feed.top, sorted(feed.missing)))
+
+    def test_who_claims_ever_more_leads_no_further_than_a_deadlines_worth(self) -> None:
+        self.lone.pass_time(0.08)
+        for highest in range(205, 400, 5):
+            self.lone.accept(self.parent, have(highest))
+            self.lone.pass_time(0.05)
+        self.assertEqual(self.lone.feed().top, 200)
+        self.assertLessEqual(self.lone.feed().counters.missed, max(LEAST, int(RATE)))
+
+    def test_who_has_what_is_next_is_asked_for_that_whatever_the_parent_claims(self) -> None:
+        honest, pen = self.lone.neighbour(3)
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(208))
+        self.lone.pass_time(WAIT + 0.01)
+        self.lone.accept(honest, have(202, path=(9,)))
+        self.lone.pass_time(0.1)
+        self.assertEqual([201], [graft.sequence for graft in pen.of(Graft)])
