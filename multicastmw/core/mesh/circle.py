@@ -7,7 +7,7 @@
 Both are drawn in proportion to what a member can carry, or a group in which many give nothing strands some.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.near import Near
@@ -32,6 +32,7 @@ TRUE_FOR = 30  # seconds: who tells of members as young as that has to know them
 ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
+NAMED = 48  # of the members that relays have named, the last: three answers
 WALKS = Kind.FORWARD_JOIN, Kind.SHUFFLE  # which go from neighbour to neighbour
 NEVER = float("inf")
 
@@ -46,6 +47,7 @@ class Circle:
         self.wants = OWN if group != BASE else BASE_ACTIVE
         self.due = now
         self._mesh = mesh
+        self._named: dict[int, None] = {}  # members that a relay has named, as they registered there
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._refused: dict[int, float] = {}  # who had no room for us, and is not asked again until
         self._fill_at = now
@@ -80,6 +82,15 @@ class Circle:
         while len(self.passive) > PASSIVE:
             del self.passive[mesh.rng.choice(list(self.passive))]
 
+    def named(self, samples: tuple[Sample, ...], now: float) -> None:
+        """Members that a relay has answered with."""
+        for sample in samples:
+            self._named.pop(sample.node, None)
+            self._named[sample.node] = None
+        while len(self._named) > NAMED:
+            del self._named[next(iter(self._named))]
+        self.learn(samples, now)
+
     def whom_it_asked(self, now: float) -> set[int]:
         """To be neighbours, and no answer yet, or a refusal a moment ago."""
         self._refused = {node: until for node, until in self._refused.items() if until > now}
@@ -100,12 +111,22 @@ class Circle:
         drawn = self._mesh.rng.sample(known, min(most, len(known)))
         return tuple(sample._replace(age=int(now - at)) for sample, at in drawn)
 
-    def draw(self, how_many: int, besides: set[int], *, able: bool = False) -> list[Sample]:
-        """Passive members, in proportion to what they can carry."""
+    def _choose(self, how_many: int, besides: set[int], *, able: bool = False) -> list[Sample]:
+        """Who has no neighbour takes those first whom a relay has named: of whom others tell may not be."""
+        named: list[Sample] = []
+        if not self.active:
+            named = self.draw(how_many, besides, able=able, of=self._named)
+            besides = besides | {sample.node for sample in named}
+        return named + self.draw(how_many - len(named), besides, able=able)
+
+    def draw(
+        self, how_many: int, besides: set[int], *, able: bool = False, of: Container[int] | None = None
+    ) -> list[Sample]:
+        """Passive members, in proportion to what they can carry; `of`: among these."""
         pool = [
             sample
             for node, (sample, _) in self.passive.items()
-            if node not in besides and self.can_be_reached(sample)
+            if node not in besides and (of is None or node in of) and self.can_be_reached(sample)
         ]
         if able:
             pool = [sample for sample in pool if weight_of(sample) >= 1] or pool
@@ -212,14 +233,17 @@ class Circle:
     def fill(self, now: float) -> None:
         """Asks as many as are missing."""
         besides = self.whom_it_asked(now)
-        missing = self.wants - len(self.active) - len(self._asked)
+        urgent = not self.active
+        asked: Collection[int] = self._asked
+        if urgent and any(node in self.passive and node not in besides for node in self._named):
+            asked = [node for node in asked if node in self._named or node in self._mesh.neighbours]
+        missing = self.wants - len(self.active) - len(asked)
         if missing <= 0:
             return
-        urgent = not self.active
         linked = [sample for node, (sample, _) in self.passive.items() if node in self._mesh.neighbours]
         chosen = [sample for sample in linked if sample.node not in besides][:missing]
         besides |= {sample.node for sample in chosen}
-        chosen += self.draw(missing - len(chosen), besides)
+        chosen += self._choose(missing - len(chosen), besides)
         for sample in chosen:
             self._asked[sample.node] = now + 4.0
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
@@ -229,7 +253,7 @@ class Circle:
         if now < self._search_at:
             return
         self._search_at = now + SEARCH_REST
-        for sample in self.draw(SEARCHED, self.whom_it_asked(now), able=True):
+        for sample in self._choose(SEARCHED, self.whom_it_asked(now), able=True):
             self._asked[sample.node] = now + 2.0
             self._mesh.contacts.reach(sample, self.group, "urgent", now)
         if not self.passive:

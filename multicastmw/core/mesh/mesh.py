@@ -312,7 +312,7 @@ class Mesh:
         if circle is None:
             return
         isolated = not circle.active
-        circle.learn(find.samples, now)
+        circle.named(find.samples, now)
         if isolated or len(circle.active) < circle.wants:
             circle.fill(now)
         else:

@@ -1,6 +1,6 @@
 from twisted.trial.unittest import TestCase
 
-from multicastmw.core.mesh.circle import SAMPLES_TAKEN, SPARE
+from multicastmw.core.mesh.circle import NAMED, SAMPLES_TAKEN, SPARE
 from multicastmw.core.mesh.near import CLOSE, DISTANCES
 from multicastmw.core.mesh.neighbour import links_most
 from multicastmw.core.mesh.settings import (
@@ -15,7 +15,7 @@ from multicastmw.core.mesh.settings import (
     Settings,
 )
 from multicastmw.core.mesh.walks import REPLIES_DUE_MAX, WALKS_MAX
-from multicastmw.wire.mesh import BASE, About, Graft, Kind, Peers
+from multicastmw.wire.mesh import BASE, About, Find, Graft, Kind, Meeting, Peers
 from tests.core.mesh.kit import GROUP, KEY, RATE, Hall, Lone, have, node_of, sample_of
 
 
@@ -194,6 +194,30 @@ class JoinTest(TestCase):
         lone.pass_time(0.1)
         self.assertNotIn(gone, circle.passive)
         self.assertEqual(len(lone.dialled), OWN + 1)
+
+    def test_whoever_was_told_of_does_not_keep_one_who_has_nobody_from_those_whom_a_relay_names(self) -> None:
+        """A neighbour told of members that are not there, and is gone."""
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        invented = [sample_of(number, uplink_class=20) for number in range(100, 100 + PASSIVE)]
+        circle.learn(invented, lone.now)
+        lone.pass_time(0.1)
+        self.assertEqual(OWN, len(lone.dialled))
+        there = tuple(sample_of(number) for number in range(2, 2 + OWN))
+        for _ in range(2):  # another relay says the same
+            lone.mesh.met(Find(GROUP, Meeting.REPLY, there), lone.now)
+        lone.pass_time(0.1)
+        self.assertEqual({each.node for each in there}, {each.node for each in lone.dialled[OWN:]})
+        lone.pass_time(5.0)
+        self.assertGreater(len(lone.dialled), 2 * OWN)  # they did not answer: the others again
+
+    def test_of_those_whom_relays_have_named_the_last_are_remembered(self) -> None:
+        lone = Lone()
+        for first in range(2, 202, 10):
+            told = tuple(sample_of(number) for number in range(first, first + 10))
+            lone.mesh.met(Find(GROUP, Meeting.REPLY, told), lone.now)
+        named = lone.mesh.circles[GROUP]._named
+        self.assertEqual([node_of(number) for number in range(202 - NAMED, 202)], list(named))
 
     def test_who_had_no_room_is_not_asked_again_at_once(self) -> None:
         lone = Lone()
