@@ -73,6 +73,7 @@ SAID = (
     f"every {word(silence.ALONE_REST)} seconds at most",
     f"After {ms(settings.TOTAL_SILENCE)} who hears nothing from anybody",
     f"dials {word(circle.SEARCHED)} more",
+    f"relays have named (the last {circle.NAMED})",
     # recovery
     f"(**Nack**) {ms(settings.GUARD)} after",
     f"as long as they do, {ms(settings.GUARD_MOST)} at most",
