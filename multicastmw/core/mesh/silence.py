@@ -224,12 +224,11 @@ class Silence:
         )
 
     def _best(self, may: Callable[[Neighbour, Theirs], bool], since: float) -> Neighbour | None:
-        """Of those who may: who has room, then who has not left a graft unanswered, then who has spoken since
-        then, and so is alive, then who is near and has places."""
+        """Of those who may: who has room, then who has spoken since then, and so is alive, then who is near
+        and has places."""
         ranked = [
             (
                 int(not self._upstream.has_room(neighbour, theirs)),
-                theirs.mutes,
                 int(theirs.at <= since),
                 neighbour.rtt / (1 + min(theirs.free, 3)),
                 neighbour,
@@ -237,7 +236,7 @@ class Silence:
             for neighbour, theirs in self._feed.theirs.items()
             if may(neighbour, theirs)
         ]
-        return min(ranked, key=itemgetter(0, 1, 2, 3))[-1] if ranked else None
+        return min(ranked, key=itemgetter(0, 1, 2))[-1] if ranked else None
 
     def _hasten(self, now: float) -> None:
         """Who is asked already may be dead, or far: one who would answer sooner is asked instead."""

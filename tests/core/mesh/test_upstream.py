@@ -39,24 +39,6 @@ class JoiningTest(TestCase):
         self.lone.pass_time(0.1)
         self.assertEqual(len(self.far_pen.of(Graft)), 1)
 
-    def test_who_did_not_answer_is_asked_again_after_all_who_have_not_been_asked(self) -> None:
-        """Though it is nearer, and has spoken since."""
-        farther, farther_pen = self.lone.neighbour(4, 0.3)
-        for neighbour in (self.near, self.far, farther):
-            self.lone.accept(neighbour, have(9))
-        self.lone.pass_time(0.1)
-        self.assertEqual((1, 1, 0), (*self.grafts(), len(farther_pen.of(Graft))))
-        self.lone.accept(self.near, have(10))
-        self.lone.pass_time(0.3)
-        self.assertEqual((0, 0, 1), (*self.grafts(), len(farther_pen.of(Graft))))
-        self.lone.accept(self.near, have(11))
-        self.lone.pass_time(0.4)
-        self.assertEqual(1, self.grafts()[0])
-
-    def grafts(self) -> tuple[int, int]:
-        """That have gone to the near and the far one since somebody looked."""
-        return len(self.near_pen.of(Graft)), len(self.far_pen.of(Graft))
-
     def test_who_is_full_is_left_in_peace_and_those_it_names_are_dialled(self) -> None:
         self.lone.accept(self.near, have(9))
         self.lone.accept(self.far, have(9))
