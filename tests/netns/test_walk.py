@@ -31,7 +31,7 @@ class Newcomer(NetnsTestCase):
         walk.go(links)
         browser = browsers.Browser(walk.desks["c"].host, lab.state_dir)
         self.addCleanup(browser.close)
-        walk.look(browser)
+        self.measured("seconds from the click to the film", f"{walk.look(browser):.1f}")
         self.assertEqual([], browser.complaints)
         status = walk.desks["b"].status()
         self.assertEqual([True, True], [peer_of(status, name)["tls"] for name in "ac"])

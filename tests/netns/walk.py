@@ -245,7 +245,7 @@ def main(arguments: list[str]) -> None:
             try:
                 browser.size(1440, 860)
                 browser.prefers(color_scheme="dark")
-                walk.look(browser)
+                say(f"the film was seen {walk.look(browser):.1f} s after the click")
                 say(f"{len(steps())} commands and 2 clicks: {(time.monotonic() - began) / 60:.1f} minutes")
                 path = folder / "first-film.png"
                 browser.picture(path)

@@ -7,7 +7,7 @@
 Both are drawn in proportion to what a member can carry, or a group in which many give nothing strands some.
 """
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.near import Near
@@ -234,16 +234,23 @@ class Circle:
         """Asks as many as are missing."""
         besides = self.whom_it_asked(now)
         urgent = not self.active
-        asked: Collection[int] = self._asked
-        if urgent and any(node in self.passive and node not in besides for node in self._named):
-            asked = [node for node in asked if node in self._named or node in self._mesh.neighbours]
-        missing = self.wants - len(self.active) - len(asked)
+        missing = self.wants - len(self.active) - len(self._asked)
         if missing <= 0:
+            if urgent:
+                self._ask_named(besides, now)
             return
         linked = [sample for node, (sample, _) in self.passive.items() if node in self._mesh.neighbours]
         chosen = [sample for sample in linked if sample.node not in besides][:missing]
         besides |= {sample.node for sample in chosen}
         chosen += self._choose(missing - len(chosen), besides)
+        self._reach(chosen, urgent=urgent, now=now)
+
+    def _ask_named(self, besides: set[int], now: float) -> None:
+        """Members that relays have named, beside others who are being dialled: those may not be there."""
+        asked = sum(node in self._named or node in self._mesh.neighbours for node in self._asked)
+        self._reach(self.draw(self.wants - asked, besides, of=self._named), urgent=True, now=now)
+
+    def _reach(self, chosen: Iterable[Sample], *, urgent: bool, now: float) -> None:
         for sample in chosen:
             self._asked[sample.node] = now + 4.0
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)

@@ -377,7 +377,7 @@ class Feed:
         if sequence != (self.top + 1) & MASK:
             self.gaps.skipped(self.top, (sequence - self.top) & MASK, now)
         self.top = sequence
-        self.gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
+        self._found(sequence, by, flags, now)
 
     def _came_behind(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
         """It was missing; or nothing has come for seconds, and the stream goes on far behind where it was."""
@@ -388,9 +388,12 @@ class Feed:
             for theirs in self.theirs.values():
                 theirs.highest = -1  # or what they said last would be more than they say from now on
         elif gaps.numbers:
-            is_resent = flags & RETRANSMITTED
-            self.counters.filled += sequence in gaps.numbers and not is_resent and self.second is not None
-            gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
+            self._found(sequence, by, flags, now)
+
+    def _found(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
+        is_resent = flags & RETRANSMITTED
+        self.counters.filled += sequence in self.gaps.numbers and not is_resent and self.second is not None
+        self.gaps.found(sequence, by, bool(flags & CAME_AGAIN), now)
 
     # --- packets that the kernel forwards
 

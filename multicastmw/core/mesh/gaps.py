@@ -136,7 +136,7 @@ class Gaps:
     def __init__(self, feed: Owner) -> None:
         self.numbers: dict[int, Miss] = {}
         self.mark = 0  # below it the parent has everything
-        self._noted = -1  # all below it that did not come are known to be missing, or were given up
+        self._noted = -1  # all up to it that did not come are known to be missing, or were given up
         self.lag = 0.0  # seconds that one of two feeds is behind: what is missing may come by it
         self.lost = 0  # on the way from the parent, since somebody looked
         self._feed = feed
@@ -173,7 +173,9 @@ class Gaps:
             return
         feed = self._feed
         known = (self._noted - top) & MASK if self._noted >= 0 else 0
-        if 0 < known < HALF:  # the parent has said that it has them
+        if known >= step and not self.numbers:
+            known = 0  # one of them comes after all were given up: so may the others
+        if 0 < known <= MISSING_MAX:  # somebody has said that there are so many
             if known >= step - 1:
                 return
             top, step = self._noted, step - known
@@ -206,7 +208,10 @@ class Gaps:
     def passed(self, before: int, top: int) -> None:
         """All after the one number up to the other came."""
         for number in [each for each in self.numbers if ahead(each, before) and not ahead(each, top)]:
-            del self.numbers[number]
+            miss = self.numbers.pop(number)
+            self._feed.counters.recovered += 1
+            if miss.sent_by < NEVER:
+                self.lost = max(0, self.lost - 1)
 
     def _guard(self) -> float:
         """Seconds until what is missing is asked for: it is late, or is rebuilt, or the other parent's."""
@@ -260,12 +265,13 @@ class Gaps:
 
     # --- asking
 
-    def go_with(self, neighbour: Source, now: float) -> tuple[Range, ...]:
-        """They are asked for in a graft, which asks for the next packet as well; the rest is as it was."""
+    def go_with(self, neighbour: Source, top: int, now: float) -> tuple[Range, ...]:
+        """Those before this number are asked for in a graft, which asks for the next packet as well; the rest
+        is as it was."""
         again = now + NACK_FACTOR * neighbour.rtt + NACK_EXTRA + self.late
         request = Request(besides=1)
         for number, miss in self.numbers.items():
-            if not request.takes(number):
+            if ahead(number, top) or not request.takes(number):
                 break
             miss.ask_at = again
             miss.asked = neighbour

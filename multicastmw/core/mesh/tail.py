@@ -49,7 +49,7 @@ class Tail:
         if said is None or feed.top < 0:
             return
         step = (said.highest - feed.top) & MASK
-        if 0 < step <= min(MISSING_MAX, max(LEAST, int(feed.rate * feed.deadline))):
+        if 0 < step < min(MISSING_MAX, 1 + max(LEAST, int(feed.rate * feed.deadline))):
             whole = said.missing[0].first if said.missing else said.highest + 1
             feed.gaps.parent_has(whole & MASK, now)
             feed.gaps.skipped(feed.top, step + 1, now)

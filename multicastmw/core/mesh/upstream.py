@@ -354,7 +354,7 @@ class Upstream:
         self.joining, self.asked_at = neighbour, now
         self.joining_until = now + neighbour.rtt + patience
         feed.counters.grafts += 1
-        missing = feed.gaps.go_with(neighbour, now)
+        missing = feed.gaps.go_with(neighbour, feed.top, now)
         feed.of(neighbour).asked_at = now
         is_silent = self.parent is None or now - self.fed_at > self.silent_after()
         if feed.top >= 0 and (is_silent or self._is_urgent):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from multicastmw.core.counters import Counters
 from multicastmw.core.mesh.gaps import Gaps
 from multicastmw.core.mesh.kept import Kept
-from multicastmw.core.mesh.numbers import MASK, each, ranges
+from multicastmw.core.mesh.numbers import MASK, ahead, each, ranges
 from multicastmw.core.mesh.settings import AT_ONCE
 from multicastmw.core.recovery.partner import Partner
 from multicastmw.wire.mesh import RANGES_MAX, Have, Held, Load, Range, StreamKey
@@ -102,8 +102,9 @@ class Served:
     def _held(self, absent: Iterable[int] = ()) -> Held:
         """With all that is missing here: the first of it is our low water, too."""
         top = self.top
-        lacking = sorted({*self.gaps.numbers, *absent}, key=lambda number: -((top - number) & MASK))
-        return Held(self.key, top, ranges(lacking, RANGES_MAX), Load(0))
+        lacking = {number for number in (*self.gaps.numbers, *absent) if not ahead(number, top)}
+        in_order = sorted(lacking, key=lambda number: -((top - number) & MASK))
+        return Held(self.key, top, ranges(in_order, RANGES_MAX), Load(0))
 
     def to_tell(self, now: float) -> Held | None:
         """In a round: is there something that the packets themselves do not say?"""

@@ -211,6 +211,18 @@ class JoinTest(TestCase):
         lone.pass_time(5.0)
         self.assertGreater(len(lone.dialled), 2 * OWN)  # they did not answer: the others again
 
+    def test_beside_those_whom_relays_name_no_more_are_dialled_than_without_them(self) -> None:
+        """Also where one of them is behind a NAT, and nobody can have it dial."""
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        circle.learn([sample_of(number) for number in range(100, 130)], lone.now)
+        lone.pass_time(0.1)
+        unreachable = sample_of(50, flags=int(About.NAT))
+        for number in range(2, 2 + 2 * OWN):
+            lone.mesh.met(Find(GROUP, Meeting.REPLY, (unreachable, sample_of(number))), lone.now)
+            lone.pass_time(0.05)
+        self.assertEqual(2 * OWN, len(lone.dialled))
+
     def test_of_those_whom_relays_have_named_the_last_are_remembered(self) -> None:
         lone = Lone()
         for first in range(2, 202, 10):

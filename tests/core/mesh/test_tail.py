@@ -1,9 +1,10 @@
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.mesh.tail import LEAST, WAIT
 from multicastmw.wire.data import CAME_AGAIN
 from multicastmw.wire.mesh import Graft, Nack, Range
-from tests.core.mesh.kit import RATE, Lone, have
+from tests.core.mesh.kit import RATE, UPLINK, Lone, have
 
 
 class TailTest(TestCase):
@@ -91,6 +92,11 @@ class TailTest(TestCase):
         self.assertEqual(self.asked(), [(Range(201, 205),)])
         feed.passed(203, self.lone.now)
         self.assertEqual((203, [204, 205]), (feed.top, sorted(feed.missing)))
+        feed.came_otherwise(204, self.lone.now)
+        self.assertEqual((204, [205]), (feed.top, sorted(feed.missing)))
+        counters = feed.counters
+        self.assertEqual((5, 4, 0), (counters.missed, counters.recovered, counters.given_up))
+        self.assertEqual(1, feed.gaps.lost)
 
     def test_who_claims_ever_more_leads_no_further_than_a_deadlines_worth(self) -> None:
         self.lone.pass_time(0.08)
@@ -108,3 +114,47 @@ class TailTest(TestCase):
         self.lone.accept(honest, have(202, path=(9,)))
         self.lone.pass_time(0.1)
         self.assertEqual([201], [graft.sequence for graft in pen.of(Graft)])
+
+    def test_what_a_liar_claimed_is_missed_when_it_is_there_under_another_parent(self) -> None:
+        feed = self.lone.feed()
+        honest, pen = self.lone.neighbour(3)
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(290))
+        self.lone.pass_time(feed.deadline + WAIT + 0.1)
+        self.assertEqual({}, feed.missing)
+        self.lone.mesh.link_down(self.parent, self.lone.now)
+        self.lone.data(honest, 201, 202, 203, 205, 206)
+        self.assertEqual((honest, [204]), (feed.parent, sorted(feed.missing)))
+        self.lone.pass_time(0.1)
+        self.assertEqual([(Range(204, 204),)], [nack.missing for nack in pen.of(Nack)][:1])
+
+    def test_a_gap_is_one_however_long_ago_the_last_one_was(self) -> None:
+        feed = self.lone.feed()
+        self.lone.data(self.parent, 202)
+        self.lone.data(self.parent, 201, flags=CAME_AGAIN)
+        for further in (1 << 30, (1 << 31) + 5):
+            feed.passed(202 + further, self.lone.now)
+        self.lone.data(self.parent, feed.top + 2)
+        self.assertEqual([feed.top - 1], list(feed.missing))
+
+    def test_where_nothing_is_asked_for_a_claim_changes_nothing(self) -> None:
+        lone = Lone(Settings(uplink=UPLINK, deadline=0.0))
+        parent, pen = lone.fed_by(2)
+        lone.pass_time(0.08)
+        lone.accept(parent, have(205))
+        lone.pass_time(0.2)
+        lone.data(parent, 201, 203)
+        feed = lone.feed()
+        self.assertEqual((203, {}, []), (feed.top, feed.missing, pen.of(Nack)))
+
+    def test_who_asks_a_better_parent_during_a_claim_is_in_no_hurry(self) -> None:
+        """Or a full one would take it over its slots."""
+        feed = self.lone.feed()
+        other, pen = self.lone.neighbour(3)
+        self.lone.pass_time(0.08)
+        self.lone.accept(self.parent, have(203))
+        self.lone.pass_time(WAIT + 0.01)
+        self.lone.data(self.parent, 201)
+        self.assertEqual([202, 203], sorted(feed.missing))
+        feed.upstream.graft(other, self.lone.now)
+        self.assertEqual([(202, ())], [(graft.sequence, graft.missing) for graft in pen.of(Graft)])

@@ -125,6 +125,24 @@ class OutOfTheMesh(Border):
         self.world.run(1)
         self.assert_all(100, self.s)
 
+    def test_what_the_mesh_only_claims_is_no_low_water_for_partners(self) -> None:
+        """96 and the last two are lost before the border, and nobody there sends them again."""
+        self.want(self.s)
+        self.lose(96, 98, 99, way=(self.m, self.b))
+        self.send(self.m, 90)
+        (feed,) = [
+            feed for feed in self.m.mesh.feeds.values() if feed.key.group == GROUP and not feed.is_shared
+        ]
+        self.patch(feed, "accept_nack", lambda *args: None)
+        self.send(self.m, 10, first=90)
+        self.world.run(0.7)
+        (there,) = [
+            feed for feed in self.b.mesh.feeds.values() if feed.key.group == GROUP and not feed.is_shared
+        ]
+        self.assertEqual((97, [96, 98, 99]), (there.top, sorted(there.missing)))
+        told = [held for have in self.said(self.b, self.s, Have) for held in have.streams]
+        self.assertEqual([(97, (Range(96, 96),))], sorted({(held.highest, held.missing) for held in told}))
+
     def test_and_so_are_those_of_a_stream_that_begins_at_the_border(self) -> None:
         self.want(self.s, self.m)
         self.lose(40, 99, way=(self.b, self.s))
