@@ -33,6 +33,7 @@ DEFERRED_MOST = 1.0  # seconds of silence for which a parent may keep us waiting
 SOONER = 0.02  # seconds by which another one has to answer sooner to be asked instead
 SLOW_PATIENCE = 0.3  # seconds in which a packet that others have comes from the parent, too
 LEAPS, LEAP_REST = 3, 2.0  # in so many seconds: one may be dead as well, but the source may only pause
+ANSWER = 0.1  # seconds beyond a round trip in which who is asked for the next packet says something
 FAR = 0.2  # seconds of round trip: until such a one has answered, somebody else may have been found
 ALONE_REST = 10.0  # seconds between two searches for somebody beside the silent one, for the same reason
 NEVER = float("inf")
@@ -52,6 +53,9 @@ class Silence:
         self._deferred_until = now
         self._poll_at = self._leap_at = -NEVER
         self._leaps = 0
+        self._asked_around_at = (
+            self._answer_by
+        ) = -NEVER  # when the nearest were asked first, since it is silent
         self._alone_until = -NEVER
         self._shown_at = -NEVER  # when it was seen that others have more, of a stream that pauses for long
 
@@ -102,6 +106,19 @@ class Silence:
             self.stall(now)
             self._leap(self._upstream.parent, now)
             self._poll(now)
+            if self._is_deserted(now):
+                self._look_besides(now)
+
+    def _is_deserted(self, now: float) -> bool:
+        """Were the nearest asked, and has nobody spoken since?  Where the source pauses they say so."""
+        asked_at = self._asked_around_at
+        if asked_at <= self._upstream.fed_at or now < self._answer_by:
+            return False
+        return all(
+            theirs.at <= asked_at
+            for neighbour, theirs in self._feed.theirs.items()
+            if neighbour not in self._feed.children
+        )
 
     def _leap(self, lost: Neighbour, now: float) -> None:
         """Nobody has said that there is more: one whose way is not over who is lost is grafted all the same.
@@ -286,9 +303,13 @@ class Silence:
             and feed.short not in theirs.path
         ]
         number = (feed.top + 1) & MASK
+        is_first = self._asked_around_at <= self._upstream.fed_at
         for neighbour in sorted(others, key=_distance)[:POLLED]:
             if not feed.may_ask(neighbour, now):
                 continue
+            if is_first:
+                self._asked_around_at, self._answer_by = now, now + neighbour.rtt + ANSWER
+                feed.wake(self._answer_by)
             feed.counters.polled += 1
             feed.of(neighbour).asked_at = now
             neighbour.say(Nack(feed.key, (Range(number, number),)), now)

@@ -3,11 +3,12 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import DEFER, LIVE
 from multicastmw.core.mesh.silence import LEAPS
 from multicastmw.wire.data import BEACON, RETRANSMITTED
 from multicastmw.wire.mesh import Graft, Have, Nack, Prune, Range, Refusal, StreamKey
-from tests.core.mesh.kit import GROUP, KEY, Hall, Lone, have, sample_of
+from tests.core.mesh.kit import GROUP, KEY, Hall, Lone, Pen, have, sample_of
 
 
 class JoiningTest(TestCase):
@@ -107,6 +108,36 @@ class FedTest(TestCase):
         self.assertEqual(self.child_pen.of(Nack), [])
         self.lone.data(self.other, 201, flags=RETRANSMITTED)
         self.assertEqual(self.other_pen.of(Graft)[0].sequence, 202)
+
+    def knows_more(self) -> list[tuple[Neighbour, Pen]]:
+        """Four beside the parent, in a large group: what they said last counts for a second and a half."""
+        self.patch(type(self.lone.mesh.announcer), "fresh_within", 1.5)
+        others = [(self.other, self.other_pen), *(self.lone.neighbour(number, 0.03) for number in (5, 6, 7))]
+        for neighbour, _ in others:
+            self.lone.accept(neighbour, have(200, path=(7, 3)))
+        return others
+
+    def test_where_nobody_answers_who_was_asked_others_are_looked_for(self) -> None:
+        self.knows_more()
+        counters = self.lone.mesh.counters
+        self.lone.pass_time(0.2)
+        self.assertEqual(0, counters.searches)
+        self.lone.pass_time(0.15)
+        self.assertEqual(1, counters.searches)
+        self.lone.pass_time(0.8)
+        self.assertEqual(1, counters.searches)
+
+    def test_nobody_is_looked_for_where_the_source_pauses_and_who_is_asked_says_so(self) -> None:
+        others = self.knows_more()
+        asked = 0
+        for _ in range(20):
+            self.lone.pass_time(0.05)
+            for neighbour, pen in others:
+                if pen.of(Nack):
+                    asked += 1
+                    self.lone.accept(neighbour, have(200, path=(7, 3)))
+        self.assertGreater(asked, 3)
+        self.assertEqual(0, self.lone.mesh.counters.searches)
 
     def test_one_whose_way_does_not_go_over_the_parent_is_grafted_before_it_has_said_that_it_has_more(
         self,
