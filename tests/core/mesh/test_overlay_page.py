@@ -70,6 +70,7 @@ SAID = (
     f"{word(silence.LEAPS)} in {word(silence.LEAP_REST)} seconds at most",
     f"ask the {word(settings.POLLED)} nearest for the next packet",
     f"more than {ms(silence.FAR)} away there and back",
+    f"a round trip and {ms(silence.ANSWER)} after the nearest were asked",
     f"every {word(silence.ALONE_REST)} seconds at most",
     f"After {ms(settings.TOTAL_SILENCE)} who hears nothing from anybody",
     f"dials {word(circle.SEARCHED)} more",
