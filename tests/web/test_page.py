@@ -339,10 +339,14 @@ class Previews(PageCase):
             told += [f"--{name}", str(path)]
         return told
 
-    def test_a_film_is_played_where_the_browser_has_its_codecs(self) -> None:
+    def plays(self) -> None:
+        """The film of the one session that a browser shows."""
         self.tab("sessions")
         self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
         self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+
+    def test_a_film_is_played_where_the_browser_has_its_codecs(self) -> None:
+        self.plays()
         self.browser.until(
             "/H.264 and AAC, [0-9]/.test(document.querySelector('#preview-say').innerText)", "its rate"
         )
@@ -359,9 +363,7 @@ class Previews(PageCase):
         self.assertEqual([], [url for url in self.browser.requests if not url.startswith(ours)])
 
     def test_a_film_that_comes_and_does_not_move_is_begun_anew(self) -> None:
-        self.tab("sessions")
-        self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
-        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+        self.plays()
         self.browser.ask(
             "Object.defineProperty(document.querySelector('#preview-video'), 'currentTime',"
             " {get: () => 1.5, set() {}, configurable: true}) && 0"
@@ -374,9 +376,7 @@ class Previews(PageCase):
         self.assertEqual([], self.browser.complaints)
 
     def test_a_film_that_stands_still_says_how_it_goes_on(self) -> None:
-        self.tab("sessions")
-        self.browser.click("#panel-sessions tbody tr:nth-child(3) .play")
-        self.browser.until("document.querySelector('#preview-video').currentTime > 1", "a film that runs")
+        self.plays()
         self.browser.ask("document.querySelector('#preview-video').pause()")
         self.browser.until(
             "document.querySelector('#preview-say').innerText === 'H.264 and AAC: press play'", "what to do"

@@ -32,6 +32,7 @@ TRUE_FOR = 30  # seconds: who tells of members as young as that has to know them
 ROOM_REST = 1.0  # seconds between two neighbours who have to go for others: as long as a trial takes
 SAMPLES_TAKEN = 16  # of one message: what somebody says does not replace all that is known
 SEARCH_REST, SEARCHED = 0.3, 3
+ASKED, ASKED_SEARCHING = 4.0, 2.0  # seconds that who is dialled has for its answer
 NAMED = 48  # of the members that relays have named, the last: three answers
 WALKS = Kind.FORWARD_JOIN, Kind.SHUFFLE  # which go from neighbour to neighbour
 NEVER = float("inf")
@@ -243,16 +244,17 @@ class Circle:
         chosen = [sample for sample in linked if sample.node not in besides][:missing]
         besides |= {sample.node for sample in chosen}
         chosen += self._choose(missing - len(chosen), besides)
-        self._reach(chosen, urgent=urgent, now=now)
+        self._reach(chosen, urgent, ASKED, now)
 
     def _ask_named(self, besides: set[int], now: float) -> None:
         """Members that relays have named, beside others who are being dialled: those may not be there."""
         asked = sum(node in self._named or node in self._mesh.neighbours for node in self._asked)
-        self._reach(self.draw(self.wants - asked, besides, of=self._named), urgent=True, now=now)
+        self._reach(self.draw(self.wants - asked, besides, of=self._named), True, ASKED, now)
 
-    def _reach(self, chosen: Iterable[Sample], *, urgent: bool, now: float) -> None:
+    def _reach(self, chosen: Iterable[Sample], urgent: bool, within: float, now: float) -> None:
+        """They are dialled and asked to be neighbours; for so many seconds others are not asked instead."""
         for sample in chosen:
-            self._asked[sample.node] = now + 4.0
+            self._asked[sample.node] = now + within
             self._mesh.contacts.reach(sample, self.group, "urgent" if urgent else "neighbour", now)
 
     def search(self, now: float) -> None:
@@ -260,9 +262,7 @@ class Circle:
         if now < self._search_at:
             return
         self._search_at = now + SEARCH_REST
-        for sample in self._choose(SEARCHED, self.whom_it_asked(now), able=True):
-            self._asked[sample.node] = now + 2.0
-            self._mesh.contacts.reach(sample, self.group, "urgent", now)
+        self._reach(self._choose(SEARCHED, self.whom_it_asked(now), able=True), True, ASKED_SEARCHING, now)
         if not self.passive:
             self._mesh.meet(self.group, now)
 

@@ -362,7 +362,7 @@ class Feed:
         elif step == 1 and not gaps.numbers:
             self.top = sequence
         elif 0 < step < HALF:
-            self._goes_on(sequence, by, flags, now)
+            self._goes_on(sequence, step, by, flags, now)
         else:
             self._came_behind(sequence, by, flags, now)
         self.kept.keep(sequence, stored)
@@ -372,10 +372,10 @@ class Feed:
         elif flags & BEACON:
             self._announce(sequence, by, now)
 
-    def _goes_on(self, sequence: int, by: Neighbour | None, flags: int, now: float) -> None:
+    def _goes_on(self, sequence: int, step: int, by: Neighbour | None, flags: int, now: float) -> None:
         """Some before it are missing; it may itself have been, as the parent has said that it has it."""
-        if sequence != (self.top + 1) & MASK:
-            self.gaps.skipped(self.top, (sequence - self.top) & MASK, now)
+        if step > 1:
+            self.gaps.skipped(self.top, step, now)
         self.top = sequence
         self._found(sequence, by, flags, now)
 

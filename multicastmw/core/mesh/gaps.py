@@ -211,7 +211,7 @@ class Gaps:
             miss = self.numbers.pop(number)
             self._feed.counters.recovered += 1
             if miss.sent_by < NEVER:
-                self.lost = max(0, self.lost - 1)
+                self._was_no_loss()
 
     def _guard(self) -> float:
         """Seconds until what is missing is asked for: it is late, or is rebuilt, or the other parent's."""
@@ -250,9 +250,11 @@ class Gaps:
         elif miss.sent_by < NEVER and by is self._feed.parent:
             self._came_late(miss, now)
 
-    def _came_late(self, miss: Miss, now: float) -> None:
-        """It was no loss."""
+    def _was_no_loss(self) -> None:
         self.lost = max(0, self.lost - 1)
+
+    def _came_late(self, miss: Miss, now: float) -> None:
+        self._was_no_loss()
         self._reordering.came(miss.sent_by, self._feed.rate, now)
 
     def doubled(self, number: int, now: float) -> None:

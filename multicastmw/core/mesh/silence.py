@@ -53,9 +53,8 @@ class Silence:
         self._deferred_until = now
         self._poll_at = self._leap_at = -NEVER
         self._leaps = 0
-        self._asked_around_at = (
-            self._answer_by
-        ) = -NEVER  # when the nearest were asked first, since it is silent
+        self._asked_around_at = -NEVER  # when the nearest were asked first, since it is silent
+        self._answer_by = -NEVER
         self._alone_until = -NEVER
         self._shown_at = -NEVER  # when it was seen that others have more, of a stream that pauses for long
 

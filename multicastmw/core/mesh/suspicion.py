@@ -174,6 +174,4 @@ class Suspicion:
 
     def _has_come(self) -> bool:
         """Is the announced packet here, or any behind it?"""
-        top, missing = self._feed.top, self._feed.missing
-        behind = (top - self._beacon) & MASK
-        return behind < HALF and any((top - back) & MASK not in missing for back in range(behind + 1))
+        return not ahead(self._beacon, self._feed.top)

@@ -4,6 +4,7 @@ from typing import Any
 
 from twisted.trial.unittest import TestCase
 
+from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.settings import FORGET, Settings
 from multicastmw.core.recovery.recovery import Recovery
 from multicastmw.wire.cops import Op
@@ -58,6 +59,14 @@ class Border(TestCase):
             self.assertEqual(
                 sorted(int(packet) for packet in node.host.packets), list(range(count)), node.name
             )
+
+    @staticmethod
+    def feed(node: MeshNode) -> Feed:
+        """Of the group's stream, by a tree of its own."""
+        (found,) = [
+            feed for feed in node.mesh.feeds.values() if feed.key.group == GROUP and not feed.is_shared
+        ]
+        return found
 
     def recovery(self, node: Node) -> Recovery:
         assert node.room.recovery
@@ -130,15 +139,11 @@ class OutOfTheMesh(Border):
         self.want(self.s)
         self.lose(96, 98, 99, way=(self.m, self.b))
         self.send(self.m, 90)
-        (feed,) = [
-            feed for feed in self.m.mesh.feeds.values() if feed.key.group == GROUP and not feed.is_shared
-        ]
+        feed = self.feed(self.m)
         self.patch(feed, "accept_nack", lambda *args: None)
         self.send(self.m, 10, first=90)
         self.world.run(0.7)
-        (there,) = [
-            feed for feed in self.b.mesh.feeds.values() if feed.key.group == GROUP and not feed.is_shared
-        ]
+        there = self.feed(self.b)
         self.assertEqual((97, [96, 98, 99]), (there.top, sorted(there.missing)))
         told = [held for have in self.said(self.b, self.s, Have) for held in have.streams]
         self.assertEqual([(97, (Range(96, 96),))], sorted({(held.highest, held.missing) for held in told}))
