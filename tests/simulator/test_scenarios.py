@@ -82,7 +82,7 @@ class Forks(unittest.TestCase):
 class KeepAlives(unittest.TestCase):
     def test_a_tree_that_only_asks_whether_links_live_is_silent_for_seconds(self):
         scenario = settled(Shape(60, 2, keepalive=True, deadline=0.0, **SMALL))
-        found = crash(scenario, loss=0.0, seconds=10.0)
+        found = crash(scenario, share=0.4, loss=0.0, seconds=10.0)
         self.assertGreater(found["outage p50"], 1.5)
         self.assertLess(found["within 1 s"], 0.999)
 

@@ -11,8 +11,8 @@ from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.mesh.near import Near
-from multicastmw.core.mesh.neighbour import Neighbour, links_most, weight_of
-from multicastmw.core.mesh.settings import NAT_SHARE, NEIGHBOUR_TIMEOUT, OWN, PASSIVE, PASSIVE_AGE
+from multicastmw.core.mesh.neighbour import Choice, Neighbour, links_most, weight_of
+from multicastmw.core.mesh.settings import NAT_SHARE, NEIGHBOUR_TIMEOUT, OUTBOUND, OWN, PASSIVE, PASSIVE_AGE
 from multicastmw.core.mesh.walks import Walks
 from multicastmw.core.mesh.ways import Ways
 from multicastmw.wire.mesh import BASE, About, Kind, Peers, Sample
@@ -43,7 +43,7 @@ class Circle:
 
     def __init__(self, group: int, mesh: "Mesh", now: float) -> None:
         self.group = group
-        self.active: dict[Neighbour, bool] = {}  # True: chosen for being near
+        self.active: dict[Neighbour, Choice] = {}
         self.passive: dict[int, tuple[Sample, float]] = {}
         self.wants = OWN if group != BASE else BASE_ACTIVE
         self.due = now
@@ -51,6 +51,7 @@ class Circle:
         self._named: dict[int, None] = {}  # members that a relay has named, as they registered there
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._refused: dict[int, float] = {}  # who had no room for us, and is not asked again until
+        self._fresh = 0  # the node that was asked last to be a random neighbour besides those that there are
         self._fill_at = now
         self._search_at = self._room_at = now
         self._share_at = now + SHARE * mesh.rng.uniform(0.5, 1.0) if group == BASE else NEVER
@@ -159,32 +160,37 @@ class Circle:
         return len(self.active) < most + (SPARE if urgent else 0)
 
     def _makes_room(self, by: Neighbour, now: float) -> bool:
-        """For one who may be fed from here: of those who chose us, and over whom nothing goes, the one that
-        needs us least has to go.  Our own choice stays, whoever asks, and so does who is there in case that a
-        parent dies."""
-        ways = self.ways
-        if now < self._room_at or by.is_nat or not ways.may_feed(by):
+        """For one who may be fed from here a guest has to go."""
+        if now < self._room_at or by.is_nat or not self.ways.may_feed(by):
             return False
+        guest = self._idle_guest()
+        if guest is None:
+            return False
+        self._room_at = now + ROOM_REST
+        self.part(guest, now)
+        return True
+
+    def _idle_guest(self) -> Neighbour | None:
+        """Of those who chose us, and over whom nothing goes, the one that needs us least.  Our own choice
+        stays, and so does who is there in case that a parent dies."""
+        ways = self.ways
         spares = ways.spares()
         idle = [
             each
-            for each, near in self.active.items()
-            if not near and self._is_idle_guest(each) and each not in spares
+            for each in self.chosen(Choice.THEIRS)
+            if not (each.is_nat or each in spares or ways.in_use(each))
         ]
-        if not idle:
-            return False
-        self._room_at = now + ROOM_REST
-        self.part(min(idle, key=lambda each: ways.told_before(each) - each.rtt), now)
-        return True
+        return min(idle, key=lambda each: ways.told_before(each) - each.rtt, default=None)
 
-    def _is_idle_guest(self, each: Neighbour) -> bool:
-        return not each.dialled and not each.is_nat and not self.ways.in_use(each)
+    def chosen(self, choice: Choice) -> list[Neighbour]:
+        """Who is a neighbour for that reason."""
+        return [each for each, why in self.active.items() if why == choice]
 
-    def enter(self, neighbour: Neighbour, now: float, near: bool = False) -> None:
+    def enter(self, neighbour: Neighbour, choice: Choice, now: float) -> None:
         """It is an active neighbour from now on."""
         if neighbour in self.active:
             return
-        self.active[neighbour] = near
+        self.active[neighbour] = choice
         self._asked.pop(neighbour.node, None)
         self.passive.pop(neighbour.node, None)
         neighbour.circles.add(self.group)
@@ -318,9 +324,12 @@ class Circle:
             by.say(Peers(self.group, Kind.NEIGHBOUR_NO, 0, self.samples(3, now, by.node)), now)
             return
         near = by.node in self.near.asked
-        self.enter(by, now, near)
+        choice = Choice.NEAR if near else Choice.RANDOM if asked else Choice.THEIRS
+        self.enter(by, choice, now)
         if near:
             self.near.entered(by, now)
+        elif by.node == self._fresh:
+            self._make_way(by, now)
         if not asked or kind == Kind.JOIN:
             by.say(Peers(self.group, Kind.NEIGHBOUR), now)
         if kind == Kind.JOIN:
@@ -341,19 +350,43 @@ class Circle:
         self.leave(neighbour, now)
         self.learn((neighbour.sample,), now)
 
+    # --- random neighbours of our own choice
+
     def remix(self, samples: tuple[Sample, ...], now: float) -> None:
         """One random link is replaced by one to a member from elsewhere: so two halves find each other."""
         known = {neighbour.node for neighbour in self.active} | {self._mesh.node}
         strangers = [each for each in samples if each.node not in known and not each.flags & NAT]
-        if not strangers:
+        if strangers:
+            self._refresh(self._mesh.rng.choice(strangers), now)
+
+    def _choose_some(self, now: float) -> None:
+        """Some of its neighbours are random ones of its own choice, however many others have chosen it: those
+        may all be one stranger's.  Again, whom a relay has named comes first."""
+        if len(self.chosen(Choice.RANDOM)) >= OUTBOUND:
             return
-        self._mesh.contacts.reach(self._mesh.rng.choice(strangers), self.group, "neighbour", now)
-        idle = [
-            each for each, near in self.active.items()
-            if not near and each.dialled and not self.ways.in_use(each)
-        ]  # fmt: skip
-        if idle and len(self.active) >= self.wants:
-            self.part(self._mesh.rng.choice(idle), now)
+        besides = self.whom_it_asked(now)
+        for sample in self.draw(1, besides, of=self._named) or self.draw(1, besides):
+            self._refresh(sample, now)
+
+    def _refresh(self, sample: Sample, now: float) -> None:
+        """It is asked to be a neighbour besides; one at a time."""
+        if self._asked.get(self._fresh, now) <= now:
+            self._fresh = sample.node
+            self._reach((sample,), False, ASKED, now)
+
+    def _make_way(self, fresh: Neighbour, now: float) -> None:
+        """It came: another random one of our own choice goes, where those others are enough; one of those who
+        have chosen us, where we have more links than we may."""
+        self._fresh = 0
+        others = [each for each in self.chosen(Choice.RANDOM) if each is not fresh]
+        goes = None
+        if len(others) >= OUTBOUND:
+            idle = [each for each in others if not self.ways.in_use(each)]
+            goes = self._mesh.rng.choice(idle) if idle else None
+        elif len(self.active) > links_most(self._mesh.capacity):
+            goes = self._idle_guest()
+        if goes and len(self.active) > self.wants:
+            self.part(goes, now)
 
     # --- time
 
@@ -366,6 +399,7 @@ class Circle:
             horizon = now - PASSIVE_AGE
             self.passive = {node: known for node, known in self.passive.items() if known[1] > horizon}
             self.walks.tick(now)
+            self._choose_some(now)
         if now >= self._share_at:
             self._share_at = now + SHARE * self._mesh.rng.uniform(0.9, 1.1)
             self._share(now)

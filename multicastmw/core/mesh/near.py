@@ -11,11 +11,12 @@ While the ways are longer than they might be this is done every few seconds, the
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from multicastmw.core.mesh.neighbour import Neighbour, slots_of, weight_of
+from multicastmw.core.mesh.neighbour import Choice, Neighbour, slots_of, weight_of
 from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     FIRST_PROBES,
     NEAR,
+    OUTBOUND,
     PASSIVE,
     PROBE,
     PROBE_SOON,
@@ -249,14 +250,13 @@ class Near:
         def stays(each: Neighbour) -> bool:
             return each in spares or circle.ways.in_use(each)
 
-        near = sorted((each for each, is_near in circle.active.items() if is_near), key=merit)
+        near = sorted(circle.chosen(Choice.NEAR), key=merit)
         besides = near[NEAR + len(self._trials) :]
         for worst in besides:
             if worst not in self._trials and not stays(worst):
                 circle.part(worst, now)
-        others = [each for each, is_near in circle.active.items() if not is_near]
-        others += [each for each in besides if each in spares]  # which are as good as random ones
-        if len(others) > circle.wants - NEAR and len(circle.active) > circle.wants:
-            idle = [each for each in others if each.dialled and not stays(each)]
+        random = circle.chosen(Choice.RANDOM)
+        if len(random) > OUTBOUND and len(circle.active) > circle.wants:
+            idle = [each for each in random if not stays(each)]
             if idle:
                 circle.part(max(idle, key=merit), now)

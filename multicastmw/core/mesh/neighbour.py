@@ -1,5 +1,6 @@
 """A link as the mesh sees it: who is there, what it can carry, and what is thought of it."""
 
+from enum import IntEnum
 from math import inf
 from typing import Any, Protocol
 
@@ -64,6 +65,14 @@ def sample_of(
     others = tuple(address for address in addresses if address not in known)
     carries = capacity_of(capabilities.uplink, capabilities.children)
     return Sample(node, (known + others)[:ADDRESSES_MAX], flags, carries, 0, capabilities.place)
+
+
+class Choice(IntEnum):
+    """Why somebody is a neighbour in a group."""
+
+    THEIRS = 0  # it asked for it
+    RANDOM = 1  # this node did
+    NEAR = 2  # this node did, as the group's streams come on a short way over it
 
 
 class Wire(Protocol):

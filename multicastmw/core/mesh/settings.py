@@ -5,6 +5,7 @@ from typing import NamedTuple
 # --- membership (HyParView; the figures are those of HyParView, episub and Partisan, or were simulated)
 OWN = 4  # links of a group, below which a node looks for more; as many again are others' choice
 NEAR = 2  # of its own choice, those with the shortest round trips; the others are random and stay so
+OUTBOUND = 2  # random ones of its own choice, however many have chosen it (gossipsub's D_out)
 LINKS_LEAST, LINKS_MOST = 8, 32  # links that it takes for a group: clamp(8 + 2 x slots)
 PASSIVE = 42  # members that it knows of besides
 PASSIVE_AGE = 600.0

@@ -25,6 +25,7 @@ from multicastmw.core.fastpath.handover import LOOK
 from multicastmw.core.fastpath.mirror import MISSING
 from multicastmw.core.fastpath.tables import NO_RING, Ring, RouteFlag
 from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.neighbour import Choice
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.routing import Destination
 from multicastmw.wire import data
@@ -66,7 +67,7 @@ class Case(SynchronousTestCase):
             self.neighbours[name] = link.neighbour = self.mesh.link_up(
                 link, sample_of(number), Capabilities(UPLINK, 0xFFFF, 1, 0), True, self.world.now
             )
-            self.mesh.circles[GROUP].enter(link.neighbour, self.world.now)
+            self.mesh.circles[GROUP].enter(link.neighbour, Choice.RANDOM, self.world.now)
         carrier: Destination = Carrier()
         self.hub.node.router.carry(carrier)
         self.hub.node.forwarder.streams.feeder = self

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from multicastmw.core.mesh.feed import Feed
 from multicastmw.core.mesh.mesh import Mesh
-from multicastmw.core.mesh.neighbour import Neighbour
+from multicastmw.core.mesh.neighbour import Choice, Neighbour
 from multicastmw.core.mesh.settings import Settings
 from multicastmw.core.window import Budget, Window
 from multicastmw.wire.data import BEACON, RETRANSMITTED
@@ -145,7 +145,8 @@ class Lone:
         sample = sample_of(number, uplink.bit_length() - 1 if uplink else 0)
         neighbour = self.mesh.link_up(pen, sample, Capabilities(uplink, 0xFFFF, 1, 0), dialled, self.now)
         if enters:
-            self.mesh.circles[GROUP].enter(neighbour, self.now)
+            choice = Choice.RANDOM if dialled else Choice.THEIRS
+            self.mesh.circles[GROUP].enter(neighbour, choice, self.now)
         return neighbour, pen
 
     def accept(self, by: Neighbour, message: MeshMessage) -> None:
@@ -361,7 +362,8 @@ class Hall:
             cable.neighbours[here] = here.mesh.link_up(cable.ends[here], *there_is, here is one, now)
         if enters:
             for here in (one, other):
-                here.mesh.circles[GROUP].enter(cable.neighbours[here], now)
+                choice = Choice.RANDOM if here is one else Choice.THEIRS
+                here.mesh.circles[GROUP].enter(cable.neighbours[here], choice, now)
         return cable
 
     def dialled(self, by: Person, node: int) -> None:

@@ -2,12 +2,14 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.mesh.circle import NAMED, SAMPLES_TAKEN, SPARE
 from multicastmw.core.mesh.near import CLOSE, DISTANCES
-from multicastmw.core.mesh.neighbour import links_most
+from multicastmw.core.mesh.neighbour import Choice, Neighbour, links_most
 from multicastmw.core.mesh.settings import (
     FORWARD_TTL,
+    OUTBOUND,
     OWN,
     PASSIVE,
     PASSIVE_TTL,
+    SHUFFLE,
     SHUFFLE_TTL,
     TRIAL,
     TRIALS,
@@ -241,6 +243,96 @@ class JoinTest(TestCase):
         lone.accept(full, Peers(GROUP, Kind.NEIGHBOUR_NO, 0, (full.sample,)))
         lone.pass_time(1.5)
         self.assertEqual(pen.of(Peers), [])
+
+
+class RandomTest(TestCase):
+    """Random neighbours of our own choice, however many have chosen this node."""
+
+    def setUp(self) -> None:
+        self.lone = Lone()
+        self.circle = self.lone.mesh.circles[GROUP]
+
+    def guests(self, how_many: int) -> list[Neighbour]:
+        return [self.lone.neighbour(10 + number, dialled=False)[0] for number in range(how_many)]
+
+    def answers(self, number: int, kind: Kind = Kind.NEIGHBOUR) -> Neighbour:
+        """It was dialled, is there, is asked, and says so."""
+        neighbour, pen = self.lone.neighbour(number, enters=False)
+        self.assertEqual([Kind.NEIGHBOUR], [peers.kind for peers in pen.of(Peers)])
+        self.lone.accept(neighbour, Peers(GROUP, kind))
+        return neighbour
+
+    def named(self, *numbers: int) -> None:
+        """By a relay; others were told of by those who are there."""
+        self.circle.learn([sample_of(number) for number in range(50, 80)], self.lone.now)
+        self.lone.mesh.met(Find(GROUP, Meeting.REPLY, tuple(map(sample_of, numbers))), self.lone.now)
+
+    def chosen(self) -> set[int]:
+        return {each.node >> 56 for each in self.circle.chosen(Choice.RANDOM)}
+
+    def asked(self) -> set[int]:
+        return {node >> 56 for node in self.circle.whom_it_asked(self.lone.now)}
+
+    def test_whom_a_relay_names_is_chosen_though_four_have_chosen_us_and_told_us_of_others(self) -> None:
+        self.circle._joins_left = 0
+        guests = self.guests(OWN)
+        self.named(40, 41, 42)
+        for count in range(OUTBOUND):
+            end = self.lone.now + 1.1 * SHUFFLE
+            while not self.asked() and self.lone.now < end:
+                self.lone.pass_time(0.1)
+            self.assertEqual(count, len(self.chosen()))
+            (asked,) = self.asked()
+            self.assertIn(asked, (40, 41, 42))
+            self.answers(asked)
+        end = self.lone.now + 3 * SHUFFLE
+        while self.lone.now < end:
+            self.lone.pass_time(0.1)
+            self.assertEqual((OUTBOUND, set()), (len(self.chosen()), self.asked()))
+        self.assertLess(set(guests), set(self.circle.active))
+
+    def test_another_one_takes_the_place_of_one_of_them_when_it_is_there_and_not_before(self) -> None:
+        self.circle._joins_left = 0
+        self.guests(OWN)
+        old = {self.lone.neighbour(number)[0].node >> 56 for number in (2, 3)}
+        self.named(40, 41)
+        (asked,) = self.asked()
+        self.named(40, 41)  # by another relay: one is asked already
+        self.assertEqual(({asked}, old), (self.asked(), self.chosen()))
+        self.answers(asked, Kind.NEIGHBOUR_NO)
+        self.assertEqual(old, self.chosen())
+        self.named(42)
+        self.answers(42)
+        self.assertEqual((OUTBOUND, True), (len(self.chosen()), 42 in self.chosen()))
+
+    def test_where_all_links_are_taken_a_guest_goes_for_it(self) -> None:
+        self.circle._joins_left = 0
+        parent, _ = self.lone.fed_by(2)
+        most = links_most(self.lone.mesh.capacity)
+        guests = self.guests(most - 1)
+        self.named(40)
+        fresh = self.answers(40)
+        self.assertEqual(most, len(self.circle.active))
+        self.assertEqual(1, len(set(guests) - set(self.circle.active)))
+        self.assertLess({parent, fresh}, set(self.circle.active))
+
+    def test_of_the_last_two_none_goes_for_a_near_one(self) -> None:
+        self.circle._joins_left = 0
+        parent, _ = self.lone.fed_by(2)
+        self.guests(OWN)
+        for number in (3, 4, 5):
+            self.lone.neighbour(number)
+        stayed = []
+        for number in (30, 31, 32):
+            near, _ = self.lone.neighbour(number, 0.01, enters=False)
+            self.circle.near.measured(near, self.lone.now)
+            self.lone.accept(near, Peers(GROUP, Kind.NEIGHBOUR))
+            for _ in range(int((TRIAL + 1) * RATE)):
+                self.lone.data(parent, self.lone.feed().top + 1)
+                self.lone.pass_time(1 / RATE)
+            stayed.append(len(self.chosen()))
+        self.assertEqual([3, OUTBOUND, OUTBOUND], stayed)
+        self.assertIn(2, self.chosen())  # over which the stream comes
 
 
 class ShuffleTest(TestCase):

@@ -48,6 +48,8 @@ SAID = (
     # membership
     f"linked: {settings.OWN} at least",
     f"{settings.NEAR} of them near ones",
+    f"{settings.OUTBOUND} random ones of its own choice",
+    f"{word(settings.OUTBOUND).capitalize()} of them a node has chosen itself",
     f"{settings.LINKS_LEAST} to {settings.LINKS_MOST} in all",
     f"passive {settings.PASSIVE} members",
     f"six steps away every {settings.SHUFFLE:.0f} s",

@@ -32,11 +32,19 @@ class Case(TestCase):
 
 
 class TwoPieces(Case):
+    def comes(self) -> None:
+        """Who was named is there."""
+        stranger, _ = self.lone.neighbour(70, enters=False)
+        self.lone.accept(stranger, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertIn(stranger, self.circle.active)
+
     def test_one_random_link_is_given_up_for_one_to_the_other_piece(self) -> None:
         self.reply()
         self.assertEqual([STRANGER.node], [sample.node for sample in self.lone.dialled])
+        self.assertEqual([], self.parted())
+        self.comes()
         self.assertEqual(1, len(self.parted()))
-        self.assertEqual(OWN - 1, len(self.circle.active))
+        self.assertEqual(OWN, len(self.circle.active))
 
     def test_but_none_over_which_a_stream_comes(self) -> None:
         for number, (neighbour, _) in enumerate(self.links):
@@ -45,6 +53,7 @@ class TwoPieces(Case):
             assert feed
             feed.took(7, SIZE, 7, 0, 0, neighbour, self.lone.now)
         self.reply()
+        self.comes()
         self.assertEqual([], self.parted())
 
     def test_nor_where_all_that_are_named_are_neighbours(self) -> None:
