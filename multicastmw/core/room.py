@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from multicastmw.core.counters import Counters
+from multicastmw.core.crowds import crowd
 from multicastmw.core.events import (
     CallerRefused,
     Cycle,
@@ -217,7 +218,7 @@ class Room:
             is_fought_over = self._choose(older, link, now)
         elif not link.is_mesh and (others := self.reach.links(opened.node)):
             raise a_cycle(opened.name, others[0].name)
-        elif len(self.by_node) >= self.links_max:
+        elif len(self.by_node) >= self.links_max and not self._makes_room(link, now):
             self.tell(Limit(f"{self.links_max} links are up, and no further ones are taken"))
             raise PeerError(Code.UNABLE, Unable.TOO_MANY, f"more than {self.links_max} links")
         if link.section and link.section != opened.name:
@@ -233,6 +234,18 @@ class Room:
         if link.is_mesh and link.address:
             self._look_whence(opened, link, is_fought_over)
         self.watcher.link_up(link)
+
+    def _makes_room(self, newcomer: "Link", now: float) -> bool:
+        """For who comes from elsewhere the last of many from one network goes, rather one that is nobody's
+        neighbour.  Whom node.ini names stays, and so does whom this node has dialled."""
+        guests = [each for each in self.by_node.values() if not (each.dialled or each.section)]
+        many = crowd(guests, lambda each: each.address, newcomer.address)
+        if not many:
+            return False
+        idle = [each for each in many if not (each.neighbour and each.neighbour.circles)]
+        why = f"{len(many)} links came from its network, and there is no room for others"
+        (idle or many)[-1].leave(Code.UNABLE, Unable.TOO_MANY, why, now)
+        return True
 
     def _look_whence(self, opened: Open, link: "Link", is_fought_over: bool) -> None:
         """Has a node of the mesh moved?  Of two of one name that fight for a link it is no news."""

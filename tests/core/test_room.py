@@ -84,6 +84,20 @@ class Strangers(SynchronousTestCase):
             self.node.told(Limit)[0].sentence(), "40 links are up, and no further ones are taken"
         )
 
+    def test_above_the_bound_one_of_many_from_one_network_gives_way_to_who_comes_from_elsewhere(self) -> None:
+        self.node.room.links_max = 4
+        cables = []
+        for number, address in enumerate(("9.9.9.9", "8.8.8.1", "8.8.8.2", "8.8.8.3", "1.1.1.1", "1.1.1.2")):
+            cables.append(self.calls(address))
+            cables[-1].dialling.says(an_open(f"n{number}", (number + 1) << 16))
+            self.world.run(0.01)
+        self.assertEqual([[], [], [], [(4, 4)], [], [(4, 4)]], [each.dialling.closes() for each in cables])
+        self.assertEqual([1, 2, 3, 5], sorted(node >> 16 for node in self.node.room.by_node))
+        self.assertEqual(
+            ["3 links came from its network, and there is no room for others"],
+            [event.why for event in self.node.told(PeerDown)],
+        )
+
     def test_above_the_bound_a_node_that_is_there_may_dial_in_again(self) -> None:
         self.node.room.links_max = 2
         for node in (1, 2, 1):

@@ -10,6 +10,7 @@ Both are drawn in proportion to what a member can carry, or a group in which man
 from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
+from multicastmw.core.crowds import crowd
 from multicastmw.core.mesh.near import Near
 from multicastmw.core.mesh.neighbour import Choice, Neighbour, links_most, weight_of
 from multicastmw.core.mesh.settings import NAT_SHARE, NEIGHBOUR_TIMEOUT, OUTBOUND, OWN, PASSIVE, PASSIVE_AGE
@@ -159,27 +160,38 @@ class Circle:
                 return urgent
         return len(self.active) < most + (SPARE if urgent else 0)
 
-    def _makes_room(self, by: Neighbour, now: float) -> bool:
-        """For one who may be fed from here a guest has to go."""
-        if now < self._room_at or by.is_nat or not self.ways.may_feed(by):
+    def _makes_room(self, by: Neighbour, urgent: bool, now: float) -> bool:
+        """A guest has to go: one of many from one network for who comes from elsewhere, or any for who may be
+        fed from here.  Our own choice stays, and so does who is there in case that a parent dies."""
+        if now < self._room_at:
             return False
-        guest = self._idle_guest()
+        guests = self.chosen(Choice.THEIRS)
+        guest = self._one_of_many(guests, by, urgent)
+        if guest:
+            self._mesh.counters.gave_way += 1
+        elif not by.is_nat and self.ways.may_feed(by):
+            guest = self._idle_guest(guests)
         if guest is None:
             return False
         self._room_at = now + ROOM_REST
         self.part(guest, now)
         return True
 
-    def _idle_guest(self) -> Neighbour | None:
-        """Of those who chose us, and over whom nothing goes, the one that needs us least.  Our own choice
-        stays, and so does who is there in case that a parent dies."""
+    def _one_of_many(self, guests: list[Neighbour], by: Neighbour, urgent: bool) -> Neighbour | None:
+        """The last of them over whom nothing goes; for who has nobody, if need be, one that we feed."""
+        many = crowd(guests, lambda each: each.wire.address, by.wire.address)
+        if not many:
+            return None
+        needed = self.ways.spares().union(self.ways.parents())
+        spared = [each for each in many if each not in needed]
+        idle = [each for each in spared if not self.ways.in_use(each)]
+        return next(reversed(idle or (spared if urgent else [])), None)
+
+    def _idle_guest(self, guests: list[Neighbour]) -> Neighbour | None:
+        """The one of those over whom nothing goes that needs us least."""
         ways = self.ways
         spares = ways.spares()
-        idle = [
-            each
-            for each in self.chosen(Choice.THEIRS)
-            if not (each.is_nat or each in spares or ways.in_use(each))
-        ]
+        idle = [each for each in guests if not (each.is_nat or each in spares or ways.in_use(each))]
         return min(idle, key=lambda each: ways.told_before(each) - each.rtt, default=None)
 
     def chosen(self, choice: Choice) -> list[Neighbour]:
@@ -318,8 +330,9 @@ class Circle:
             return
         kind = peers.kind
         asked = by.node in self._asked
-        has_room = asked or self._has_room(bool(peers.ttl) or kind == Kind.JOIN, by.is_nat)
-        if not has_room and not self._makes_room(by, now):
+        urgent = bool(peers.ttl) or kind == Kind.JOIN
+        has_room = asked or self._has_room(urgent, by.is_nat)
+        if not has_room and not self._makes_room(by, urgent, now):
             self.learn((by.sample,), now)
             by.say(Peers(self.group, Kind.NEIGHBOUR_NO, 0, self.samples(3, now, by.node)), now)
             return
@@ -384,7 +397,7 @@ class Circle:
             idle = [each for each in others if not self.ways.in_use(each)]
             goes = self._mesh.rng.choice(idle) if idle else None
         elif len(self.active) > links_most(self._mesh.capacity):
-            goes = self._idle_guest()
+            goes = self._idle_guest(self.chosen(Choice.THEIRS))
         if goes and len(self.active) > self.wants:
             self.part(goes, now)
 

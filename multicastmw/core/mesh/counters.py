@@ -8,7 +8,8 @@ class MeshCounters(Counters):
 
     __slots__ = (
         "call_backs_asked", "call_backs_came", "call_backs_dialled", "call_backs_over_bound",
-        "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "haves", "haves_over_bound",
+        "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "gave_way", "haves",
+        "haves_over_bound",
         "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound",
         "points_silent", "registered", "registers", "registers_again", "registers_over_bound",
         "registers_refused", "registers_twice", "replies_unasked", "searches", "stolen",
@@ -22,6 +23,7 @@ class MeshCounters(Counters):
     circles_over_bound: int
     false_samples: int  # times that somebody told of many members, and hardly one was there
     finds: int
+    gave_way: int  # neighbours, of many from one network, to one from elsewhere
     haves: int
     haves_over_bound: int
     left_for_conduct: int

@@ -1,6 +1,7 @@
 from twisted.trial.unittest import TestCase
 
-from multicastmw.core.mesh.circle import NAMED, SAMPLES_TAKEN, SPARE
+from multicastmw.core.crowds import OF_ONE_NETWORK
+from multicastmw.core.mesh.circle import NAMED, ROOM_REST, SAMPLES_TAKEN, SPARE
 from multicastmw.core.mesh.near import CLOSE, DISTANCES
 from multicastmw.core.mesh.neighbour import Choice, Neighbour, links_most
 from multicastmw.core.mesh.settings import (
@@ -121,6 +122,56 @@ class AskedTest(TestCase):
         asker, pen = lone.neighbour(90, enters=False)
         lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
         self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
+
+    def one_from(self, address: str, number: int, kind: Kind = Kind.NEIGHBOUR, urgency: int = 0) -> Neighbour:
+        """Somebody asks."""
+        neighbour, pen = self.lone.neighbour(number, enters=False, dialled=False)
+        pen.address = address
+        self.lone.accept(neighbour, Peers(GROUP, kind, urgency, (neighbour.sample,)))
+        self.lone.now += ROOM_REST
+        return neighbour
+
+    def test_of_many_from_one_network_some_give_way_to_who_comes_from_elsewhere(self) -> None:
+        chosen, pen = self.lone.neighbour(2)
+        pen.address = "8.8.8.1"
+        many = [self.one_from("8.8.8.8", 10 + number) for number in range(links_most(0) - 1)]
+        self.assertLess(set(many), set(self.circle.active))
+        others = [self.one_from(f"9.9.{number}.9", 50 + number) for number in range(8)]
+        stay = links_most(0) - 1 - OF_ONE_NETWORK
+        self.assertEqual({chosen, *many[:OF_ONE_NETWORK], *others[:stay]}, set(self.circle.active))
+        self.assertEqual(stay, self.lone.mesh.counters.gave_way)
+
+    def test_where_nobody_comes_from_elsewhere_they_have_all_links(self) -> None:
+        many = [self.one_from("8.8.8.8", 10 + number) for number in range(9)]
+        self.assertEqual(set(many[: links_most(0)]), set(self.circle.active))
+
+    def test_nor_do_they_have_to_where_they_are_of_a_lab(self) -> None:
+        many = [self.one_from("198.18.0.8", 10 + number) for number in range(links_most(0))]
+        self.one_from("9.9.9.9", 50)
+        self.assertEqual(set(many), set(self.circle.active))
+
+    def test_those_whom_we_feed_give_way_only_to_who_has_nobody_and_parents_never(self) -> None:
+        self.lone = lone = Lone()
+        self.circle = lone.mesh.circles[GROUP]
+        parent, pen = lone.neighbour(3, dialled=False)
+        lone.data(parent, *range(200), apart=1 / RATE)
+        pen.address = "8.8.8.8"
+        fed, idle = [parent], []
+        for number in range(links_most(lone.mesh.capacity) - 1):
+            each, pen = lone.neighbour(10 + number, dialled=False)
+            pen.address = "8.8.8.8"
+            (fed if number < 4 else idle).append(each)
+            if number < 4:
+                lone.accept(each, Graft(KEY, 200))
+        self.assertEqual(fed, [each for each in self.circle.active if self.circle.ways.in_use(each)])
+        for number in range(len(idle) + 1):
+            self.one_from(f"9.9.{number}.9", 50 + number)
+            lone.data(parent, lone.feed().top + 1)
+        self.assertEqual(fed, [each for each in fed + idle if each in self.circle.active])
+        for number in range(SPARE + len(fed)):
+            self.one_from(f"9.8.{number}.9", 100 + number, Kind.JOIN, 1)
+            lone.data(parent, lone.feed().top + 1)
+        self.assertEqual(fed[:2], [each for each in fed if each in self.circle.active])
 
     def test_who_is_not_in_the_group_says_no(self) -> None:
         neighbour, pen = self.lone.neighbour(2, enters=False)
