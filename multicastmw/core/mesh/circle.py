@@ -7,7 +7,7 @@
 Both are drawn in proportion to what a member can carry, or a group in which many give nothing strands some.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from multicastmw.core.crowds import crowd
@@ -38,6 +38,8 @@ NAMED = 48  # of the members that relays have named, the last: three answers
 WALKS = Kind.FORWARD_JOIN, Kind.SHUFFLE  # which go from neighbour to neighbour
 NEVER = float("inf")
 
+Known = dict[int, tuple[Sample, float]]  # members, and when that was true of them
+
 
 class Circle:
     """One group's members, as this node knows them."""
@@ -45,11 +47,11 @@ class Circle:
     def __init__(self, group: int, mesh: "Mesh", now: float) -> None:
         self.group = group
         self.active: dict[Neighbour, Choice] = {}
-        self.passive: dict[int, tuple[Sample, float]] = {}
+        self.passive: Known = {}
         self.wants = OWN if group != BASE else BASE_ACTIVE
         self.due = now
         self._mesh = mesh
-        self._named: dict[int, None] = {}  # members that a relay has named, as they registered there
+        self._named: Known = {}  # members that a relay has named, as they registered there
         self._asked: dict[int, float] = {}  # whom we asked to be a neighbour, until
         self._refused: dict[int, float] = {}  # who had no room for us, and is not asked again until
         self._fresh = 0  # the node that was asked last to be a random neighbour besides those that there are
@@ -86,10 +88,12 @@ class Circle:
             del self.passive[mesh.rng.choice(list(self.passive))]
 
     def named(self, samples: tuple[Sample, ...], now: float) -> None:
-        """Members that a relay has answered with."""
+        """Members that a relay has answered with: they are remembered besides, as neighbours may tell of so
+        many that none of them stays among the passive ones."""
         for sample in samples:
             self._named.pop(sample.node, None)
-            self._named[sample.node] = None
+            if sample.node != self._mesh.node:
+                self._named[sample.node] = sample, now - sample.age
         while len(self._named) > NAMED:
             del self._named[next(iter(self._named))]
         self.learn(samples, now)
@@ -103,6 +107,7 @@ class Circle:
     def forget(self, node: int) -> None:
         """It is not there."""
         self.passive.pop(node, None)
+        self._named.pop(node, None)
         self._asked.pop(node, None)
         self.near.forget(node)
         self._fill_soon(self._mesh.now)
@@ -123,13 +128,15 @@ class Circle:
         return named + self.draw(how_many - len(named), besides, able=able)
 
     def draw(
-        self, how_many: int, besides: set[int], *, able: bool = False, of: Container[int] | None = None
+        self, how_many: int, besides: set[int], *, able: bool = False, of: Known | None = None
     ) -> list[Sample]:
-        """Passive members, in proportion to what they can carry; `of`: among these."""
+        """Passive members, in proportion to what they can carry; `of`: of these instead."""
+        known = self.passive if of is None else of
+        besides = besides | {neighbour.node for neighbour in self.active}
         pool = [
             sample
-            for node, (sample, _) in self.passive.items()
-            if node not in besides and (of is None or node in of) and self.can_be_reached(sample)
+            for node, (sample, _) in known.items()
+            if node not in besides and self.can_be_reached(sample)
         ]
         if able:
             pool = [sample for sample in pool if weight_of(sample) >= 1] or pool
@@ -143,6 +150,8 @@ class Circle:
 
     def can_be_reached(self, sample: Sample) -> bool:
         """Can it be dialled, or asked to dial?"""
+        if self._mesh.contacts.is_excluded(sample.node, self._mesh.now):
+            return False
         return not sample.flags & NAT or self._mesh.call_back.is_possible(sample)
 
     # --- neighbours
@@ -221,6 +230,8 @@ class Circle:
         """Its link is no more."""
         self._asked.pop(neighbour.node, None)
         self.passive.pop(neighbour.node, None)
+        if neighbour in self.active:  # else it may only have been of no use
+            self._named.pop(neighbour.node, None)
         self.walks.gone(neighbour)
         self.leave(neighbour, now)
 
@@ -341,7 +352,7 @@ class Circle:
         self.enter(by, choice, now)
         if near:
             self.near.entered(by, now)
-        elif by.node == self._fresh:
+        elif asked and by.node == self._fresh:
             self._make_way(by, now)
         if not asked or kind == Kind.JOIN:
             by.say(Peers(self.group, Kind.NEIGHBOUR), now)
@@ -388,15 +399,16 @@ class Circle:
             self._reach((sample,), False, ASKED, now)
 
     def _make_way(self, fresh: Neighbour, now: float) -> None:
-        """It came: another random one of our own choice goes, where those others are enough; one of those who
-        have chosen us, where we have more links than we may."""
+        """It came: another random one of our own choice goes, where those others are enough; or one of those
+        who have chosen us, where we have more links than we may."""
         self._fresh = 0
         others = [each for each in self.chosen(Choice.RANDOM) if each is not fresh]
         goes = None
         if len(others) >= OUTBOUND:
-            idle = [each for each in others if not self.ways.in_use(each)]
+            spares = self.ways.spares()
+            idle = [each for each in others if not (each in spares or self.ways.in_use(each))]
             goes = self._mesh.rng.choice(idle) if idle else None
-        elif len(self.active) > links_most(self._mesh.capacity):
+        if goes is None and len(self.active) > links_most(self._mesh.capacity):
             goes = self._idle_guest(self.chosen(Choice.THEIRS))
         if goes and len(self.active) > self.wants:
             self.part(goes, now)
@@ -411,6 +423,7 @@ class Circle:
         if now >= self.walks.due:
             horizon = now - PASSIVE_AGE
             self.passive = {node: known for node, known in self.passive.items() if known[1] > horizon}
+            self._named = {node: known for node, known in self._named.items() if known[1] > horizon}
             self.walks.tick(now)
             self._choose_some(now)
         if now >= self._share_at:

@@ -9,6 +9,7 @@ from multicastmw.core.mesh.settings import (
     OUTBOUND,
     OWN,
     PASSIVE,
+    PASSIVE_AGE,
     PASSIVE_TTL,
     SHUFFLE,
     SHUFFLE_TTL,
@@ -19,7 +20,7 @@ from multicastmw.core.mesh.settings import (
 )
 from multicastmw.core.mesh.walks import REPLIES_DUE_MAX, WALKS_MAX
 from multicastmw.wire.mesh import BASE, About, Find, Graft, Kind, Meeting, Peers
-from tests.core.mesh.kit import GROUP, KEY, RATE, Hall, Lone, have, node_of, sample_of
+from tests.core.mesh.kit import GROUP, KEY, RATE, SIZE, Hall, Lone, have, node_of, sample_of
 
 
 class AskedTest(TestCase):
@@ -366,6 +367,96 @@ class RandomTest(TestCase):
         self.assertEqual(most, len(self.circle.active))
         self.assertEqual(1, len(set(guests) - set(self.circle.active)))
         self.assertLess({parent, fresh}, set(self.circle.active))
+
+    def test_nor_does_one_go_where_both_of_our_own_choice_feed_us(self) -> None:
+        self.circle._joins_left = 0
+        own = [self.lone.neighbour(number)[0] for number in (2, 3)]
+        for number, neighbour in enumerate(own):
+            feed = self.lone.mesh.feed_for(KEY._replace(source=number), neighbour, self.lone.now)
+            assert feed
+            feed.took(7, SIZE, 7, 0, 0, neighbour, self.lone.now)
+        most = links_most(self.lone.mesh.capacity)
+        guests = self.guests(most - 2)
+        self.named(40)
+        fresh = self.answers(40)
+        self.assertEqual(most, len(self.circle.active))
+        self.assertEqual(1, len(set(guests) - set(self.circle.active)))
+        self.assertLess({*own, fresh}, set(self.circle.active))
+
+    def test_nor_the_only_one_whose_way_is_another_than_the_parents(self) -> None:
+        self.circle._joins_left = 0
+        parent, _ = self.lone.fed_by(2)
+        self.guests(OWN)
+        spare, _ = self.lone.neighbour(3)
+        self.lone.accept(parent, have(200, path=(7, 8, parent.node >> 32), cost=1_000, beacon=True))
+        self.lone.accept(spare, have(200, path=(7, 9, spare.node >> 32), cost=1_500, beacon=True))
+        self.named(40)
+        self.answers(40)
+        self.assertLess({parent, spare}, set(self.circle.active))
+
+    def test_nor_where_no_more_are_there_than_are_wanted(self) -> None:
+        self.circle._joins_left = 0
+        guests = self.guests(OWN - 2)
+        for number in (2, 3):
+            self.lone.neighbour(number)
+        self.named(40)
+        self.circle.leave(guests[0], self.lone.now)
+        self.answers(40)
+        self.assertEqual({2, 3, 40}, self.chosen())
+
+    def test_who_refuses_and_then_asks_is_a_guest_and_nobody_goes_for_it(self) -> None:
+        self.circle._joins_left = 0
+        self.guests(OWN)
+        own = {self.lone.neighbour(number)[0].node >> 56 for number in (2, 3)}
+        self.named(40)
+        late = self.answers(40, Kind.NEIGHBOUR_NO)
+        self.lone.accept(late, Peers(GROUP, Kind.NEIGHBOUR, 0, (late.sample,)))
+        self.assertEqual(Choice.THEIRS, self.circle.active[late])
+        self.assertEqual(own, self.chosen())
+
+    def test_nobody_goes_for_one_that_was_asked_as_neighbours_were_missing(self) -> None:
+        self.circle._joins_left = 0
+        for number in (2, 3):
+            self.lone.neighbour(number)
+        asked, _ = self.lone.neighbour(40, enters=False)
+        self.circle.ask(asked, False, self.lone.now)
+        self.guests(OWN)
+        self.lone.accept(asked, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertEqual({2, 3, 40}, self.chosen())
+
+    def test_who_asks_unasked_is_not_of_our_own_choice(self) -> None:
+        for number in range(10, 10 + OWN):
+            guest, _ = self.lone.neighbour(number, enters=False)
+            self.lone.accept(guest, Peers(GROUP, Kind.NEIGHBOUR, 0, (guest.sample,)))
+        self.assertEqual((OWN, set()), (len(self.circle.active), self.chosen()))
+
+    def test_where_no_relay_has_named_anybody_others_are_chosen(self) -> None:
+        self.circle._joins_left = 0
+        self.guests(OWN)
+        self.circle.learn([sample_of(50)], self.lone.now)
+        self.circle._choose_some(self.lone.now)
+        self.assertEqual({50}, self.asked())
+
+    def test_of_however_many_others_neighbours_tell_whom_a_relay_named_is_remembered(self) -> None:
+        self.circle._joins_left = 0
+        teller = self.guests(OWN)[0]
+        self.circle.named(tuple(map(sample_of, (40, 41, 42))), self.lone.now)
+        for _ in range(40):
+            others = [sample_of(number) for number in range(100, 250)]
+            self.circle.learn(others, self.lone.now, teller)
+        self.assertEqual(set(), {40, 41, 42} & {node >> 56 for node in self.circle.passive})
+        self.circle._choose_some(self.lone.now)
+        self.assertLess(self.asked(), {40, 41, 42})
+
+    def test_who_was_named_and_is_not_reached_is_forgotten_and_so_is_who_was_named_long_ago(self) -> None:
+        self.circle._joins_left = 0
+        self.guests(OWN)
+        self.circle.named((sample_of(40),), self.lone.now)
+        self.circle.forget(node_of(40))
+        self.assertEqual([], list(self.circle._named))
+        self.circle.named((sample_of(41, flags=int(About.NAT)),), self.lone.now)
+        self.lone.pass_time(PASSIVE_AGE + 2 * SHUFFLE)
+        self.assertEqual([], list(self.circle._named))
 
     def test_of_the_last_two_none_goes_for_a_near_one(self) -> None:
         self.circle._joins_left = 0
