@@ -116,7 +116,9 @@ class Liars(unittest.TestCase):
     def test_who_sends_late_is_left_and_no_honest_node_is_left_alone(self):
         found = MALICE["delay"](settled(Shape(30, 1, liars=0.3, **SMALL)))
         self.assertGreater(found["liars"], 3)
-        self.assertEqual((found["fed after"], found["wrongly"]), (0.0, 0))
+        self.assertGreater(found["fed before"], 0.2)
+        self.assertLess(found["fed after"], 0.1)  # one of twenty may be about to leave
+        self.assertEqual(found["wrongly"], 0)
         self.assertGreater(found["within 1 s"], 0.98)
 
     def test_nobody_is_left_alone_for_a_network_that_loses_and_delays(self):
@@ -181,7 +183,7 @@ class Far(unittest.TestCase):
 
 class Announced(unittest.TestCase):
     def test_all_that_a_group_announces_comes_to_all_once_over_one_tree(self):
-        scenario = Announcements(Shape(16, 1, every=5.0, join=2.0, settle=15.0))
+        scenario = Announcements(Shape(16, 1, every=5.0, join=2.0, settle=40.0))
         scenario.start()
         scenario.settle()
         found = announcements(scenario, seconds=10.0)

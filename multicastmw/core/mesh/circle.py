@@ -132,12 +132,7 @@ class Circle:
     ) -> list[Sample]:
         """Passive members, in proportion to what they can carry; `of`: of these instead."""
         known = self.passive if of is None else of
-        besides = besides | {neighbour.node for neighbour in self.active}
-        pool = [
-            sample
-            for node, (sample, _) in known.items()
-            if node not in besides and self.can_be_reached(sample)
-        ]
+        pool = [sample for sample, _ in known.values() if self._may_be_asked(sample, besides)]
         if able:
             pool = [sample for sample in pool if weight_of(sample) >= 1] or pool
         drawn: list[Sample] = []
@@ -147,6 +142,12 @@ class Circle:
             drawn.append(pool.pop(at))
             weights.pop(at)
         return drawn
+
+    def _may_be_asked(self, sample: Sample, besides: set[int]) -> bool:
+        """Is it no neighbour, nor one of these, and is there a way to it?"""
+        neighbour = self._mesh.neighbours.get(sample.node)
+        is_linked = neighbour is not None and neighbour in self.active
+        return sample.node not in besides and not is_linked and self.can_be_reached(sample)
 
     def can_be_reached(self, sample: Sample) -> bool:
         """Can it be dialled, or asked to dial?"""
@@ -385,11 +386,12 @@ class Circle:
 
     def _choose_some(self, now: float) -> None:
         """Some of its neighbours are random ones of its own choice, however many others have chosen it: those
-        may all be one stranger's.  Again, whom a relay has named comes first."""
+        may all be one stranger's.  Whom a relay has named comes first, whatever it says that it carries."""
         if len(self.chosen(Choice.RANDOM)) >= OUTBOUND:
             return
         besides = self.whom_it_asked(now)
-        for sample in self.draw(1, besides, of=self._named) or self.draw(1, besides):
+        named = [sample for sample, _ in self._named.values() if self._may_be_asked(sample, besides)]
+        for sample in [self._mesh.rng.choice(named)] if named else self.draw(1, besides):
             self._refresh(sample, now)
 
     def _refresh(self, sample: Sample, now: float) -> None:
@@ -402,16 +404,25 @@ class Circle:
         """It came: another random one of our own choice goes, where those others are enough; or one of those
         who have chosen us, where we have more links than we may."""
         self._fresh = 0
-        others = [each for each in self.chosen(Choice.RANDOM) if each is not fresh]
+        may_go = [each for each in self.superfluous() if each is not fresh]
         goes = None
-        if len(others) >= OUTBOUND:
-            spares = self.ways.spares()
-            idle = [each for each in others if not (each in spares or self.ways.in_use(each))]
-            goes = self._mesh.rng.choice(idle) if idle else None
-        if goes is None and len(self.active) > links_most(self._mesh.capacity):
+        if may_go:
+            goes = self._mesh.rng.choice(may_go)
+        elif len(self.active) > links_most(self._mesh.capacity):
             goes = self._idle_guest(self.chosen(Choice.THEIRS))
         if goes and len(self.active) > self.wants:
             self.part(goes, now)
+
+    def superfluous(self) -> list[Neighbour]:
+        """Where there are more than enough random ones of our own choice, those over whom nothing goes, but
+        for who is there in case that a parent dies.  Who is only fed from here is not counted: whoever makes
+        itself our child would have those go that we choose."""
+        ways = self.ways
+        parents, spares = ways.parents(), ways.spares()
+        own = [each for each in self.chosen(Choice.RANDOM) if each in parents or not ways.in_use(each)]
+        if len(own) <= OUTBOUND:
+            return []
+        return [each for each in own if each not in parents and each not in spares]
 
     # --- time
 

@@ -16,7 +16,6 @@ from multicastmw.core.mesh.place import between
 from multicastmw.core.mesh.settings import (
     FIRST_PROBES,
     NEAR,
-    OUTBOUND,
     PASSIVE,
     PROBE,
     PROBE_SOON,
@@ -246,17 +245,11 @@ class Near:
                 self.distances[each.node] = known._replace(before=circle.ways.told_before(each))
         self._judge_at = min(self._trials.values(), default=NEVER)
         merit, spares = circle.ways.merits(), circle.ways.spares()
-
-        def stays(each: Neighbour) -> bool:
-            return each in spares or circle.ways.in_use(each)
-
         near = sorted(circle.chosen(Choice.NEAR), key=merit)
         besides = near[NEAR + len(self._trials) :]
         for worst in besides:
-            if worst not in self._trials and not stays(worst):
+            if worst not in self._trials and worst not in spares and not circle.ways.in_use(worst):
                 circle.part(worst, now)
-        random = circle.chosen(Choice.RANDOM)
-        if len(random) > OUTBOUND and len(circle.active) > circle.wants:
-            idle = [each for each in random if not stays(each)]
-            if idle:
-                circle.part(max(idle, key=merit), now)
+        may_go = circle.superfluous()
+        if may_go and len(circle.active) > circle.wants:
+            circle.part(max(may_go, key=merit), now)

@@ -394,6 +394,37 @@ class RandomTest(TestCase):
         self.answers(40)
         self.assertLess({parent, spare}, set(self.circle.active))
 
+    def test_who_makes_itself_our_child_has_nobody_go_that_we_choose(self) -> None:
+        self.circle._joins_left = 0
+        parent, _ = self.lone.fed_by(2)
+        self.guests(OWN)
+        for number in (3, 4):
+            child, _ = self.lone.neighbour(number)
+            self.lone.accept(child, Graft(KEY, 201))
+        for number in (40, 41):
+            self.named(number)
+            self.answers(number)
+            near, _ = self.lone.neighbour(number + 10, 0.01, enters=False)
+            self.circle.near.measured(near, self.lone.now)
+            self.lone.accept(near, Peers(GROUP, Kind.NEIGHBOUR))
+            for _ in range(int((TRIAL + 1) * RATE)):
+                self.lone.data(parent, self.lone.feed().top + 1)
+                self.lone.pass_time(1 / RATE)
+        self.assertEqual({2, 3, 4, 41}, self.chosen())
+
+    def test_of_those_whom_a_relay_named_who_says_that_it_carries_nothing_is_as_likely(self) -> None:
+        self.circle._joins_left = 0
+        self.guests(OWN)
+        poor, rich = [sample_of(number, 0) for number in range(40, 55)], sample_of(55, 24)
+        asked = set()
+        for _ in range(16):
+            self.circle.named((*poor, rich), self.lone.now)
+            self.circle._choose_some(self.lone.now)
+            asked |= self.asked()
+            self.lone.now += PASSIVE_AGE
+        self.assertLess({55}, asked | {55})
+        self.assertGreater(len(asked), 5)
+
     def test_nor_where_no_more_are_there_than_are_wanted(self) -> None:
         self.circle._joins_left = 0
         guests = self.guests(OWN - 2)
