@@ -145,8 +145,7 @@ class Circle:
 
     def _may_be_asked(self, sample: Sample, besides: set[int]) -> bool:
         """Is it no neighbour, nor one of these, and is there a way to it?"""
-        neighbour = self._mesh.neighbours.get(sample.node)
-        is_linked = neighbour is not None and neighbour in self.active
+        is_linked = self._mesh.neighbours.get(sample.node) in self.active
         return sample.node not in besides and not is_linked and self.can_be_reached(sample)
 
     def can_be_reached(self, sample: Sample) -> bool:
@@ -190,19 +189,16 @@ class Circle:
     def _one_of_many(self, guests: list[Neighbour], by: Neighbour, urgent: bool) -> Neighbour | None:
         """The last of them over whom nothing goes; for who has nobody, if need be, one that we feed."""
         many = crowd(guests, lambda each: each.wire.address, by.wire.address)
-        if not many:
-            return None
-        needed = self.ways.spares().union(self.ways.parents())
-        spared = [each for each in many if each not in needed]
-        idle = [each for each in spared if not self.ways.in_use(each)]
-        return next(reversed(idle or (spared if urgent else [])), None)
+        go = self.ways.idle(many)
+        if urgent and not go:
+            needed = self.ways.spares().union(self.ways.parents())
+            go = [each for each in many if each not in needed]
+        return go[-1] if go else None
 
     def _idle_guest(self, guests: list[Neighbour]) -> Neighbour | None:
         """The one of those over whom nothing goes that needs us least."""
-        ways = self.ways
-        spares = ways.spares()
-        idle = [each for each in guests if not (each.is_nat or each in spares or ways.in_use(each))]
-        return min(idle, key=lambda each: ways.told_before(each) - each.rtt, default=None)
+        idle = self.ways.idle(each for each in guests if not each.is_nat)
+        return min(idle, key=lambda each: self.ways.told_before(each) - each.rtt, default=None)
 
     def chosen(self, choice: Choice) -> list[Neighbour]:
         """Who is a neighbour for that reason."""
@@ -417,12 +413,9 @@ class Circle:
         """Where there are more than enough random ones of our own choice, those over whom nothing goes, but
         for who is there in case that a parent dies.  Who is only fed from here is not counted: whoever makes
         itself our child would have those go that we choose."""
-        ways = self.ways
-        parents, spares = ways.parents(), ways.spares()
-        own = [each for each in self.chosen(Choice.RANDOM) if each in parents or not ways.in_use(each)]
-        if len(own) <= OUTBOUND:
-            return []
-        return [each for each in own if each not in parents and each not in spares]
+        parents = self.ways.parents()
+        own = [each for each in self.chosen(Choice.RANDOM) if each in parents or not self.ways.in_use(each)]
+        return self.ways.idle(own) if len(own) > OUTBOUND else []
 
     # --- time
 

@@ -9,11 +9,10 @@ class MeshCounters(Counters):
     __slots__ = (
         "call_backs_asked", "call_backs_came", "call_backs_dialled", "call_backs_over_bound",
         "call_backs_sent_on", "circles_over_bound", "false_samples", "finds", "gave_way", "haves",
-        "haves_over_bound",
-        "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to", "peers_over_bound",
-        "points_silent", "registered", "registers", "registers_again", "registers_over_bound",
-        "registers_refused", "registers_twice", "replies_unasked", "searches", "stolen",
-        "streams_over_bound", "switched_back", "switched_over", "unknown_streams",
+        "haves_over_bound", "left_for_conduct", "nacks", "nacks_over_bound", "not_listened_to",
+        "peers_over_bound", "points_silent", "registered", "registers", "registers_again",
+        "registers_over_bound", "registers_refused", "registers_twice", "replies_unasked", "searches",
+        "stolen", "streams_over_bound", "switched_back", "switched_over", "unknown_streams",
     )  # fmt: skip
     call_backs_asked: int  # nodes behind NATs that were asked to dial this one
     call_backs_came: int

@@ -244,12 +244,11 @@ class Near:
             if known := self.distances.get(each.node):
                 self.distances[each.node] = known._replace(before=circle.ways.told_before(each))
         self._judge_at = min(self._trials.values(), default=NEVER)
-        merit, spares = circle.ways.merits(), circle.ways.spares()
+        merit = circle.ways.merits()
         near = sorted(circle.chosen(Choice.NEAR), key=merit)
         besides = near[NEAR + len(self._trials) :]
-        for worst in besides:
-            if worst not in self._trials and worst not in spares and not circle.ways.in_use(worst):
-                circle.part(worst, now)
+        for worst in circle.ways.idle(each for each in besides if each not in self._trials):
+            circle.part(worst, now)
         may_go = circle.superfluous()
         if may_go and len(circle.active) > circle.wants:
             circle.part(max(may_go, key=merit), now)

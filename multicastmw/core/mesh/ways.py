@@ -1,6 +1,6 @@
 """How far the streams of one group come, here and over others: what neighbours are chosen by."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -107,3 +107,8 @@ class Ways:
     def in_use(self, neighbour: Neighbour) -> bool:
         """Does a stream go over it?"""
         return any(feed.uses(neighbour) for feed in self._feeds())
+
+    def idle(self, neighbours: Iterable[Neighbour]) -> list[Neighbour]:
+        """Those of them over whom nothing goes, but for who is there in case that a parent dies."""
+        spares = self.spares()
+        return [each for each in neighbours if each not in spares and not self.in_use(each)]

@@ -23,6 +23,13 @@ from multicastmw.wire.mesh import BASE, About, Find, Graft, Kind, Meeting, Peers
 from tests.core.mesh.kit import GROUP, KEY, RATE, SIZE, Hall, Lone, have, node_of, sample_of
 
 
+def trials_end(lone: Lone, parent: Neighbour) -> None:
+    """While the stream goes on."""
+    for _ in range(int((TRIAL + 1) * RATE)):
+        lone.data(parent, lone.feed().top + 1)
+        lone.pass_time(1 / RATE)
+
+
 class AskedTest(TestCase):
     """What a member answers to others."""
 
@@ -303,6 +310,7 @@ class RandomTest(TestCase):
     def setUp(self) -> None:
         self.lone = Lone()
         self.circle = self.lone.mesh.circles[GROUP]
+        self.circle._joins_left = 0
 
     def guests(self, how_many: int) -> list[Neighbour]:
         return [self.lone.neighbour(10 + number, dialled=False)[0] for number in range(how_many)]
@@ -326,7 +334,6 @@ class RandomTest(TestCase):
         return {node >> 56 for node in self.circle.whom_it_asked(self.lone.now)}
 
     def test_whom_a_relay_names_is_chosen_though_four_have_chosen_us_and_told_us_of_others(self) -> None:
-        self.circle._joins_left = 0
         guests = self.guests(OWN)
         self.named(40, 41, 42)
         for count in range(OUTBOUND):
@@ -344,7 +351,6 @@ class RandomTest(TestCase):
         self.assertLess(set(guests), set(self.circle.active))
 
     def test_another_one_takes_the_place_of_one_of_them_when_it_is_there_and_not_before(self) -> None:
-        self.circle._joins_left = 0
         self.guests(OWN)
         old = {self.lone.neighbour(number)[0].node >> 56 for number in (2, 3)}
         self.named(40, 41)
@@ -357,34 +363,29 @@ class RandomTest(TestCase):
         self.answers(42)
         self.assertEqual((OUTBOUND, True), (len(self.chosen()), 42 in self.chosen()))
 
-    def test_where_all_links_are_taken_a_guest_goes_for_it(self) -> None:
-        self.circle._joins_left = 0
-        parent, _ = self.lone.fed_by(2)
+    def a_guest_goes(self, *own: Neighbour) -> None:
+        """For whom a relay names, where these and guests have all links."""
         most = links_most(self.lone.mesh.capacity)
-        guests = self.guests(most - 1)
-        self.named(40)
-        fresh = self.answers(40)
-        self.assertEqual(most, len(self.circle.active))
-        self.assertEqual(1, len(set(guests) - set(self.circle.active)))
-        self.assertLess({parent, fresh}, set(self.circle.active))
-
-    def test_nor_does_one_go_where_both_of_our_own_choice_feed_us(self) -> None:
-        self.circle._joins_left = 0
-        own = [self.lone.neighbour(number)[0] for number in (2, 3)]
-        for number, neighbour in enumerate(own):
-            feed = self.lone.mesh.feed_for(KEY._replace(source=number), neighbour, self.lone.now)
-            assert feed
-            feed.took(7, SIZE, 7, 0, 0, neighbour, self.lone.now)
-        most = links_most(self.lone.mesh.capacity)
-        guests = self.guests(most - 2)
+        guests = self.guests(most - len(own))
         self.named(40)
         fresh = self.answers(40)
         self.assertEqual(most, len(self.circle.active))
         self.assertEqual(1, len(set(guests) - set(self.circle.active)))
         self.assertLess({*own, fresh}, set(self.circle.active))
 
+    def test_where_all_links_are_taken_a_guest_goes_for_it(self) -> None:
+        parent, _ = self.lone.fed_by(2)
+        self.a_guest_goes(parent)
+
+    def test_nor_does_one_go_where_both_of_our_own_choice_feed_us(self) -> None:
+        own = [self.lone.neighbour(number)[0] for number in (2, 3)]
+        for number, neighbour in enumerate(own):
+            feed = self.lone.mesh.feed_for(KEY._replace(source=number), neighbour, self.lone.now)
+            assert feed
+            feed.took(7, SIZE, 7, 0, 0, neighbour, self.lone.now)
+        self.a_guest_goes(*own)
+
     def test_nor_the_only_one_whose_way_is_another_than_the_parents(self) -> None:
-        self.circle._joins_left = 0
         parent, _ = self.lone.fed_by(2)
         self.guests(OWN)
         spare, _ = self.lone.neighbour(3)
@@ -395,7 +396,6 @@ class RandomTest(TestCase):
         self.assertLess({parent, spare}, set(self.circle.active))
 
     def test_who_makes_itself_our_child_has_nobody_go_that_we_choose(self) -> None:
-        self.circle._joins_left = 0
         parent, _ = self.lone.fed_by(2)
         self.guests(OWN)
         for number in (3, 4):
@@ -407,13 +407,10 @@ class RandomTest(TestCase):
             near, _ = self.lone.neighbour(number + 10, 0.01, enters=False)
             self.circle.near.measured(near, self.lone.now)
             self.lone.accept(near, Peers(GROUP, Kind.NEIGHBOUR))
-            for _ in range(int((TRIAL + 1) * RATE)):
-                self.lone.data(parent, self.lone.feed().top + 1)
-                self.lone.pass_time(1 / RATE)
+            trials_end(self.lone, parent)
         self.assertEqual({2, 3, 4, 41}, self.chosen())
 
     def test_of_those_whom_a_relay_named_who_says_that_it_carries_nothing_is_as_likely(self) -> None:
-        self.circle._joins_left = 0
         self.guests(OWN)
         poor, rich = [sample_of(number, 0) for number in range(40, 55)], sample_of(55, 24)
         asked = set()
@@ -426,7 +423,6 @@ class RandomTest(TestCase):
         self.assertGreater(len(asked), 5)
 
     def test_nor_where_no_more_are_there_than_are_wanted(self) -> None:
-        self.circle._joins_left = 0
         guests = self.guests(OWN - 2)
         for number in (2, 3):
             self.lone.neighbour(number)
@@ -436,7 +432,6 @@ class RandomTest(TestCase):
         self.assertEqual({2, 3, 40}, self.chosen())
 
     def test_who_refuses_and_then_asks_is_a_guest_and_nobody_goes_for_it(self) -> None:
-        self.circle._joins_left = 0
         self.guests(OWN)
         own = {self.lone.neighbour(number)[0].node >> 56 for number in (2, 3)}
         self.named(40)
@@ -446,7 +441,6 @@ class RandomTest(TestCase):
         self.assertEqual(own, self.chosen())
 
     def test_nobody_goes_for_one_that_was_asked_as_neighbours_were_missing(self) -> None:
-        self.circle._joins_left = 0
         for number in (2, 3):
             self.lone.neighbour(number)
         asked, _ = self.lone.neighbour(40, enters=False)
@@ -462,14 +456,12 @@ class RandomTest(TestCase):
         self.assertEqual((OWN, set()), (len(self.circle.active), self.chosen()))
 
     def test_where_no_relay_has_named_anybody_others_are_chosen(self) -> None:
-        self.circle._joins_left = 0
         self.guests(OWN)
         self.circle.learn([sample_of(50)], self.lone.now)
         self.circle._choose_some(self.lone.now)
         self.assertEqual({50}, self.asked())
 
     def test_of_however_many_others_neighbours_tell_whom_a_relay_named_is_remembered(self) -> None:
-        self.circle._joins_left = 0
         teller = self.guests(OWN)[0]
         self.circle.named(tuple(map(sample_of, (40, 41, 42))), self.lone.now)
         for _ in range(40):
@@ -480,7 +472,6 @@ class RandomTest(TestCase):
         self.assertLess(self.asked(), {40, 41, 42})
 
     def test_who_was_named_and_is_not_reached_is_forgotten_and_so_is_who_was_named_long_ago(self) -> None:
-        self.circle._joins_left = 0
         self.guests(OWN)
         self.circle.named((sample_of(40),), self.lone.now)
         self.circle.forget(node_of(40))
@@ -490,7 +481,6 @@ class RandomTest(TestCase):
         self.assertEqual([], list(self.circle._named))
 
     def test_of_the_last_two_none_goes_for_a_near_one(self) -> None:
-        self.circle._joins_left = 0
         parent, _ = self.lone.fed_by(2)
         self.guests(OWN)
         for number in (3, 4, 5):
@@ -500,9 +490,7 @@ class RandomTest(TestCase):
             near, _ = self.lone.neighbour(number, 0.01, enters=False)
             self.circle.near.measured(near, self.lone.now)
             self.lone.accept(near, Peers(GROUP, Kind.NEIGHBOUR))
-            for _ in range(int((TRIAL + 1) * RATE)):
-                self.lone.data(parent, self.lone.feed().top + 1)
-                self.lone.pass_time(1 / RATE)
+            trials_end(self.lone, parent)
             stayed.append(len(self.chosen()))
         self.assertEqual([3, OUTBOUND, OUTBOUND], stayed)
         self.assertIn(2, self.chosen())  # over which the stream comes
@@ -613,9 +601,7 @@ class NearTest(TestCase):
             lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
             lone.accept(neighbour, have(200, path=(7, number), cost=number * 10_000))
             ways[number] = neighbour
-        for _ in range(int((TRIAL + 1) * RATE)):
-            lone.data(parent, lone.feed().top + 1)
-            lone.pass_time(1 / RATE)
+        trials_end(lone, parent)
         stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
         self.assertEqual(stayed, [10, 11])
 
@@ -631,9 +617,7 @@ class NearTest(TestCase):
             lone.accept(neighbour, Peers(GROUP, Kind.NEIGHBOUR))
             lone.accept(neighbour, have(200, path=path, cost=number * 10_000))
             ways[number] = neighbour
-        for _ in range(int((TRIAL + 1) * RATE)):
-            lone.data(parent, lone.feed().top + 1)
-            lone.pass_time(1 / RATE)
+        trials_end(lone, parent)
         stayed = [number for number, neighbour in ways.items() if neighbour in circle.active]
         self.assertEqual(stayed, [10, 11, 13])
         self.assertEqual(circle.ways.spares(), {ways[13]})
