@@ -255,9 +255,7 @@ class Program:
                 raise AssertionError(f"{self.process.title} ended with {code}: {self.process.last_words()}")
             return condition(self.state) if self._state.exists() else None
 
-        found = wait_until(look, timeout, f"{self.process.title}: {what}")
-        assert found is not None
-        return found
+        return wait_until(look, timeout, f"{self.process.title}: {what}")
 
     def stop(self) -> dict[str, Any]:
         """Ends the program, as a user would; gives its last words."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from twisted.trial.unittest import TestCase
 
-from multicastmw.cli.lab import Lab, LabError, TimedOut, take_down, wait_until
+from multicastmw.cli.lab import Host, Lab, LabError, TimedOut, take_down, wait_until
 from multicastmw.cli.lab.process import is_alive, stat
 from multicastmw.cli.lab.registry import BASE, NAMESPACES
 from tests.netns.kit import PATIENCE
@@ -37,6 +37,13 @@ with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         data, sender = sock.recvfrom(99)
         sock.sendto(data, sender)
 """
+RUN = """
+import socket, struct, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    cut = (socket.IPPROTO_UDP, 103, struct.pack("=H", 100))  # UDP_SEGMENT
+    for _ in range(10):
+        sock.sendmsg([bytes(1000)], [cut], 0, (sys.argv[1], 9))
+"""
 DEAF_PARENT = """
 import os, signal
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -61,6 +68,16 @@ with lab:
 
 def python(script: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", script, *arguments]
+
+
+def unwanted(host: Host) -> int:
+    """Datagrams that came to ports where nobody listens."""
+    names, counts = (
+        line.split()
+        for line in host.run(["cat", "/proc/net/snmp"]).stdout.splitlines()
+        if line.startswith("Udp:")
+    )
+    return int(counts[names.index("NoPorts")])
 
 
 class LabCase(TestCase):
@@ -127,6 +144,16 @@ class HostsTests(LabCase):
         self.reaches("a", self.lab.host("b").address, 400)
         arrived = self.lab.host("b").counters().rx_packets - before.rx_packets
         self.assertTrue(100 < arrived < 300, arrived)
+
+    def test_of_what_is_sent_in_runs_single_datagrams_are_lost(self) -> None:
+        internet, b = self.lab.internet, self.lab.host("b")
+        for which, come in (("meta length > 9999", 100), ("udp dport 9 numgen inc mod 2 == 0", 50),
+                            ("udp dport 9 numgen inc mod 10 == 0", 90)):  # fmt: skip
+            internet.heal()
+            internet.drop(which)
+            before = unwanted(b)
+            self.lab.host("a").run(python(RUN, b.address))
+            self.assertEqual(come, unwanted(b) - before, which)
 
     def test_an_interface_that_was_down_comes_back_with_its_routes(self) -> None:
         host = self.lab.host("c")

@@ -47,18 +47,10 @@ class Losses(NetnsTestCase):
 
     def lose(self, percent: float) -> None:
         """Of all datagrams of links, probes and Nacks among them."""
-        inet = self.tree.lab.internet
-        inet.run(["nft", "add table inet loss"])
-        inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
-        inet.run(
-            [
-                "nft",
-                f"add rule inet loss way udp dport {PORT} numgen random mod 10000 < {percent * 100:.0f} drop",
-            ]
-        )
+        self.tree.lab.internet.drop(f"udp dport {PORT} numgen random mod 10000 < {percent * 100:.0f}")
 
     def stop_losing(self) -> None:
-        self.tree.lab.internet.run(["nft", "delete table inet loss"])
+        self.tree.lab.internet.heal()
 
     def film(self, percent: float) -> None:
         """Loses from its first packets on: a stream that begins with a loss begins later."""

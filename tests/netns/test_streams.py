@@ -78,15 +78,9 @@ class Streams(NetnsTestCase):
 
     def lose(self, mod: int) -> None:
         """One in `mod` of the large datagrams to c."""
-        rule = (
-            f"ip daddr {self.c.address} udp dport {PORT} udp length > 500 numgen random mod {mod} == 0 drop"
+        self.internet.drop(
+            f"ip daddr {self.c.address} udp dport {PORT} udp length > 500 numgen random mod {mod} == 0"
         )
-        for command in (
-            "add table inet loss",
-            "add chain inet loss way { type filter hook forward priority 0; }",
-            f"add rule inet loss way {rule}",
-        ):
-            self.internet.run(["nft", command])
 
     # --- what is said
 

@@ -209,9 +209,18 @@ class ClockTests(TimeTestCase):
         queries = b.status()["querier"]["counters"]["general_queries_sent"]
         self.move("b", monotonic=8 * HOUR, boot=8 * HOUR)
         said = self.said(tap, b, 1.0)
-        # By b's clock its peers have waited for it in vain: it gives them a second, and they dial again.
-        b.await_status(lambda s: s["counters"]["opened"] == self.opened + 3, PATIENCE, "all dialled again")
+        # By b's clock its peers have waited for it in vain: it gives them a second.  They dial again, but for
+        # who says something within that, as one may on a busy machine.
+        noticed = b.await_status(lambda s: s["counters"]["stops"] >= 1, PATIENCE, "the jump noticed")
+        decided = noticed["node"]["uptime"] + 2
+        b.await_status(
+            lambda s: s["node"]["uptime"] >= decided, PATIENCE, "that second past by its own clock"
+        )
         self.tree.await_links()
+        status = b.status()
+        stayed = [peer["name"] for peer in status["peers"] if peer["since"] > HOUR]
+        opened = status["counters"]["opened"] - self.opened
+        self.assertGreaterEqual(opened, 3 - len(stayed))
         self.flows_again(time.monotonic())
         gaps = {name: round(r.report(GROUP, S)["gap"], 2) for name, r in self.receivers.items()}
         self.measured("b said in the second of the jump, longest gap of the stream (s)", (said, gaps))
@@ -219,7 +228,7 @@ class ClockTests(TimeTestCase):
         status = b.status()
         self.assertLessEqual(status["querier"]["counters"]["general_queries_sent"] - queries, 4)
         self.assertGreaterEqual(status["counters"]["stops"], 1)  # a busy machine may stop it again
-        self.measured("lost", self.lost())
+        self.measured("links that were dialled again, who stayed; lost", (opened, stayed, self.lost()))
 
     def test_a_laptop_that_slept_finds_its_peer_gone_and_dials_at_once(self) -> None:
         """c sleeps for longer than b waits: its monotonic clock stands still, and b's last words are lost."""

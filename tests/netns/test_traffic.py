@@ -41,15 +41,7 @@ class Traffic(NetnsTestCase):
         c = self.tree.c
         receiver = c.spawn(asking(c, "recv", GROUP), log="recv")
         self.tree.await_demand(GROUP, "c", here=False)
-        inet = self.tree.lab.internet
-        inet.run(["nft", "add table inet loss"])
-        inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
-        inet.run(
-            [
-                "nft",
-                f"add rule inet loss way ip daddr {c.address} udp length > 500 numgen inc mod 10 == 3 drop",
-            ]
-        )
+        self.tree.lab.internet.drop(f"ip daddr {c.address} udp length > 500 numgen inc mod 10 == 3")
         self.send("--seconds", "2", "--size", "800")
         self.assertEqual(0, receiver.wait(PATIENCE))
         text = receiver.read_output()

@@ -53,7 +53,8 @@ class Internet(Namespace):
 
     def __init__(self, lab: "Lab") -> None:
         super().__init__(lab, INTERNET)
-        self._rules: dict[frozenset[str], list[str]] = {}
+        self._rules: dict[frozenset[str] | str, list[str]] = {}
+        self._is_cut = False
 
     # -- the cables
 
@@ -91,7 +92,14 @@ class Internet(Namespace):
 
     def lose(self, one: str, other: str, permille: int, protocol: str = "udp") -> None:
         """That many of 1,000 packets of a protocol are lost at random, each way."""
+        self._one_by_one()
         self._forward(one, other, f"meta l4proto {protocol} numgen random mod 1000 < {permille} drop")
+
+    def drop(self, which: str) -> None:
+        """Packets between any hosts, by an expression of nft's."""
+        self._one_by_one()
+        self._rules.setdefault(which, []).append(f"{which} drop")
+        self._load()
 
     def hang_up(self, one: str, other: str) -> None:
         """Nothing gets through between two hosts, and who tries TCP is told so by a reset."""
@@ -99,11 +107,21 @@ class Internet(Namespace):
         self._forward(one, other, "drop")
 
     def heal(self, one: str = "", other: str = "") -> None:
-        """Takes back what was done between two hosts, else all of it."""
-        pairs = {frozenset((one, other))} if one else set(self._rules)
-        for pair in pairs:
-            self._rules.pop(pair, None)
+        """Takes back what was done between two hosts, else all of it; what was cut up still is."""
+        for of in [frozenset((one, other))] if one else list(self._rules):
+            self._rules.pop(of, None)
         self._load()
+
+    def _one_by_one(self) -> None:
+        """What hosts send in runs (UDP_SEGMENT, TSO) is cut up before their cables, as by a network card.
+
+        Else a run crosses all of the lab as one packet, and what loses one of 100 packets loses whole runs.
+        """
+        if self._is_cut:
+            return
+        self._is_cut = True
+        for host in self.lab.hosts:
+            host.ip(f"link set {UPLINK} gso_max_segs 1")
 
     def _forward(self, one: str, other: str, rule: str) -> None:
         a, b = self.lab.host(one), self.lab.host(other)

@@ -13,7 +13,7 @@ class TimedOut(Exception):
     """What was awaited did not come; the text says what and for how long."""
 
 
-def wait_until(condition: Callable[[], T], timeout: float, what: str) -> T:
+def wait_until(condition: Callable[[], T | None], timeout: float, what: str) -> T:
     """Looks at `condition` until it is true and gives its value; raises TimedOut, naming `what`.
 
     Whatever the condition raises ends the waiting: it is where a node that died is noticed.  Between two
