@@ -215,10 +215,9 @@ class Link:
             datagrams.local, datagrams.remote, self._peers_token, self.token, datagrams.mtu()
         )
 
-    def read_waiting(self) -> None:
-        """Takes the datagrams that have come already."""
-        if self._datagrams:
-            self._datagrams.read_waiting()
+    def read_waiting(self) -> bool:
+        """Takes the datagrams that have come already; True: there may be more."""
+        return bool(self._datagrams and self._datagrams.read_waiting())
 
     @property
     def all_sent_bytes(self) -> int:

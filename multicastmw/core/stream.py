@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from multicastmw.core.counters import Counters
 from multicastmw.core.packet import Packet
 from multicastmw.core.routing import Destination, Route
-from multicastmw.core.window import Numbers, Window
+from multicastmw.core.window import SILENCE, Numbers, Window
 
 if TYPE_CHECKING:
     from multicastmw.core.mesh.feed import Feed
@@ -66,6 +66,9 @@ class Stream:
     One at a time judges its numbers: the window here, or the kernel (`epoch` is ELSEWHERE, and nothing is
     `left`).  Whatever comes here then ends that: `recall` takes the count, has the kernel leave all that
     comes to us, and gives what it knows; the window goes on from there.  `hand_over` is the way back.
+
+    Where something always waits here, the kernel goes on before it is out: then the stream is `overtaken`,
+    what waits is judged here, and what the kernel took meanwhile is told when they `join`.
     """
 
     __slots__ = (
@@ -97,7 +100,7 @@ class Stream:
     @property
     def is_counting(self) -> bool:
         """Does the window go on here?  Not while the kernel judges, nor until the first packet after that."""
-        return self.epoch != ELSEWHERE
+        return self.epoch != ELSEWHERE and not self.overtaken
 
     def hand_over(self, ingress: Destination | None) -> Numbers | None:
         """The kernel judges from now on; what it is to know, None where it is to start afresh."""
@@ -105,19 +108,38 @@ class Stream:
         if self.epoch != ELSEWHERE:
             epoch, known = self.epoch, self.window.numbers()
         lapsed = ingress is not None and self.route.resumed_since(epoch, ingress)
-        starts_afresh = lapsed or self.overtaken
         self.leave_to_kernel()
-        return None if starts_afresh else known
+        return None if lapsed else known
+
+    def overtake(self, ingress: Destination, now: float) -> Numbers | None:
+        """The kernel goes on from this, and what waits here is judged here yet; None: both start afresh."""
+        self.catch_up(ingress, now)
+        self.overtaken = True
+        if self.repair is not None:
+            self.repair.rest(now)
+        known = self.window.numbers()
+        if known and now - known.heard >= SILENCE:
+            self.window.lapse()
+            return None
+        return known
+
+    def join(self, kernel: Numbers | None) -> None:
+        """It was overtaken, and is no more: what the kernel took meanwhile is known here, too."""
+        self.overtaken = False
+        if kernel:
+            self.window.join(kernel)
 
     def leave_to_kernel(self) -> None:
         """It judges from now on, by what it knows."""
-        self.epoch, self.left, self.overtaken = ELSEWHERE, None, False
+        self.epoch, self.left = ELSEWHERE, None
 
     def give_back(self, known: NumbersOf) -> None:
         """The kernel has its flow no more; what it knows is taken over where it has judged."""
-        if not self.is_judged_here:
+        if self.overtaken:
+            self.join(known(self.count))
+        elif not self.is_judged_here:
             self.left, self.left_epoch = known(self.count), self.route.epoch
-        self.recall, self.overtaken = None, False
+        self.recall = None
 
     def doubled(self, feed: "Feed", sequence: int, flags: int, by: "Neighbour", now: float) -> None:
         """What was here already came over the link; of two feeds the later one's is no duplicate."""

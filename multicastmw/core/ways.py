@@ -42,8 +42,8 @@ class Datagrams(Socket, Protocol):
     def repoint(self, remote: tuple[str, int]) -> None:
         """The peer's datagrams come from there (NAT)."""
 
-    def read_waiting(self) -> None:
-        """Takes what has come already."""
+    def read_waiting(self) -> bool:
+        """Takes what has come already; True: there may be more."""
 
     def mtu(self) -> int:
         """The longest IP packet (bytes) that is known to fit the way to the peer."""

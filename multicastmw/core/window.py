@@ -40,6 +40,7 @@ SLOTS = 2048  # 2 s at 12 Mbit/s
 MOST_SLOTS = 1 << 18  # 2 s at 1.5 Gbit/s
 SLOT_SIZE = array("I").itemsize
 BUDGET = 64 << 20
+MOST_WAITING = 1 << 14  # packets: what a window grows to for those that wait
 KNOWN = 1024  # numbers that go along when a stream is looked at elsewhere
 
 NEVER = float("-inf")
@@ -57,6 +58,17 @@ class Numbers(NamedTuple):
     heard: float  # when the last one came
     first: int
     alone: bool
+
+    def seen_below(self, top: int) -> int:
+        """`seen`, as it is of the KNOWN numbers up to another top (32 bits)."""
+        behind = (top - self.top) & MASK
+        if behind < HALF:
+            return self.seen >> behind
+        return self.seen << min(MODULUS - behind, KNOWN) & (1 << KNOWN) - 1
+
+    def is_ahead_of(self, number: int) -> bool:
+        """Is the top?"""
+        return 0 < (self.top - number) & MASK < HALF
 
 
 class Budget:
@@ -190,6 +202,40 @@ class Window:
         self._alone = self.received if known.alone else NOTHING
         self._heard = known.heard
 
+    def join(self, known: Numbers) -> None:
+        """Others of its numbers were taken elsewhere meanwhile, from `known.first` on.
+
+        What is missing from there on was counted as lost there, what is before it is counted here, and taken
+        still, as far as the ring may grow.  What is far from the rest and nobody confirmed is not believed.
+        """
+        ahead = (known.top - self._top) & MASK
+        ahead -= MODULUS if ahead >= HALF else 0
+        is_apart = abs(ahead) >= self.slots
+        if self._heard == NEVER or (is_apart and self._alone == self.received and not known.alone):
+            self.adopt(known, known.heard)
+            return
+        if is_apart and known.alone:
+            return
+        lost, old, there = self.lost, self._top, self._top + ahead
+        top, first = max(old, there), there - ((known.top - known.first) & MASK)
+        while self.slots <= min(ahead, MOST_WAITING - 1) and self._grows():
+            pass
+        known_since = there - KNOWN  # what is before it was judged there too, from the first one on
+        judged_since = min(known_since, max(first - 1, top - MOST_WAITING))
+        for number in range(there, max(judged_since, top - self.slots), -1):
+            at = number & self._mask
+            if number <= known_since or known.seen >> number - known_since - 1 & 1:
+                lost -= self._first <= number < max(old, first) and self._ring[at] != number & MASK
+                self._ring[at] = number & MASK
+            else:
+                lost -= max(first, self._first) <= number <= old  # it was expected at both
+        if ahead > 0:
+            lost += max(0, first - old - 1)
+        self._alone = NOTHING
+        self._heard = max(self._heard, known.heard)
+        self._begin(top, self._heard)
+        self._expected = lost + self.received - top
+
     def close(self) -> None:
         """Gives its bytes back to the budget."""
         self._budget.release(self.slots * SLOT_SIZE)
@@ -289,15 +335,20 @@ class Window:
         """
         numbers = self._top - self._measured_top
         if numbers * SPAN > self.slots * (now - self._measured_at):
-            self.cramped = self.slots >= self._most or not self._budget.grants(self.slots * SLOT_SIZE)
-            if not self.cramped:
-                self._floor = max(self._floor, self._top - self.slots + 1)
-                self._ring = self._ring * 2  # in place it would take a sixteenth more than it needs
-                self.slots *= 2
-                self._mask = self.slots - 1
+            self.cramped = not self._grows()
         else:
             self.cramped = False
         self._start_measuring(now)
+
+    def _grows(self) -> bool:
+        """To twice its size, if it may."""
+        if self.slots >= self._most or not self._budget.grants(self.slots * SLOT_SIZE):
+            return False
+        self._floor = max(self._floor, self._top - self.slots + 1)
+        self._ring = self._ring * 2  # in place it would take a sixteenth more than it needs
+        self.slots *= 2
+        self._mask = self.slots - 1
+        return True
 
 
 def _numbers(low: int, count: int) -> "array[int]":

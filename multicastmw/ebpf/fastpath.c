@@ -553,7 +553,7 @@ INLINE int start_afresh(struct window *window, u32 number, u64 now)
 /* It may be right, or forged: the window moves if the next new one is near it. */
 INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
-	u32 ahead = number - window->top, far = window->far;
+	u32 far = window->far;
 	if (window->is_far && number == far) {
 		passed->duplicates++;
 		return 0;
@@ -561,9 +561,14 @@ INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 numb
 	window->news++;
 	if (window->is_far == window->news - 1 && (number - far + WINDOW_SIZE - 1) < 2 * WINDOW_SIZE - 1) {
 		int is_last = (s32)(number - far) > 0;
-		passed->lost += (is_last ? ahead : far - window->top) - 2;
-		move_top(window, is_last ? number : far);
-		mark(window, is_last ? far : number);
+		u32 lower = is_last ? far : number, higher = is_last ? number : far;
+		if (window->alone == OVERTAKES && window->news < OVERTAKES_FEW)
+			window->first = lower;
+		else
+			passed->lost += lower - window->top - 1;
+		passed->lost += higher - lower - 1;
+		move_top(window, higher);
+		mark(window, lower);
 		window->heard = now;
 		window->is_far = 0;
 		return 1;
@@ -576,10 +581,18 @@ INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 numb
 INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
 	u32 ahead = number - window->top, behind = -ahead;
-	if (is_unheard(window, now) ||
-	    (ahead >= WINDOW_SIZE && behind >= WINDOW_SIZE && window->alone == window->news))
+	int is_after = ahead && ahead < 0x80000000, goes_ahead = window->heard == GOES_AHEAD;
+	if (goes_ahead && is_after && ahead < WINDOW_SIZE) {
+		move_top(window, number);
+		window->first = number;
+		window->heard = now;
+		window->news++;
+		return 1;
+	}
+	if (!goes_ahead && (is_unheard(window, now) || (ahead >= WINDOW_SIZE && behind >= WINDOW_SIZE &&
+							window->alone == window->news)))
 		return start_afresh(window, number, now);
-	if (ahead && ahead < 0x80000000)
+	if (is_after)
 		return is_far_new(window, passed, number, now);
 	if (behind >= WINDOW_SIZE) {
 		passed->late++;
@@ -589,7 +602,8 @@ INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 
 		passed->duplicates++;
 		return 0;
 	}
-	window->heard = now;
+	if (!goes_ahead)
+		window->heard = now;
 	window->news++;
 	passed->reordered++;
 	if ((s32)(number - window->first) >= 0)

@@ -131,11 +131,17 @@ _Static_assert(sizeof(struct gate) == 8, "");
 #define WINDOW_WORDS 32 /* twice as long: what the top enters is cleared, and nothing of the window with it */
 #define LONG_AGO (1u << 20) /* numbers since the first one: which that was does not matter any more */
 #define SILENCE 10000000000ull /* ns, after which a stream starts afresh */
+/* As `heard`: what waits in user space is judged there, and what comes next goes on without what is between. */
+#define GOES_AHEAD 1
+/* As `alone`, for as long as something waits there: what is jumped over may wait, too.  That is so while `news`
+ * is less than the second one: it is about what came first. */
+#define OVERTAKES 0xffffffff
+#define OVERTAKES_FEW 16
 struct window {
 	u64 heard; /* CLOCK_MONOTONIC in ns; 0: it starts afresh */
 	u32 top, first; /* since that one, what is missing was counted as lost */
 	u32 news;       /* packets that were new */
-	u32 alone;      /* so many when it started: the first one is not believed yet */
+	u32 alone;      /* so many when it started: the first one is not believed yet; or OVERTAKES */
 	u32 far, is_far; /* the last one far ahead; so many were new then, 0: there is none */
 	u64 seen[WINDOW_WORDS];
 };

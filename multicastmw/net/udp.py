@@ -224,9 +224,9 @@ class PeerSocket:
             return
         self.remote = remote
 
-    def read_waiting(self) -> None:
-        """Takes what has come already."""
-        take_waiting(self._reader)
+    def read_waiting(self) -> bool:
+        """Takes what has come already; True: there may be more."""
+        return take_waiting(self._reader)
 
     def mtu(self) -> int:
         """What the kernel knows of the path: its device's MTU, or less."""

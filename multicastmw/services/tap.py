@@ -255,10 +255,9 @@ class TapService(Service):
             if device not in way
         )
 
-    def read_waiting(self) -> None:
-        """Takes the frames that have come already."""
-        if self._reader:
-            take_waiting(self._reader)
+    def read_waiting(self) -> bool:
+        """Takes the frames that have come already; True: there may be more."""
+        return bool(self._reader and take_waiting(self._reader))
 
     def kernel_drops(self) -> int:
         """Frames that the TAP's queue had no room for, since this node reads it; none where it does not."""

@@ -32,6 +32,7 @@ from multicastmw.wire.data import HEADER_SIZE, DataHeader
 from multicastmw.wire.framing import Framer
 from multicastmw.wire.messages import (
     ECHO_REPLY,
+    ECHO_REQUEST,
     AddRoute,
     Close,
     DataPort,
@@ -70,6 +71,7 @@ class Connection:
     closed: tuple[int, int] | None = None
     framer: Framer = field(default_factory=Framer)
     probes: list[int] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)  # over TCP
     got: list[DataHeader] = field(default_factory=list)
     inner: list[bytes] = field(default_factory=list)
 
@@ -397,6 +399,8 @@ class RoomMachine(RuleBasedStateMachine):
             for name in self.up:
                 self.says(name, encode(KeepAlive()))
         self.world.run(0.05)
+        while self.questions():
+            self.world.run(0.05)
         self.world.run(2 * REST)  # what changed while a link rests from telling is told after it
         while self.some_are_dropped():
             self.world.run(2 * REST)
@@ -412,6 +416,18 @@ class RoomMachine(RuleBasedStateMachine):
         self.connections = [c for c in self.connections if c not in gone]
         self.world.cables = [c.cable for c in self.connections]
         self.lapses()
+
+    def questions(self) -> bool:
+        """Reads what was heard, and answers what is asked over TCP, as data wait for that."""
+        for connection in self.connections:
+            self.read(connection)
+        asking = [c for c in self.connections if c.asked]
+        for connection in asking:
+            connection.end.says(
+                *(encode(KeepAlive(echo=Echo(ECHO_REPLY, clock))) for clock in connection.asked)
+            )
+            connection.asked.clear()
+        return bool(asking)
 
     def some_are_dropped(self) -> bool:
         """Who was last heard at most PATIENCE / 4 before its silence is dropped PATIENCE after that."""
@@ -443,6 +459,8 @@ class RoomMachine(RuleBasedStateMachine):
                 case RemoveRoute(entries):
                     for entry in entries:
                         self.remove(connection, entry)
+                case KeepAlive(_, Echo(kind, clock)) if kind == ECHO_REQUEST:
+                    connection.asked.append(clock)
                 case Close(code, sub_code):
                     connection.closed = code, sub_code
 

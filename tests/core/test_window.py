@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from multicastmw.core.window import MASK, Budget, Window
+from multicastmw.core.window import KNOWN, MASK, MOST_WAITING, SLOTS, Budget, Numbers, Window
 
 MODULUS = 1 << 32
 HALF = 1 << 31
@@ -491,3 +491,174 @@ class Elsewhere(SynchronousTestCase):
         window.accept(7, 0.0)
         window.lapse()
         self.assertIsNone(window.numbers())
+
+
+class Joined(SynchronousTestCase):
+    """A part of the numbers is judged elsewhere for a while, and then all are judged here again."""
+
+    @given(
+        st.sampled_from((0, 5000, HALF, MASK - 90)),
+        st.sets(st.integers(10, 60)),
+        st.sets(st.integers(60, 140), min_size=1),
+        st.sets(st.integers(10, 60), max_size=3),
+        st.sets(st.integers(60, 200)),
+    )
+    def test_each_is_taken_once_and_what_is_missing_is_lost(
+        self, base: int, ours: set[int], theirs: set[int], late: set[int], behind: set[int]
+    ) -> None:
+        """We have 0 to 9, then some of 10 to 59; there are some of 60 on, and late ones; then more come."""
+        here, there = Window(), Window(slots=KNOWN, most=KNOWN)
+        for number in range(10):
+            here.accept((base + number) & MASK, 1.0)
+        known = here.numbers()
+        assert known
+        first = min(theirs)
+        for number in sorted(ours):
+            here.accept((base + number) & MASK, 1.0)
+        late -= ours
+        behind -= theirs
+        # There the first one goes ahead: what is before it is neither lost nor unknown.
+        there.adopt(known._replace(top=(base + first) & MASK, first=(base + first) & MASK), 1.0)
+        there._clear()
+        for number in (*range(10), first):
+            there._ring[(base + number) & MASK & there._mask] = (base + number) & MASK
+        for number in (*sorted(theirs - {first}), *sorted(late)):
+            there.accept((base + number) & MASK, 1.0)
+        for number in sorted(behind):  # before the two are joined
+            here.accept((base + number) & MASK, 1.0)
+        joining = there.numbers()
+        assert joining
+        here.join(joining)
+        seen = {*range(10), *ours, *late, *theirs, *behind}
+        self.assertEqual((base + max(seen)) & MASK, here.numbers().top)
+        self.assertEqual(max(seen) + 1 - len(seen), here.lost + there.lost)
+        for number in range(max(seen) + 1):
+            self.assertEqual(number not in seen, here.accept((base + number) & MASK, 2.0), number)
+        self.assertEqual(0, here.lost + there.lost)
+
+    def test_the_ring_grows_for_those_that_wait(self) -> None:
+        budget = Budget()
+        window = Window(budget)
+        window.accept(7, 1.0)
+        window.accept(8, 1.0)
+        window.join(Numbers(10_000, 1 << KNOWN - 1, 2.0, 10_000, False))
+        self.assertEqual(16_384, window.slots)
+        self.assertEqual((True, False), (window.accept(9, 2.0), window.accept(8, 2.0)))
+        self.assertEqual(9_990, window.lost)
+        window.close()
+        self.assertEqual(0, budget.used)
+
+    def test_but_not_beyond_the_budget_and_then_they_are_late(self) -> None:
+        budget = Budget(SLOTS * 8)
+        window = Window(budget)
+        window.accept(7, 1.0)
+        window.accept(8, 1.0)
+        window.join(Numbers(10_000, 1 << KNOWN - 1, 2.0, 10_000, False))
+        self.assertEqual(SLOTS * 2, window.slots)
+        self.assertEqual(
+            (False, False, True),
+            (window.accept(9, 2.0), window.accept(10_000, 2.0), window.accept(10_001, 2.0)),
+        )
+        self.assertLessEqual(budget.used, budget.limit)
+
+    def test_what_is_known_of_long_ago_replaces_nothing(self) -> None:
+        window = Window()
+        for number in (4600, 5000):
+            window.accept(number, 1.0)
+        window.join(Numbers(4600 - SLOTS, 1 << KNOWN - 1, 1.0, 4600 - SLOTS, False))
+        self.assertEqual([False, False, True], [window.accept(number, 1.0) for number in (4600, 5000, 4601)])
+
+    def test_what_was_never_expected_here_was_not_lost(self) -> None:
+        window = Window()
+        for number in (100, 101, 103):
+            window.accept(number, 1.0)
+        window.join(Numbers(98, 1 << KNOWN - 1, 1.0, 98, False))
+        self.assertEqual(1, window.lost)
+        window.join(Numbers(102, 1 << KNOWN - 1, 1.0, 102, False))
+        self.assertEqual(0, window.lost)
+
+    def test_what_was_heard_elsewhere_was_heard_and_confirms_what_was_alone_here(self) -> None:
+        window = Window()
+        window.accept(7, 1.0)
+        window.join(Numbers(9, 1 << KNOWN - 1, 9.0, 9, False))
+        self.assertEqual([False, False], [window.accept(number, 12.0) for number in (9, 9 - 5_000 & MASK)])
+
+    def test_who_is_alone_there_is_not_believed(self) -> None:
+        window = Window()
+        window.accept(7, 1.0)
+        window.accept(8, 1.0)
+        window.join(Numbers(1 << 30, 1 << KNOWN - 1, 2.0, 1 << 30, True))
+        self.assertEqual((True, 0, SLOTS), (window.accept(9, 2.0), window.lost, window.slots))
+
+    def test_but_where_it_is_near_it_is(self) -> None:
+        for begun in (True, False):
+            window = Window()
+            for number in (7, 8)[begun:]:
+                window.accept(number, 1.0)
+            window.join(Numbers(10, 1 << KNOWN - 1, 2.0, 10, True))
+            self.assertEqual((1, 10), (window.lost, window.highest))
+            self.assertEqual([False, False, True], [window.accept(number, 2.0) for number in (10, 8, 9)])
+            self.assertEqual((True, 10), (window.accept(1 << 30, 2.0), window.highest))
+
+    def test_nor_who_is_alone_here(self) -> None:
+        window = Window()
+        window.accept(1 << 30, 1.0)
+        window.join(Numbers(11, 7 << KNOWN - 3, 2.0, 9, False))
+        self.assertEqual([False, True], [window.accept(number, 2.0) for number in (10, 12)])
+        window = Window()
+        window.accept(8, 1.0)
+        window.join(Numbers(11, 7 << KNOWN - 3, 2.0, 9, False))
+        self.assertEqual([False, False, True], [window.accept(number, 2.0) for number in (8, 10, 7)])
+
+    def test_nor_does_one_replace_the_other_where_both_are_alone(self) -> None:
+        window = Window()
+        window.accept(7, 1.0)
+        window.join(Numbers(1 << 30, 1 << KNOWN - 1, 2.0, 1 << 30, True))
+        self.assertEqual([False, True], [window.accept(number, 2.0) for number in (7, 8)])
+        self.assertEqual((0, 8), (window.lost, window.highest))
+
+    def test_a_jump_has_it_grow_only_as_far_as_a_socket_holds(self) -> None:
+        window = Window()
+        window.accept(7, 1.0)
+        window.accept(8, 1.0)
+        window.join(Numbers(1 << 30, 3 << KNOWN - 2, 2.0, 1 << 30, False))
+        self.assertEqual((True, MOST_WAITING), (window.accept((1 << 30) + 1, 2.0), window.slots))
+
+    def test_what_was_judged_there_more_than_a_window_ago_is_known(self) -> None:
+        window = Window()
+        for number in (7, 8, 11):
+            window.accept(number, 1.0)
+        window.join(Numbers(3_000, (1 << KNOWN) - 1, 2.0, 20, False))
+        self.assertEqual(2 + 8, window.lost)
+        self.assertEqual([False] * 3, [window.accept(number, 2.0) for number in (20, 1_000, 2_999)])
+        self.assertEqual([True] * 3, [window.accept(number, 2.0) for number in (9, 12, 19)])
+
+    def test_one_that_lapsed_goes_on_where_the_other_is(self) -> None:
+        window = Window()
+        window.accept(7, 1.0)
+        window.lapse()
+        window.join(Numbers(500, 3 << KNOWN - 2, 2.0, 499, False))
+        self.assertEqual(
+            (False, False, True), (window.accept(499, 2.0), window.accept(500, 2.0), window.accept(501, 2.0))
+        )
+
+
+class SeenBelow(SynchronousTestCase):
+    @given(
+        st.sampled_from((0, 5000, HALF, MASK - 30)),
+        st.integers(-1100, 1100),
+        st.sets(st.integers(0, KNOWN - 1)),
+    )
+    def test_another_top_sees_the_same_numbers(self, top: int, apart: int, backs: set[int]) -> None:
+        known = Numbers(top, sum(1 << KNOWN - 1 - back for back in backs), 1.0, top, False)
+        other = (top + apart) & MASK
+        seen = known.seen_below(other)
+        self.assertEqual(
+            {(top - back) & MASK for back in backs if 0 <= back + apart < KNOWN},
+            {(other - back) & MASK for back in range(KNOWN) if seen >> KNOWN - 1 - back & 1},
+        )
+        self.assertEqual(apart < 0, known.is_ahead_of(other))
+
+    def test_a_number_far_away_shifts_nothing_that_far(self) -> None:
+        known = Numbers(5, 1 << KNOWN - 1, 1.0, 5, False)
+        self.assertEqual((0, 0), (known.seen_below(HALF + 5), known.seen_below(5 + HALF - 1)))

@@ -45,6 +45,7 @@ IP_ADD_SOURCE_MEMBERSHIP = 39
 ALL = 3  # ETH_P_ALL: what is taken there is seen before a program at the device's hook takes it
 LINES = 200  # that a node may print because of it
 SOURCES = [f"10.98.0.{n}" for n in range(1, 9)]
+ONE_OF_MANY = "11.5.5.5"  # a global address, in these namespaces alone
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(32)
 
 
@@ -192,6 +193,26 @@ class LinkTests(StrangerTestCase):
         self.assertEqual(1_100, state["opened"])
         self.unharmed()
 
+    @pytest.mark.slow
+    def test_one_network_does_not_keep_others_out(self) -> None:
+        """With all links taken by names of one host, who comes from elsewhere finds room, one for one."""
+        self.e.ip(f"address add {ONE_OF_MANY}/32 dev lo")
+        self.tree.lab.internet.ip(f"route add {ONE_OF_MANY}/32 via {self.e.address}")
+        self.lines = 2 * LINES
+        crowd = self.attack("links", count=1_030, source=ONE_OF_MANY, then="hold", seconds=60)
+        self.b.await_status(
+            lambda s: s["counters"]["links_refused"] >= 9 and len(s["peers"]) == 1_024, 150, "all links taken"
+        )
+        later = self.attack("links", count=4, first=5_000, source=SOURCES[0], then="hold", seconds=20)
+        names = {f"invented-{number}" for number in range(5_000, 5_004)}
+        status = self.b.await_status(
+            lambda s: names <= {peer["name"] for peer in s["peers"]}, PATIENCE, "the four from elsewhere"
+        )
+        self.assertEqual(1_024, len(status["peers"]))
+        self.assertEqual(0, later.finish()["failed"])
+        crowd.finish()
+        self.unharmed()
+
     def test_a_peer_that_dials_in_again_and_again(self) -> None:
         state = self.attack("links", count=1_000, same=True, then="hold").finish()
         took = state["ended"] - state["began"]
@@ -283,6 +304,29 @@ class DatagramTests(StrangerTestCase):
         self.attack("datagrams", pieces=heard, count=1_000).finish()
         self.b.await_status(lambda s: peer_of(s, "a")["counters"]["repointed"] > 0, PATIENCE, "repointed")
         self.unharmed_but_for_the_path()
+
+    def test_what_is_repeated_in_a_flood_is_not_doubled(self) -> None:
+        """So dense that b hardly comes to an end of it, while what comes otherwise has b judge all of them.
+
+        Some of the stream may find the socket full meanwhile: no flood is harmless.
+        """
+        spoofed = [self.tree.a.address, PORT]
+        for _ in range(3):
+            heard = [m.hex() for m in self.record(100)]
+            floods = [
+                self.attack("datagrams", pieces=heard, count=80_000, spoofed=spoofed, dense=True)
+                for _ in range(2)
+            ]
+            while not all(flood.state["done"] for flood in floods):
+                self.attack("datagrams", pieces=heard[:1], count=1).finish()
+        self.b.await_status(lambda s: peer_of(s, "a")["data"] == "udp", PATIENCE, "back on UDP")
+        sent = self.sender.stop()["sent"]
+        rates = [flood.state["sent"] / (flood.state["ended"] - flood.state["began"]) for flood in floods]
+        for name, receiver in self.receivers.items():
+            report = receiver.await_last(GROUP, S, sent - 1)
+            self.assertEqual((0, 0), (report["duplicates"], report["damaged"]), name)
+            self.measured(f"stream at {name}: packets, of these lost; flood (packets/s)",
+                          (sent, report["missing"], round(sum(rates))))  # fmt: skip
 
     def unharmed_but_for_the_path(self) -> None:
         self.b.await_status(lambda s: peer_of(s, "a")["data"] == "udp", PATIENCE, "back on UDP")

@@ -12,7 +12,7 @@ before and after nothing waits any more, all of it is out, and the kernel is tol
 count still is that one.
 
 Where something always waits, a gate is forced open.  Then the kernel is ahead of what waits yet, until that
-is out, too.
+is out, too, or the gate is shut again.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,12 @@ from multicastmw.core.fastpath.tables import KernelTables
 TRIES = 3  # of one turn: each also takes what came during the one before
 AGAIN = 0.005  # seconds until the next ones
 TOO_LONG = 1.0  # seconds, and a flow so dense that something always waits is handed over all the same
+DRAINED = 20  # of one that was forced: then a socket full of short packets has been read
 
 NEVER = float("inf")
 
 
-Take = Callable[[], None]
+Take = Callable[[], bool | None]  # takes what waits, up to a bound; True: something may wait yet
 
 
 class Shut(NamedTuple):
@@ -36,6 +37,13 @@ class Shut(NamedTuple):
 
     since: float
     take: Take
+
+
+class Forced(NamedTuple):
+    """The same, so many times at most."""
+
+    take: Take
+    times: int = DRAINED
 
 
 class Owner(Protocol):
@@ -50,11 +58,17 @@ class Owner(Protocol):
     def park(self, gate: int) -> None:
         """It is not tried any more until it is found again."""
 
-    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
-        """It opens now, if it has left nothing more meanwhile; `is_forced`: though something waits."""
+    def opens(self, gate: int, tables: KernelTables) -> None:
+        """It opens now, if it has left nothing more meanwhile."""
 
-    def is_out(self, gate: int) -> None:
-        """What waited at one that was forced."""
+    def is_forced(self, gate: int, tables: KernelTables, now: float) -> None:
+        """It opens now, though something waits."""
+
+    def is_out(self, gate: int, tables: KernelTables) -> None:
+        """What waited at one that was forced; the kernel is at its numbers meanwhile."""
+
+    def is_shut_again(self, gate: int, tables: KernelTables) -> None:
+        """One that was forced, and something may wait yet."""
 
 
 class Gates:
@@ -63,22 +77,23 @@ class Gates:
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._shut: dict[int, Shut] = {}
-        self._forced: dict[int, Take] = {}
+        self._forced: dict[int, Forced] = {}
         self._again_at = NEVER
 
     def shut(self, gate: int, tables: KernelTables, now: float) -> None:
         """Everything comes to us until what waits is out."""
         tables.shut(gate)
-        self._await(gate, now)
+        self._await(gate, self._owner.where(gate), tables, now)
 
     def found(self, gate: int, tables: KernelTables, now: float) -> None:
         """The kernel may have shut it."""
         if tables.is_shut(gate) and gate not in self._shut:
-            self._await(gate, now)
+            self._await(gate, self._owner.where(gate), tables, now)
 
-    def _await(self, gate: int, now: float) -> None:
-        self._shut[gate] = Shut(now, self._owner.where(gate))
-        self._forced.pop(gate, None)
+    def _await(self, gate: int, take: Take, tables: KernelTables, now: float) -> None:
+        self._shut[gate] = Shut(now, take)
+        if self._forced.pop(gate, None):
+            self._owner.is_shut_again(gate, tables)
         self._again_at = now
 
     def forget(self, gate: int) -> None:
@@ -97,12 +112,12 @@ class Gates:
         if now < self.deadline():
             return
         for _ in range(TRIES):
-            self._take(tables)
+            self._take(tables, now)
         self._park()
         for gate in [gate for gate, shut in self._shut.items() if now >= shut.since + TOO_LONG]:
-            self._owner.opens(gate, True, tables)
+            self._owner.is_forced(gate, tables, now)
             tables.open_gate(gate, tables.left_at(gate))
-            self._forced[gate] = self._shut.pop(gate).take
+            self._forced[gate] = Forced(self._shut.pop(gate).take)
         self._again_at = now + AGAIN
 
     def _park(self) -> None:
@@ -110,21 +125,26 @@ class Gates:
             del self._shut[gate]
             self._owner.park(gate)
 
-    def _take(self, tables: KernelTables) -> None:
+    def _take(self, tables: KernelTables, now: float) -> None:
+        for gate in [gate for gate in self._forced if tables.is_shut(gate)]:
+            self._await(gate, self._forced[gate].take, tables, now)
         before = {gate: tables.left_at(gate) for gate in (*self._shut, *self._forced)}
-        takes = (*(shut.take for shut in self._shut.values()), *self._forced.values())
-        for take in dict.fromkeys(takes):
-            take()
+        takes = [shut.take for shut in self._shut.values()]
+        takes += [forced.take for forced in self._forced.values()]
+        more = {take: take() for take in dict.fromkeys(takes)}
         for gate, left in before.items():
             # What was taken may have ended the link, or the fast path.
             if tables.left_at(gate) != left:
                 continue
             if gate in self._shut:
-                if not self._owner.may_open(gate):
+                if more.get(self._shut[gate].take) or not self._owner.may_open(gate):
                     continue
-                self._owner.opens(gate, False, tables)
+                self._owner.opens(gate, tables)
                 tables.open_gate(gate, left)
                 if not tables.is_shut(gate):
                     del self._shut[gate]
-            elif self._forced.pop(gate, None):
-                self._owner.is_out(gate)
+            elif forced := self._forced.pop(gate, None):
+                if more.get(forced.take) and forced.times > 1:
+                    self._forced[gate] = Forced(forced.take, forced.times - 1)
+                else:
+                    self._owner.is_out(gate, tables)

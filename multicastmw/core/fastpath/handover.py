@@ -8,8 +8,12 @@
 
 While something of a stream of the mesh is missing its gate is parked: it stays shut (fed.py).
 
-So each number is judged once, by what all of them were, wherever the flow was meanwhile.  The exception is a
-gate that is forced open (gates.py): the kernel starts afresh there, and our windows judge what waits yet.
+So each number is judged once, by what all of them were, wherever the flow was meanwhile.
+
+The exception is a gate that is forced open (gates.py).  The kernel is told what has come, as ever, and goes
+on with whatever comes next; what waits is between the two, and is judged here.  When it is out the kernel is
+told of it; if the gate is shut again first, we are told of what the kernel took.  Until then, mostly
+milliseconds, neither knows of the other, and what comes to both comes twice.
 """
 
 from collections.abc import Callable
@@ -21,6 +25,7 @@ from multicastmw.core.fastpath.flows import Flow, Flows
 from multicastmw.core.fastpath.gates import Gates, Take
 from multicastmw.core.fastpath.peers import FastPeers
 from multicastmw.core.fastpath.tables import GATE_OF_LINK, KernelTables
+from multicastmw.core.stream import Stream
 from multicastmw.core.window import Numbers
 
 # What we chose.
@@ -36,7 +41,7 @@ class Handover:
         self,
         flows: Flows,
         peers: FastPeers,
-        read_tap: Callable[[], None],
+        read_tap: Take,
         wake: Callable[[], None],
     ) -> None:
         self._flows = flows
@@ -132,19 +137,38 @@ class Handover:
         link = None if self._flows.is_ours(flow) else self._flows.ingress(flow)
         return link.read_waiting if link else self._read_tap
 
-    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
-        flow = self._flows.by_slot.get(gate)
-        if flow is None:
-            return
-        if is_forced:
-            tables.forget_numbers(gate)
-            for stream in flow.counts():
-                stream.overtaken = True
-            return
-        for stream in filter(attrgetter("is_judged_here"), flow.counts()):
-            tables.set_numbers(gate, stream.count, stream.hand_over(self._flows.ingress(flow)))
-
-    def is_out(self, gate: int) -> None:
+    def opens(self, gate: int, tables: KernelTables) -> None:
         if flow := self._flows.by_slot.get(gate):
-            for stream in flow.counts():
-                stream.leave_to_kernel()
+            for stream in filter(attrgetter("is_judged_here"), flow.counts()):
+                tables.set_numbers(gate, stream.count, stream.hand_over(self._flows.ingress(flow)))
+
+    def is_forced(self, gate: int, tables: KernelTables, now: float) -> None:
+        """A link's leaves it to the gates of its flows; those of the mesh pass in order or not at all."""
+        if gate >= GATE_OF_LINK:
+            for slot, each in self._flows.fast():
+                is_its = each.value and each.value.gate_of_link == gate and not each.is_fed
+                if is_its and not tables.is_shut(slot):
+                    self._gates.shut(slot, tables, now)
+            return
+        flow = self._flows.by_slot.get(gate)
+        ingress = self._flows.ingress(flow) if flow else None
+        if flow is None or ingress is None:
+            self.opens(gate, tables)
+        else:
+            for stream in filter(attrgetter("is_judged_here"), flow.counts()):
+                tables.go_ahead(gate, stream.count, stream.overtake(ingress, now))
+
+    def is_out(self, gate: int, tables: KernelTables) -> None:
+        for stream in self._overtaken(gate):
+            stream.join(tables.numbers(gate, stream.count))
+            if known := stream.window.numbers():
+                tables.add_numbers(gate, stream.count, known)
+            stream.leave_to_kernel()
+
+    def is_shut_again(self, gate: int, tables: KernelTables) -> None:
+        for stream in self._overtaken(gate):
+            stream.join(tables.numbers(gate, stream.count))
+
+    def _overtaken(self, gate: int) -> list[Stream]:
+        flow = self._flows.by_slot.get(gate)
+        return [stream for stream in flow.counts() if stream.overtaken] if flow else []

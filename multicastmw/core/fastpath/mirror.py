@@ -25,6 +25,7 @@ from multicastmw.core.events import QuestionsInKernel, QuestionsInPython, RouteI
 from multicastmw.core.fastpath.counts import Counts
 from multicastmw.core.fastpath.fed import NO_ROOM
 from multicastmw.core.fastpath.flows import FULL, GENERATION, Answer, Flow, Flows
+from multicastmw.core.fastpath.gates import Take
 from multicastmw.core.fastpath.handover import Handover
 from multicastmw.core.fastpath.lossy import Lossy
 from multicastmw.core.fastpath.peers import REST, FastPeers, FindUplink
@@ -71,7 +72,7 @@ class Mirror:
         room: Room,
         tap: TapDestination,
         find_uplink: FindUplink,
-        read_tap: Callable[[], None],
+        read_tap: Take,
         clock_ahead: Callable[[], int],
     ) -> None:
         self.wake: Callable[[], None] = lambda: None

@@ -21,6 +21,9 @@ GATE_OF_COPIES = ROUTES + PEERS  # shuts nothing: copies put into the TAP's queu
 COPIES_WAITING = 256
 LINK_ANY = 0xFFFF
 LINK_TAP = 0xFFFE
+GOES_AHEAD = 1  # ns; heard so long ago is a window that goes ahead
+OVERTAKES = 0xFFFFFFFF  # as `alone`: one that is ahead of what waits
+OVERTAKES_FEW = 16  # less than so many news, and what it jumps over may wait, too
 MARK = 0x4D434D00
 COPY_MARK = 0x4D434E00
 
@@ -284,6 +287,12 @@ class KernelTables(Protocol):
 
     def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
         """It goes on from there, while it is not at it; None: whatever comes next is new."""
+
+    def go_ahead(self, slot: int, count: int, known: Numbers | None) -> None:
+        """The same, and between that and what comes next nothing is lost: it waits."""
+
+    def add_numbers(self, slot: int, count: int, known: Numbers) -> None:
+        """These have come, what it has taken itself among them; it may be at them."""
 
     def last(self, slot: int, count: int) -> tuple[int, float] | None:
         """The highest number that has come, and when; None where the kernel has seen none."""

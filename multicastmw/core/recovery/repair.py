@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 FOLLOWS = 0.3  # of a measured rate goes into the mean
 IN_VAIN = NACK_TRIES // 2  # tries that count as made when the partner lacks a packet and does not fetch it
 NEVER = float("inf")
+REST = 3.0  # seconds after a flow's gate was forced: what waited then has surely come
 LOOKS = 63  # every 64th packet it is looked whether too many are kept
 
 
@@ -71,6 +72,7 @@ class Repair(Served):
         self._counted = 0
         self._measured_at = now
         self._missed = 0
+        self._rests_until = -NEVER
 
     @property
     def top(self) -> int:
@@ -175,13 +177,20 @@ class Repair(Served):
         self.gaps.clear()
         self.order.go_on(self.stream.heard)
 
+    def rest(self, now: float) -> None:
+        """The kernel is ahead of what waits here: what is missing here it may have, until that is out."""
+        self.lapse()
+        self._rests_until = now + REST
+
     def _took(self, packet: Packet, sequence: int, low_water: int, flags: int) -> None:
         """One that is not plainly the next."""
         now, gaps = packet.now, self.gaps
         top, resent = self.top, bool(flags & CAME_AGAIN)
         assert self.window is not None
-        if top < 0 or self.window.restarts != self._restarts:
-            self._begin(sequence)
+        if now < self._rests_until:
+            pass
+        elif top < 0 or self.window.restarts != self._restarts:
+            self._begin()
         else:
             if not resent:
                 self._hears_of((sequence - low_water) & MASK, now)
@@ -202,10 +211,11 @@ class Repair(Served):
     def _look_for_next(self) -> None:
         self.next = NOWHERE if self.gaps.numbers or self._top < 0 else (self._top + 1) & MASK
 
-    def _begin(self, sequence: int) -> None:
-        assert self.window is not None
+    def _begin(self) -> None:
+        """Where the window is: what came just now may be late, or so far ahead that nobody believes it."""
+        assert self.window is not None and self.window.highest is not None
         self._restarts = self.window.restarts
-        self._top = self.gaps.mark = sequence
+        self._top = self.gaps.mark = self.window.highest
         self.gaps.clear()
 
     def _hears_of(self, mark: int, now: float) -> None:
@@ -286,5 +296,6 @@ class Repair(Served):
             if now - self.stream.heard > KEPT_SECONDS:
                 self.kept.packets.clear()
             else:
-                self.kept.trim(self.top, self.rate, most)
+                highest = self.window.highest if self.window is not None else self.top
+                self.kept.trim(self.top if highest is None else highest, self.rate, most)
         return self.counters.missed != missed

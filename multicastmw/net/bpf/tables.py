@@ -6,6 +6,7 @@ from struct import Struct
 from multicastmw.core.fastpath.tables import (
     CFG,
     GATE,
+    GOES_AHEAD,
     INDEX,
     KEPT,
     KEPT_HEAD,
@@ -13,6 +14,7 @@ from multicastmw.core.fastpath.tables import (
     LINK_KEY,
     NO_MAC,
     NUMBER,
+    OVERTAKES,
     PAIR,
     PEER,
     PEERS,
@@ -40,6 +42,8 @@ from multicastmw.net.bpf.loading import Loaded, LoadedProgram
 RING = 64 * WINDOW_WORDS
 WORDS = WINDOW.size // 8  # of 64 bits, of which the last are the ring
 HEAD = Struct("<Q6I")  # what stands in front of the ring
+AHEAD = GOES_AHEAD / 1e9  # seconds
+NUMBER_IN_HEAD, FIRST_AT, ALONE_AT = Struct("<I"), 12, 20
 
 SIZES = {
     "cfgs": (4, CFG.size), "peers": (4, PEER.size), "links": (LINK_KEY.size, LINK.size),
@@ -143,9 +147,8 @@ class Tables:
             return None
         ring = int.from_bytes(value[-RING // 8 :], "little")
         ring = (ring | ring << RING) >> (top + 1 - WINDOW_SIZE) % RING
-        if (top - first) & MASK >= WINDOW_SIZE:
-            first = (top + 1 - WINDOW_SIZE) & MASK
-        return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9, first, alone == news)
+        is_alone = news == (1 if alone == OVERTAKES else alone)
+        return Numbers(top, ring & (1 << WINDOW_SIZE) - 1, heard / 1e9, first, is_alone)
 
     def last(self, slot: int, count: int) -> tuple[int, float] | None:
         """The highest number that has come, and when; None where the kernel has seen none."""
@@ -159,12 +162,37 @@ class Tables:
         if known is None:
             self._windows[place] = 0
             return
-        ring = known.seen << (known.top + 1 - WINDOW_SIZE) % RING
-        ring = (ring | ring >> RING) & (1 << RING) - 1
         news, alone = (1, 1) if known.alone else (2, 0)
+        if known.heard == AHEAD:
+            alone = OVERTAKES
         value = HEAD.pack(round(known.heard * 1e9), known.top, known.first, news, alone, 0, 0)
-        value += ring.to_bytes(RING // 8, "little")
+        value += _ring(known.seen, known.top)
         self._windows[place : place + WORDS] = memoryview(value).cast("Q")
+
+    def go_ahead(self, slot: int, count: int, known: Numbers | None) -> None:
+        """The same, and between that and what comes next nothing is lost: it waits."""
+        if known:
+            known = known._replace(heard=AHEAD, first=known.top)
+        self.set_numbers(slot, count, known)
+
+    def add_numbers(self, slot: int, count: int, known: Numbers) -> None:
+        """These have come, what the kernel had taken itself among them.
+
+        It may be at them.  What it takes between our reading and writing, some microseconds, may be taken
+        again if it is repeated, and be counted as lost.
+        """
+        kernel = self.numbers(slot, count)
+        if kernel is None or kernel.heard <= AHEAD or kernel.alone or known.is_ahead_of(kernel.top):
+            self.set_numbers(slot, count, known if known.heard > AHEAD else None)
+            return
+        place = _window(slot, count)
+        head = self._windows.cast("B")
+        NUMBER_IN_HEAD.pack_into(head, 8 * place + FIRST_AT, known.first)
+        NUMBER_IN_HEAD.pack_into(head, 8 * place + ALONE_AT, 0)
+        words = memoryview(_ring(known.seen_below(kernel.top), kernel.top)).cast("Q")
+        for at, word in enumerate(words, place + WORDS - WINDOW_WORDS):
+            if word & ~self._windows[at]:
+                self._windows[at] |= word
 
     def shut(self, gate: int) -> None:
         """All that comes there goes to user space from now on."""
@@ -223,6 +251,12 @@ class Tables:
 def _window(slot: int, count: int) -> int:
     """Where it begins, in words."""
     return (2 * slot + count) * WORDS
+
+
+def _ring(seen: int, top: int) -> bytes:
+    """The last numbers up to this top, each where its bit is in the ring."""
+    ring = seen << (top + 1 - WINDOW_SIZE) % RING
+    return ((ring | ring >> RING) & (1 << RING) - 1).to_bytes(RING // 8, "little")
 
 
 def _grown(before: list[bytes], now: list[bytes], record: Struct) -> dict[int, list[int]]:

@@ -15,8 +15,10 @@ from multicastmw.core.fastpath.mirror import Device, Mirror
 from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
     FAN_OUT,
+    GOES_AHEAD,
     LINK_TAP,
     LINKS,
+    OVERTAKES_FEW,
     PEERS,
     RECEIVED,
     ROUTES,
@@ -34,7 +36,7 @@ from multicastmw.core.fastpath.tables import (
 )
 from multicastmw.core.streams import STALE
 from multicastmw.core.tap import TapDestination
-from multicastmw.core.window import KNOWN, Numbers, Window
+from multicastmw.core.window import KNOWN, MASK, NOTHING, Numbers, Window
 from multicastmw.net.clockwork import Clockwork
 from tests.core.cable import Node, World
 
@@ -59,6 +61,9 @@ class MemoryTables:
         self.seen: Counter[int] = Counter()
         self.forgotten: Counter[int] = Counter()
         self.windows: dict[tuple[int, int], Window] = {}
+        self.ahead: set[tuple[int, int]] = set()  # of these, those that go ahead
+        self.overtaking: set[tuple[int, int]] = set()  # and those that did
+        self.taken_ahead: Counter[tuple[int, int]] = Counter()  # what these took
         self.stats: Counter[tuple[int, str]] = Counter()
         self.route_stats: dict[int, Counter[str]] = {}
         self.places = 16_384
@@ -137,7 +142,9 @@ class MemoryTables:
 
     def numbers(self, slot: int, count: int) -> Numbers | None:
         window = self.windows.get((slot, count))
-        return window.numbers() if window else None
+        known = window.numbers() if window else None
+        known = known._replace(first=window._first & MASK) if known else None
+        return known._replace(heard=GOES_AHEAD / 1e9) if known and (slot, count) in self.ahead else known
 
     def last(self, slot: int, count: int) -> tuple[int, float] | None:
         known = self.numbers(slot, count)
@@ -150,13 +157,38 @@ class MemoryTables:
     def set_numbers(self, slot: int, count: int, known: Numbers | None) -> None:
         assert self.is_shut(slot), "the kernel is at them"
         self.windows.pop((slot, count), None)
+        self._is_alone(slot, count)
         if known:
             self._window(slot, count).adopt(known, self.now())
+
+    def go_ahead(self, slot: int, count: int, known: Numbers | None) -> None:
+        self.set_numbers(slot, count, known and known._replace(first=known.top))
+        if known:
+            self.ahead.add((slot, count))
+            self._window(slot, count)._alone = NOTHING
+            self.taken_ahead[slot, count] = 1 if known.alone else 2
+
+    def add_numbers(self, slot: int, count: int, known: Numbers) -> None:
+        kernel, window = self.numbers(slot, count), self._window(slot, count)
+        far = window._far, window._far_count
+        stays = kernel and not ((slot, count) in self.ahead or kernel.alone or known.is_ahead_of(kernel.top))
+        if kernel and stays:
+            known = kernel._replace(seen=kernel.seen | known.seen_below(kernel.top), first=known.first)
+        window.adopt(known, self.now())
+        if stays:
+            window._far, window._far_count = far
+        self._is_alone(slot, count)
 
     def forget_numbers(self, slot: int) -> None:
         self.forgotten[slot] += 1
         for count in (0, 1):
             self.windows.pop((slot, count), None)
+            self._is_alone(slot, count)
+
+    def _is_alone(self, slot: int, count: int) -> None:
+        """There is no other judge."""
+        self.ahead.discard((slot, count))
+        self.overtaking.discard((slot, count))
 
     def _window(self, slot: int, count: int) -> Window:
         return self.windows.setdefault((slot, count), Window(slots=KNOWN, most=KNOWN))
@@ -217,7 +249,21 @@ class MemoryTables:
         assert not any(self.is_shut(gate) for gate in (route.slot, route.gate_of_link) if gate is not None)
         window = self._window(route.slot, count)
         before = window.lost, window.duplicates
+        which, top, far = (route.slot, count), window._top, window._far
+        goes_ahead = which in self.ahead
+        if goes_ahead:
+            window._heard = self.now()
         is_new = window.accept(number, self.now())
+        jumps = window._top - top >= KNOWN
+        self.taken_ahead[which] += is_new
+        are_few = which in self.overtaking and self.taken_ahead[which] < OVERTAKES_FEW
+        if window._top > top and (goes_ahead or (jumps and are_few)):
+            seen = (number, far) if jumps else (number,)
+            window._first = min(window._top - (window._top - each & MASK) for each in seen)
+            between = max(0, window._top - window._first - 1)
+            window._expected = before[0] + between + window.received - window._top
+            self.ahead.discard(which)
+            self.overtaking.add(which)
         self.count(RECEIVED + route.link, 1, 160)
         self.route_stats.setdefault(route.slot, Counter()).update(
             packets=is_new, lost=window.lost - before[0], duplicates=window.duplicates - before[1]

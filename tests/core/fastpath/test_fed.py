@@ -146,6 +146,13 @@ class Given(Case):
         self.hub.settle()
         self.assertEqual(set(), self.hub.peers_of(self.flow.key))
 
+    def test_a_link_s_gate_that_is_forced_shuts_none_that_pass_in_order(self) -> None:
+        """The kernel leaves what is not the next number, so what waits overtakes nothing."""
+        value = self.established()
+        self.tables.leave(value.gate_of_link)
+        self.hub.mirror._handover.is_forced(value.gate_of_link, self.tables, self.world.now)
+        self.assertFalse(self.tables.is_shut(value.slot))
+
     def test_another_parent_is_another_link_and_the_kernel_keeps_the_stream(self) -> None:
         slot = self.established().slot
         self.feed.upstream.brought(self.neighbours["d"], self.world.now)  # asked for by nobody

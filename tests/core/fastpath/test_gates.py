@@ -77,11 +77,17 @@ class Owner:
     def park(self, gate: int) -> None:
         self.said.append("parked")
 
-    def opens(self, gate: int, is_forced: bool, tables: KernelTables) -> None:
-        self.said.append("forced" if is_forced else "opens")
+    def opens(self, gate: int, tables: KernelTables) -> None:
+        self.said.append("opens")
 
-    def is_out(self, gate: int) -> None:
+    def is_forced(self, gate: int, tables: KernelTables, now: float) -> None:
+        self.said.append("forced")
+
+    def is_out(self, gate: int, tables: KernelTables) -> None:
         self.said.append("out")
+
+    def is_shut_again(self, gate: int, tables: KernelTables) -> None:
+        self.said.append("shut again")
 
 
 class GatesTests(SynchronousTestCase):
@@ -138,7 +144,24 @@ class GatesTests(SynchronousTestCase):
         owner.take = lambda: None
         gates.found(GATE, kernel, TOO_LONG + 1)
         gates.tick(kernel, TOO_LONG + 1)
-        self.assertEqual(["forced"], owner.said, "where it was is not where it is now")
+        self.assertEqual(["forced", "shut again"], owner.said, "where it was is not where it is now")
+
+    def test_while_more_waits_than_is_taken_at_once_it_stays_shut(self) -> None:
+        kernel = Kernel([])
+        kernel.comes(5, stray=True)
+
+        def one_at_a_time() -> bool:
+            kernel.out.append(kernel.socket.pop(0))
+            return bool(kernel.socket)
+
+        gates = Gates(Owner(one_at_a_time))
+        gates.found(GATE, kernel, 0.0)
+        gates.tick(kernel, 0.0)
+        self.assertTrue(MemoryTables.is_shut(kernel, GATE))
+        gates.tick(kernel, AGAIN)
+        self.assertEqual(([], False), (kernel.socket, MemoryTables.is_shut(kernel, GATE)))
+        kernel.comes()
+        self.assertEqual(sorted(kernel.out), kernel.out)
 
     def test_one_that_is_forgotten_under_way_is_not_opened(self) -> None:
         kernel, takes = Kernel([]), []

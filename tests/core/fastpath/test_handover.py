@@ -22,11 +22,14 @@ events = st.one_of(
 class Life:
     """A stream from b to c through a hub; the kernel takes what its gates let pass."""
 
-    def __init__(self, first: int) -> None:
+    def __init__(self, first: int, recovery: float = 0.0) -> None:
         self.world = World()
         self.hub = Hub(self.world)
         self.tables = self.hub.tables
-        self.b, self.c = (self.world.node(name) for name in "bc")
+        if recovery:
+            self.hub.node.recovers(recovery)
+            self.hub.node.room.recovery.is_needed = self.hub.mirror.is_needed
+        self.b, self.c = self.world.node("b", recovery=recovery), self.world.node("c")
         for node in (self.b, self.c):
             self.world.connect(node, self.hub.node)
         self.world.run(1)
@@ -41,6 +44,8 @@ class Life:
         self.hub.mirror.stop(self.world.now)
         self.stream.window.lapse()
         self.stream.left, self.sending.sequence = None, first
+        if self.sending.repair:
+            self.sending.repair.kept.packets.clear()  # the number that it had does not come again
         self.by_kernel = 0
 
     def flow_in_kernel(self) -> Flow | None:

@@ -9,7 +9,6 @@ from multicastmw.core.addressing import key_text
 from multicastmw.core.admission import Admission
 from multicastmw.core.events import RouteInKernel
 from multicastmw.core.fastpath.flows import APART, APART_MAX, CALM, STRAYS
-from multicastmw.core.fastpath.gates import TOO_LONG
 from multicastmw.core.fastpath.mirror import HELD, LEASE, LOOKED_AT, STRAYING
 from multicastmw.core.fastpath.peers import Address, Uplink
 from multicastmw.core.fastpath.tables import (
@@ -705,45 +704,6 @@ class WhatTheKernelCounts(Case):
         self.assertEqual((3, 2, 0), (stream.window.received, stream.window.duplicates, stream.window.lost))
         self.world.run(1.1)
         self.assertEqual([False, True], [self.tables.judge(flow.key, number) for number in (3, 4)])
-
-    def test_a_gate_that_is_forced_open_leaves_what_waits_to_us(self) -> None:
-        """The kernel is ahead of it, and neither refuses what is the other's."""
-        flow = self.stream()
-        (stream,) = flow.streams
-        link, number = self.link("b"), self.sending().sequence
-        waiting: list[bytes] = []
-        for _ in range(2):  # so that it has numbers to forget
-            self.assertTrue(self.tables.judge(flow.key, self.sending().sequence))
-            self.sending().sequence += 1
-
-        def read_waiting() -> None:
-            if self.tables.is_shut(flow.slot):  # there is always one more
-                self.tables.leave(flow.slot)
-
-        link.read_waiting = read_waiting
-        self.tables.leave(flow.slot)
-        self.sends("b")
-        received, accept = stream.window.received, link.datagram_received
-        link.datagram_received = lambda packet, size, origin: waiting.append(bytes(packet.view[:size]))
-        self.sends("b")
-        link.datagram_received = accept
-        for _ in range(round((TOO_LONG + 0.1) * 1000)):
-            if self.tables.is_shut(flow.slot):
-                self.world.run(0.001)
-        for ahead in (5000, 5001):
-            self.assertTrue(self.tables.judge(flow.key, number + ahead))
-        packet = self.hub.node.room.packet
-        (message,) = waiting
-        packet.buffer[: len(message)] = message
-        packet.now = self.world.now
-        accept(packet, len(message), None)
-        self.hub.mirror.read(self.world.now)
-        self.assertEqual((received + 1, 0), (stream.window.received, stream.window.lost + flow.lost))
-        self.world.run(0.1)
-        self.assertFalse(self.tables.is_shut(flow.slot), "what waited did not shut it")
-        self.sending().sequence = number + 5000
-        self.sends("b")
-        self.assertEqual((received + 1, 1), (stream.window.received, stream.window.duplicates))
 
     def test_what_nobody_asked_for_was_not_lost(self) -> None:
         flow = self.stream()

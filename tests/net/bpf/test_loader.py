@@ -135,8 +135,8 @@ class Twins(SynchronousTestCase):
     def test_constants_are_the_same(self) -> None:
         found = dict(re.findall(r"#define (\w+) (\w+)", header("fastpath.h")))
         for name in ("PEERS", "LINKS", "ROUTES", "FAN_OUT", "LINK_ANY", "LINK_TAP", "MARK", "REASONS_MAX",
-                     "GATE_OF_LINK", "COPIES_WAITING", "WINDOW_SIZE", "WINDOW_WORDS",
-                     "KEPT_SIZE"):  # fmt: skip
+                     "GOES_AHEAD", "OVERTAKES", "OVERTAKES_FEW", "GATE_OF_LINK", "COPIES_WAITING",
+                     "WINDOW_SIZE", "WINDOW_WORDS", "KEPT_SIZE"):  # fmt: skip
             self.assertEqual(int(found.get(found[name], found[name]), 0), getattr(values, name), name)
         self.assertIn("#define GATE_OF_COPIES (ROUTES + PEERS)", header("fastpath.h"))
         self.assertEqual(values.ROUTES + values.PEERS, values.GATE_OF_COPIES)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.fastpath.tables import Reason
-from multicastmw.core.window import MASK, Window
+from multicastmw.core.window import MASK, Numbers, Window
 from multicastmw.wire import data
+from tests.core.fastpath.memory import MemoryTables
 from tests.net.bpf.bed import (
     DROP,
     GROUP,
@@ -118,6 +119,138 @@ class WindowTests(SynchronousTestCase):
                 self.assertEqual(whole.accept(number, now), is_new, said)
         lost = part.lost + self.signed(self.bed.route_count(self.key).lost)
         self.assertEqual(whole.lost, lost, said)
+
+    @settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.sampled_from((0, 100, 1 << 31, MASK - 30)),
+        st.sets(st.integers(2, 40)),
+        st.lists(st.one_of(st.integers(-60, 160), st.sampled_from((1300, 1301, 4000, 4001))), max_size=20),
+        st.sets(st.integers(2, 90)),
+        st.integers(-30, 1500),
+        st.booleans(),
+    )
+    def test_one_that_goes_ahead_of_what_is_judged_elsewhere(
+        self, first: int, ours: set[int], theirs: list[int], waiting: set[int], apart: int, alone: bool
+    ) -> None:
+        """As the tables in memory do, which other tests believe."""
+        self.bed.route(1)
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        memory, lost = MemoryTables(lambda: now), self.signed(self.bed.route_count(self.key).lost)
+        memory.routes[self.key] = self.bed.routes[self.key]
+        window = Window()
+        for number in (0,) if alone else (0, 1, *sorted(ours)):
+            window.accept((first + number) & MASK, now)
+        memory.shut(slot)
+        for tables in (self.bed.tables, memory):
+            tables.go_ahead(slot, 0, window.numbers())
+        memory.open_gate(slot, 0)
+        said = []
+
+        def comes(number: int) -> None:
+            number = (first + number) & MASK
+            said.append((number, memory.judge(self.key, number), self.is_new(number)))
+
+        for number in theirs:
+            comes(number + apart)
+        for number in sorted(waiting):
+            window.accept((first + number) & MASK, now)
+        known = self.bed.tables.numbers(slot, 0)
+        mine = memory.numbers(slot, 0)
+        self.assertEqual((mine.top, mine.seen, mine.first), (known.top, known.seen, known.first), said)
+        window.join(known)
+        for tables in (self.bed.tables, memory):
+            tables.add_numbers(slot, 0, window.numbers())
+        after = (*range(-5, 95), *theirs, *(number + apart for number in theirs), apart + 200, apart + 201)
+        for number in after:
+            comes(number)
+        self.assertEqual([], [each for each in said if each[1] != each[2]], said)
+        found = memory.route_stats.get(slot, {"lost": 0})["lost"]
+        self.assertEqual(found, self.signed(self.bed.route_count(self.key).lost) - lost, said)
+
+    def test_one_that_goes_ahead_takes_none_that_has_come_and_counts_nothing_as_lost(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        window = Window()
+        for number in (50, 51, 53):
+            window.accept(number, now)
+        self.bed.tables.go_ahead(slot, 0, window.numbers())
+        self.assertEqual([False, False, False, True], [self.is_new(number) for number in (50, 51, 53, 52)])
+        self.assertEqual([True, False, False, True], [self.is_new(number) for number in (90, 51, 90, 92)])
+        self.assertEqual(1, self.signed(self.bed.route_count(self.key).lost), "91")
+        window.accept(60, now)
+        window.join(self.bed.tables.numbers(slot, 0))
+        self.bed.tables.add_numbers(slot, 0, window.numbers())
+        self.assertEqual([False, True, True], [self.is_new(number) for number in (60, 61, 91)])
+        lost = window.lost + self.signed(self.bed.route_count(self.key).lost)
+        self.assertEqual(90 - 53 - 1 - 2, lost)
+        self.time_passes(11)
+        self.assertTrue(self.is_new(60), "it starts afresh as ever")
+
+    def test_what_one_that_went_ahead_jumps_over_may_wait_if_few_came_before(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        for numbers, first, lost in (
+            ((60, 3000, 3001), 3000, 0),
+            ((3000, 3001), 3000, 0),
+            ((3000, 3010), 3000, 9),
+            ((3000, 3002, 3001), 3000, 0),
+            ((60, 700, 1300, 3000, 3001), 3000, 1300 - 60 - 2),
+            ((*range(60, 71), 3000, 3001), 3000, 0),
+            ((*range(60, 72), 3000, 3001), 60, 3000 - 72),
+        ):
+            before = self.signed(self.bed.route_count(self.key).lost)
+            self.bed.tables.go_ahead(slot, 0, Numbers(50, 3 << SLOTS - 2, now, 49, False))
+            self.assertTrue(all(self.is_new(number) for number in numbers))
+            known = self.bed.tables.numbers(slot, 0)
+            self.assertEqual((max(numbers), first), (known.top, known.first))
+            self.assertEqual(lost, self.signed(self.bed.route_count(self.key).lost) - before)
+        self.bed.tables.add_numbers(slot, 0, known)
+        self.assertEqual([True, True], [self.is_new(number) for number in (5000, 5001)])
+        self.assertEqual(lost + 1998, self.signed(self.bed.route_count(self.key).lost) - before)
+
+    def test_and_when_what_waited_is_out_or_nothing_waits_it_is_lost(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        known = Numbers(50, 3 << SLOTS - 2, now, 49, False)
+        for came in ((60, 61), ()):
+            before = self.signed(self.bed.route_count(self.key).lost)
+            if came:
+                self.bed.tables.go_ahead(slot, 0, known)
+                self.assertTrue(all(self.is_new(number) for number in came))
+                self.bed.tables.add_numbers(slot, 0, known)
+            else:
+                self.bed.tables.set_numbers(slot, 0, known)
+            self.assertEqual([True, True], [self.is_new(number) for number in (3000, 3001)])
+            lost = self.signed(self.bed.route_count(self.key).lost) - before
+            self.assertEqual(3000 - max((50, *came)) - 1, lost)
+
+    def test_what_it_has_taken_itself_stays(self) -> None:
+        """Since it was asked."""
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        known = Numbers(50, 1 << SLOTS - 1, now, 50, False)
+        self.bed.tables.go_ahead(slot, 0, known)
+        self.assertEqual([True, True], [self.is_new(60), self.is_new(59)])
+        self.bed.tables.add_numbers(slot, 0, known)
+        self.assertEqual([False, False, False, True], [self.is_new(number) for number in (59, 60, 50, 58)])
+
+    def test_a_forged_number_far_away_moves_it_no_more_than_ever(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        self.bed.tables.go_ahead(slot, 0, Numbers(50, 3 << SLOTS - 2, now, 49, False))
+        self.assertTrue(self.is_new(1 << 20))
+        self.assertEqual([False, False], [self.is_new(50), self.is_new(49)])
+        self.assertEqual([True, True, False], [self.is_new(52), self.is_new(53), self.is_new(52)])
+        self.assertEqual(0, self.signed(self.bed.route_count(self.key).lost))
+
+    def test_where_nothing_came_of_what_waited_it_goes_on_as_ever(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        known = Numbers(50, 1 << SLOTS - 1, now, 50, False)
+        self.bed.tables.go_ahead(slot, 0, known)
+        self.bed.tables.add_numbers(slot, 0, known)
+        self.assertEqual([False, True], [self.is_new(50), self.is_new(53)])
+        self.assertEqual(2, self.signed(self.bed.route_count(self.key).lost))
+
+    def test_one_that_started_afresh_and_goes_ahead_is_told_all_of_it(self) -> None:
+        slot, now = self.bed.routes[self.key].slot, time.monotonic()
+        self.bed.tables.go_ahead(slot, 0, None)
+        self.bed.tables.add_numbers(slot, 0, Numbers(50, 1 << SLOTS - 1, now, 50, False))
+        self.assertEqual([False, True], [self.is_new(50), self.is_new(51)])
 
     def test_a_stream_so_long_that_its_first_number_comes_round_again(self) -> None:
         """What is late is found again, however long ago the stream began."""
