@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     it.add_argument("groups", nargs="*", help="of the table, by name (see --list); all up to --sizes without")
     it.add_argument("--sizes", default="", help=f"all, or group sizes (default: all up to {DEFAULT})")
     it.add_argument("--seeds", type=int, default=5, help="how many (default 5; some groups have 3)")
+    it.add_argument("--seed", type=int, help="this one alone; --from puts together what --json has printed")
     it.add_argument("--jobs", type=int, default=min(2, os.cpu_count() or 1), help="processes (default 2)")
     it.add_argument("--plain", action="store_true", help="as Python, also where it has been compiled")
     it.add_argument("--progress", action="store_true", help="says how far it is, also to what is no terminal")
@@ -63,7 +64,8 @@ def main() -> int:
     if options.files:
         results = kept(options.files)
     else:
-        results = run_all(groups, options.seeds, workers(options.jobs, options.plain), tell, options.jobs)
+        seeds = (options.seed,) if options.seed is not None else range(1, options.seeds + 1)
+        results = run_all(groups, seeds, workers(options.jobs, options.plain), tell, options.jobs)
     if options.json:
         print(json.dumps({result.group.name: result.runs for result in results}, indent=1))
     else:

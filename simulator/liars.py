@@ -8,7 +8,8 @@ stall     forwards nothing, and says five times a second that it repairs its fee
 thief     sends packets in the origin's name to all neighbours, half of them with numbers from anywhere, 40/s
 storm     asks all neighbours for everything, 200 times a second
 flood     200 Peers and Find a second to each neighbour
-sample    tells of members that do not exist, and can carry a gigabit: 16 in each of 4 messages a second
+sample    tells of members that do not exist, and can carry a gigabit: four messages a second, in turn 16 of
+          them that it knows, and one that has just come, as somebody has told it
 """
 
 from typing import Any
@@ -52,6 +53,7 @@ class Liar(Node):
 
     way = ""
     group = 0
+    tells_of_all = False
 
     def turn(self, way: str, group: int) -> None:
         self.way, self.group, self.lies = way, group, True
@@ -117,8 +119,12 @@ class Liar(Node):
             )
             for _ in range(SAMPLES)
         )  # fmt: skip
+        self.tells_of_all = not self.tells_of_all
         for neighbour in self._others():
-            neighbour.say(Peers(self.group, Kind.SHUFFLE, 1, (self.mesh.sample(), *samples)), now)
+            if self.tells_of_all:
+                neighbour.say(Peers(self.group, Kind.SHUFFLE, 1, (self.mesh.sample(), *samples)), now)
+            else:
+                neighbour.say(Peers(self.group, Kind.FORWARD_JOIN, 0, samples[:1]), now)
         self.world.loop.at(now + SAMPLES_EVERY, self._tell)
 
     def _steal(self) -> None:

@@ -7,6 +7,7 @@ network that loses and delays, does an honest node leave another one alone for i
 from collections.abc import Callable
 from functools import partial
 
+from multicastmw.core.mesh.backoffs import BackOffs
 from simulator import liars
 from simulator.liars import Liar
 from simulator.node import Node
@@ -57,19 +58,23 @@ def slander(scenario: Scenario) -> dict[str, float]:
 
 
 def _excluded(scenario: Scenario) -> dict[str, float]:
-    """How many liars, and how many honest nodes, some honest node has left alone, and how often."""
-    by_id = scenario.world.by_id
-    found = [
-        by_id[node]
-        for each in [*scenario.living(), scenario.source]
-        for node in each.mesh.contacts.excluded()
-        if node in by_id
-    ]
-    wrong = [node for node in found if not node.lies]
+    """How many liars, and how many honest nodes, some honest node has left alone, and how often; and does not
+    believe."""
+    contacts = [each.mesh.contacts for each in [*scenario.living(), scenario.source]]
+    bad, wrong = _by_kind(scenario, [each.excluded for each in contacts])
+    doubted, wrongly = _by_kind(scenario, [each.doubted for each in contacts])
     return {
-        "excluded": len({node.id for node in found if node.lies}), "exclusions": len(found) - len(wrong),
-        "wrongly": len({node.id for node in wrong}), "wrong exclusions": len(wrong),
+        "excluded": len(set(bad)), "exclusions": len(bad),
+        "wrongly": len(set(wrong)), "wrong exclusions": len(wrong),
+        "doubted": len(set(doubted)), "doubted wrongly": len(set(wrongly)),
     }  # fmt: skip
+
+
+def _by_kind(scenario: Scenario, found: list[BackOffs]) -> tuple[list[int], list[int]]:
+    """Liars among those nodes, and honest ones."""
+    by_id = scenario.world.by_id
+    nodes = [by_id[node] for each in found for node in each.remembered() if node in by_id]
+    return [node.id for node in nodes if node.lies], [node.id for node in nodes if not node.lies]
 
 
 def _forged(scenario: Scenario) -> int:

@@ -2,6 +2,7 @@
 
 import gc
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from select import select
@@ -65,12 +66,19 @@ def workers(jobs: int, plain: bool = False) -> ProcessPoolExecutor:
 
 
 def run_all(
-    groups: list[Group], seeds: int, workers: ProcessPoolExecutor, tell: Tell = silence, jobs: int = 1
+    groups: list[Group],
+    seeds: Sequence[int],
+    workers: ProcessPoolExecutor,
+    tell: Tell = silence,
+    jobs: int = 1,
 ) -> list[Result]:
-    """The longest first, so that none is waited for alone; processors that are left are for forks."""
+    """The longest first, so that none is waited for alone; processors that are left are for forks.
+
+    Of several seeds a group has as many as it is judged by.
+    """
     runs = [
         (group, seed) for group in sorted(groups, key=lambda group: -group.nodes)
-        for seed in range(1, min(seeds, group.seeds) + 1)
+        for seed in seeds[: group.seeds]
     ]  # fmt: skip
     abreast = max(1, jobs // max(1, len(runs)))
     with workers as pool:

@@ -144,6 +144,7 @@ SLANDER = (
         for loss in ("1%", "2%", "5%")
     ),
     Figure("slander", "wrongly", "honest left alone, worst", PLAIN, "<=", 0),
+    Figure("slander", "doubted wrongly", "honest not believed, worst", PLAIN, "<=", 0),
 )
 
 

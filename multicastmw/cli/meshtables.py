@@ -64,6 +64,9 @@ def _neighbours(console: Console, neighbours: list[dict[str, Any]], links: dict[
             f"{each['score']:.0f}", len(each["groups"]), "NAT" if each["behind_nat"] else "",
         )  # fmt: skip
     console.print(table if neighbours else "no neighbour yet: mcmw show events says what was tried")
+    doubted = [each["name"] for each in neighbours if not each["believed"]]
+    if doubted:
+        console.print(f"not believed when they tell of others: {some(doubted, 40)}")
 
 
 def _groups(console: Console, groups: list[dict[str, Any]]) -> None:

@@ -207,6 +207,21 @@ class LeftAlone(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class NotBelieved(Event):
+    """A node of the mesh tells of members that this one does not reach."""
+
+    peer: str
+    address: str
+    seconds: int
+    text = (
+        "{peer} at {address} is not believed for {seconds} s when it tells of others: hardly one of the"
+        " members that it told of is reached from here"
+    )
+    alike = ("address",)
+    level = "warn"
+
+
+@dataclass(frozen=True, slots=True)
 class PeerUnreachable(Event):
     """A dial failed; it is tried again for ever."""
 

@@ -298,6 +298,7 @@ class MeshNeighbour:
     groups: tuple[str, ...]
     capacity: int  # children that it may have, about
     behind_nat: bool
+    believed: bool  # when it tells of others
     score: float  # what is thought of it; below -20 it is left
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from multicastmw.core.counters import reader
 from multicastmw.core.identity import node_of
+from multicastmw.core.mesh.backoffs import BackOff
 from multicastmw.core.mesh.backups import backups
 from multicastmw.core.mesh.circle import Circle
-from multicastmw.core.mesh.contacts import Excluded
 from multicastmw.core.mesh.counters import FeedCounters
 from multicastmw.core.mesh.feed import Feed
+from multicastmw.core.mesh.mesh import Mesh
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.status import (
     MeshGroup,
@@ -60,7 +61,7 @@ class Meshes:
         mesh = self._node.mesh.mesh
         self._forget_names()
         groups = self._groups(mesh.circles.values())
-        left_alone = mesh.contacts.left_alone(now)
+        left_alone = mesh.contacts.excluded.that_hold(now)
         return MeshStatus(
             seeds=tuple(MeshSeed(*each) for each in self._node.mesh.seeds.items()),
             role="relay" if mesh.settings.relay else "member",
@@ -69,7 +70,7 @@ class Meshes:
             feeds=mesh.settings.feeds,
             feeds_groups=tuple(map(_prefix, mesh.settings.feeds_groups)),
             rotate=mesh.settings.rotate,
-            neighbours=self._of_neighbours(mesh.neighbours.values()),
+            neighbours=self._of_neighbours(mesh, now),
             groups=tuple([each for each in groups if each.group != "all"]),
             everybody=next((each for each in groups if each.group == "all"), None),
             streams=self._of_streams(list(islice(mesh.feeds.values(), SHOWN_MAX)), now),
@@ -90,14 +91,14 @@ class Meshes:
             self._names = names
             self._neighbours, self._circles, self._streams = {}, {}, {}
 
-    def _of_neighbours(self, neighbours: Any) -> tuple[MeshNeighbour, ...]:
+    def _of_neighbours(self, mesh: Mesh, now: float) -> tuple[MeshNeighbour, ...]:
         before, self._neighbours = self._neighbours, {}
         found = []
-        for each in neighbours:
-            rtt = each.wire.rtt
-            still = each.sample, each.slots, rtt, each.score, tuple(each.circles)
+        for each in mesh.neighbours.values():
+            rtt, believed = each.wire.rtt, mesh.standing.is_believed(each, now)
+            still = each.sample, each.slots, rtt, believed, each.score, tuple(each.circles)
             last = before.get(each)
-            status = last[1] if last and last[0] == still else _neighbour(each, rtt, self._names)
+            status = last[1] if last and last[0] == still else _neighbour(each, rtt, believed, self._names)
             self._neighbours[each] = still, status
             found.append(status)
         return tuple(found)
@@ -198,7 +199,7 @@ def _prefix(prefix: tuple[int, int]) -> str:
     return str(IPv4Network((address, mask.bit_count()))).removesuffix("/32")
 
 
-def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNeighbour:
+def _neighbour(neighbour: Neighbour, rtt: float | None, believed: bool, names: Names) -> MeshNeighbour:
     return MeshNeighbour(
         name=names.of(neighbour.node),
         id=f"{neighbour.node:016x}",
@@ -207,6 +208,7 @@ def _neighbour(neighbour: Neighbour, rtt: float | None, names: Names) -> MeshNei
         groups=tuple(sorted("all" if group == BASE else ipv4.text(group) for group in neighbour.circles)),
         capacity=neighbour.slots,
         behind_nat=neighbour.is_nat,
+        believed=believed,
         score=round(neighbour.score, 1),
     )
 
@@ -219,7 +221,7 @@ def _group(circle: Circle, names: Names) -> MeshGroup:
     )
 
 
-def _left_alone(node: int, excluded: Excluded, now: float) -> MeshLeftAlone:
+def _left_alone(node: int, excluded: BackOff, now: float) -> MeshLeftAlone:
     return MeshLeftAlone(
         name=excluded.name or f"{node:016x}",
         id=f"{node:016x}",

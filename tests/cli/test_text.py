@@ -295,6 +295,7 @@ class OtherParts(SynchronousTestCase):
             "id": "b0",
             "rtt": 0.0123,
             "capacity": 8,
+            "believed": True,
             "score": 1.5,
             "behind_nat": False,
             "groups": ("all",),
@@ -304,6 +305,7 @@ class OtherParts(SynchronousTestCase):
             "name": "a-name-that-is-longer-than-its-place",
             "rtt": None,
             "behind_nat": True,
+            "believed": False,
         }
         self.link["nodes"] = ()
         self.status["mesh"] = {
@@ -318,7 +320,7 @@ class OtherParts(SynchronousTestCase):
         self.assertIn("relay, nothing for others, cannot be dialled", text)
         for words in ("12.3\u00b10.4", "3.12%", "12.3k", "4.56M", "17", "1  NAT", "c?[2J, d, e +1",
                       "239.1.2.3 of studio", "and 7 more", "liar?[2J", "59  it floods",
-                      "and 12 more are left alone"):  # fmt: skip
+                      "and 12 more are left alone", "not believed when they tell of others: a-"):  # fmt: skip
             self.assertIn(words, text)
         self.assertLess(text.index("12.3\u00b1"), text.index("NAT"))
         lines = self.drawn("tree")

@@ -54,12 +54,7 @@ class Chain(NetnsTestCase):
 
     def loses(self, sender: Host, receiver: Host, rule: str) -> None:
         """From one host to another, in this direction alone."""
-        inet = self.lab.internet
-        inet.run(["nft", "add table inet loss"])
-        inet.run(["nft", "add chain inet loss way { type filter hook forward priority 0; }"])
-        inet.run(
-            ["nft", f"add rule inet loss way ip saddr {sender.address} ip daddr {receiver.address} {rule}"]
-        )
+        self.lab.internet.drop(f"ip saddr {sender.address} ip daddr {receiver.address} {rule}")
 
     def ends(self, process: Process, code: int = 0) -> str:
         self.assertEqual(code, process.wait(PATIENCE), process.last_words())
@@ -130,15 +125,23 @@ class PingTests(Chain):
 
 
 class MatrixTests(Chain):
+    def matrix(self, *how: str) -> dict[str, Any]:
+        """Once with answers of all: on a busy machine and a way that loses, some may be silent."""
+
+        def look() -> dict[str, Any] | None:
+            found = self.asks(self.a, "matrix", *how, code=5)
+            return None if found["silent"] else found
+
+        return wait_until(look, PATIENCE, "answers of all")
+
     def test_the_direction_that_loses_is_shown(self) -> None:
-        self.loses(self.b, self.c, "udp length < 400 numgen inc mod 5 == 2 drop")
-        found = self.asks(self.a, "matrix", "--probes", "100", "--interval", "0.03", code=5)
-        self.assertEqual([], found["silent"])
+        self.loses(self.b, self.c, "udp length < 400 numgen random mod 5 == 2")
+        found = self.matrix("--probes", "100", "--interval", "0.03")
         pairs = {(pair["from"], pair["to"]): pair for pair in found["pairs"]}
         self.assertEqual(12, len(pairs))
         for (sender, receiver), pair in pairs.items():
             if sender in "ab" and receiver in "cd":
-                self.assertTrue(0.1 <= pair["loss"] <= 0.3, pair)
+                self.assertTrue(0.02 < pair["loss"] < 0.45, pair)  # 20 %, and 5 times what that varies by
             else:
                 self.assertEqual(0, pair["loss"], pair)
             self.assertEqual(abs(ord(sender) - ord(receiver)), pair["hops"])
@@ -186,7 +189,7 @@ class TraceTests(Chain):
         self.assertEqual([], path["findings"])
         for hop in (b, c, d):
             self.assertGreater(hop["counts"]["received"], 100)
-        self.loses(self.c, self.d, "udp length > 500 numgen inc mod 5 == 2 drop")
+        self.loses(self.c, self.d, "udp length > 500 numgen inc mod 5 == 2")
         code, out, err = mcmw(self.a, "trace", GROUP)
         self.assertEqual((0, ""), (code, err))
         self.assertRegex(out, r"(?m)^lost \d+ between c and d \((1[5-9]|2[0-5]) %\)$")

@@ -139,6 +139,14 @@ class OfAMesh(SynchronousTestCase):
         (found,) = self.taken().left_alone
         self.assertEqual(MeshLeftAlone("liar", f"{7 << 32:016x}", "192.0.2.9", 6, "it floods"), found)
 
+    def test_who_is_not_believed_for_a_while_is_marked(self) -> None:
+        mesh = self.node.mesh.mesh
+        one = next(iter(mesh.neighbours.values()))
+        before = {each.id for each in self.taken().neighbours if not each.believed}
+        mesh.contacts.doubted.begin(one.node, NOW)
+        after = {each.id for each in self.taken().neighbours if not each.believed}
+        self.assertEqual((set(), {f"{one.node:016x}"}), (before, after))
+
     def test_of_many_that_are_left_alone_the_last_ones_are_named(self) -> None:
         for number in range(LEFT_ALONE_MAX + 5):
             self.node.mesh.mesh.contacts.exclude(number << 32, NOW, "it floods", f"n{number}", "192.0.2.9")

@@ -39,6 +39,7 @@ def _neighbour(node: "Node", index: int) -> dict[str, Any]:
         "groups": ["all", node.group_of(index)],
         "capacity": 8,
         "behind_nat": index == 2,
+        "believed": True,
         "score": 1.5,
     }
 

@@ -306,7 +306,7 @@ class Circle:
         return is_reply and self.walks.awaits(peers.samples[0].node)
 
     def accept(self, by: Neighbour, peers: Peers, now: float) -> None:
-        kind, ttl, samples = peers.kind, peers.ttl, peers.samples[:SAMPLES_TAKEN]
+        kind, ttl, samples = peers.kind, peers.ttl, self._heard(by, peers, now)
         if kind in WALKS and by not in self.active and by.node not in self._asked:
             by.say(Peers(self.group, Kind.DISCONNECT), now)  # it takes us for a neighbour: ours was lost
         if kind in (Kind.NEIGHBOUR, Kind.JOIN):
@@ -330,6 +330,14 @@ class Circle:
             self.walks.reply(by, samples, now)
         elif kind == Kind.CONNECT_BACK:
             self._mesh.call_back.accept(by, peers, now)
+
+    def _heard(self, by: Neighbour, peers: Peers, now: float) -> tuple[Sample, ...]:
+        """Of whom it speaks: who is not believed only of itself, and of who asked where that is an answer."""
+        samples = peers.samples[:SAMPLES_TAKEN]
+        if self._mesh.standing.is_believed(by, now):
+            return samples
+        first = samples[:1]
+        return first if peers.kind == Kind.SHUFFLE_REPLY or (first and first[0].node == by.node) else ()
 
     def _accept_ask(self, by: Neighbour, peers: Peers, now: float) -> None:
         if by in self.active:

@@ -28,20 +28,42 @@ ONCE = 1.0  # seconds in which only the worst counts
 FADES = 0.994  # a second: half of it is forgotten after two minutes
 RECORDS_MAX = 1_024
 TOLD_MAX = 512  # members that somebody told of, and nobody has dialled yet
-FALSE_LEAST, FALSE_SHARE = 12, 0.9  # of the members of one teller that were dialled, and not there
+FALSE_LEAST, FALSE_SHARE = 12, 0.9  # of the members of one teller that were dialled; and that were not there
+COUNTS = 600.0  # seconds in which they were
 
 
 class Record:
     """Of one node."""
 
-    __slots__ = ("at", "balance", "broke", "broke_at", "false", "true")
+    __slots__ = ("at", "balance", "broke", "broke_at", "false", "told_at", "true")
 
     def __init__(self, now: float) -> None:
         self.balance = 0.0
         self.at = now
         self.broke = 0.0  # points of the worst since then
         self.broke_at = now
-        self.true = self.false = 0  # members that it told of: there, and not there
+        self.told_at = now
+        self.true: set[int] = set()  # members that it told of since then: there, each once,
+        self.false: set[int] = set()  # and not there: a way that is cut is no lie
+
+    def says(self, member: int, is_there: bool, now: float) -> bool:
+        """It told of that one.  False: of hardly anybody who is there."""
+        if not (self.true or self.false) or now - self.told_at > COUNTS:
+            self._begin(now)
+        (self.true if is_there else self.false).add(member)
+        (self.false if is_there else self.true).discard(member)
+        dialled = len(self.true) + len(self.false)
+        if dialled < FALSE_LEAST:
+            return True
+        is_true = len(self.false) < FALSE_SHARE * dialled
+        self._begin(now)
+        return is_true
+
+    def _begin(self, now: float) -> None:
+        """Of whom it told before does not count any more."""
+        self.told_at = now
+        self.true.clear()
+        self.false.clear()
 
     def breaks(self, points: float, now: float) -> float:
         """A promise; the points by which that is worse than what it has broken already."""
@@ -87,7 +109,7 @@ class Records:
     def served(self, node: int, now: float) -> None:
         """It was excluded, and may come again: the next offence counts from here."""
         record = self._of(node, now)
-        record.balance, record.at, record.true, record.false = SCORE_LEAST / 2, now, 0, 0
+        record.balance, record.at = SCORE_LEAST / 2, now
 
     # --- members that somebody tells of
 
@@ -100,14 +122,7 @@ class Records:
     def is_there(self, member: int, is_there: bool, now: float) -> int | None:
         """It was dialled.  The node that told of it, if it tells of hardly anybody who is there."""
         teller = self._tellers.pop(member, None)
-        if teller is None:
+        if teller is None or self._of(teller, now).says(member, is_there, now):
             return None
-        record = self._of(teller, now)
-        record.true += is_there
-        record.false += not is_there
-        dialled = record.true + record.false
-        if dialled < FALSE_LEAST:
-            return None
-        is_false = record.false >= FALSE_SHARE * dialled
-        record.true = record.false = 0
-        return teller if is_false else None
+        self._tellers = {told: by for told, by in self._tellers.items() if by != teller}
+        return teller

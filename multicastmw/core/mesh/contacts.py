@@ -6,14 +6,15 @@ there are too many, one goes of whoever told of most, so that nobody's tales pus
 of others'.
 
 Who lied, or sends what nobody asked for, is left, and not dealt with for ten seconds, then twenty, up to ten
-minutes; while it is, it is in no sample.
+minutes; while it is, it is in no sample.  Who tells of members that this node does not reach is doubted, for
+as long: it may lie, or stand between two parts of the network that do not reach each other.
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from multicastmw.core.mesh.backoffs import BackOffs
 from multicastmw.core.mesh.neighbour import Neighbour
-from multicastmw.core.mesh.settings import MISBEHAVED_BACK_OFF, MISBEHAVED_BACK_OFF_MOST
 from multicastmw.wire.mesh import BASE, About, MeshMessage, Sample
 
 if TYPE_CHECKING:
@@ -26,17 +27,6 @@ SALT_BITS = 16  # of an origin: what is above them is its node's (core/identity.
 RELAYS_MAX = 64
 REACHING_MAX = 128  # connections that are being opened
 MESSAGES_MAX = 8  # for one node that is being dialled
-EXCLUDED_MAX = 1_024
-
-
-class Excluded(NamedTuple):
-    """A node that is not dealt with `until`; the next time it is for twice the `back_off`."""
-
-    until: float
-    back_off: float
-    why: str
-    name: str  # as its link had it
-    address: str
 
 
 class Contacts:
@@ -51,7 +41,8 @@ class Contacts:
         self._origins: dict[int, Sample | None] = {}  # who sends the streams that there are
         self._reaching: dict[int, dict[int, str]] = {}  # nodes being dialled: what for, by group
         self._messages: dict[int, list[MeshMessage]] = {}  # for who is being dialled
-        self._excluded: dict[int, Excluded] = {}
+        self.excluded = BackOffs()
+        self.doubted = BackOffs()  # what they say of others
 
     # --- who is who
 
@@ -70,7 +61,9 @@ class Contacts:
         linked = self._mesh.neighbours.get(sample.node)
         self._is_origin(sample if linked is None else linked.sample)
         node = sample.node
-        if sample.flags & RELAY and node not in self._met and node != self._mesh.node:
+        if not sample.flags & RELAY or self.doubted.holds(self.teller, self._mesh.now):
+            return
+        if node not in self._met and node != self._mesh.node:
             teller = self._tellers.get(node, self.teller)
             if teller == self.teller or (teller and teller not in self._mesh.neighbours):
                 self._tellers[node] = self.teller
@@ -203,25 +196,10 @@ class Contacts:
     # --- conduct
 
     def is_excluded(self, node: int, now: float) -> bool:
-        found = self._excluded.get(node)
-        return found is not None and now < found.until
-
-    def excluded(self) -> list[int]:
-        """All that are remembered."""
-        return list(self._excluded)
-
-    def left_alone(self, now: float) -> list[tuple[int, Excluded]]:
-        """Nodes that are not dealt with now, the last one first."""
-        return [(node, found) for node, found in reversed(self._excluded.items()) if now < found.until]
+        return self.excluded.holds(node, now)
 
     def exclude(self, node: int, now: float, why: str = "", name: str = "", address: str = "") -> float:
         """Not to be dealt with, for so many seconds."""
-        last = self._excluded.pop(node, None)
-        back_off = MISBEHAVED_BACK_OFF
-        if last is not None and now < last.until + MISBEHAVED_BACK_OFF_MOST:
-            back_off = min(MISBEHAVED_BACK_OFF_MOST, 2 * last.back_off)
-        if len(self._excluded) >= EXCLUDED_MAX:
-            del self._excluded[next(iter(self._excluded))]
-        self._excluded[node] = Excluded(now + back_off, back_off, why, name, address)
+        back_off = self.excluded.begin(node, now, why, name, address)
         self.not_reached(node)  # if it is being dialled, that is for nothing
         return back_off

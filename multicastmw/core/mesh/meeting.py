@@ -201,16 +201,18 @@ class MeetingPlace:
         if find.group == BASE:
             self._mesh.groups_live([live.stream.group for live in find.live], now)
         else:
-            self._told(find._replace(samples=find.samples[:REPLY_SAMPLES], live=find.live[:LIVE_MAX]), now)
+            find = find._replace(samples=find.samples[:REPLY_SAMPLES], live=find.live[:LIVE_MAX])
+            self._told(find, now, believed=self._mesh.standing.is_believed(by, now))
 
-    def _told(self, find: Find, now: float) -> None:
+    def _told(self, find: Find, now: float, *, believed: bool = True) -> None:
         """Who else is in a group that this node is in."""
-        self._estimates[find.group] = min(ESTIMATE_MOST, find.estimate)
+        if believed:
+            self._estimates[find.group] = min(ESTIMATE_MOST, find.estimate)
         if find.group not in self._answered:
             self._answered[find.group] = SOON
             self._due[find.group] = now + SOON * self._mesh.rng.uniform(0.5, 1.0)
             self._wind()
-        self._mesh.met(find, now)
+        self._mesh.met(find, now, believed=believed)
 
     def tick(self, now: float) -> None:
         """Those of whom nobody has told come first: of many that are joined at once some have to wait."""

@@ -306,16 +306,19 @@ class Mesh:
         """The neighbours are gone, and so is what was known."""
         self.meeting.ask_once_more(group, now)
 
-    def met(self, find: Find, now: float) -> None:
+    def met(self, find: Find, now: float, *, believed: bool = True) -> None:
         """A relay has answered."""
         circle = self.circles.get(find.group)
         if circle is None:
             return
         isolated = not circle.active
-        circle.named(find.samples, now)
+        if believed:
+            circle.named(find.samples, now)
+        else:
+            circle.learn(find.samples, now)
         if isolated or len(circle.active) < circle.wants:
             circle.fill(now)
-        else:
+        elif believed:
             circle.remix(find.samples, now)
         for live in find.live:
             feed = self.feeds.get(live.stream)
@@ -511,6 +514,8 @@ class Mesh:
 
     def _accept_prune(self, by: Neighbour, prune: Prune, now: float) -> None:
         feed = self.feeds.get(prune.stream)
+        if not self.standing.is_believed(by, now):
+            prune = prune._replace(alternatives=())
         if feed:
             feed.accept_prune(by, prune, now)
 

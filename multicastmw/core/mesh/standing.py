@@ -4,11 +4,15 @@ To be left alone is: no parent, no child, in no group's circle, in no sample, an
 to.  Its link is closed.  One that node.ini names by [peer:NAME] stays up, as the operator wants it, and
 carries nothing of the mesh until the time is over; a seed's is closed as any other, and it is asked again in
 its turn.
+
+Who tells of members that are not there keeps its link and its place, and is not believed for a while: of
+others that it speaks of nothing is learned, but what it answers as a relay, and that as hearsay.  It may be
+the only way between two sites that do not reach each other, whose members it rightly tells of.
 """
 
 from typing import TYPE_CHECKING
 
-from multicastmw.core.events import LeftAlone
+from multicastmw.core.events import LeftAlone, NotBelieved
 from multicastmw.core.mesh.conduct import Records
 from multicastmw.core.mesh.neighbour import Neighbour
 
@@ -41,30 +45,29 @@ class Standing:
 
     def is_there(self, member: int, is_there: bool, now: float) -> None:
         """It was dialled: did who told of it tell the truth?"""
+        mesh = self._mesh
         teller = self.records.is_there(member, is_there, now)
         if teller is None:
             return
-        mesh, why = self._mesh, "the members that it tells of are not there"
         mesh.counters.false_samples += 1
-        liar = mesh.neighbours.get(teller)
-        if liar is not None:
-            self._leave_alone(liar, why, now)
-        else:  # a dial in vain takes seconds, and its link was closed meanwhile: it shall not come back
-            self._exclude(teller, why, now)
+        seconds = mesh.contacts.doubted.begin(teller, now)
+        by = mesh.neighbours.get(teller)
+        if by is not None:
+            mesh.tell(NotBelieved(by.wire.name, by.wire.address, round(seconds)))
+
+    def is_believed(self, by: Neighbour, now: float) -> bool:
+        """When it speaks of others."""
+        return not self._mesh.contacts.doubted.holds(by.node, now)
 
     # --- leaving alone
-
-    def _exclude(self, node: int, why: str, now: float, name: str = "", address: str = "") -> float:
-        """For so many seconds, and its next offence counts from there."""
-        self._mesh.counters.left_for_conduct += 1
-        self.records.served(node, now)
-        return self._mesh.contacts.exclude(node, now, why, name, address)
 
     def _leave_alone(self, by: Neighbour, why: str, now: float) -> None:
         mesh = self._mesh
         if mesh.neighbours.get(by.node) is not by:
             return
-        back_off = self._exclude(by.node, why, now, by.wire.name, by.wire.address)
+        mesh.counters.left_for_conduct += 1
+        self.records.served(by.node, now)
+        back_off = mesh.contacts.exclude(by.node, now, why, by.wire.name, by.wire.address)
         mesh.tell(LeftAlone(by.wire.name, by.wire.address, why, round(back_off)))
         if by.wire.is_named:
             self._aside[by.node] = by

@@ -102,7 +102,7 @@ function neighboursTable(model, select) {
       figure("queue", "w-count", "wide", (link) => amount(link?.peer.queue ?? NaN), (link) => link?.peer.queue),
       figure("carries", "w-count", "wider", (link, each) => whole(each.capacity), (link, each) => each.capacity),
       figure("score", "w-count", "wider", (link, each) => each.score.toFixed(1), (link, each) => each.score),
-      { title: "in groups", className: "wider", value: (each) => `${each.behind_nat ? "behind NAT, " : ""}${some(each.groups.map((group) => (group === "all" ? group : model.nameOfGroup(group))), 3)}`, sort: (each) => each.groups.length },
+      { title: "in groups", className: "wider", value: (each) => `${each.behind_nat ? "behind NAT, " : ""}${each.believed ? "" : "not believed, "}${some(each.groups.map((group) => (group === "all" ? group : model.nameOfGroup(group))), 3)}`, sort: (each) => each.groups.length },
     ],
   });
   part("mesh-neighbours", "Neighbours", table, "neighbours");

@@ -45,10 +45,14 @@ class MeshNode(Node):
         """Whoever has that address, after the while that a connection takes."""
         there = {(node.address, PORT): node for node in self.world.nodes}
         found = [there[address] for address in sample.addresses if address in there]
-        if found:
+        if found and self.reaches(found[0]):
             self.world.later(0.004, lambda: self.world.connect(self, found[0]))
         else:
             self.world.later(4.0, lambda: self.mesh.not_reached(sample.node, self.world.now))
+
+    def reaches(self, other: Node) -> bool:
+        """Is there a way to it?"""
+        return True
 
     def wake(self, at: float) -> None:
         if hasattr(self, "clockwork"):

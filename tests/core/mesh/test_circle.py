@@ -94,6 +94,19 @@ class AskedTest(TestCase):
         lone.accept(late, Peers(GROUP, Kind.NEIGHBOUR, 0, (late.sample,)))
         self.assertEqual(pen.of(Peers)[-1].kind, Kind.NEIGHBOUR_NO)
 
+    def test_a_guest_whom_nobody_can_dial_does_not_go_for_one_whom_others_can(self) -> None:
+        lone = Lone()
+        circle = lone.mesh.circles[GROUP]
+        lone.fed_by(2)
+        guests = []
+        for number in range(10, 10 + links_most(lone.mesh.capacity) - len(circle.active)):
+            guests.append(lone.neighbour(number, dialled=False)[0])
+            lone.accept(guests[-1], have(200, path=(7, number), cost=number * 1_000))
+        guests[0].is_nat = True
+        asker, _ = lone.neighbour(90, enters=False)
+        lone.accept(asker, Peers(GROUP, Kind.NEIGHBOUR, 0, (asker.sample,)))
+        self.assertEqual({guests[1]}, set(guests) - set(circle.active))
+
     def test_nor_does_a_guest_go_that_is_the_only_one_whose_way_is_another_than_the_parents(self) -> None:
         lone = Lone()
         circle = lone.mesh.circles[GROUP]
@@ -363,6 +376,16 @@ class RandomTest(TestCase):
         self.answers(42)
         self.assertEqual((OUTBOUND, True), (len(self.chosen()), 42 in self.chosen()))
 
+    def test_whom_nobody_can_dial_joins_no_halves(self) -> None:
+        self.guests(OWN)
+        for number in (2, 3):
+            self.lone.neighbour(number)
+        hidden = sample_of(40, flags=int(About.NAT))
+        self.lone.mesh.met(Find(GROUP, Meeting.REPLY, (hidden,)), self.lone.now)
+        self.assertEqual(set(), self.asked())
+        self.lone.mesh.met(Find(GROUP, Meeting.REPLY, (hidden, sample_of(41))), self.lone.now)
+        self.assertEqual({41}, self.asked())
+
     def a_guest_goes(self, *own: Neighbour) -> None:
         """For whom a relay names, where these and guests have all links."""
         most = links_most(self.lone.mesh.capacity)
@@ -449,6 +472,20 @@ class RandomTest(TestCase):
         self.lone.accept(asked, Peers(GROUP, Kind.NEIGHBOUR))
         self.assertEqual({2, 3, 40}, self.chosen())
 
+    def test_nor_for_one_that_was_fresh_once_left_and_is_asked_for_the_same(self) -> None:
+        self.guests(OWN)
+        for number in (2, 3):
+            self.lone.neighbour(number)
+        self.named(40)
+        fresh = self.answers(40)
+        self.lone.accept(fresh, Peers(GROUP, Kind.DISCONNECT))
+        for number in (5, 6):
+            self.lone.neighbour(number)
+        before = self.chosen()
+        self.circle.ask(fresh, False, self.lone.now)
+        self.lone.accept(fresh, Peers(GROUP, Kind.NEIGHBOUR))
+        self.assertEqual(before | {40}, self.chosen())
+
     def test_who_asks_unasked_is_not_of_our_own_choice(self) -> None:
         for number in range(10, 10 + OWN):
             guest, _ = self.lone.neighbour(number, enters=False)
@@ -479,6 +516,16 @@ class RandomTest(TestCase):
         self.circle.named((sample_of(41, flags=int(About.NAT)),), self.lone.now)
         self.lone.pass_time(PASSIVE_AGE + 2 * SHUFFLE)
         self.assertEqual([], list(self.circle._named))
+
+    def test_nor_does_one_go_for_a_near_one_where_no_more_are_there_than_are_wanted(self) -> None:
+        parent, _ = self.lone.fed_by(2)
+        for number in (3, 4):
+            self.lone.neighbour(number)
+        near, _ = self.lone.neighbour(30, 0.01, enters=False)
+        self.circle.near.measured(near, self.lone.now)
+        self.lone.accept(near, Peers(GROUP, Kind.NEIGHBOUR))
+        trials_end(self.lone, parent)
+        self.assertEqual((OWN, {2, 3, 4}), (len(self.circle.active), self.chosen()))
 
     def test_of_the_last_two_none_goes_for_a_near_one(self) -> None:
         parent, _ = self.lone.fed_by(2)

@@ -1,6 +1,6 @@
 from twisted.trial.unittest import TestCase
 
-from multicastmw.core.mesh import contacts
+from multicastmw.core.mesh import backoffs
 from multicastmw.core.mesh.contacts import MESSAGES_MAX, REACHING_MAX
 from multicastmw.core.mesh.mesh import FEEDS_MAX, FORGET_UNHEARD, UNHEARD_MAX
 from multicastmw.core.mesh.neighbour import PEERS, PEERS_TIMES, SCORE_LEAST, STREAMS_AT_ONCE
@@ -370,10 +370,10 @@ class ExcludedTest(TestCase):
         self.assertEqual(len(self.lone.dialled), 2)
 
     def test_those_who_are_remembered_have_a_bound(self) -> None:
-        self.patch(contacts, "EXCLUDED_MAX", 10)
+        self.patch(backoffs, "NODES_MAX", 10)
         for number in range(50):
             self.contacts.exclude(number, self.lone.now)
-        self.assertEqual(len(self.contacts._excluded), 10)
+        self.assertEqual(len(self.contacts.excluded), 10)
 
     def test_connections_being_opened_and_what_waits_for_them_have_bounds(self) -> None:
         for number in range(500):

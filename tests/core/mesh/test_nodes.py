@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.link import UNHEARD
-from multicastmw.core.mesh import mesh
+from multicastmw.core.mesh import conduct, mesh
 from multicastmw.core.mesh.destination import LEAVE_AFTER, LIVE_FOR, SENDER_LEAVES_AFTER
 from multicastmw.core.mesh.feed import BITS_TOLD, RATE_TOLD
 from multicastmw.core.mesh.meeting import ASKS
@@ -29,6 +29,20 @@ class Case(SynchronousTestCase):
         self.world.connect(node, self.a)
         self.world.run(3)
         return node
+
+
+class Apart(MeshNode):
+    """A node to which the way from whoever is not linked with it is cut, both ways."""
+
+    def reaches(self, other: Node) -> bool:
+        return False
+
+
+class InSite(MeshNode):
+    """A node of one of two sites; the ways between these are cut, and both reach who is in neither."""
+
+    def reaches(self, other: Node) -> bool:
+        return other.name[0] in (self.name[0], "a")
 
 
 class Links(Case):
@@ -325,6 +339,40 @@ class Streams(Case):
         self.assertEqual([b"%d" % number for number in range(20)], c.host.packets)
         self.assertEqual([], self.a.host.packets)
         self.assertIn(GROUP, self.a.mesh.served)
+
+    def test_who_is_between_two_that_cannot_reach_each_other_feeds_the_one_for_good(self) -> None:
+        """It tells the one of the other, whom that dials in vain again and again: which is nobody's lie."""
+        b, c = (Apart(self.world, name, Settings(uplink=20_000)) for name in "bc")
+        for node in (b, c):
+            self.world.connect(node, self.a)
+            node.host.wants(GROUP)
+        self.world.run(3)
+        for second in range(600):
+            b.send(GROUP, inner=b"%d" % second)
+            self.world.run(1)
+        self.assertEqual(list(range(600)), [int(packet) for packet in c.host.packets])
+        for node in (self.a, b, c):
+            self.assertEqual((node.name, 0), (node.name, node.mesh.counters.false_samples))
+
+
+class TwoSites(Case):
+    def test_who_is_between_two_sites_feeds_them_for_good(self) -> None:
+        """To one it tells of the other's members, whom that dials in vain: it is doubted, and no more."""
+        self.patch(conduct, "FALSE_LEAST", 3)  # some minutes' dials
+        one, *others = (InSite(self.world, name) for name in ("b", *(f"c{number}" for number in range(8))))
+        self.a.host.wants(GROUP)
+        for node in (one, *others):
+            self.world.connect(node, self.a)
+            node.host.wants(GROUP)
+        self.world.run(10)
+        for number in range(600):
+            others[0].send(GROUP, inner=b"%d" % number)
+            self.world.run(0.2)
+        self.assertEqual({"a"}, one.neighbours(GROUP))
+        for node in (one, *others[1:]):
+            self.assertEqual(list(range(600)), sorted(map(int, node.host.packets)), node.name)
+        self.assertLess(0, one.mesh.counters.false_samples)
+        self.assertEqual(0, sum(node.mesh.counters.left_for_conduct for node in (self.a, one, *others)))
 
 
 class ManyStreams(Case):

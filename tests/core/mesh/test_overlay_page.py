@@ -38,6 +38,8 @@ def word(number: float) -> str:
 
 
 SAID = (
+    # malice
+    f"of at least {word(conduct.FALSE_LEAST)} that were dialled within {word(conduct.COUNTS / 60)} minutes",
     # for operators
     f"without it {settings.UPLINK_USUAL:,} are taken for granted",
     f"the node leaves {word(destination.LEAVE_AFTER)} seconds later",

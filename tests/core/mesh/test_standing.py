@@ -6,14 +6,27 @@ from twisted.trial.unittest import TestCase
 
 from multicastmw.core.events import Event, LeftAlone
 from multicastmw.core.mesh import conduct
-from multicastmw.core.mesh.conduct import FALSE_LEAST, ONCE, Records
+from multicastmw.core.mesh.circle import Circle
+from multicastmw.core.mesh.conduct import COUNTS, FALSE_LEAST, ONCE, Records
 from multicastmw.core.mesh.feed import NEAR_NUMBERS
 from multicastmw.core.mesh.neighbour import Neighbour
 from multicastmw.core.mesh.settings import MISBEHAVED_BACK_OFF
 from multicastmw.core.mesh.silence import DEFERRED_MOST
 from multicastmw.core.mesh.suspicion import ANSWER, LATE, TRIAL
 from multicastmw.wire.data import RETRANSMITTED
-from multicastmw.wire.mesh import Graft, Kind, Nack, Peers, Prune, Range
+from multicastmw.wire.mesh import (
+    About,
+    Find,
+    Graft,
+    Kind,
+    Meeting,
+    Nack,
+    Peers,
+    Prune,
+    Range,
+    Refusal,
+    Sample,
+)
 from tests.core.mesh.kit import GROUP, KEY, RATE, Cable, Hall, Lone, Pen, Stored, have, node_of, sample_of
 
 
@@ -292,29 +305,169 @@ class NamedPeerTest(Case):
 class FalseSampleTest(Case):
     def tell(self, bad: Neighbour, count: int, number: Callable[[int], int]) -> None:
         for first in range(0, count, 4):
-            samples = tuple(sample_of(1)._replace(node=number(first + each)) for each in range(4))
+            samples = tuple(
+                sample_of(1)._replace(node=number(each)) for each in range(first, min(count, first + 4))
+            )
             self.lone.accept(bad, Peers(GROUP, Kind.SHUFFLE, 1, (bad.sample, *samples)))
             self.lone.now += 1.0
 
-    def test_who_tells_of_members_that_are_not_there_is_left_alone(self) -> None:
+    def lie(self, bad: Neighbour, first: int = 1000, count: int = FALSE_LEAST) -> None:
+        self.tell(bad, count, lambda each: (each + first) << 20)
+        self.in_vain(first, count)
+
+    def in_vain(self, first: int = 1000, count: int = FALSE_LEAST) -> None:
+        """They are dialled."""
+        for each in range(count):
+            self.lone.mesh.not_reached((each + first) << 20, self.lone.now)
+
+    def tells(self, by: Neighbour, kind: Kind, *members: Sample) -> None:
+        self.lone.accept(by, Peers(GROUP, kind, 0, members))
+
+    def learns(self, by: Neighbour, number: int, kind: Kind = Kind.SHUFFLE) -> bool:
+        """Does it learn of that member, if `by` tells of it so?"""
+        before: tuple[Sample, ...] = ()
+        if kind == Kind.SHUFFLE:
+            before = (by.sample,)
+        elif kind == Kind.SHUFFLE_REPLY:
+            self.circle.walks.expects_reply()
+            before = self.lone.mesh.sample(), by.sample
+        self.tells(by, kind, *before, sample_of(number))
+        return node_of(number) in self.circle.passive
+
+    @property
+    def circle(self) -> Circle:
+        return self.lone.mesh.circles[GROUP]
+
+    def test_who_tells_of_members_that_are_not_there_is_not_believed_for_a_while(self) -> None:
         bad, pen = self.lone.neighbour(9)
-        self.tell(bad, FALSE_LEAST, lambda each: (each + 1000) << 20)
-        for each in range(FALSE_LEAST):
-            self.lone.mesh.not_reached((each + 1000) << 20, self.lone.now)
-        self.assertTrue(pen.hung_up)
-        self.assertIn("the members that it tells of are not there", self.events[0].sentence())
+        self.lie(bad)
+        (event,) = self.events
+        self.assertIn("is not believed for 10 s", event.sentence())
         self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+        kinds = Kind.SHUFFLE, Kind.SHUFFLE_REPLY, Kind.NEIGHBOUR_NO, Kind.FORWARD_JOIN
+        for number, kind in enumerate(kinds, 40):
+            self.assertFalse(self.learns(bad, number, kind), kind)
+            good, _ = self.lone.neighbour(number - 20)
+            self.assertTrue(self.learns(good, number, kind), kind)
+        self.assertEqual(pen.hung_up, "")
+        self.lone.pass_time(MISBEHAVED_BACK_OFF)
+        self.assertTrue(self.learns(bad, 50))
+
+    def test_its_link_and_its_place_stay(self) -> None:
+        self.lie(self.parent)
+        self.assertEqual(self.pen.hung_up, "")
+        self.assertIs(self.lone.feed().parent, self.parent)
+        self.assertIn(self.parent, self.lone.mesh.circles[GROUP].active)
+        self.assertFalse(self.lone.feed().refuses(self.parent, self.top + 1, 0, self.lone.now))
+        self.pen.of(Peers)
+        self.learns(self.parent, 40)
+        (answer,) = self.pen.of(Peers)
+        self.assertEqual((Kind.SHUFFLE_REPLY, self.parent.node), (answer.kind, answer.samples[0].node))
+
+    def test_whom_it_says_others_have_sent_is_not_heard_of_nor_dialled(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lie(bad)
+        self.lone.dialled.clear()
+        self.circle.wants = 10
+        self.tells(bad, Kind.FORWARD_JOIN, sample_of(40))
+        self.tells(bad, Kind.SHUFFLE, sample_of(41), sample_of(42))
+        self.lone.accept(bad, Prune(KEY, Refusal.FULL, (sample_of(43),), 1000))
+        self.lone.feed().upstream.parent = bad
+        self.lone.accept(bad, Prune(KEY, Refusal.FULL, (sample_of(44),), 1000))
+        self.assertEqual([], self.lone.dialled)
+        self.assertEqual(set(), {node_of(number) for number in range(40, 45)} & set(self.circle.passive))
+
+    def test_no_relay_is_known_by_it(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        relays = [sample_of(number, flags=int(About.RELAY)) for number in (40, 41)]
+        self.answers(bad, relays[0])
+        self.lie(bad)
+        self.answers(bad, relays[1])
+        known = {sample.node for sample in self.lone.mesh.contacts.known_relays()}
+        self.assertEqual({relays[0].node}, known - {self.lone.mesh.node})
+
+    def answers(self, by: Neighbour, *members: Sample, estimate: int = 5) -> None:
+        """As a relay that was asked."""
+        self.lone.mesh.meeting._asked[GROUP] = {by.node: self.lone.now}
+        self.lone.accept(by, Find(GROUP, Meeting.REPLY, members, estimate))
+
+    def test_what_it_names_as_a_relay_is_hearsay_as_any_other(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.answers(bad, sample_of(40))
+        self.lie(bad)
+        self.circle.wants = 0
+        self.lone.dialled.clear()
+        self.answers(bad, sample_of(41), estimate=1 << 20)
+        self.assertEqual([node_of(40)], list(self.circle._named))
+        self.assertIn(node_of(41), self.circle.passive)
+        self.assertEqual([], self.lone.dialled)  # no random neighbour is replaced by that one
+        self.assertEqual(5, self.lone.mesh.meeting._estimates[GROUP])
+
+    def test_of_what_was_told_before_it_is_doubted_once(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lie(bad, count=3 * FALSE_LEAST)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+
+    def test_of_an_answer_to_somebody_else_who_asked_is_led_back(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        asker, pen = self.lone.neighbour(10)
+        self.lie(bad)
+        self.circle.walks.back[asker.node] = asker
+        self.lone.accept(bad, Peers(GROUP, Kind.SHUFFLE_REPLY, 0, (asker.sample, bad.sample, sample_of(40))))
+        self.assertEqual([(asker.sample,)], [said.samples for said in pen.of(Peers)])
+
+    def test_who_was_cut_off_for_a_moment_is_there(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lie(bad, count=FALSE_LEAST - 1)
+        self.tell(bad, 1, lambda each: 1000 << 20)
+        again = sample_of(1)._replace(node=1000 << 20)
+        self.lone.mesh.link_up(Pen(), again, bad.capabilities, True, self.lone.now)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 0)
+
+    def test_the_ten_minutes_begin_with_the_first_that_was_dialled(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lone.mesh.promised(bad, 1.0, self.lone.now)
+        self.lone.now += COUNTS - 10.0
+        self.lie(bad, count=8)
+        self.lone.now += 20.0
+        self.lie(bad, first=2000, count=4)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+
+    def test_an_accomplice_who_comes_again_and_again_counts_once(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        for again in range(FALSE_LEAST - 1):
+            self.lie(bad, first=1000 + again, count=1)
+            self.tell(bad, 1, lambda each: node_of(30))
+            self.lone.mesh.link_down(self.lone.neighbour(30)[0], self.lone.now)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
+
+    def test_the_next_time_it_is_for_twice_as_long(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lie(bad)
+        self.lone.pass_time(MISBEHAVED_BACK_OFF)
+        self.lie(bad, first=2000)
+        self.lone.pass_time(2 * MISBEHAVED_BACK_OFF - 1.0)
+        self.assertFalse(self.learns(bad, 50))
+        self.lone.pass_time(1.1)
+        self.assertTrue(self.learns(bad, 50))
 
     def test_also_one_whose_link_is_gone_when_that_is_found_out(self) -> None:
         bad, _ = self.lone.neighbour(9)
         self.tell(bad, FALSE_LEAST, lambda each: (each + 1000) << 20)
         self.lone.mesh.link_down(bad, self.lone.now)
-        for each in range(FALSE_LEAST):
-            self.lone.mesh.not_reached((each + 1000) << 20, self.lone.now)
-        self.assertTrue(self.lone.mesh.contacts.is_excluded(bad.node, self.lone.now))
+        self.in_vain()
         self.assertEqual(self.lone.mesh.counters.false_samples, 1)
-        _, pen = self.lone.neighbour(9, enters=False)
-        self.assertTrue(pen.hung_up)
+        again, pen = self.lone.neighbour(9)
+        self.assertEqual((False, ""), (self.learns(again, 50), pen.hung_up))
+
+    def test_who_was_dialled_long_ago_does_not_count(self) -> None:
+        bad, _ = self.lone.neighbour(9)
+        self.lie(bad, count=8)
+        self.lone.now += COUNTS
+        self.lie(bad, first=2000, count=8)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 0)
+        self.lie(bad, first=3000, count=4)
+        self.assertEqual(self.lone.mesh.counters.false_samples, 1)
 
     def test_who_tells_also_of_some_who_are_is_not(self) -> None:
         good, pen = self.lone.neighbour(9)
@@ -323,7 +476,16 @@ class FalseSampleTest(Case):
             self.lone.neighbour(20 + each)
         for each in range(2, FALSE_LEAST):
             self.lone.mesh.not_reached(node_of(20 + each), self.lone.now)
-        self.assertEqual(pen.hung_up, "")
+        self.assertEqual((pen.hung_up, self.lone.mesh.counters.false_samples), ("", 0))
+
+    def test_a_member_that_is_not_reached_again_and_again_counts_once(self) -> None:
+        """The way to it is cut, and the teller's is not: its lie it would be if there were many."""
+        good, pen = self.lone.neighbour(9)
+        for again in range(3 * FALSE_LEAST):
+            member = (1000 + again % (FALSE_LEAST - 1)) << 20
+            self.tell(good, 4, lambda each, member=member: member)
+            self.lone.mesh.not_reached(member, self.lone.now)
+        self.assertEqual((pen.hung_up, self.lone.mesh.counters.false_samples), ("", 0))
 
     def test_what_is_only_passed_on_is_nobodys_lie(self) -> None:
         good, pen = self.lone.neighbour(9)
@@ -332,7 +494,7 @@ class FalseSampleTest(Case):
             self.lone.accept(good, Peers(GROUP, Kind.SHUFFLE, 1, samples))
             self.lone.mesh.not_reached(samples[1].node, self.lone.now)
             self.lone.now += 1.0
-        self.assertEqual(pen.hung_up, "")
+        self.assertEqual((pen.hung_up, self.lone.mesh.counters.false_samples), ("", 0))
 
 
 class StolenTest(Case):
