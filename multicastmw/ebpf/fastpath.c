@@ -515,6 +515,11 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 
 /* --- a packet once */
 
+#define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
+
+/* What a number is: the first two are verdicts, the others move the top. */
+enum { NOT_NEW_ONE, NEW_ONE, NEXT_ONE, AHEAD_OF_WAITING, NEAR_FAR_ONE, FIRST_ONE };
+
 /* The number's bit is set; true if it was not. */
 INLINE int mark(struct window *window, u32 number)
 {
@@ -522,103 +527,132 @@ INLINE int mark(struct window *window, u32 number)
 	return !(__sync_fetch_and_or(&window->seen[number / 64 & (WINDOW_WORDS - 1)], bit) & bit);
 }
 
-/* The top moves to where it was not: what it enters is clear. */
-INLINE void move_top(struct window *window, u32 number)
+/* The top moves on from there by so many words.  What it enters is clear, and the word after that: it was so before
+ * another CPU could mark one in it.  False where the top is not there any more. */
+INLINE int move_top(struct window *window, u32 top, u32 number, u32 words)
 {
-	u32 word = window->top / 64, words = (number / 64 - word) & (0xffffffff / 64);
+	if (READ_ONCE(window->top) != top)
+		return 0;
 	for (u32 i = 0; i < words && i < WINDOW_WORDS; i++)
-		window->seen[(word + 1 + i) & (WINDOW_WORDS - 1)] = 0;
-	window->top = number;
+		window->seen[(number / 64 + 1 - i) & (WINDOW_WORDS - 1)] = 0;
+	if (__sync_val_compare_and_swap(&window->top, top, number) != top)
+		return 0;
 	mark(window, number);
 	if (words && number - window->first >= LONG_AGO)
 		window->first = number - WINDOW_SIZE;
-}
-
-INLINE int is_unheard(const struct window *window, u64 now)
-{
-	return !window->heard || now - window->heard >= SILENCE;
-}
-
-INLINE int start_afresh(struct window *window, u32 number, u64 now)
-{
-	window->top = number - 64 * WINDOW_WORDS; /* all of it is entered */
-	move_top(window, number);
-	window->first = number;
-	window->heard = now;
-	window->alone = ++window->news;
-	window->is_far = 0;
 	return 1;
 }
 
+/* Nothing for so long; another CPU may have heard it since this one looked at the clock. */
+INLINE int is_unheard(const struct window *window, u64 now)
+{
+	return !window->heard || (s64)(now - window->heard) >= (s64)SILENCE;
+}
+
 /* It may be right, or forged: the window moves if the next new one is near it. */
-INLINE int is_far_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
+INLINE int far_one(struct window *window, struct route_stat *passed, u32 number)
 {
 	u32 far = window->far;
 	if (window->is_far && number == far) {
 		passed->duplicates++;
-		return 0;
+		return NOT_NEW_ONE;
 	}
-	window->news++;
-	if (window->is_far == window->news - 1 && (number - far + WINDOW_SIZE - 1) < 2 * WINDOW_SIZE - 1) {
-		int is_last = (s32)(number - far) > 0;
-		u32 lower = is_last ? far : number, higher = is_last ? number : far;
-		if (window->alone == OVERTAKES && window->news < OVERTAKES_FEW)
-			window->first = lower;
-		else
-			passed->lost += lower - window->top - 1;
-		passed->lost += higher - lower - 1;
-		move_top(window, higher);
-		mark(window, lower);
-		window->heard = now;
-		window->is_far = 0;
-		return 1;
-	}
+	if (window->is_far == window->news && (number - far + WINDOW_SIZE - 1) < 2 * WINDOW_SIZE - 1)
+		return NEAR_FAR_ONE;
 	window->far = number;
-	window->is_far = window->news;
-	return 1;
+	window->is_far = ++window->news;
+	return NEW_ONE;
 }
 
-INLINE int is_unusual_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
+INLINE int is_after(u32 ahead)
 {
-	u32 ahead = number - window->top, behind = -ahead;
-	int is_after = ahead && ahead < 0x80000000, goes_ahead = window->heard == GOES_AHEAD;
-	if (goes_ahead && is_after && ahead < WINDOW_SIZE) {
-		move_top(window, number);
-		window->first = number;
-		window->heard = now;
-		window->news++;
-		return 1;
-	}
-	if (!goes_ahead && (is_unheard(window, now) || (ahead >= WINDOW_SIZE && behind >= WINDOW_SIZE &&
-							window->alone == window->news)))
-		return start_afresh(window, number, now);
-	if (is_after)
-		return is_far_new(window, passed, number, now);
+	return ahead && ahead < 0x80000000;
+}
+
+/* It is not ahead of the top. */
+INLINE int late_one(struct window *window, struct route_stat *passed, u32 number, u32 behind, u64 heard)
+{
 	if (behind >= WINDOW_SIZE) {
 		passed->late++;
-		return 0;
+		return NOT_NEW_ONE;
 	}
 	if (!mark(window, number)) {
 		passed->duplicates++;
-		return 0;
+		return NOT_NEW_ONE;
 	}
-	if (!goes_ahead)
-		window->heard = now;
+	window->heard = heard;
 	window->news++;
 	passed->reordered++;
 	if ((s32)(number - window->first) >= 0)
 		passed->lost--; /* it was taken for lost; before the first one nothing was expected */
+	return NEW_ONE;
+}
+
+INLINE int unusual_one(struct window *window, struct route_stat *passed, u32 number, u32 ahead, u64 now)
+{
+	int goes_ahead = window->heard == GOES_AHEAD;
+	if (goes_ahead && is_after(ahead) && ahead < WINDOW_SIZE)
+		return AHEAD_OF_WAITING;
+	if (!goes_ahead && (is_unheard(window, now) || (ahead >= WINDOW_SIZE && -ahead >= WINDOW_SIZE &&
+							window->alone == window->news)))
+		return FIRST_ONE;
+	if (is_after(ahead))
+		return far_one(window, passed, number);
+	return late_one(window, passed, number, -ahead, goes_ahead ? GOES_AHEAD : now);
+}
+
+/* The top has moved. */
+INLINE void note_move(struct window *window, struct route_stat *passed, int what, u32 top, u32 lower, u32 higher)
+{
+	window->news++;
+	if (what == NEAR_FAR_ONE) {
+		mark(window, lower);
+		passed->lost += higher - lower - 1;
+	}
+	if (what != AHEAD_OF_WAITING)
+		window->is_far = 0;
+	if (what == FIRST_ONE)
+		window->alone = window->news;
+	if (what != NEAR_FAR_ONE || (window->alone == OVERTAKES && window->news < OVERTAKES_FEW))
+		window->first = lower;
+	else
+		passed->lost += lower - top - 1;
+}
+
+/* Another CPU has moved the top meanwhile: mostly over this one, or to the one before. */
+INLINE int has_moved(struct window *window, struct route_stat *passed, u32 number, u64 now)
+{
+	u32 top = READ_ONCE(window->top), ahead = number - top;
+	if (!is_after(ahead))
+		return late_one(window, passed, number, -ahead, now) == NEW_ONE;
+	if (ahead <= 64 && move_top(window, top, number, (number / 64 - top / 64) & 1)) {
+		window->news++;
+		passed->lost += ahead - 1;
+	}
 	return 1;
 }
 
 /* Two CPUs at once may let one through twice, and refuse none that is new. */
 static __attribute__((noinline)) int is_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
-	u32 ahead = number - window->top;
+	u32 top = READ_ONCE(window->top), ahead = number - top, far = window->far, lower = number, higher = number;
+	int what = NEXT_ONE;
 	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(window, now)))
-		return is_unusual_new(window, passed, number, now);
-	move_top(window, number);
+		what = unusual_one(window, passed, number, ahead, now);
+	if (what < NEXT_ONE)
+		return what == NEW_ONE;
+	if (what == NEAR_FAR_ONE) {
+		lower = (s32)(number - far) > 0 ? far : number;
+		higher = number + far - lower;
+	}
+	u32 words = what == FIRST_ONE ? WINDOW_WORDS : (higher / 64 - top / 64) & (0xffffffff / 64);
+	if (unlikely(!move_top(window, top, higher, words)))
+		return has_moved(window, passed, number, now);
 	window->heard = now;
+	if (unlikely(what != NEXT_ONE)) {
+		note_move(window, passed, what, top, lower, higher);
+		return 1;
+	}
 	window->news++;
 	passed->lost += ahead - 1;
 	return 1;

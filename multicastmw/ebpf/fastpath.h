@@ -128,7 +128,7 @@ _Static_assert(sizeof(struct gate) == 8, "");
  * The rules are those of core/window.py, where they are explained; but the size does not follow the rate.
  */
 #define WINDOW_SIZE 1024
-#define WINDOW_WORDS 32 /* twice as long: what the top enters is cleared, and nothing of the window with it */
+#define WINDOW_WORDS 32 /* twice as long: a word ahead of the top is cleared, and nothing of the window with it */
 #define LONG_AGO (1u << 20) /* numbers since the first one: which that was does not matter any more */
 #define SILENCE 10000000000ull /* ns, after which a stream starts afresh */
 /* As `heard`: what waits in user space is judged there, and what comes next goes on without what is between. */

@@ -1,6 +1,9 @@
 """The program's duplicate window decides as the node's own does (core/window.py)."""
 
+import mmap
+import os
 import time
+import unittest
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +21,7 @@ from tests.net.bpf.bed import (
     SOURCE,
     THEIRS,
     Bed,
+    context,
     inner_packet,
     outer,
     why_no_bed,
@@ -45,13 +49,16 @@ class WindowTests(SynchronousTestCase):
         self.key = self.bed.route(1)
 
     def is_new(self, number: int, flags: int = 0) -> bool:
+        run, _ = self.bed.show(self.bed.tables.up_ingress, self.frame(number, flags))
+        self.assertIn(run.verdict, (DROP, REDIRECT))
+        return run.verdict == REDIRECT
+
+    def frame(self, number: int, flags: int = 0) -> bytes:
         message = data.build(
             INNER, sequence=number & MASK, token=OUR_TOKEN, origin=THEIRS, group=GROUP, source=SOURCE,
             hop_limit=9, flags=flags,
         )  # fmt: skip
-        run, _ = self.bed.show(self.bed.tables.up_ingress, outer(message, 0, self.bed.uplink_mac))
-        self.assertIn(run.verdict, (DROP, REDIRECT))
-        return run.verdict == REDIRECT
+        return outer(message, 0, self.bed.uplink_mac)
 
     def time_passes(self, seconds: float) -> None:
         """It was heard so much longer ago."""
@@ -90,6 +97,52 @@ class WindowTests(SynchronousTestCase):
         self.assertTrue(self.is_new(500))
         self.assertTrue(self.is_new(501))
         self.assertEqual(1, self.bed.reasons()[Reason.NOT_NEW])
+
+    def test_of_two_processors_one_may_have_looked_at_the_clock_before_the_other(self) -> None:
+        """What the other one heard since then is no silence of centuries."""
+        self.assertEqual([True] * 3, [self.is_new(number) for number in (500, 501, 503)])
+        self.time_passes(-1)
+        new = [self.is_new(number) for number in (500, 501, 502, 503, 504, 501)]
+        self.assertEqual([False, False, True, False, True, False], new)
+        counted = self.bed.route_count(self.key)
+        self.assertEqual((5, 0, 4), (counted.packets, counted.lost, counted.duplicates))
+
+    @unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "one processor")
+    def test_two_processors_at_once_take_each_number_once(self) -> None:
+        """One has the even ones, the other the odd ones, and neither is far ahead."""
+        count, cpus = 20_000, sorted(os.sched_getaffinity(0))[:2]
+        with mmap.mmap(-1, mmap.PAGESIZE) as shared, memoryview(shared) as block, block.cast("Q") as at:
+            near_until = time.monotonic() + 2  # then a busy machine may lend one of them longer
+            frames, whole = [self.frame(number) for number in range(count)], context(self.bed.uplink)
+
+            def take(which: int) -> None:
+                os.sched_setaffinity(0, {cpus[which]})
+                for number in range(which, count, 2):
+                    while at[1 - which] + (4 if time.monotonic() < near_until else SLOTS // 2) < number:
+                        pass
+                    verdict = self.bed.tables.up_ingress.run(frames[number], whole).verdict
+                    at[2 + which] += verdict == REDIRECT
+                    at[which] = number
+                at[which] = count
+
+            def both() -> list[int]:
+                children = []
+                for which in (0, 1):
+                    children.append(os.fork())
+                    if not children[-1]:
+                        try:
+                            take(which)
+                        finally:
+                            os._exit(0)
+                return [os.waitpid(child, 0)[1] for child in children]
+
+            self.assertEqual([0, 0], self.bed.call(both))
+            self.assertEqual([count, count, count // 2, count // 2], [*at[:4]])
+        counted = self.bed.route_count(self.key)
+        known = self.bed.tables.numbers(self.bed.routes[self.key].slot, 0)
+        assert known is not None
+        self.assertEqual((count, 0, 0), (counted.packets, self.signed(counted.lost), counted.duplicates))
+        self.assertEqual((count - 1, (1 << SLOTS) - 1), (known.top, known.seen))
 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     @given(
