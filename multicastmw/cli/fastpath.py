@@ -55,8 +55,10 @@ def _said(found: dict[str, Any]) -> Iterator[str]:
     for name, text in LOST.items():
         if count := found["counters"][name]:
             yield f"{amount(count)} copies lost: {text}"
+    if count := found["forced"]:
+        yield f"{amount(count)} times a stream went on in the kernel while packets of it waited: {SLOW}"
     if count := found["counters"]["not_copied"]:
-        yield f"{amount(count)} packets that observers here missed: the node's process was too slow"
+        yield f"{amount(count)} packets that observers here missed: {SLOW}"
 
 
 def state(found: dict[str, Any]) -> str:
@@ -68,6 +70,7 @@ def state(found: dict[str, Any]) -> str:
     return f"on ({found['way']}, {devices}), {routes} in the kernel"
 
 
+SLOW = "the node's process was too slow"
 LEFT = {
     "lease": "while the node hung, or it was off",
     "no_route": "first ones of a stream, or of one that is not the kernel's",

@@ -64,6 +64,7 @@ class FastPathStatus:
     way: str | None  # tcx or clsact
     uplinks: tuple[str, ...]  # devices that lead to peers it serves
     routes: int  # in the kernel now, one for each origin
+    forced: int  # times that one went there though packets of it waited here, as more came than is taken here
     counters: dict[str, int]  # packets by what became of them there, since the node was started
 
 

@@ -330,5 +330,6 @@ class FastPathService(Service):
             way=self._tap_hook.way if self.on and self._tap_hook else None,
             uplinks=tuple(sorted(name_of(device) for device in mirror.peers.devices())) if self.on else (),
             routes=sum(flow.value is not None for flow in mirror.flows),
+            forced=mirror.handover.forced,
             counters={reason.name.lower(): count for reason, count in mirror.counts.reasons.items()},
         )

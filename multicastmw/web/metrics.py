@@ -328,6 +328,11 @@ def fastpath(status: Status) -> Iterator[Metric]:
     yield gauge("mcmw_fastpath_on", "1 where the kernel forwards what it can.", here.on)
     yield gauge("mcmw_fastpath_wanted", "1 unless [fastpath] mode = off.", here.mode != "off")
     yield gauge("mcmw_fastpath_routes", "Streams that the kernel has, one for each origin.", here.routes)
+    yield counter(
+        "mcmw_fastpath_forced_total",
+        "Times that a stream went on in the kernel while packets of it waited here, as the node was slow.",
+        here.forced,
+    )
     yield counters(
         "mcmw_fastpath_packets_total",
         "Packets by what became of them in the kernel.",

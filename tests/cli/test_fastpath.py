@@ -10,7 +10,8 @@ from multicastmw.core.fastpath.tables import Reason
 
 def snapshot(**said: Any) -> dict[str, Any]:
     counters = {reason.name.lower(): 0 for reason in Reason} | said.pop("counters", {})
-    plain = {"mode": "auto", "on": True, "why": "", "way": "tcx", "uplinks": ("eth0", "eth1"), "routes": 3}
+    plain = {"mode": "auto", "on": True, "why": "", "way": "tcx", "uplinks": ("eth0", "eth1"), "routes": 3,
+             "forced": 0}  # fmt: skip
     return plain | said | {"counters": counters}
 
 
@@ -28,9 +29,18 @@ class Reports(SynchronousTestCase):
 
     def test_lines_fit_80_columns_with_the_largest_counts(self) -> None:
         counters = {reason.name.lower(): 999_000_000 for reason in Reason}
-        lines = list(report(snapshot(counters=counters, uplinks=[f"eth{each}" for each in range(40)])))
+        lines = list(
+            report(
+                snapshot(counters=counters, uplinks=[f"eth{each}" for each in range(40)], forced=999_000_000)
+            )
+        )
         self.assertLessEqual(max(map(len, lines)), 80)
         self.assertIn("999M packets that observers here missed: the node's process was too slow", lines)
+
+    def test_streams_that_went_to_the_kernel_though_packets_waited(self) -> None:
+        said = " ".join(report(snapshot(forced=12_000)))
+        self.assertIn("12k times a stream went on in the kernel while packets of it waited: the node's", said)
+        self.assertNotIn("waited", " ".join(report(snapshot())))
 
     def test_off_with_the_reason(self) -> None:
         found = snapshot(on=False, why="CAP_BPF missing", uplinks=(), routes=0, way=None)

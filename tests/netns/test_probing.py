@@ -134,6 +134,11 @@ class MatrixTests(Chain):
 
         return wait_until(look, PATIENCE, "answers of all")
 
+    def matrix_as_it_is_shown(self) -> str | None:
+        code, out, err = mcmw(self.b, "matrix", "--probes", "50", "--interval", "0.02")
+        self.assertEqual((5, ""), (code, err))
+        return None if "did not answer" in out else out
+
     def test_the_direction_that_loses_is_shown(self) -> None:
         self.loses(self.b, self.c, "udp length < 400 numgen random mod 5 == 2")
         found = self.matrix("--probes", "100", "--interval", "0.03")
@@ -146,8 +151,7 @@ class MatrixTests(Chain):
                 self.assertEqual(0, pair["loss"], pair)
             self.assertEqual(abs(ord(sender) - ord(receiver)), pair["hops"])
             self.assertGreater(pair["rtt_ms"], 0)
-        code, out, err = mcmw(self.b, "matrix", "--probes", "50", "--interval", "0.02")
-        self.assertEqual((5, ""), (code, err))
+        out = wait_until(self.matrix_as_it_is_shown, PATIENCE, "answers of all")
         self.assertRegex(out, r"(?m)^from [ab] to [cd]: \d+ of 50 lost")
         self.assertLessEqual(max(map(len, out.splitlines())), 80)
         self.measured("mcmw matrix", out)

@@ -96,6 +96,7 @@ class Node:
                 "way": "tcx",
                 "uplinks": [],
                 "routes": self.groups,
+                "forced": 0,
                 "counters": {},
             },
             "querier": {

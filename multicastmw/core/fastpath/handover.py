@@ -53,6 +53,7 @@ class Handover:
         self._recalled: dict[int, None] = {}  # slots whose gates are to be opened again
         self._parked: dict[int, None] = {}  # and those that stay shut, as something is missing
         self._look_at = 0.0
+        self.forced = 0  # times that a flow's gate was, since the node was started
 
     def start(self, tables: KernelTables) -> None:
         self._tables = tables
@@ -150,6 +151,7 @@ class Handover:
                 if is_its and not tables.is_shut(slot):
                     self._gates.shut(slot, tables, now)
             return
+        self.forced += 1
         flow = self._flows.by_slot.get(gate)
         ingress = self._flows.ingress(flow) if flow else None
         if flow is None or ingress is None:

@@ -89,7 +89,7 @@ class Mirror:
         self._apart: dict[Flow, float] = {}  # until when
         self._lossy = Lossy(self.flows, room)
         self._next_look = 0  # among the links
-        self._handover = Handover(self.flows, self.peers, read_tap, self._woken)
+        self.handover = Handover(self.flows, self.peers, read_tap, self._woken)
         self._resting: deque[tuple[float, Flow]] = deque()
         self._renew_at = NEVER
         self._leased_until = 0.0
@@ -105,7 +105,7 @@ class Mirror:
         if tables is not self._tables:
             self.flows.has_places(tables.places)
         self._tables, self.device = tables, device
-        self._handover.start(tables)
+        self.handover.start(tables)
         self._renew(now)
         self.look_at_all()
 
@@ -119,7 +119,7 @@ class Mirror:
         self._renew_at = NEVER
         for waiting in (self._links, self._marked, self._apart, self._lossy):
             waiting.clear()
-        self._handover.stop()
+        self.handover.stop()
         for flow in self.flows.all():
             self._take_back(flow, OFF, tables, now)
         self._leased_until = 0.0
@@ -136,7 +136,7 @@ class Mirror:
         self._leased_until = 0.0
         for waiting in (self._links, self._marked, self._resting, self._apart, self._lossy):
             waiting.clear()
-        self._handover.stop()
+        self.handover.stop()
         for flow in self.flows.all():
             if tables and flow.value is not None:
                 with suppress(Exception):  # whatever is wrong with them
@@ -228,7 +228,7 @@ class Mirror:
         if self.device and (self._links or self._marked):
             return -NEVER
         rest = self._resting[0][0] if self._resting else NEVER
-        return min(self._renew_at, rest, self.peers.deadline(), self._handover.deadline())
+        return min(self._renew_at, rest, self.peers.deadline(), self.handover.deadline())
 
     def tick(self, now: float) -> None:
         """Raises what the tables raise."""
@@ -238,18 +238,18 @@ class Mirror:
         if self.device and now >= self._renew_at:
             self._renew(now)
             self._look_for_strays(now)
-            self._handover.look(tables, now)
+            self.handover.look(tables, now)
             self._look_round()
         if self.device:
             self._flush(tables, self.device, now)
-            self._handover.tick(tables, now)
+            self.handover.tick(tables, now)
         self._end_rests(tables, now)
 
     def _renew(self, now: float) -> None:
         tables, device = self._tables, self.device
         assert tables is not None and device is not None
         if now >= self._leased_until - RENEW:  # the lease may have ended
-            self._handover.shut_all(tables, now)
+            self.handover.shut_all(tables, now)
         self._configure(tables, device, now, enabled=True)
         self._leased_until, self._renew_at = now + LEASE, now + RENEW
         self.read(now)
@@ -295,7 +295,7 @@ class Mirror:
         """Why the kernel forwards no packet of it at this moment; empty where it does."""
         if flow.value is None or self._tables is None:
             return flow.why
-        if self._handover.is_parked(flow):
+        if self.handover.is_parked(flow):
             return MISSING
         gates = (flow.value.slot, flow.value.gate_of_link)
         return HELD if any(self._tables.is_shut(gate) for gate in gates if gate is not None) else ""
@@ -353,7 +353,7 @@ class Mirror:
             self._room.tell(kind(*self._texts(flow)))
             if self.flows.is_ours(flow) and not flow.rests_until:
                 tables.set_sequence(flow.slot, flow.sequence)
-            self._handover.give(flow, tables, now)
+            self.handover.give(flow, tables, now)
         flow.rests_until = 0.0
         flow.value = written[flow.key] = value
         flow.name(answer.places)
@@ -372,7 +372,7 @@ class Mirror:
         if flow.value is not None:
             flow.value = None
             flow.look_into(self._tables)
-            self._handover.take_back(flow, self._tables)
+            self.handover.take_back(flow, self._tables)
             flow.name(())
         if why not in (flow.why, OFF, OVER):
             kind = QuestionsInPython if flow.route.channel.group == QUESTIONS else RouteInPython

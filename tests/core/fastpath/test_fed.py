@@ -150,7 +150,7 @@ class Given(Case):
         """The kernel leaves what is not the next number, so what waits overtakes nothing."""
         value = self.established()
         self.tables.leave(value.gate_of_link)
-        self.hub.mirror._handover.is_forced(value.gate_of_link, self.tables, self.world.now)
+        self.hub.mirror.handover.is_forced(value.gate_of_link, self.tables, self.world.now)
         self.assertFalse(self.tables.is_shut(value.slot))
 
     def test_another_parent_is_another_link_and_the_kernel_keeps_the_stream(self) -> None:

@@ -128,6 +128,7 @@ class ForcedTests(SynchronousTestCase):
         flood = self.flood
         flood.begins(5004, 5005)
         flood.is_forced()
+        self.assertEqual(1, flood.hub.mirror.handover.forced)
         self.assertEqual([False] * 6, [flood.comes(number) for number in range(5000, 5006)])
         self.assertEqual([True, False], [flood.comes(5006), flood.comes(5006)])
         self.assertEqual(0, flood.lost - self.lost_before)
@@ -248,7 +249,7 @@ class ForcedTests(SynchronousTestCase):
             before = flood.stream.window.received
             if end == "shut again":
                 flood.tables.leave(flood.slot)
-                flood.hub.mirror._handover._gates._await(
+                flood.hub.mirror.handover._gates._await(
                     flood.slot, flood.link.read_waiting, flood.tables, 0.0
                 )
                 flood.all_is_out()
@@ -297,7 +298,7 @@ class ForcedTests(SynchronousTestCase):
         flood.is_forced(5005)
         self.assertTrue(flood.comes(5006))
         flood.link.read_waiting = flood.then = None
-        gates = flood.hub.mirror._handover._gates
+        gates = flood.hub.mirror.handover._gates
         takes = []
         gates._forced[flood.slot] = gates._forced[flood.slot]._replace(take=lambda: not takes.append(1))
         flood.world.run(0.1)
@@ -483,7 +484,7 @@ class ForcedTests(SynchronousTestCase):
     def test_a_link_s_gate_leaves_what_waits_to_those_of_its_flows(self) -> None:
         flood = self.flood
         assert flood.flow.value
-        gate, gates = GATE_OF_LINK + flood.flow.value.link, flood.hub.mirror._handover._gates
+        gate, gates = GATE_OF_LINK + flood.flow.value.link, flood.hub.mirror.handover._gates
         is_over = False
 
         def take() -> bool:
@@ -512,7 +513,7 @@ class ForcedTests(SynchronousTestCase):
         """Its gate is shut, and something always waits; gives the gate."""
         flood = self.flood
         assert flood.flow.value
-        gate, gates = GATE_OF_LINK + flood.flow.value.link, flood.hub.mirror._handover._gates
+        gate, gates = GATE_OF_LINK + flood.flow.value.link, flood.hub.mirror.handover._gates
         gates.shut(gate, flood.tables, flood.world.now)
         gates._shut[gate] = gates._shut[gate]._replace(take=lambda: True)
         flood.world.run_until(lambda: not flood.tables.is_shut(gate), TOO_LONG + 0.1)
@@ -520,7 +521,7 @@ class ForcedTests(SynchronousTestCase):
 
     def test_nor_does_it_put_off_those_that_are_shut(self) -> None:
         flood = self.flood
-        gates = flood.hub.mirror._handover._gates
+        gates = flood.hub.mirror.handover._gates
         flood.world.run(TOO_LONG / 2)
         began = flood.world.now
         flood.is_over = False
@@ -546,7 +547,7 @@ class ForcedTests(SynchronousTestCase):
     def test_a_link_s_gate_whose_link_is_gone_is_no_trouble(self) -> None:
         flood = self.flood
         assert flood.flow.value
-        index, gates = flood.flow.value.link, flood.hub.mirror._handover._gates
+        index, gates = flood.flow.value.link, flood.hub.mirror.handover._gates
         gates.shut(GATE_OF_LINK + index, flood.tables, flood.world.now)
         flood.is_over = False
         flood.link.read_waiting = lambda: flood.tables.leave(GATE_OF_LINK + index)
