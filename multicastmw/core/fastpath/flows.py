@@ -39,6 +39,8 @@ from multicastmw.core.reach import Reach
 from multicastmw.core.routing import Destination, Route
 from multicastmw.core.stream import NumbersOf, Sending, Stream, StreamTotals
 from multicastmw.core.tap import RESERVED, TapDestination
+from multicastmw.core.window import Numbers
+from multicastmw.wire.data import NUMBERED_BY_KERNEL
 
 # What we chose.
 STRAYS = 10  # packets of a flow that came here in a second, though the kernel forwards it
@@ -53,9 +55,9 @@ class Flow:
     """One origin's (S, G): what the kernel says of it, and what became of it there."""
 
     __slots__ = (
-        "calm", "duplicates", "epoch", "handled", "key", "late", "lost", "numbered", "origin", "passed",
-        "places", "recall", "reordered", "rests_until", "ring", "ring_since", "route", "sequence", "slot",
-        "stays", "straying", "streams", "value", "was_passed", "why",
+        "calm", "duplicates", "epoch", "handled", "key", "late", "left", "left_epoch", "lost", "numbered",
+        "origin", "passed", "places", "recall", "reordered", "rests_until", "ring", "ring_since", "route",
+        "sequence", "slot", "stays", "straying", "streams", "value", "was_passed", "why",
     )  # fmt: skip
 
     def __init__(self, origin: int, route: Route) -> None:
@@ -72,6 +74,8 @@ class Flow:
         self.numbered = 0  # of these, those that somebody wanted
         self.lost = self.duplicates = self.late = self.reordered = 0  # as the kernel's window says
         self.recall: NumbersOf | None = None  # while the kernel has it
+        self.left: dict[int, Numbers] = {}  # what it alone knew of a count when it gave the flow back
+        self.left_epoch = 0
         self.epoch = 0  # of its route, when the kernel was told
         self.handled = 0  # packets that were forwarded here, when that was looked at last
         self.straying = 0  # seconds in a row in which many were, though the kernel has it
@@ -95,6 +99,22 @@ class Flow:
         self.recall = None
         for stream in self.counts():
             stream.give_back(known)
+        alone = {0, NUMBERED_BY_KERNEL} - {stream.count for stream in self.counts()}
+        self.left = {count: numbers for count in alone if (numbers := known(count))}
+        self.left_epoch = self.route.epoch
+
+    def tell(self, stream: Stream) -> None:
+        """Something of a count comes here for the first time; the kernel may have judged others of it."""
+        known = self.left.pop(stream.count, None)
+        if self.recall or known:
+            stream.leave_to_kernel()
+            stream.recall = self.recall
+            stream.left, stream.left_epoch = known, self.left_epoch
+
+    def hand_over(self, ingress: Destination) -> dict[int, Numbers]:
+        """The same of counts that the kernel alone has had, which it is to know again."""
+        left, self.left = self.left, {}
+        return {} if self.route.resumed_since(self.left_epoch, ingress) else left
 
     def look_into(self, tables: KernelTables | None) -> None:
         """Its feeds see what the kernel has of them; without `tables` it has nothing any more."""
@@ -218,9 +238,8 @@ class Flows:
             self._by_route.setdefault(stream.route, []).append(flow)
             self._by_node.setdefault(node_of(origin), {})[flow] = None
         flow.streams.append(stream)
-        if flow.recall and isinstance(stream, Stream):
-            stream.recall = flow.recall
-            stream.leave_to_kernel()
+        if isinstance(stream, Stream):
+            flow.tell(stream)
         return flow
 
     def ended(self, origin: int, stream: Sending | Stream) -> Flow | None:

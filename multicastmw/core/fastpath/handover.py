@@ -70,6 +70,9 @@ class Handover:
         """The kernel is to have it, as soon as what has come already is out."""
         assert flow.slot is not None
         self._gates.shut(flow.slot, tables, now)
+        if ingress := self._flows.ingress(flow):
+            for count, known in flow.hand_over(ingress).items():
+                tables.set_numbers(flow.slot, count, known)
         flow.give(partial(self._recall, flow.slot))
 
     def take_back(self, flow: Flow, tables: KernelTables | None) -> None:

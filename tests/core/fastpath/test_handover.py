@@ -6,7 +6,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from multicastmw.core.fastpath.flows import Flow
 from multicastmw.core.fastpath.tables import GATE_OF_LINK
+from multicastmw.core.packet import Packet
 from multicastmw.core.window import KNOWN, MASK, Window
+from multicastmw.wire.data import FLAGS_OFFSET, NUMBERED_BY_KERNEL
 from tests.core.cable import World
 from tests.core.fastpath.memory import FAR, GROUP, Hub
 
@@ -82,6 +84,30 @@ class Life:
         else:
             self.world.run(1.2 if event == "a while" else 0.02)
 
+    def comes_by_kernel(self, *numbers: int) -> list[bool]:
+        """Of those that b's kernel has numbered, of which nothing need have come here: were they new?"""
+        if flow := self.flow_in_kernel():
+            return [self.tables.judge(flow.key, number, 1) for number in numbers]
+        link = self.hub.node.link(self.b)
+        received = link.datagram_received
+
+        def flagged(packet: Packet, size: int, source: object) -> None:
+            packet.buffer[FLAGS_OFFSET] |= NUMBERED_BY_KERNEL
+            received(packet, size, source)  # type: ignore[arg-type]
+
+        link.datagram_received = flagged  # type: ignore[method-assign]
+        try:
+            return [self._takes(number) for number in numbers]
+        finally:
+            link.datagram_received = received  # type: ignore[method-assign]
+
+    def _takes(self, number: int) -> bool:
+        before = sum(stream.window.received for stream in self.flow.counts())
+        self.sending.sequence = number
+        self.b.send(GROUP, FAR)
+        self.world.run(0.002)
+        return sum(stream.window.received for stream in self.flow.counts()) > before
+
     @property
     def lost(self) -> int:
         self.hub.mirror.read(self.world.now)
@@ -117,3 +143,47 @@ class HandoverTests(SynchronousTestCase):
         life.happens("settle")
         there = [life.comes(number) for number in (5001, 5002)]
         self.assertEqual(([False, True], 2), (there, life.by_kernel))
+
+    def alone_in_kernel(self) -> Life:
+        """Packets of a second count came, and all of them to the kernel: 70, 71 and 73."""
+        life = Life(5000)
+        self.assertEqual([True, True], [life.comes(number) for number in (5000, 5001)])
+        life.happens("switch")
+        life.happens("settle")
+        self.assertEqual([True] * 3, life.comes_by_kernel(70, 71, 73))
+        self.assertEqual(1, len(life.flow.streams))
+        return life
+
+    def test_what_the_kernel_alone_has_judged_is_known_here_when_the_flow_is_back(self) -> None:
+        """Or it would be asked for as missing, and be taken once more."""
+        life = self.alone_in_kernel()
+        lost = life.lost
+        life.happens("switch")
+        self.assertEqual([False, False, True, True, False], life.comes_by_kernel(73, 70, 75, 72, 75))
+        self.assertEqual((2, lost), (len(life.flow.streams), life.lost + life.flow.counts()[1].window.lost))
+        life.happens("switch")
+        life.happens("settle")
+        self.assertEqual([False, False, True, True], life.comes_by_kernel(70, 75, 74, 76))
+
+    def test_and_in_the_kernel_when_that_has_it_again_and_nothing_came_here(self) -> None:
+        life = self.alone_in_kernel()
+        life.happens("switch")
+        life.happens("switch")
+        life.happens("settle")
+        self.assertEqual([False, True, True, False], life.comes_by_kernel(71, 74, 72, 73))
+        life.happens("switch")
+        self.assertEqual([False, False, True], life.comes_by_kernel(70, 74, 75))
+
+    def test_but_not_when_nobody_wanted_it_meanwhile(self) -> None:
+        """It was not sent here then, and may have begun anew."""
+        for again in (1, 2):
+            life = self.alone_in_kernel()
+            life.happens("switch")
+            life.c.host.unwants(GROUP)
+            life.world.run(1)
+            life.c.host.wants(GROUP)
+            life.world.run(1)
+            for _ in range(again - 1):
+                life.happens("switch")
+                life.happens("settle")
+            self.assertEqual([True, True], life.comes_by_kernel(70, 71))
