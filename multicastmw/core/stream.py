@@ -133,12 +133,15 @@ class Stream:
         """It judges from now on, by what it knows."""
         self.epoch, self.left = ELSEWHERE, None
 
-    def give_back(self, known: NumbersOf) -> None:
-        """The kernel has its flow no more; what it knows is taken over where it has judged."""
+    def give_back(self, known: NumbersOf, epoch: int) -> None:
+        """The kernel has its flow no more; what it knows is taken over where it has judged.
+
+        `epoch` is the route's, when the kernel was told of it last.
+        """
         if self.overtaken:
             self.join(known(self.count))
         elif not self.is_judged_here:
-            self.left, self.left_epoch = known(self.count), self.route.epoch
+            self.left, self.left_epoch = known(self.count), epoch
         self.recall = None
 
     def doubled(self, feed: "Feed", sequence: int, flags: int, by: "Neighbour", now: float) -> None:

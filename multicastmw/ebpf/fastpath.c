@@ -529,7 +529,7 @@ INLINE int mark(struct window *window, u32 number)
 
 /* The top moves on from there by so many words.  What it enters is clear, and the word after that: it was so before
  * another CPU could mark one in it.  False where the top is not there any more. */
-INLINE int move_top(struct window *window, u32 top, u32 number, u32 words)
+INLINE int move_top(struct window *window, struct route_stat *passed, u32 top, u32 number, u32 words)
 {
 	if (READ_ONCE(window->top) != top)
 		return 0;
@@ -537,16 +537,16 @@ INLINE int move_top(struct window *window, u32 top, u32 number, u32 words)
 		window->seen[(number / 64 + 1 - i) & (WINDOW_WORDS - 1)] = 0;
 	if (__sync_val_compare_and_swap(&window->top, top, number) != top)
 		return 0;
-	mark(window, number);
+	passed->lost += !mark(window, number); /* another CPU took it as a late one */
 	if (words && number - window->first >= LONG_AGO)
 		window->first = number - WINDOW_SIZE;
 	return 1;
 }
 
 /* Nothing for so long; another CPU may have heard it since this one looked at the clock. */
-INLINE int is_unheard(const struct window *window, u64 now)
+INLINE int is_unheard(u64 heard, u64 now)
 {
-	return !window->heard || (s64)(now - window->heard) >= (s64)SILENCE;
+	return !heard || (s64)(now - heard) >= (s64)SILENCE;
 }
 
 /* It may be right, or forged: the window moves if the next new one is near it. */
@@ -580,7 +580,8 @@ INLINE int late_one(struct window *window, struct route_stat *passed, u32 number
 		passed->duplicates++;
 		return NOT_NEW_ONE;
 	}
-	window->heard = heard;
+	if (heard != GOES_AHEAD) /* another CPU may have moved the top meanwhile */
+		window->heard = heard;
 	window->news++;
 	passed->reordered++;
 	if ((s32)(number - window->first) >= 0)
@@ -588,12 +589,12 @@ INLINE int late_one(struct window *window, struct route_stat *passed, u32 number
 	return NEW_ONE;
 }
 
-INLINE int unusual_one(struct window *window, struct route_stat *passed, u32 number, u32 ahead, u64 now)
+INLINE int unusual_one(struct window *window, struct route_stat *passed, u32 number, u32 ahead, u64 heard, u64 now)
 {
-	int goes_ahead = window->heard == GOES_AHEAD;
+	int goes_ahead = heard == GOES_AHEAD;
 	if (goes_ahead && is_after(ahead) && ahead < WINDOW_SIZE)
 		return AHEAD_OF_WAITING;
-	if (!goes_ahead && (is_unheard(window, now) || (ahead >= WINDOW_SIZE && -ahead >= WINDOW_SIZE &&
+	if (!goes_ahead && (is_unheard(heard, now) || (ahead >= WINDOW_SIZE && -ahead >= WINDOW_SIZE &&
 							window->alone == window->news)))
 		return FIRST_ONE;
 	if (is_after(ahead))
@@ -622,23 +623,30 @@ INLINE void note_move(struct window *window, struct route_stat *passed, int what
 /* Another CPU has moved the top meanwhile: mostly over this one, or to the one before. */
 INLINE int has_moved(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
-	u32 top = READ_ONCE(window->top), ahead = number - top;
-	if (!is_after(ahead))
-		return late_one(window, passed, number, -ahead, now) == NEW_ONE;
-	if (ahead <= 64 && move_top(window, top, number, (number / 64 - top / 64) & 1)) {
-		window->news++;
-		passed->lost += ahead - 1;
+	for (int tries = 0; tries < 3; tries++) {
+		u32 top = READ_ONCE(window->top), ahead = number - top;
+		if (!is_after(ahead))
+			return late_one(window, passed, number, -ahead, now) == NEW_ONE;
+		if (ahead >= WINDOW_SIZE)
+			break;
+		if (move_top(window, passed, top, number, (number / 64 - top / 64) & (WINDOW_WORDS - 1))) {
+			window->news++;
+			passed->lost += ahead - 1;
+			break;
+		}
 	}
 	return 1;
 }
 
-/* Two CPUs at once may let one through twice, and refuse none that is new. */
+/* Two CPUs at once may let one through twice.  They refuse none that is new, but where two streams begin at the same
+ * instant far from each other; and where one begins on both `lost` may be wrong by one. */
 static __attribute__((noinline)) int is_new(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
+	u64 heard = READ_ONCE(window->heard); /* before the top, which moves before it */
 	u32 top = READ_ONCE(window->top), ahead = number - top, far = window->far, lower = number, higher = number;
 	int what = NEXT_ONE;
-	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(window, now)))
-		what = unusual_one(window, passed, number, ahead, now);
+	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(heard, now)))
+		what = unusual_one(window, passed, number, ahead, heard, now);
 	if (what < NEXT_ONE)
 		return what == NEW_ONE;
 	if (what == NEAR_FAR_ONE) {
@@ -646,7 +654,7 @@ static __attribute__((noinline)) int is_new(struct window *window, struct route_
 		higher = number + far - lower;
 	}
 	u32 words = what == FIRST_ONE ? WINDOW_WORDS : (higher / 64 - top / 64) & (0xffffffff / 64);
-	if (unlikely(!move_top(window, top, higher, words)))
+	if (unlikely(!move_top(window, passed, top, higher, words)))
 		return has_moved(window, passed, number, now);
 	window->heard = now;
 	if (unlikely(what != NEXT_ONE)) {
@@ -816,7 +824,7 @@ INLINE int by_route(struct __sk_buff *skb, const struct cfg *cfg, const struct a
 	/* While the gate is shut the node judges the numbers, and tells which it took when it opens the gate. */
 	u32 of_count = slot * 2 + count;
 	struct window *window = bpf_map_lookup_elem(&windows, &of_count);
-	if (mesh && (!window || is_unheard(window, packet->now) || packet->number != window->top + 1))
+	if (mesh && (!window || is_unheard(window->heard, packet->now) || packet->number != window->top + 1))
 		return held(gate, USER_MESH);
 	count_received(packet->from, packet->size);
 	if (window && !is_new(window, passed, packet->number, packet->now))

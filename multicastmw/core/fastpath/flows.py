@@ -98,10 +98,10 @@ class Flow:
         self._begin_counting()
         self.recall = None
         for stream in self.counts():
-            stream.give_back(known)
+            stream.give_back(known, self.epoch)
         alone = {0, NUMBERED_BY_KERNEL} - {stream.count for stream in self.counts()}
         self.left = {count: numbers for count in alone if (numbers := known(count))}
-        self.left_epoch = self.route.epoch
+        self.left_epoch = self.epoch
 
     def tell(self, stream: Stream) -> None:
         """Something of a count comes here for the first time; the kernel may have judged others of it."""

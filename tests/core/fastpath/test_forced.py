@@ -132,6 +132,9 @@ class ForcedTests(SynchronousTestCase):
         self.assertEqual([False] * 6, [flood.comes(number) for number in range(5000, 5006)])
         self.assertEqual([True, False], [flood.comes(5006), flood.comes(5006)])
         self.assertEqual(0, flood.lost - self.lost_before)
+        flood.begins(5007)
+        flood.is_forced()
+        self.assertEqual(2, flood.hub.mirror.handover.forced)
 
     def test_what_waits_is_taken_once_though_the_kernel_is_ahead_of_it(self) -> None:
         flood = self.flood

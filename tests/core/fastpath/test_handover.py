@@ -14,11 +14,8 @@ from tests.core.fastpath.memory import FAR, GROUP, Hub
 
 # From the highest number to the next one; most follow, some are missing, repeated or late.
 steps = st.sampled_from((1, 1, 1, 1, 2, 3, 0, -1, -2, -5, -40, 60, -900, 300))
-events = st.one_of(
-    steps,
-    steps,
-    st.sampled_from(("switch", "a gate", "the link's gate", "a while", "settle", "no lease")),
-)
+happenings = st.sampled_from(("switch", "a gate", "the link's gate", "a while", "settle", "no lease"))
+events = st.one_of(steps, steps, happenings)
 
 
 class Life:
@@ -81,6 +78,11 @@ class Life:
             self.tables.leave(GATE_OF_LINK + flow.value.link)
         elif event == "no lease" and mirror.device:
             mirror.tick(self.world.now + 2.5)
+        elif event == "nobody":
+            self.c.host.unwants(GROUP)
+            self.world.run(1)
+            self.c.host.wants(GROUP)
+            self.world.run(1)
         else:
             self.world.run(1.2 if event == "a while" else 0.02)
 
@@ -134,6 +136,39 @@ class HandoverTests(SynchronousTestCase):
                 top += event
         self.assertEqual(whole.lost, life.lost - lost_before, story)
 
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(
+        st.lists(
+            st.one_of(st.tuples(st.sampled_from((0, 1, 1)), steps), happenings, st.just("nobody")),
+            max_size=30,
+        )
+    )
+    def test_each_of_two_counts_has_its_own_numbers(self, events: list[tuple[int, int] | str]) -> None:
+        """Also where all of the second one came to the kernel, and while nobody wants it for a time."""
+        life, whole = Life(5000), [Window(slots=KNOWN, most=KNOWN) for _ in range(2)]
+        tops, story = [4999, 2999], []
+        lost_before = self.lost(life)
+        for event in ((0, 1), (0, 1), "switch", "settle", *events):
+            story.append(event)
+            if isinstance(event, str):
+                life.happens(event)
+                if event == "nobody":
+                    for window in whole:
+                        window.lapse()
+                continue
+            count, step = event
+            number = tops[count] + step
+            wanted = whole[count].accept(number, life.world.now)
+            is_new = life.comes_by_kernel(number)[0] if count else life.comes(number)
+            self.assertEqual(wanted, is_new, story)
+            tops[count] += max(step, 0)
+        self.assertEqual(sum(window.lost for window in whole), self.lost(life) - lost_before, story)
+
+    @staticmethod
+    def lost(life: Life) -> int:
+        life.hub.mirror.read(life.world.now)
+        return life.flow.lost + sum(stream.window.lost for stream in life.flow.counts())
+
     def test_the_property_above_is_not_empty(self) -> None:
         """Both judge in it."""
         life = Life(5000)
@@ -156,9 +191,13 @@ class HandoverTests(SynchronousTestCase):
 
     def test_what_the_kernel_alone_has_judged_is_known_here_when_the_flow_is_back(self) -> None:
         """Or it would be asked for as missing, and be taken once more."""
+        for how in ("switch", "a gate"):
+            self.is_known_here(how)
+
+    def is_known_here(self, how: str) -> None:
         life = self.alone_in_kernel()
         lost = life.lost
-        life.happens("switch")
+        life.happens(how)
         self.assertEqual([False, False, True, True, False], life.comes_by_kernel(73, 70, 75, 72, 75))
         self.assertEqual((2, lost), (len(life.flow.streams), life.lost + life.flow.counts()[1].window.lost))
         life.happens("switch")
@@ -179,10 +218,7 @@ class HandoverTests(SynchronousTestCase):
         for again in (1, 2):
             life = self.alone_in_kernel()
             life.happens("switch")
-            life.c.host.unwants(GROUP)
-            life.world.run(1)
-            life.c.host.wants(GROUP)
-            life.world.run(1)
+            life.happens("nobody")
             for _ in range(again - 1):
                 life.happens("switch")
                 life.happens("settle")
