@@ -517,8 +517,8 @@ int mcmw_tap_egress(struct __sk_buff *skb)
 
 #define READ_ONCE(x) (*(volatile typeof(x) *)&(x))
 
-/* What a number is: the first two are verdicts, the others move the top. */
-enum { NOT_NEW_ONE, NEW_ONE, NEXT_ONE, AHEAD_OF_WAITING, NEAR_FAR_ONE, FIRST_ONE };
+/* What an unusual number is: the first two are verdicts, the others move the top. */
+enum { NOT_NEW_ONE, NEW_ONE, AHEAD_OF_WAITING, NEAR_FAR_ONE, FIRST_ONE };
 
 /* The number's bit is set; true if it was not. */
 INLINE int mark(struct window *window, u32 number)
@@ -620,8 +620,8 @@ INLINE void note_move(struct window *window, struct route_stat *passed, int what
 		passed->lost += lower - top - 1;
 }
 
-/* Another CPU has moved the top meanwhile: mostly over this one, or to the one before. */
-INLINE int has_moved(struct window *window, struct route_stat *passed, u32 number, u64 now)
+/* One near the top, which another CPU may move meanwhile: mostly over this one, or to the one before. */
+INLINE int near_one(struct window *window, struct route_stat *passed, u32 number, u64 now)
 {
 	for (int tries = 0; tries < 3; tries++) {
 		u32 top = READ_ONCE(window->top), ahead = number - top;
@@ -630,6 +630,7 @@ INLINE int has_moved(struct window *window, struct route_stat *passed, u32 numbe
 		if (ahead >= WINDOW_SIZE)
 			break;
 		if (move_top(window, passed, top, number, (number / 64 - top / 64) & (WINDOW_WORDS - 1))) {
+			window->heard = now;
 			window->news++;
 			passed->lost += ahead - 1;
 			break;
@@ -644,26 +645,22 @@ static __attribute__((noinline)) int is_new(struct window *window, struct route_
 {
 	u64 heard = READ_ONCE(window->heard); /* before the top, which moves before it */
 	u32 top = READ_ONCE(window->top), ahead = number - top, far = window->far, lower = number, higher = number;
-	int what = NEXT_ONE;
-	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(heard, now)))
-		what = unusual_one(window, passed, number, ahead, heard, now);
-	if (what < NEXT_ONE)
-		return what == NEW_ONE;
-	if (what == NEAR_FAR_ONE) {
-		lower = (s32)(number - far) > 0 ? far : number;
-		higher = number + far - lower;
+	if (unlikely(ahead - 1 >= WINDOW_SIZE - 1 || is_unheard(heard, now))) {
+		int what = unusual_one(window, passed, number, ahead, heard, now);
+		if (what <= NEW_ONE)
+			return what == NEW_ONE;
+		if (what == NEAR_FAR_ONE) {
+			lower = (s32)(number - far) > 0 ? far : number;
+			higher = number + far - lower;
+		}
+		u32 words = what == FIRST_ONE ? WINDOW_WORDS : (higher / 64 - top / 64) & (0xffffffff / 64);
+		if (move_top(window, passed, top, higher, words)) {
+			window->heard = now;
+			note_move(window, passed, what, top, lower, higher);
+			return 1;
+		}
 	}
-	u32 words = what == FIRST_ONE ? WINDOW_WORDS : (higher / 64 - top / 64) & (0xffffffff / 64);
-	if (unlikely(!move_top(window, passed, top, higher, words)))
-		return has_moved(window, passed, number, now);
-	window->heard = now;
-	if (unlikely(what != NEXT_ONE)) {
-		note_move(window, passed, what, top, lower, higher);
-		return 1;
-	}
-	window->news++;
-	passed->lost += ahead - 1;
-	return 1;
+	return near_one(window, passed, number, now);
 }
 
 /* --- from a peer */

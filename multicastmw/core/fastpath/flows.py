@@ -97,9 +97,10 @@ class Flow:
         """We do from now on; `known` takes a count and gives what the kernel knows of its numbers."""
         self._begin_counting()
         self.recall = None
+        alone = {0, NUMBERED_BY_KERNEL}
         for stream in self.counts():
             stream.give_back(known, self.epoch)
-        alone = {0, NUMBERED_BY_KERNEL} - {stream.count for stream in self.counts()}
+            alone.discard(stream.count)
         self.left = {count: numbers for count in alone if (numbers := known(count))}
         self.left_epoch = self.epoch
 
